@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+PROMPT ?= a red circle on a blue background
+OUT ?= build/demo.png
+export PROMPT OUT
+
+.PHONY: demo test lint format check evaluate clean
+
+demo: .venv/.installed  ## The whole way on a simulated Discord: /imagine, progress, picture
+	@$(BIN)/zimage-bot demo --out "$$OUT" -- "$$PROMPT"
+
+test: .venv/.installed  ## Every test
+	$(BIN)/pytest
+
+lint: .venv/.installed  ## Style, types, and which room may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test  ## What CI runs
+
+evaluate: .venv/.installed  ## Measure the demo model that ships with the project
+	$(BIN)/python -m zimage_engine.demo_model.evaluate
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("zimage-bot needs Python 3.11 or newer; name one with make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[playground,dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
