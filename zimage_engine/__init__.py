@@ -1,0 +1,34 @@
+"""The image engine: a queue, a driver and a worker around diffusers' Z-Image models. Usable without Discord.
+
+Importing this package loads no torch; :func:`zimage_engine.engine.Engine.start` does.
+"""
+
+from zimage_engine.profiles import ModelProfile, Size, find_profile
+from zimage_engine.types import (
+    Cancelled,
+    EngineError,
+    Event,
+    Failed,
+    Finished,
+    ImageRequest,
+    InvalidRequest,
+    Queued,
+    RawImage,
+    Step,
+)
+
+__all__ = [
+    "Cancelled",
+    "EngineError",
+    "Event",
+    "Failed",
+    "Finished",
+    "ImageRequest",
+    "InvalidRequest",
+    "ModelProfile",
+    "Queued",
+    "RawImage",
+    "Size",
+    "Step",
+    "find_profile",
+]

@@ -1,0 +1,263 @@
+"""What each model can do: steps, guidance, sizes, negative prompts, editing.
+
+Nothing else in the code compares model names. A profile is known before its weights are: it comes from the
+table here and from the model's small config files.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+from zimage_engine.types import ImageRequest, InvalidRequest
+
+Editing = Literal["none", "img2img", "instruction"]
+SizeName = Literal["small", "medium", "large"]
+
+DEMO_WEIGHTS = Path(__file__).parent / "demo_model" / "weights"
+
+ASPECTS: tuple[str, ...] = ("1:1", "4:3", "3:4", "3:2", "2:3", "5:3", "3:5", "16:9", "9:16")
+"""The aspects that people are offered; any other from 1:4 to 4:1 can be typed."""
+
+SEED_LIMIT = 2**32
+"""Seeds are below this: torch's CPU generator takes 32 bits, so 5 and 5 + 2³² draw the same noise."""
+
+PROMPT_LIMIT = 4000
+_WIDEST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Pixels, width × height."""
+
+    width: int
+    height: int
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """An inclusive range and its default."""
+
+    low: float
+    high: float
+    default: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProfile:
+    """What a model can do.
+
+    ``source`` is a folder or a hub id in diffusers' layout. ``base_side`` is the side in pixels of the square base
+    size; ``size_multiple`` is the model's own ``vae_scale_factor × 2``, read from its config (0: not read yet).
+    """
+
+    name: str
+    title: str
+    source: str
+    steps: Range
+    guidance: Range
+    negative_prompt: bool
+    base_side: int
+    scales: dict[SizeName, float]
+    max_pixels: int
+    editing: Editing
+    size_multiple: int = 0
+
+    @property
+    def base_size(self) -> Size:
+        return Size(self.base_side, self.base_side)
+
+    def size_for(self, aspect: Fraction, name: SizeName = "medium") -> Size:
+        """The size nearest to an aspect (width ÷ height) and a named area.
+
+        Both sides are multiples of ``size_multiple``. Of the four ways to round, the one with the least
+        ``|log aspect error| + ½ |log area error|``.
+        """
+        if not Fraction(1, _WIDEST) <= aspect <= _WIDEST:
+            raise InvalidRequest(f"The aspect must lie between 1:{_WIDEST} and {_WIDEST}:1, like 16:9.")
+        area = (self.base_side * self.scales[name]) ** 2
+        unit = self.size_multiple
+        across, down = math.sqrt(area * aspect) / unit, math.sqrt(area / aspect) / unit
+
+        def error(cells: tuple[int, int]) -> float:
+            wide, tall = cells
+            return abs(math.log(wide / tall / aspect)) + 0.5 * abs(math.log(wide * tall * unit * unit / area))
+
+        roundings = product({math.floor(across), math.ceil(across)}, {math.floor(down), math.ceil(down)})
+        wide, tall = min((cells for cells in sorted(roundings) if min(cells) > 0), key=error)
+        return Size(wide * unit, tall * unit)
+
+    def offered_sizes(self) -> dict[SizeName, list[Size]]:
+        """Every size that an offered aspect and a size's name lead to, without repeats."""
+        aspects = [parse_aspect(text) for text in ASPECTS]
+        return {name: list(dict.fromkeys(self.size_for(aspect, name) for aspect in aspects)) for name in self.scales}
+
+    def check(self, request: ImageRequest) -> None:
+        """Raise :class:`InvalidRequest`, with a sentence that says what is allowed, unless the model can do this."""
+        check_prompt(request.prompt)
+        check_seed(request.seed)
+        self.check_size(Size(request.width, request.height))
+        self.check_steps(request.steps)
+        self.check_guidance(request.guidance_scale)
+        if request.negative_prompt:
+            self.check_negative_prompt(request.negative_prompt, request.guidance_scale)
+
+    def check_steps(self, steps: int) -> None:
+        if steps not in self.steps:
+            raise InvalidRequest(
+                f"Steps must be from {self.steps.low:g} to {self.steps.high:g} for {self.title}, not {steps}."
+            )
+
+    def check_guidance(self, scale: float) -> None:
+        if scale in self.guidance:
+            return
+        if self.guidance.high == 0:
+            raise InvalidRequest(f"{self.title} takes no guidance: leave it out.")
+        raise InvalidRequest(
+            f"Guidance must be from {self.guidance.low:g} to {self.guidance.high:g} for {self.title}, not {scale:g}."
+        )
+
+    def check_negative_prompt(self, text: str, scale: float) -> None:
+        if not self.negative_prompt:
+            raise InvalidRequest(
+                f"{self.title} takes no negative prompt: say in the prompt what you want to see instead."
+            )
+        if scale == 0:
+            raise InvalidRequest("A negative prompt needs a guidance above 0.")
+        if len(text) > PROMPT_LIMIT:
+            raise InvalidRequest(f"The negative prompt has {len(text):,} characters; it may have {PROMPT_LIMIT:,}.")
+
+    def check_size(self, size: Size) -> None:
+        """Raise :class:`InvalidRequest` unless the model can draw this size."""
+        unit = self.size_multiple
+        if size.width < 1 or size.height < 1 or size.width % unit or size.height % unit:
+            nearest = f"{_to_multiple(size.width, unit)}x{_to_multiple(size.height, unit)}"
+            raise InvalidRequest(
+                f"{size} is not a size {self.title} can draw: both sides must be multiples of {unit}, "
+                f"for example {nearest}."
+            )
+        if not Fraction(1, _WIDEST) <= Fraction(size.width, size.height) <= _WIDEST:
+            raise InvalidRequest(f"{size} is too narrow: one side may be at most {_WIDEST} times the other.")
+        if size.pixels > self.max_pixels:
+            side = math.isqrt(self.max_pixels)
+            raise InvalidRequest(
+                f"{size} is too large: {self.title} draws up to {self.max_pixels:,} pixels, like {side}x{side}."
+            )
+
+
+def _to_multiple(side: int, unit: int) -> int:
+    return max(1, round(side / unit)) * unit
+
+
+def check_prompt(prompt: str) -> None:
+    """Raise :class:`InvalidRequest` for a prompt that is empty or above 4,000 characters."""
+    if not prompt.strip():
+        raise InvalidRequest("The prompt is empty: say what the picture should show.")
+    if len(prompt) > PROMPT_LIMIT:
+        raise InvalidRequest(f"The prompt has {len(prompt):,} characters; it may have {PROMPT_LIMIT:,}.")
+
+
+def check_seed(seed: int) -> None:
+    """Raise :class:`InvalidRequest` unless the seed is from 0 to 2³²−1."""
+    if not 0 <= seed < SEED_LIMIT:
+        raise InvalidRequest(f"The seed must be from 0 to {SEED_LIMIT - 1}.")
+
+
+def parse_aspect(text: str) -> Fraction:
+    """``"16:9"`` (or ``16x9``, ``16/9``, ``1.78``) as width ÷ height; :class:`InvalidRequest` where it is none."""
+    match = re.fullmatch(r"\s*(\d{1,4}(?:\.\d{1,4})?)\s*(?:[:x×/]\s*(\d{1,4}(?:\.\d{1,4})?))?\s*", text, re.ASCII)
+    parts = [Fraction(part) for part in match.groups() if part is not None] if match else []
+    if not parts or not all(parts):
+        raise InvalidRequest(f"“{text[:20]}” is not an aspect; write width:height, like 16:9.")
+    aspect = parts[0] if len(parts) == 1 else parts[0] / parts[1]
+    if not Fraction(1, _WIDEST) <= aspect <= _WIDEST:
+        raise InvalidRequest(f"The aspect must lie between 1:{_WIDEST} and {_WIDEST}:1, like 16:9.")
+    return aspect
+
+
+def parse_size(text: str) -> Size:
+    """``"320x192"`` as a size; :class:`InvalidRequest` where it is none."""
+    match = re.fullmatch(r"\s*(\d{1,5})\s*[x×*]\s*(\d{1,5})\s*", text, re.ASCII)
+    if match is None:
+        raise InvalidRequest(f"“{text[:20]}” is not a size; write width x height in pixels, like 320x192.")
+    return Size(int(match[1]), int(match[2]))
+
+
+_FEW_STEPS = Range(1, 20, 8)
+_NO_GUIDANCE = Range(0, 0, 0)
+
+PROFILES: dict[str, ModelProfile] = {
+    profile.name: profile
+    for profile in (
+        ModelProfile(
+            name="demo",
+            title="Z-Image demo",
+            source=str(DEMO_WEIGHTS),
+            steps=_FEW_STEPS,
+            guidance=_NO_GUIDANCE,
+            negative_prompt=False,
+            base_side=256,
+            scales={"medium": 1.0, "large": 2.0},
+            max_pixels=640 * 640,
+            editing="img2img",
+        ),
+        ModelProfile(
+            name="turbo",
+            title="Z-Image-Turbo",
+            source="Tongyi-MAI/Z-Image-Turbo",
+            steps=_FEW_STEPS,
+            guidance=_NO_GUIDANCE,
+            negative_prompt=False,
+            base_side=1024,
+            scales={"small": 0.75, "medium": 1.0, "large": 1.5},
+            max_pixels=2048 * 2048,
+            editing="img2img",
+        ),
+        ModelProfile(
+            name="base",
+            title="Z-Image",
+            source="Tongyi-MAI/Z-Image",
+            steps=Range(10, 50, 28),
+            guidance=Range(0, 8, 4),
+            negative_prompt=True,
+            base_side=1024,
+            scales={"small": 0.75, "medium": 1.0, "large": 1.5},
+            max_pixels=2048 * 2048,
+            editing="img2img",
+        ),
+        ModelProfile(
+            name="edit",
+            title="Z-Image-Edit",
+            source="Tongyi-MAI/Z-Image-Edit",
+            steps=Range(10, 50, 50),
+            guidance=Range(0, 8, 4),
+            negative_prompt=True,
+            base_side=1024,
+            scales={"small": 0.75, "medium": 1.0, "large": 1.5},
+            max_pixels=2048 * 2048,
+            editing="instruction",
+        ),
+    )
+}
+
+
+def find_profile(name: str, *, source: str | None = None) -> ModelProfile:
+    """The profile of that name, with another folder or hub id as its source where one is given."""
+    if name not in PROFILES:
+        raise InvalidRequest(f"There is no profile “{name[:40]}”; the profiles are {', '.join(PROFILES)}.")
+    return replace(PROFILES[name], source=source) if source else PROFILES[name]

@@ -1,0 +1,169 @@
+"""What crosses the engine's edges: requests, plans, results, events, errors.
+
+Everything here is frozen, picklable and free of torch, so that a worker may live in another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar
+
+
+class EngineError(Exception):
+    """Something the engine could not do. ``code`` is stable; the message is one sentence for a person."""
+
+    code: ClassVar[str] = "engine_error"
+
+
+class InvalidRequest(EngineError):
+    """The request asks for what the model cannot do; nothing was drawn."""
+
+    code = "invalid_request"
+
+
+class ModelNotFound(EngineError):
+    """The weights are not where they were looked for, or are not a Z-Image model."""
+
+    code = "model_not_found"
+
+
+class OutOfMemory(EngineError):
+    """The device has too little memory for this request."""
+
+    code = "out_of_memory"
+
+
+class NumericalError(EngineError):
+    """The model produced values that are not finite."""
+
+    code = "numerical_error"
+
+
+class UnitFailed(EngineError):
+    """An unexpected error in the model's code; the log has the traceback."""
+
+    code = "unit_failed"
+
+
+class EngineClosed(EngineError):
+    """The engine is closed, or was closed before the request was done."""
+
+    code = "engine_closed"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """One image to draw. ``width`` and ``height`` in pixels; ``seed`` in 0 … 2³²−1; ``steps`` ≥ 1.
+
+    ``guidance_scale`` above 0 doubles the work: the transformer runs for the negative prompt too.
+    """
+
+    id: str
+    prompt: str
+    width: int
+    height: int
+    steps: int
+    seed: int
+    guidance_scale: float = 0.0
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RawImage:
+    """Pixels as they cross threads and processes: ``height · width · 3`` bytes, RGB, rows from the top."""
+
+    width: int
+    height: int
+    data: bytes = field(repr=False)
+
+
+class Unit(Enum):
+    """The pieces of work a device does without being interrupted."""
+
+    ENCODE_TEXT = "encode text"
+    DENOISE = "denoise"
+    DECODE = "decode"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a worker does next: one unit for these requests. It forgets what it holds of ``release`` first."""
+
+    unit: Unit
+    requests: tuple[ImageRequest, ...]
+    release: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """What came of a plan: the seconds the device was busy, finished images and failures by request id.
+
+    ``truncated`` names the requests of which the model reads only the prompt's beginning.
+    """
+
+    seconds: float
+    images: Mapping[str, RawImage] = field(default_factory=dict)
+    failures: Mapping[str, EngineError] = field(default_factory=dict)
+    truncated: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Waiting; ``position`` requests go first. ``eta`` is the expected seconds to the end, None before any measure."""
+
+    position: int
+    eta: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """``done`` of ``total`` denoising steps are behind us."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The picture, the device seconds it took, and whether the model read only the prompt's beginning."""
+
+    image: RawImage
+    seconds: float
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request ended without a picture after ``seconds`` on the device."""
+
+    error: EngineError
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The request was cancelled after ``steps_done`` steps and ``seconds`` on the device."""
+
+    steps_done: int
+    seconds: float
+
+
+Progress = Queued | Step
+Terminal = Finished | Failed | Cancelled
+Event = Progress | Terminal
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A look at the engine: ``state`` is loading, ready, failed or closed; ``waiting`` counts requests not started."""
+
+    state: str
+    device: str
+    model: str
+    waiting: int
+    running: int
+    finished: int
+    failed: int
+    busy_seconds: float
