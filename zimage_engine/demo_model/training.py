@@ -1,0 +1,118 @@
+"""What both trainings share: a schedule, averaged weights, and a checkpoint that survives being killed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from torch import nn
+
+WORK = Path("build/demo-model")
+"""Where checkpoints lie while training; the recipe is run from the project's root."""
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+_SAVE_EVERY_SECONDS = 120.0
+
+
+def learning_rate(step: int, total: int, *, peak: float, warm_up: int, decay_from: float) -> float:
+    """Linear warm-up, a plateau, and a linear fall to 2 % of the peak over the steps after ``decay_from · total``."""
+    if step < warm_up:
+        return peak * (step + 1) / warm_up
+    start = decay_from * total
+    if step < start:
+        return peak
+    return peak * max(0.02, (total - step) / max(1.0, total - start))
+
+
+@dataclass
+class Trainer(Generic[ModuleT]):
+    """A module with its optimizer, its average (EMA) and its place on disk.
+
+    The average warms up as ``min(decay, (1 + step) ÷ (10 + step))``, so that early steps are forgotten.
+    """
+
+    name: str
+    module: ModuleT
+    total: int
+    peak: float
+    warm_up: int = 200
+    decay_from: float = 0.6
+    ema_decay: float = 0.999
+    step: int = 0
+    optimizer: torch.optim.Optimizer = field(init=False)
+    average: dict[str, torch.Tensor] = field(init=False)
+    _saved_at: float = field(default_factory=time.monotonic, init=False)
+
+    def __post_init__(self) -> None:
+        parameters = [p for p in self.module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(parameters, lr=self.peak, betas=(0.9, 0.98), weight_decay=0.0)
+        self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
+
+    @property
+    def path(self) -> Path:
+        return WORK / f"{self.name}.pt"
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if not self.path.exists():
+            return
+        state = torch.load(self.path, weights_only=True)
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average, self.step = state["average"], state["step"]
+        log(f"{self.name}: going on from step {self.step}")
+
+    def save(self) -> None:
+        """Write the checkpoint beside its place and rename it, so that a kill leaves the old one whole."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "step": self.step,
+        }
+        partial = self.path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.path)
+        self._saved_at = time.monotonic()
+
+    def update(self, loss: torch.Tensor) -> None:
+        """One optimizer step on the loss; a loss that is not finite stops the training with its step."""
+        if not torch.isfinite(loss):
+            raise SystemExit(f"{self.name}: the loss is {loss.item()} at step {self.step}; lower the learning rate.")
+        rate = learning_rate(self.step, self.total, peak=self.peak, warm_up=self.warm_up, decay_from=self.decay_from)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        keep = min(self.ema_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for key, value in self.module.state_dict().items():
+                self.average[key].lerp_(value, 1 - keep)
+        if time.monotonic() - self._saved_at > _SAVE_EVERY_SECONDS:
+            self.save()
+
+
+def averaged(name: str, module: ModuleT) -> ModuleT:
+    """The module with the averaged weights of a training, ready to use; exits with a sentence where there is none."""
+    path = WORK / f"{name}.pt"
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: run `python -m zimage_engine.demo_model.{name}` first.")
+    module.load_state_dict(torch.load(path, weights_only=True)["average"])
+    return module.eval()
+
+
+def log(message: str) -> None:
+    """One line with the time of day, on the screen and in the work folder's log."""
+    line = f"{time.strftime('%H:%M:%S')} {message}"
+    print(line, file=sys.stdout, flush=True)
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "training.log").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
