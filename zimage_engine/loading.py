@@ -1,0 +1,110 @@
+"""From a folder or a hub id in diffusers' layout to components on a device.
+
+Config files are enough to know what a profile offers (:func:`complete_profile`); weights come later
+(:func:`load_components`). Only safetensors are read and no remote code is run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageTransformer2DModel
+from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from transformers import AutoModel, AutoTokenizer
+
+from zimage_engine.model import Components
+from zimage_engine.profiles import ModelProfile
+from zimage_engine.types import ModelNotFound
+
+_WANTED = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
+
+
+def complete_profile(profile: ModelProfile) -> ModelProfile:
+    """The profile with its ``size_multiple``, read from the model's config files (a few kB from the hub at most).
+
+    Raises :class:`ModelNotFound` where they are missing or not a Z-Image model's.
+    """
+    index = _read_json(profile, "model_index.json")
+    if not str(index.get("_class_name", "")).startswith("ZImage"):
+        raise ModelNotFound(
+            f"{profile.source} is not a Z-Image model: its model_index.json names {index.get('_class_name')}."
+        )
+    blocks = _read_json(profile, "vae/config.json")["block_out_channels"]
+    return replace(profile, size_multiple=2 ** (len(blocks) - 1) * 2)
+
+
+def _read_json(profile: ModelProfile, name: str) -> dict[str, Any]:
+    folder = Path(profile.source)
+    if folder.is_dir():
+        path = folder / name
+        if not path.is_file():
+            raise ModelNotFound(f"{folder} is no model folder in diffusers' layout: it has no {name}.")
+    else:
+        path = Path(_from_hub(profile, lambda: hf_hub_download(profile.source, name)))
+    parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return parsed
+
+
+def _from_hub(profile: ModelProfile, fetch: Callable[[], str]) -> str:
+    try:
+        return fetch()
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        raise ModelNotFound(
+            f"The weights of {profile.title} are not on this machine, and “{profile.source}” is neither a folder nor a "
+            f"model that can be downloaded now ({type(error).__name__}). Check the network and the name, or set MODEL "
+            "to a folder with the weights in diffusers' layout."
+        ) from error
+
+
+def weights_folder(profile: ModelProfile) -> Path:
+    """The local folder with the weights; those of a hub id are downloaded once into the hub's cache."""
+    folder = Path(profile.source)
+    if folder.is_dir():
+        return folder
+    return Path(_from_hub(profile, lambda: snapshot_download(profile.source, allow_patterns=_WANTED)))
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """``auto`` is the first CUDA device, else Apple's, else the CPU; any other name is torch's own."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def pick_dtype(device: torch.device, name: str = "auto") -> torch.dtype:
+    """bfloat16 on an accelerator, float32 on the CPU; float16 is not offered, Z-Image overflows in it."""
+    known = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    return known[name]
+
+
+def load_components(profile: ModelProfile, device: torch.device, dtype: torch.dtype) -> Components:
+    """Read the weights in ``dtype`` onto ``device``, ready to run.
+
+    Raises :class:`ModelNotFound` where a part is missing, damaged or of another architecture.
+    """
+    folder = weights_folder(profile)
+    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False)
+        text_encoder = AutoModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options)
+        transformer = ZImageTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype, **options)
+        vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **options)
+        scheduler_config = FlowMatchEulerDiscreteScheduler.load_config(folder / "scheduler")
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelNotFound(
+            f"The weights in {folder} cannot be read ({type(error).__name__}: {str(error)[:200]}). "
+            "Download them again, or name another folder with MODEL."
+        ) from error
+    for part in (text_encoder, transformer, vae):
+        part.to(device).eval().requires_grad_(requires_grad=False)
+    return Components(tokenizer, text_encoder, transformer, vae, dict(scheduler_config))
