@@ -1,0 +1,56 @@
+"""Every setting, typed: from the environment and ``.env``; tests and the playground build them in code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator can set; ``.env.example`` shows each with its meaning."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    discord_token: SecretStr | None = Field(None, description="The bot's token from the Discord developer portal.")
+    allowed_guilds: Annotated[frozenset[int], NoDecode] = Field(
+        frozenset(),
+        description="Ids of the only servers that may use the bot, separated by commas. Empty: every server and DMs.",
+    )
+    data_dir: Path = Field(Path("data"), description="Where the database and the images lie.")
+    profile: Literal["auto", "demo", "turbo", "base", "edit"] = Field(
+        "auto", description="What the model can do: demo, turbo, base or edit. auto: turbo on a GPU, demo without one."
+    )
+    model: str | None = Field(
+        None, description="A folder or hub id in diffusers' layout to load instead of the profile's own weights."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps …")
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="auto: bfloat16 on a GPU, float32 on the CPU."
+    )
+    max_count: int = Field(4, ge=1, le=4, description="Most images one command may ask for, 1 to 4.")
+    progress_interval: float = Field(1.5, ge=0.1, description="Least seconds between two edits of a progress message.")
+    shutdown_seconds: float = Field(
+        8.0, gt=0, description="How long shutting down waits for the picture in the making."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="DEBUG also logs prompts; the other levels never do."
+    )
+    log_format: Literal["console", "json"] = Field("console", description="console for people, json for machines.")
+
+    @field_validator("allowed_guilds", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @property
+    def database_path(self) -> Path:
+        return self.data_dir / "zimage.sqlite3"
+
+    @property
+    def image_dir(self) -> Path:
+        return self.data_dir / "images"

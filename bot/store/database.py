@@ -1,0 +1,118 @@
+"""The SQLite file: one writer thread with one transaction per call, readers apart, and the migrations.
+
+A write is a plain function of a connection; it runs whole inside ``BEGIN IMMEDIATE`` … ``COMMIT`` and is rolled
+back whole where it raises. Reads never wait for it (WAL).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+import yoyo
+
+from bot.errors import StartupError
+
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+T = TypeVar("T")
+
+
+def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
+    """Bring the database up to date, making it where there is none; the names of the migrations that were applied.
+
+    Blocks. A migration that fails is rolled back whole and ends in :class:`StartupError`, as does a database
+    that a newer program has already migrated further.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
+    try:
+        known = yoyo.read_migrations(str(migrations))
+        strangers = sorted(set(_applied(backend)) - {migration.id for migration in known})
+        if strangers:
+            raise StartupError(
+                f"{path} was written by a newer zimage-bot (it knows “{strangers[-1]}”): update the program, "
+                "or restore a backup that is older."
+            )
+        pending = backend.to_apply(known)
+        names = [migration.id for migration in pending]
+        try:
+            with backend.lock():
+                backend.apply_migrations(pending)
+        except Exception as error:
+            raise StartupError(
+                f"Migration of {path} failed and was rolled back: {error}. The data is as it was; please report this."
+            ) from error
+        return names
+    finally:
+        backend.connection.close()
+
+
+def _applied(backend: Any) -> list[str]:
+    """The ids of applied migrations, in the order in which they were applied."""
+    if "_yoyo_migration" not in {row[0] for row in backend.execute("SELECT name FROM sqlite_master").fetchall()}:
+        return []
+    rows = backend.execute("SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc, migration_id")
+    return [row[0] for row in rows.fetchall()]
+
+
+class Database:
+    """An open database. Make it with :meth:`open`, end it with :meth:`close`."""
+
+    def __init__(
+        self, writer: ThreadPoolExecutor, connection: sqlite3.Connection, reader: aiosqlite.Connection
+    ) -> None:
+        self._writer = writer
+        self._connection = connection
+        self._reader = reader
+
+    @classmethod
+    async def open(cls, path: Path) -> Database:
+        """Migrate and open the file; it and its folder are for the bot's user alone."""
+        loop = asyncio.get_running_loop()
+        writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
+        path = await loop.run_in_executor(writer, path.absolute)
+        await loop.run_in_executor(writer, migrate, path)
+        connection = await loop.run_in_executor(writer, _connect, path)
+        reader = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True)
+        reader.row_factory = sqlite3.Row
+        await reader.execute("PRAGMA busy_timeout = 5000")
+        return cls(writer, connection, reader)
+
+    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``function`` in one transaction on the writer's thread; its result, or its exception after a rollback."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transaction, function)
+
+    async def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        """The rows of one SELECT; never waits for the writer."""
+        return list(await self._reader.execute_fetchall(sql, parameters))
+
+    async def close(self) -> None:
+        """Finish the writes under way and close the file."""
+        await self._reader.close()
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._connection.close)
+        self._writer.shutdown()
+
+    def _transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = function(connection)
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+        return result
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    connection.executescript(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;"
+    )
+    return connection
