@@ -1,0 +1,166 @@
+"""One job on the engine: its requests, what they bring, and what the card says meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from bot.jobs.delivery import Picture, Result
+from bot.jobs.files import write_file
+from bot.jobs.job import Job, JobProgress
+from bot.media.metadata import encode_png
+from bot.store import jobs as store
+from bot.store.database import Database
+from zimage_engine.engine import Engine, Handle
+from zimage_engine.types import Cancelled, EngineError, Failed, Finished, Queued, RawImage, Step
+
+
+class Card(Protocol):
+    """The job's progress message. Neither :meth:`show` waits nor does an overtaken state ever reach Discord."""
+
+    def show(self, progress: JobProgress) -> None: ...
+
+    async def stop(self) -> None:
+        """No more edits: the message may be about to become the result."""
+        ...
+
+    async def remove(self) -> None:
+        """Take the card away: the result is posted."""
+        ...
+
+    async def refuse(self, sentence: str) -> None:
+        """End the card with a sentence instead of a result, visible to the owner alone where Discord allows."""
+        ...
+
+
+class Drawing:
+    """One job on the engine: its handles, what they bring, and what the card should say."""
+
+    def __init__(self, job: Job, database: Database, image_dir: Path, card: Card) -> None:
+        self._job = job
+        self._database = database
+        self._image_dir = image_dir
+        self._card = card
+        self._handles: list[Handle] = []
+        self._cost = job.credits // job.order.count
+        self._steps: list[int] = [0] * job.order.count
+        self._spent: list[int] = [0] * job.order.count
+        self._started = False
+        self._images_done = 0
+        self._truncated = False
+        self._began = time.monotonic()
+        self.device_seconds = 0.0
+        self.error: EngineError | None = None
+
+    @property
+    def steps_done(self) -> int:
+        return sum(self._steps)
+
+    @property
+    def steps_total(self) -> int:
+        return self._job.order.count * self._job.order.spec.steps
+
+    @property
+    def spent(self) -> int:
+        """Credits to charge, in 1/100: whole images, the steps done of cancelled ones, nothing for failed ones."""
+        return sum(self._spent)
+
+    def submit_to(self, engine: Engine) -> list[Handle]:
+        """Queue every image; the handles, for cancelling. What the engine refuses becomes the job's error."""
+        order = self._job.order
+        if engine.stats().state == "loading":
+            self._card.show(JobProgress("loading"))
+        for position, image_id in enumerate(self._job.image_ids):
+            request = order.spec.image(position).request(image_id)
+            try:
+                self._handles.append(engine.submit(request, owner=order.owner_id))
+            except EngineError as error:
+                self.error = error
+                break
+        return self._handles
+
+    async def finish(self) -> Result:
+        """Wait for every image; the pictures there are, in order. One that fails leaves the others alone."""
+        results = await asyncio.gather(*(self._follow(i, handle) for i, handle in enumerate(self._handles)))
+        pictures = [picture for picture in results if picture is not None]
+        return Result(pictures, time.monotonic() - self._began, self.device_seconds, self._note())
+
+    def _note(self) -> str:
+        """What the member should know beside the picture; empty where there is nothing."""
+        missing = self._job.order.count - self._images_done
+        notes: list[str] = []
+        if missing and self.error is not None:
+            notes.append(f"{missing} of {self._job.order.count} images failed and were not charged.")
+        elif missing:
+            notes.append(f"{missing} of {self._job.order.count} images were cancelled.")
+        if self._truncated:
+            notes.append("The prompt was longer than the 512 tokens the model reads; its end had no effect.")
+        return " ".join(notes)
+
+    async def _follow(self, position: int, handle: Handle) -> Picture | None:
+        async for event in handle:
+            match event:
+                case Queued():
+                    if not self._started:
+                        self._card.show(JobProgress("queued", event.position, event.eta))
+                case Step():
+                    await self._note_step(position, event.done)
+                case Finished():
+                    self._truncated = self._truncated or event.truncated
+                    return await self._keep(position, event.image, event.seconds)
+                case Failed():
+                    self.error = event.error
+                    await self._end_image(position, "failed", event.seconds)
+                case Cancelled():
+                    self._steps[position] = event.steps_done
+                    self._spent[position] = round(self._cost * event.steps_done / self._job.order.spec.steps)
+                    await self._end_image(position, "cancelled", event.seconds)
+        return None
+
+    async def _note_step(self, position: int, done: int) -> None:
+        self._steps[position] = done
+        await self._mark_started()
+        self._show_running()
+
+    async def _mark_started(self) -> None:
+        if not self._started:
+            self._started = True
+            await self._database.write(partial(store.started, job_id=self._job.id, now=int(time.time())))
+
+    def _show_running(self) -> None:
+        self._card.show(
+            JobProgress(
+                "running", steps_done=self.steps_done, steps_total=self.steps_total, images_done=self._images_done
+            )
+        )
+
+    async def _keep(self, position: int, image: RawImage, seconds: float) -> Picture:
+        """Encode the picture, write it to its file and note it in the database."""
+        await self._mark_started()
+        spec = self._job.order.spec.image(position)
+        image_id = self._job.image_ids[position]
+        png = await asyncio.to_thread(encode_png, image, spec.fields())
+        file = f"{image_id}.png"
+        await asyncio.to_thread(write_file, self._image_dir / file, png)
+        await self._end_image(position, "rendered", seconds, file)
+        self._images_done += 1
+        self._spent[position] = self._cost
+        self._steps[position] = spec.steps
+        self._show_running()
+        return Picture(image_id, spec.seed, png)
+
+    async def _end_image(self, position: int, state: str, seconds: float, file: str | None = None) -> None:
+        self.device_seconds += seconds
+        await self._database.write(
+            partial(
+                store.image_ended,
+                job_id=self._job.id,
+                position=position,
+                state=state,
+                file=file,
+                device_ms=round(seconds * 1000),
+            )
+        )

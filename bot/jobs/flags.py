@@ -1,0 +1,85 @@
+"""Flags inside a prompt, as people know them from Midjourney: ``a cat --ar 16:9 --seed 7 --no blur``.
+
+Phones turn ``--`` into a dash, so ``—ar`` is the same flag. The prompt is what is left without them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from bot.jobs.spec import Wishes
+from zimage_engine.profiles import SEED_LIMIT
+from zimage_engine.types import InvalidRequest
+
+_FLAG = re.compile(r"(?:^|(?<=\s))(?:--|[—–])(?P<name>[^\W\d_]\w*)(?:=|\s|$)")
+_WHOLE = re.compile(r"[+-]?\d{1,10}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?\d{1,4}(?:\.\d{1,6})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag: the wish it sets, what it takes in words, and how its text is read (None where it cannot be)."""
+
+    wish: str
+    takes: str
+    read: Callable[[str], str | int | float | None]
+    rest_of_text: bool = False
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
+def _decimal(text: str) -> float | None:
+    return float(text) if _DECIMAL.fullmatch(text) else None
+
+
+def _text(text: str) -> str | None:
+    return text or None
+
+
+_ASPECT = Flag("aspect", "width:height, like 16:9", _text)
+_NEGATIVE = Flag("negative", "what the picture should not show, like blur", _text, rest_of_text=True)
+FLAGS: dict[str, Flag] = {
+    "ar": _ASPECT,
+    "aspect": _ASPECT,
+    "size": Flag("size", "small, medium, large or pixels like 256x256", _text),
+    "count": Flag("count", "a whole number of images", _whole),
+    "seed": Flag("seed", f"a whole number from 0 to {SEED_LIMIT - 1}", _whole),
+    "steps": Flag("steps", "a whole number of steps", _whole),
+    "guidance": Flag("guidance", "a number, like 4", _decimal),
+    "no": _NEGATIVE,
+    "negative": _NEGATIVE,
+}
+
+
+def read_flags(wishes: Wishes) -> Wishes:
+    """The wishes with the prompt's flags taken out of it and applied.
+
+    Raises :class:`InvalidRequest`, naming the flag, where it is unknown, lacks its value or is also an option.
+    """
+    text = wishes.prompt
+    found = list(_FLAG.finditer(text))
+    if not found:
+        return wishes
+    kept = [text[: found[0].start()]]
+    changes: dict[str, str | int | float] = {}
+    for match, following in zip(found, [*found[1:], None], strict=True):
+        shown = f"--{match['name'].lower()[:30]}"
+        flag = FLAGS.get(match["name"].lower())
+        if flag is None:
+            raise InvalidRequest(f"There is no flag {shown}; the flags are {', '.join(f'--{name}' for name in FLAGS)}.")
+        rest = text[match.end() : following.start() if following else len(text)].strip()
+        value_text, _, after = (rest, "", "") if flag.rest_of_text else rest.partition(" ")
+        value = flag.read(value_text)
+        if value is None:
+            given = f", not “{value_text[:20]}”" if value_text else ""
+            raise InvalidRequest(f"{shown} takes {flag.takes}{given}.")
+        if flag.wish in changes or getattr(wishes, flag.wish) is not None:
+            raise InvalidRequest(f"{shown} is given twice: say the {flag.wish} once.")
+        changes[flag.wish] = value
+        kept.append(after)
+    prompt = " ".join(part.strip() for part in kept if part.strip())
+    return replace(wishes, prompt=prompt, **changes)  # type: ignore[arg-type]  # each flag reads its wish's type

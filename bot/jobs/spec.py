@@ -1,0 +1,117 @@
+"""What determines an image, and what a member's options and flags make of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass, replace
+
+from zimage_engine.profiles import (
+    SEED_LIMIT,
+    ModelProfile,
+    Size,
+    SizeName,
+    check_prompt,
+    check_seed,
+    parse_aspect,
+    parse_size,
+)
+from zimage_engine.types import ImageRequest, InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """Everything that determines an image: reproducing it needs the spec and the model, nothing else.
+
+    Sizes in pixels; the seed from 0 to 2³²−1.
+    """
+
+    prompt: str
+    width: int
+    height: int
+    seed: int
+    steps: int
+    guidance_scale: float
+    negative_prompt: str
+    model: str
+
+    @property
+    def size(self) -> Size:
+        return Size(self.width, self.height)
+
+    def image(self, position: int) -> ImageSpec:
+        """The spec of a job's image at ``position``: the seed counts up and wraps at 2³²."""
+        return replace(self, seed=(self.seed + position) % SEED_LIMIT)
+
+    def request(self, request_id: str) -> ImageRequest:
+        return ImageRequest(
+            id=request_id,
+            prompt=self.prompt,
+            width=self.width,
+            height=self.height,
+            steps=self.steps,
+            seed=self.seed,
+            guidance_scale=self.guidance_scale,
+            negative_prompt=self.negative_prompt,
+        )
+
+    def fields(self) -> dict[str, str | int | float]:
+        """The spec by field name, as it is stored beside and inside a picture."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.fields(), ensure_ascii=False, sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a member asked for, before the profile had its say. None is "not said"."""
+
+    prompt: str
+    negative: str | None = None
+    aspect: str | None = None
+    size: str | None = None
+    count: int | None = None
+    seed: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+
+
+def settle(wishes: Wishes, profile: ModelProfile, *, max_count: int) -> tuple[ImageSpec, int]:
+    """The spec and the count that the wishes come to; :class:`InvalidRequest` where they cannot be met."""
+    prompt = wishes.prompt.strip()
+    check_prompt(prompt)
+    count = 1 if wishes.count is None else wishes.count
+    if not 1 <= count <= max_count:
+        raise InvalidRequest(f"The count must be from 1 to {max_count}, not {count}.")
+    seed = secrets.randbelow(SEED_LIMIT) if wishes.seed is None else wishes.seed
+    check_seed(seed)
+    size = choose_size(wishes.size, wishes.aspect, profile)
+    spec = ImageSpec(
+        prompt=prompt,
+        width=size.width,
+        height=size.height,
+        seed=seed,
+        steps=int(profile.steps.default) if wishes.steps is None else wishes.steps,
+        guidance_scale=profile.guidance.default if wishes.guidance is None else wishes.guidance,
+        negative_prompt=(wishes.negative or "").strip(),
+        model=profile.title,
+    )
+    profile.check(spec.request(""))
+    return spec, count
+
+
+def choose_size(size: str | None, aspect: str | None, profile: ModelProfile) -> Size:
+    """Pixels for a size (a name, or ``320x192``) and an aspect; a size in pixels goes with no aspect."""
+    name = (size or "medium").strip().lower()
+    if name not in profile.scales:
+        if not any(letter.isdigit() for letter in name):
+            names = ", ".join(profile.scales)
+            raise InvalidRequest(f"“{name[:20]}” is not a size; take {names}, or pixels like {profile.base_size}.")
+        if aspect is not None:
+            raise InvalidRequest("Give either a size in pixels or an aspect, not both.")
+        pixels = parse_size(name)
+        profile.check_size(pixels)
+        return pixels
+    scale: SizeName = name
+    return profile.size_for(parse_aspect(aspect or "1:1"), scale)
