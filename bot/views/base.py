@@ -1,0 +1,73 @@
+"""Safe bases: no error in a button, a modal or a message handler is lost, wherever it happens.
+
+discord.py sends errors of a ``View`` and a ``Modal`` to their ``on_error``, and those of a ``DynamicItem``'s callback
+to nobody's; here they all come to :func:`bot.views.errors.answer_error`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import discord
+import structlog
+
+from bot.views.errors import answer_error, explain
+
+log = structlog.get_logger(__name__)
+ItemT = TypeVar("ItemT", bound="discord.ui.Item[Any]")
+
+_REPLY_LIFETIME = 20.0
+
+
+class SafeView(discord.ui.View):
+    """A view whose errors are answered."""
+
+    async def on_error(
+        self, interaction: discord.Interaction[Any], error: Exception, item: discord.ui.Item[Any], /
+    ) -> None:
+        del item
+        await answer_error(interaction, error)
+
+
+class SafeModal(discord.ui.Modal):
+    """A modal whose errors are answered."""
+
+    async def on_error(  # type: ignore[override]  # discord.py's own Modal leaves the item out, too
+        self, interaction: discord.Interaction[Any], error: Exception, /
+    ) -> None:
+        await answer_error(interaction, error)
+
+
+class SafeDynamicItem(discord.ui.DynamicItem[ItemT], Generic[ItemT], template=r"never-used"):
+    """An item that lives in its ``custom_id`` alone, so it works after a restart; it does :meth:`press`."""
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        raise NotImplementedError
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        try:
+            await self.press(interaction)
+        except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
+            await answer_error(interaction, error)
+
+
+MessageHandler = Callable[[Any, discord.Message], Awaitable[None]]
+
+
+def safe_message_handler(handler: MessageHandler) -> MessageHandler:
+    """A listener whose errors become a short reply that removes itself: answers to messages cannot be private."""
+
+    @functools.wraps(handler)
+    async def safe(self: Any, message: discord.Message) -> None:
+        try:
+            await handler(self, message)
+        except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
+            sentence = explain(error)
+            try:
+                await message.reply(sentence, delete_after=_REPLY_LIFETIME, mention_author=False)
+            except discord.HTTPException as failure:
+                log.warning("answer_not_sent", code=failure.code, status=failure.status)
+
+    return safe

@@ -1,0 +1,51 @@
+"""The buttons that survive a restart. Each ``custom_id`` names all it needs: ``zib:<what>:<id>``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+import discord
+
+from bot.errors import Refusal
+from bot.jobs.service import JobService
+from bot.views.base import SafeDynamicItem, SafeView
+from bot.views.errors import answer
+
+
+class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cancel:(?P<job>\d{1,18})\Z"):
+    """Stops a job; for its owner and for moderators."""
+
+    def __init__(self, job_id: int) -> None:
+        self.job_id = job_id
+        button: discord.ui.Button[Any] = discord.ui.Button(
+            label="Cancel", style=discord.ButtonStyle.secondary, custom_id=f"zib:cancel:{job_id}"
+        )
+        super().__init__(button)
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        del interaction, item
+        return cls(int(match["job"]))
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        jobs: JobService = interaction.client.jobs
+        moderator = interaction.guild is not None and interaction.permissions.manage_messages
+        owner_id = jobs.owner_of(self.job_id)
+        if owner_id is not None and interaction.user.id != owner_id and not moderator:
+            raise Refusal("Only the member who asked for this picture, or a moderator, can cancel it.")
+        jobs.cancel(self.job_id)
+        await answer(interaction, "Cancelling: it stops after the step that is running.")
+
+
+DYNAMIC_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (CancelButton,)
+"""Every template the client listens for. No custom_id may match two of them."""
+
+
+def progress_view(job_id: int) -> discord.ui.View:
+    """The one button under a progress card."""
+    view = SafeView(timeout=None)
+    view.add_item(CancelButton(job_id))
+    return view

@@ -1,0 +1,194 @@
+"""Posting results to Discord: the ways that ``bot/jobs/delivery.py`` chooses from."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from io import BytesIO
+from typing import TypeVar
+
+import discord
+import structlog
+
+from bot.jobs.delivery import Posted, Result, Undeliverable, Upload, Way
+from bot.jobs.job import Job
+from bot.views.text import ALT_TEXT_LIMIT, cut, result_text
+
+log = structlog.get_logger(__name__)
+
+_DEFAULT_FILE_LIMIT = 10 * 2**20
+_LONG_JOB_SECONDS = 60
+_PAUSES = (1.0, 3.0, 9.0)
+T = TypeVar("T")
+_CLOSED = (discord.Forbidden, discord.NotFound)
+
+
+class Outbox:
+    """The ways to a member: the channel, the interaction's own response, a direct message."""
+
+    def __init__(self, client: discord.Client) -> None:
+        self._client = client
+
+    def ways(self, job: Job, card_message_id: int | None) -> list[Way]:
+        """The best first. A private result never goes to the channel."""
+        ways: list[Way] = [] if job.private else [ChannelWay(self._client, job)]
+        if card_message_id is not None and job.order.reply is not None:
+            ways.append(ResponseWay(self._client, job, card_message_id))
+        return [*ways, DirectMessageWay(self._client, job)]
+
+
+class ChannelWay:
+    """An ordinary message in the channel: replies to it reach the bot, and it outlives the interaction's token."""
+
+    name = "channel"
+
+    def __init__(self, client: discord.Client, job: Job) -> None:
+        self._client = client
+        self._job = job
+        self._channel: discord.abc.Messageable | None = None
+
+    async def limit(self) -> int:
+        order = self._job.order
+        if order.guild_id is None:
+            channel = await _open_direct_messages(self._client, order.owner_id)
+            if channel.id != order.channel_id:
+                raise Undeliverable("not a conversation with the bot")
+            self._channel = channel
+            return _DEFAULT_FILE_LIMIT
+        guild = self._client.get_guild(order.guild_id)
+        found = guild.get_channel_or_thread(order.channel_id) if guild else None
+        if guild is None or not isinstance(found, discord.abc.Messageable):
+            raise Undeliverable("the bot does not see the channel")
+        missing = _missing_permissions(found.permissions_for(guild.me), thread=isinstance(found, discord.Thread))
+        if missing:
+            raise Undeliverable(f"the bot lacks {', '.join(missing)}")
+        self._channel = found
+        return guild.filesize_limit
+
+    async def post(self, job: Job, uploads: list[Upload], result: Result) -> Posted:
+        assert self._channel is not None, "limit() opens the way"
+        message = await _send(self._channel, job, uploads, result, job.nonce)
+        return Posted(message.channel.id, message.id)
+
+
+class ResponseWay:
+    """The interaction's own response: for private results, and where the bot may not post; open for 15 minutes."""
+
+    name = "response"
+
+    def __init__(self, client: discord.Client, job: Job, card_message_id: int) -> None:
+        self._client = client
+        self._job = job
+        self._card_message_id = card_message_id
+
+    async def limit(self) -> int:
+        reply = self._job.order.reply
+        if reply is None or reply.expires_at <= time.time():
+            raise Undeliverable("the interaction has expired")
+        return self._job.order.response_file_limit or _DEFAULT_FILE_LIMIT
+
+    async def post(self, job: Job, uploads: list[Upload], result: Result) -> Posted:
+        reply = job.order.reply
+        assert reply is not None, "limit() checks it"
+        webhook = discord.Webhook.partial(reply.application_id, reply.token, client=self._client)
+
+        async def edit() -> discord.WebhookMessage:
+            return await webhook.edit_message(
+                self._card_message_id,
+                content=_text(job, result),
+                attachments=_files(job, uploads),
+                view=None,
+                allowed_mentions=discord.AllowedMentions.none(),
+            )
+
+        await _patiently(edit)
+        return Posted(job.order.channel_id, self._card_message_id)
+
+
+class DirectMessageWay:
+    """A direct message to the owner."""
+
+    name = "direct message"
+
+    def __init__(self, client: discord.Client, job: Job) -> None:
+        self._client = client
+        self._job = job
+
+    async def limit(self) -> int:
+        return _DEFAULT_FILE_LIMIT
+
+    async def post(self, job: Job, uploads: list[Upload], result: Result) -> Posted:
+        channel = await _open_direct_messages(self._client, job.order.owner_id)
+        # A nonce of its own: the channel's may have been used up by a message that was lost.
+        message = await _send(channel, job, uploads, result, job.nonce[:-1] + "d")
+        return Posted(message.channel.id, message.id)
+
+
+async def _open_direct_messages(client: discord.Client, user_id: int) -> discord.DMChannel:
+    try:
+        return await client.create_dm(discord.Object(user_id))
+    except _CLOSED as error:
+        raise Undeliverable(f"direct messages are closed ({error.code})") from error
+
+
+async def _send(
+    channel: discord.abc.Messageable, job: Job, uploads: list[Upload], result: Result, nonce: str
+) -> discord.Message:
+    async def send() -> discord.Message:
+        # Files are read by sending, so each attempt has new ones.
+        return await channel.send(
+            _text(job, result),
+            files=_files(job, uploads),
+            nonce=nonce,
+            allowed_mentions=_mentions(job, result),
+            suppress_embeds=True,
+        )
+
+    return await _patiently(send)
+
+
+async def _patiently(request: Callable[[], Awaitable[T]]) -> T:
+    """Try again on Discord's own faults and lost connections, which discord.py does not retry here.
+
+    The nonce makes a message that did arrive come only once.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            return await request()
+        except _CLOSED as error:
+            raise Undeliverable(f"Discord says {error.status} ({error.code})") from error
+        except (discord.DiscordServerError, OSError) as error:
+            if pause is None:
+                raise Undeliverable(f"Discord does not answer ({type(error).__name__})") from error
+            log.warning("delivery_retried", pause=pause, error=type(error).__name__)
+            await asyncio.sleep(pause)
+        except discord.HTTPException as error:
+            raise Undeliverable(f"Discord says {error.status} ({error.code})") from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _missing_permissions(granted: discord.Permissions, *, thread: bool) -> list[str]:
+    wanted = {
+        "View Channel": granted.view_channel,
+        "Send Messages": granted.send_messages_in_threads if thread else granted.send_messages,
+        "Attach Files": granted.attach_files,
+    }
+    return [name for name, has in wanted.items() if not has]
+
+
+def _files(job: Job, uploads: list[Upload]) -> list[discord.File]:
+    alt_text = cut(job.order.spec.prompt, ALT_TEXT_LIMIT)
+    return [discord.File(BytesIO(upload.data), upload.name, description=alt_text) for upload in uploads]
+
+
+def _text(job: Job, result: Result) -> str:
+    seeds = [picture.seed for picture in result.pictures]
+    return result_text(job.order.spec, job.order.owner_id, seeds, result.device_seconds, result.note)
+
+
+def _mentions(job: Job, result: Result) -> discord.AllowedMentions:
+    """Nobody is pinged, but for the owner of a job that took long enough to look elsewhere."""
+    if result.waited < _LONG_JOB_SECONDS:
+        return discord.AllowedMentions.none()
+    return discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(job.order.owner_id)])

@@ -1,0 +1,58 @@
+"""Text for Discord: other people's words made harmless, lengths kept, times and sizes for people."""
+
+from __future__ import annotations
+
+from bot.jobs.spec import ImageSpec
+
+MESSAGE_LIMIT = 2000
+ALT_TEXT_LIMIT = 1024
+
+
+def cut(text: str, limit: int) -> str:
+    """The text, or its beginning with "…" where it is longer than ``limit`` characters."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def inert(text: str, limit: int) -> str:
+    """Somebody's text as inline code on one line: no mention, link, markdown or emoji in it comes alive.
+
+    Double backticks carry single ones; runs of backticks are pulled apart with a zero-width space.
+    """
+    line = cut(" ".join(text.split()), limit)
+    while "``" in line:
+        line = line.replace("``", "`\u200b`")
+    # A backtick at an edge would join the fence.
+    line = f" {line}" if line.startswith("`") else line
+    line = f"{line} " if line.endswith("`") else line
+    return f"``{line}``"
+
+
+def result_line(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float) -> str:
+    """Who asked, and what it takes to draw it again, in small print."""
+    seed = f"seed {seeds[0]}" if len(seeds) == 1 else "seeds " + ", ".join(map(str, seeds))
+    parts = [f"<@{owner_id}>", seed, f"{spec.width}×{spec.height}", f"{spec.steps} steps"]
+    if spec.guidance_scale:
+        parts.append(f"guidance {spec.guidance_scale:g}")
+    parts.append(f"{seconds:.1f} s")
+    return "-# " + " · ".join(parts)
+
+
+def result_text(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float, note: str) -> str:
+    """The result message's text, within Discord's limit whatever the prompt."""
+    tail = [result_line(spec, owner_id, seeds, seconds)]
+    if note:
+        tail.append(f"-# {note}")
+    room = MESSAGE_LIMIT - sum(len(line) + 1 for line in tail)
+    lines: list[str] = []
+    if spec.negative_prompt:
+        negative = inert(spec.negative_prompt, min(400, room // 3))
+        lines.append(f"without {negative}")
+        room -= len(lines[0]) + 1
+    return "\n".join([inert(spec.prompt, room - 40), *lines, *tail])
+
+
+def duration(seconds: float) -> str:
+    """ "about 40 s", "about 3 min": what people need to know of a wait."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min"
