@@ -1,0 +1,112 @@
+"""The discord.py client: what it listens to, which commands Discord knows, and where errors go."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from typing import Any
+
+import discord
+import structlog
+from discord import app_commands
+from discord.ext import commands
+
+from bot.commands.imagine import imagine_command
+from bot.commands.info import InfoCog
+from bot.commands.ordering import Desk
+from bot.jobs.service import JobService
+from bot.services import Services
+from bot.settings import Settings
+from bot.store.facts import read_fact, write_fact
+from bot.views.buttons import DYNAMIC_ITEMS
+from bot.views.errors import answer, answer_error
+from bot.views.outbox import Outbox
+
+log = structlog.get_logger(__name__)
+
+_COMMANDS_FACT = "commands_hash"
+
+
+class Tree(app_commands.CommandTree["ZImageBot"]):
+    """The command tree with the one error handler and the door for allowed servers."""
+
+    async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
+        await answer_error(interaction, error)
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        allowed = self.client.settings.allowed_guilds
+        if not allowed or interaction.guild_id in allowed:
+            return True
+        if interaction.type is discord.InteractionType.application_command:
+            await answer(interaction, "This bot serves other servers only; ask its operator to add this one.")
+        return False
+
+
+class ZImageBot(commands.Bot):
+    """The whole program as one client: connecting starts it, closing ends it."""
+
+    def __init__(self, settings: Settings, services: Services) -> None:
+        # Replies to the bot and mentions arrive without the privileged message-content intent.
+        intents = discord.Intents(guilds=True, messages=True)
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            intents=intents,
+            tree_cls=Tree,
+            allowed_mentions=discord.AllowedMentions.none(),
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        )
+        self.settings = settings
+        self._services = services
+        self._closing = False
+        self._set_up = asyncio.Event()
+
+    async def model_ready(self) -> None:
+        """Wait until the model is loaded; raises the engine's error where it cannot be."""
+        await self._set_up.wait()
+        await self._services.engine.ready()
+
+    @property
+    def jobs(self) -> JobService:
+        return self._services.jobs
+
+    async def setup_hook(self) -> None:
+        """Start everything behind Discord, then offer the commands."""
+        await self._services.start(Outbox(self))
+        desk = Desk(
+            self._services.jobs,
+            self._services.engine.profile,
+            self.settings.max_count,
+            self.settings.progress_interval,
+        )
+        self.tree.add_command(imagine_command(desk))
+        await self.add_cog(InfoCog(self, self._services.engine, desk))
+        self.add_dynamic_items(*DYNAMIC_ITEMS)
+        await self._sync_commands()
+        self._set_up.set()
+
+    async def close(self) -> None:
+        """Disconnect last: jobs that end now can still tell their owners."""
+        if not self._closing:
+            self._closing = True
+            await self._services.stop()
+        await super().close()
+
+    async def on_ready(self) -> None:
+        log.info("online", user=str(self.user), guilds=len(self.guilds))
+
+    async def on_message(self, message: discord.Message, /) -> None:
+        """No text commands: the bot answers slash commands only, so far."""
+
+    async def _sync_commands(self) -> None:
+        """Tell Discord the commands only when they changed since it was told last."""
+        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        text = json.dumps([self.application_id, payload], sort_keys=True, default=str)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        if await read_fact(self._services.database, _COMMANDS_FACT) == fingerprint:
+            return
+        synced = await self.tree.sync()
+        await write_fact(self._services.database, _COMMANDS_FACT, fingerprint)
+        log.info("commands_synced", count=len(synced))

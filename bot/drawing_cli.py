@@ -1,0 +1,65 @@
+"""``zimage-bot imagine``: the engine without Discord, with a progress bar."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bot.errors import StartupError
+from bot.jobs.files import save_picture
+from bot.jobs.flags import read_flags
+from bot.jobs.spec import ImageSpec, Wishes, settle
+from bot.media.metadata import encode_png
+from bot.services import choose_profile
+from bot.settings import Settings
+from zimage_engine.engine import Engine, EngineConfig
+from zimage_engine.types import Failed, Finished, Step
+
+
+def draw_to_files(settings: Settings, wishes: Wishes, out: Path) -> None:
+    """Draw what is wished for and save it; says where. Raises the same errors as the bot would show."""
+    profile = choose_profile(settings)
+    spec, count = settle(read_flags(wishes), profile, max_count=settings.max_count)
+    paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{number + 1}") for number in range(count)]
+    if out.suffix.lower() != ".png":
+        raise StartupError(f"{out} does not end in .png: pictures are saved as PNG.")
+    console = Console(stderr=True)
+    config = EngineConfig(profile, settings.device, settings.dtype)
+    asyncio.run(_draw(config, [spec.image(number) for number in range(count)], paths, console))
+
+
+async def _draw(config: EngineConfig, specs: list[ImageSpec], paths: list[Path], console: Console) -> None:
+    engine = Engine.start(config)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
+    try:
+        with console.status(f"Loading {config.profile.title} …"):
+            await engine.ready()
+        with bar:
+            task = bar.add_task("steps", total=sum(spec.steps for spec in specs))
+            for number, (spec, path) in enumerate(zip(specs, paths, strict=True)):
+                png = await _one(engine, spec, number, bar, task)
+                await asyncio.to_thread(save_picture, path, png)
+                bar.console.print(f"{path} · seed {spec.seed} · {spec.size} · {spec.steps} steps")
+    finally:
+        await engine.close()
+
+
+async def _one(engine: Engine, spec: ImageSpec, number: int, bar: Progress, task: object) -> bytes:
+    done = 0
+    async for event in engine.submit(spec.request(str(number)), owner="command line"):
+        match event:
+            case Step():
+                bar.advance(task, event.done - done)  # type: ignore[arg-type]
+                done = event.done
+            case Finished():
+                return await asyncio.to_thread(encode_png, event.image, spec.fields())
+            case Failed():
+                raise event.error
+            case _:
+                pass
+    raise AssertionError("a handle ends with a terminal event")

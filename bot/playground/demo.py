@@ -1,0 +1,65 @@
+"""``zimage-bot demo``: a member of a simulated Discord types ``/imagine`` and the real bot answers."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import discord
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+from transformers.utils.logging import disable_progress_bar
+
+from bot.app import create_client
+from bot.errors import StartupError
+from bot.jobs.files import save_picture
+from bot.logs import configure_logging
+from bot.playground.world import World, open_world, watch
+from bot.settings import Settings
+
+_PACE = 0.15
+_LAST_LOOK_SECONDS = 0.2
+
+
+def run_demo(prompt: str, out: Path) -> None:
+    """Show the conversation and save the picture to ``out``; raises :class:`StartupError` where a step fails."""
+    configure_logging(Settings(_env_file=None, log_level="WARNING"))
+    disable_progress_bar()
+    asyncio.run(_converse(prompt, out, Console(highlight=False)))
+
+
+async def _converse(prompt: str, out: Path, console: Console) -> None:
+    with tempfile.TemporaryDirectory(prefix="zimage-demo-") as folder:
+        client = create_client(
+            Settings(_env_file=None, data_dir=Path(folder), profile="demo", progress_interval=_PACE, device="cpu")
+        )
+        console.print("[dim]Starting the bot on a simulated Discord, with the demo model on the CPU …[/]")
+        async with open_world(client) as world:
+            await client.model_ready()
+            console.print(f"\n[bold]mira[/] in #pictures types  [cyan]/imagine prompt:[/]{prompt}\n", soft_wrap=True)
+            watcher = asyncio.create_task(watch(world, lambda text: _show(console, text)))
+            answered = await world.member.slash(world.channel, "imagine", prompt=prompt)
+            await asyncio.sleep(_LAST_LOOK_SECONDS)
+            watcher.cancel()
+            await asyncio.wait([watcher])
+            if not watcher.cancelled():
+                watcher.result()
+            await _save(world, answered.response, out, console)
+
+
+def _show(console: Console, text: str) -> None:
+    console.print(Panel(Text(text), title="zimage-bot", title_align="left", border_style="blue"))
+
+
+async def _save(world: World, answer: object, out: Path, console: Console) -> None:
+    """Write the picture that stands in the channel; where there is none, what the bot said is the reason."""
+    messages: list[discord.Message] = [m for m in world.channel.history() if m.attachments]
+    if not messages:
+        said = getattr(answer, "content", None) or "; ".join(m.content for m in world.channel.history())
+        raise StartupError(f"No picture came: {said or 'the bot did not answer'}")
+    attachment = messages[-1].attachments[0]
+    data = await attachment.read()
+    await asyncio.to_thread(save_picture, out, data)
+    console.print(f"The picture {attachment.filename} ({len(data) / 1000:.0f} kB) is saved as [bold]{out}[/].")

@@ -1,0 +1,82 @@
+"""``zimage-bot run``: connect to Discord, stop on a signal, and turn what an operator can mend into one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+import aiohttp
+import discord
+import structlog
+
+from bot.app import create_client
+from bot.client import ZImageBot
+from bot.errors import StartupError
+from bot.logs import configure_logging
+from bot.settings import Settings
+from zimage_engine.types import EngineError
+
+log = structlog.get_logger(__name__)
+
+
+def run_bot(settings: Settings) -> None:
+    """Run until a signal; raises :class:`StartupError` where the operator has something to mend."""
+    if settings.discord_token is None:
+        raise StartupError(
+            "DISCORD_TOKEN is not set: copy .env.example to .env and put the bot's token from the Discord developer "
+            "portal there. To try the bot without Discord, run `make demo`."
+        )
+    configure_logging(settings)
+    asyncio.run(_run(create_client(settings), settings.discord_token.get_secret_value()))
+
+
+async def _run(client: ZImageBot, token: str) -> None:
+    """Connect, and close on SIGTERM, SIGINT or when the model cannot be loaded."""
+    connection = asyncio.create_task(_connect(client, token), name="discord")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
+            loop.add_signal_handler(number, stop.set)
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    model = asyncio.create_task(client.model_ready(), name="model")
+    try:
+        waiting: set[asyncio.Task[object]] = {connection, stopped, model}
+        while not stopped.done() and not connection.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if model in done:
+                _explain_model(model)
+    finally:
+        log.info("stopping")
+        await client.close()
+        for task in (stopped, model):
+            task.cancel()
+        await asyncio.wait([connection, stopped, model])
+    connection.result()
+
+
+def _explain_model(model: asyncio.Task[None]) -> None:
+    error = model.exception()
+    if isinstance(error, EngineError):
+        raise StartupError(str(error)) from error
+    if error is not None:
+        raise error
+    log.info("model_ready")
+
+
+async def _connect(client: ZImageBot, token: str) -> None:
+    try:
+        await client.start(token)
+    except discord.LoginFailure as error:
+        raise StartupError(
+            "Discord does not accept the token: copy it again from the developer portal (Bot → Reset Token) "
+            "into DISCORD_TOKEN."
+        ) from error
+    except discord.PrivilegedIntentsRequired as error:
+        raise StartupError(
+            "The developer portal does not grant an intent that the bot asks for: switch on Message Content Intent "
+            "under Bot → Privileged Gateway Intents."
+        ) from error
+    except (aiohttp.ClientConnectionError, OSError) as error:
+        raise StartupError(f"Discord cannot be reached ({type(error).__name__}): check the network.") from error

@@ -1,0 +1,91 @@
+"""What stands behind the client: lock, database, engine, jobs; started in this order and stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import filelock
+import structlog
+
+from bot.errors import StartupError
+from bot.jobs.service import JobService, Outbox
+from bot.settings import Settings
+from bot.store.database import Database
+from zimage_engine.engine import Engine, EngineConfig
+from zimage_engine.loading import complete_profile, pick_device
+from zimage_engine.profiles import ModelProfile, find_profile
+from zimage_engine.types import EngineError
+
+log = structlog.get_logger(__name__)
+
+StartEngine = Callable[[EngineConfig], Engine]
+
+
+def choose_profile(settings: Settings) -> ModelProfile:
+    """The profile of the settings, complete with what its config files say. Blocks: may ask the hub."""
+    name = settings.profile
+    if name == "auto":
+        name = "demo" if pick_device(settings.device).type == "cpu" else "turbo"
+    return complete_profile(find_profile(name, source=settings.model))
+
+
+class Services:
+    """Everything but Discord. Attributes exist between :meth:`start` and :meth:`stop`."""
+
+    database: Database
+    engine: Engine
+    jobs: JobService
+
+    def __init__(self, settings: Settings, start_engine: StartEngine = Engine.start) -> None:
+        self._settings = settings
+        self._start_engine = start_engine
+        self._lock = filelock.FileLock(settings.data_dir / "lock", thread_local=False)
+        self._started: list[str] = []
+
+    async def start(self, outbox: Outbox) -> None:
+        """Take the lock, open the database, begin loading the model, and end what a dead process left.
+
+        Raises :class:`StartupError`; what had been started by then is stopped again.
+        """
+        try:
+            await self._start(outbox)
+        except EngineError as error:
+            await self.stop()
+            raise StartupError(str(error)) from error
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self, outbox: Outbox) -> None:
+        settings = self._settings
+        await asyncio.to_thread(self._take_lock)
+        self.database = await Database.open(settings.database_path)
+        self._started.append("database")
+        profile = await asyncio.to_thread(choose_profile, settings)
+        self.engine = self._start_engine(EngineConfig(profile, settings.device, settings.dtype))
+        self._started.append("engine")
+        log.info("model_loading", profile=profile.name, source=profile.source)
+        self.jobs = JobService(self.database, self.engine, outbox, settings.image_dir)
+        await self.jobs.start()
+        self._started.append("jobs")
+
+    async def stop(self) -> None:
+        """End everything that was started: the engine first, so that its jobs come to an end."""
+        started, self._started = self._started, []
+        if "engine" in started:
+            await self.engine.close(timeout=self._settings.shutdown_seconds)
+        if "jobs" in started:
+            await self.jobs.close()
+        if "database" in started:
+            await self.database.close()
+        self._lock.release()
+
+    def _take_lock(self) -> None:
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise StartupError(
+                f"Another zimage-bot already uses {self._settings.data_dir}: stop it first, or set another DATA_DIR."
+            ) from error
