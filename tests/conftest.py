@@ -1,0 +1,96 @@
+"""Shared by all tests: settings in a temporary folder, and a simulated Discord with the real bot in it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bot.app import create_client
+from bot.playground.world import World, open_world
+from bot.settings import Settings
+from zimage_engine.engine import Engine, EngineConfig
+from zimage_engine.types import EngineError, Plan, PlanResult, Unit
+from zimage_engine.worker import Executor, Worker
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(_env_file=None, data_dir=tmp_path / "data", profile="demo", device="cpu", progress_interval=0.1)
+
+
+OpenWorld = Callable[..., AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture
+def world_of(settings: Settings) -> OpenWorld:
+    """Opens a world: ``async with world_of(worker=…, **settings) as world``. ``world.env.bot`` is the client."""
+
+    @asynccontextmanager
+    async def opened(
+        wrap: Callable[[Executor], Executor] | None = None, *, load: bool = True, **changes: object
+    ) -> AsyncIterator[World]:
+        def start_engine(config: EngineConfig) -> Engine:
+            if wrap is None:
+                return Engine.start(config)
+            return Engine.start(config, lambda: wrap(Worker.load(config.profile, config.device, config.dtype)))
+
+        client = create_client(settings.model_copy(update=changes), start_engine=start_engine)
+        async with open_world(client) as world:
+            if load:
+                await client.model_ready()
+            yield world
+
+    return opened
+
+
+@pytest.fixture
+async def world(world_of: OpenWorld) -> AsyncIterator[World]:
+    async with world_of() as opened:
+        yield opened
+
+
+@dataclass
+class Faulty:
+    """The real worker, but for one unit kind that raises or waits: what a broken or slow device looks like."""
+
+    inner: Executor
+    unit: Unit
+    error: Exception | None = None
+    gate: threading.Event | None = None
+    entered: threading.Event | None = None
+
+    @property
+    def device(self) -> str:
+        return self.inner.device
+
+    def execute(self, plan: Plan) -> PlanResult:
+        if plan.unit is self.unit:
+            if self.entered is not None:
+                self.entered.set()
+            if self.gate is not None:
+                self.gate.wait(30)
+            if isinstance(self.error, EngineError):
+                failures = {request.id: self.error for request in plan.requests}
+                return PlanResult(0.0, failures=failures)
+        return self.inner.execute(plan)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until something is so; fails the test where it never is."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition():
+        assert loop.time() < end, "it never came to be"
+        await asyncio.sleep(0.01)
+
+
+def picture_of(png: bytes) -> Image.Image:
+    return Image.open(BytesIO(png)).convert("RGB")

@@ -1,0 +1,130 @@
+"""Everything around ``/imagine``: help, ping, errors, custom ids, restarts, shutting down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from functools import partial
+
+import pytest
+from conftest import Faulty, OpenWorld, until
+from pydantic import SecretStr
+
+from bot.app import create_client
+from bot.errors import Refusal, StartupError
+from bot.playground.world import World
+from bot.settings import Settings
+from bot.views.buttons import DYNAMIC_ITEMS, CancelButton
+from zimage_engine.types import Unit
+
+
+async def test_help_is_private_and_fits(world: World) -> None:
+    answered = await world.member.slash(world.channel, "help")
+    assert answered.ephemeral
+    assert "/imagine" in answered.response.content
+    assert len(answered.response.content) <= 2000
+
+
+async def test_ping_says_model_device_and_queue(world: World) -> None:
+    answered = await world.member.slash(world.channel, "ping")
+    assert "Queue: 0 waiting, 0 being drawn" in answered.response.content
+    assert "Z-Image demo on CPU: ready" in answered.response.content
+
+
+def test_each_custom_id_matches_exactly_one_template() -> None:
+    ids = [CancelButton(job_id).custom_id for job_id in (1, 10**17)]
+    for custom_id in ids:
+        matching = [item for item in DYNAMIC_ITEMS if item.__discord_ui_compiled_template__.match(custom_id)]
+        assert matching == [CancelButton]
+        assert len(custom_id) <= 100
+
+
+async def test_cancel_button_after_the_end_and_by_a_stranger(world_of: OpenWorld) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    async with world_of(partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)) as world:
+        jobs = world.env.bot.jobs
+        stranger = world.channel.guild.add_member(world.env.create_user("noa"))
+        asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt="a red circle"))
+        await until(entered.is_set)
+        (job_id,) = jobs._handles
+        button = CancelButton(job_id)
+
+        class Pressed:
+            """The parts of an interaction that the button looks at."""
+
+            client = world.env.bot
+            guild = None
+            user = stranger
+
+        with pytest.raises(Refusal, match="Only the member who asked"):
+            await button.press(Pressed())
+        gate.set()
+        await asked
+        with pytest.raises(Refusal, match="already finished"):
+            jobs.cancel(job_id)
+
+
+async def test_an_unforeseen_error_tells_an_id_that_is_in_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("nobody foresaw this")
+
+    monkeypatch.setattr(type(world.env.bot.jobs), "submit", broken)
+    with caplog.at_level(logging.ERROR):
+        answered = await world.member.slash(world.channel, "imagine", prompt="a red circle")
+    assert answered.ephemeral
+    sentence = answered.response.content
+    assert "Something went wrong on my side" in sentence
+    assert "ZeroDivision" not in sentence
+    error_id = sentence.rpartition("(error ")[2].rstrip(")")
+    assert any(error_id in str(record.msg) for record in caplog.records)
+
+
+async def test_after_a_restart_commands_work_and_are_not_sent_again(world: World, settings: Settings) -> None:
+    await world.member.slash(world.channel, "ping")
+    await world.env.bot.close()
+    client = create_client(settings)
+    await world.env.restart_bot(client)
+    await client.model_ready()
+    synced = [request for request in world.env.http_requests if request.method == "PUT"]
+    assert len(synced) == 1
+    await world.member.slash(world.channel, "imagine", prompt="a red circle", seed=1)
+    assert world.channel.history()[-1].attachments
+
+
+async def test_shutting_down_in_the_middle_tells_the_member_and_gives_back(world_of: OpenWorld) -> None:
+    entered, gate = threading.Event(), threading.Event()
+    async with world_of(partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered), shutdown_seconds=0.3) as world:
+        asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt="a red circle"))
+        await until(entered.is_set)
+        database_path = world.env.bot.settings.database_path
+        await world.env.bot.close()
+        gate.set()
+        await asyncio.wait([asked], timeout=5)
+        import sqlite3
+
+        with sqlite3.connect(database_path) as connection:
+            assert connection.execute("SELECT state, error_code FROM jobs").fetchall() == [("failed", "engine_closed")]
+        said = [m.content for m in world.channel.history(viewer=world.member)]
+        assert any("restarting" in text for text in said)
+
+
+async def test_two_bots_on_one_folder_are_refused(world: World, settings: Settings) -> None:
+    del world
+    second = create_client(settings)
+    with pytest.raises(StartupError, match="Another zimage-bot already uses"):
+        await second._services.start(None)  # type: ignore[arg-type]
+
+
+async def test_neither_token_nor_prompt_is_logged(
+    world_of: OpenWorld, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with world_of(discord_token=SecretStr("very.secret.token")) as world:
+            await world.member.slash(world.channel, "imagine", prompt="a red circle of secrets --steps 1")
+            assert "very.secret.token" not in repr(world.env.bot.settings)
+    logged = caplog.text + "".join(capfd.readouterr())
+    assert "very.secret.token" not in logged
+    assert "circle of secrets" not in logged

@@ -1,0 +1,248 @@
+"""The engine's asyncio face, on the demo model: events, cancelling, failures, closing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from conftest import Faulty, until
+
+from zimage_engine.engine import Engine, EngineConfig
+from zimage_engine.loading import complete_profile
+from zimage_engine.profiles import find_profile
+from zimage_engine.types import (
+    Cancelled,
+    EngineClosed,
+    Event,
+    Failed,
+    Finished,
+    ImageRequest,
+    InvalidRequest,
+    ModelNotFound,
+    NumericalError,
+    Queued,
+    Step,
+    Unit,
+)
+from zimage_engine.worker import Executor, Worker
+
+StartEngine = Callable[..., Engine]
+
+
+def request(name: str, **changes: object) -> ImageRequest:
+    fields: dict[str, object] = {"prompt": "a red circle", "width": 256, "height": 256, "steps": 2, "seed": 3}
+    return ImageRequest(name, **(fields | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[StartEngine]:
+    engines: list[Engine] = []
+
+    def made(wrap: Callable[[Worker], Executor] = lambda worker: worker) -> Engine:
+        config = EngineConfig(complete_profile(find_profile("demo")), device="cpu")
+        engines.append(Engine.start(config, lambda: wrap(Worker.load(config.profile, "cpu"))))
+        return engines[-1]
+
+    yield made
+    for engine in engines:
+        await engine.close(timeout=5)
+
+
+async def events_of(engine: Engine, wanted: ImageRequest) -> list[Event]:
+    return [event async for event in engine.submit(wanted, owner=1)]
+
+
+async def test_a_request_is_queued_stepped_and_finished(start: StartEngine) -> None:
+    events = await events_of(start(), request("a", steps=4))
+    assert isinstance(events[0], Queued)
+    assert [event.done for event in events if isinstance(event, Step)] == sorted(
+        event.done for event in events if isinstance(event, Step)
+    )
+    assert isinstance(events[-1], Finished)
+    assert (events[-1].image.width, events[-1].image.height) == (256, 256)
+    assert events[-1].seconds > 0
+
+
+async def test_the_same_seed_draws_the_same_bytes_and_another_does_not(start: StartEngine) -> None:
+    engine = start()
+    first, second, other = [
+        (await engine.submit(request(name, seed=seed), owner=1).result()).image.data
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert first == second != other
+
+
+async def test_requests_wait_while_the_model_loads(start: StartEngine) -> None:
+    loaded = threading.Event()
+
+    def slow(worker: Worker) -> Executor:
+        loaded.wait(30)
+        return worker
+
+    engine = start(slow)
+    handle = engine.submit(request("a"), owner=1)
+    assert (engine.stats().state, engine.stats().waiting) == ("loading", 1)
+    loaded.set()
+    await handle.result()
+    assert engine.stats().state == "ready"
+
+
+async def test_cancel_stops_at_the_end_of_the_running_unit(start: StartEngine) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    engine = start(lambda worker: Faulty(worker, Unit.DENOISE, gate=gate, entered=entered))
+    handle = engine.submit(request("a", steps=8), owner=1)
+    waiting = engine.submit(request("b"), owner=2)
+    await until(entered.is_set)
+    handle.cancel()
+    waiting.cancel()
+    assert [event async for event in waiting][-1] == Cancelled(0, 0.0)
+    gate.set()
+    last = [event async for event in handle][-1]
+    assert isinstance(last, Cancelled)
+    assert last.steps_done == 1
+    await engine.submit(request("c"), owner=1).result()
+    handle.cancel()  # a second cancel, after the end, is no error
+
+
+async def test_a_request_that_fails_fails_alone(start: StartEngine) -> None:
+    class BreaksOne:
+        def __init__(self, worker: Worker) -> None:
+            self.worker, self.device = worker, worker.device
+
+        def execute(self, plan):
+            if plan.unit is Unit.DENOISE and plan.requests[0].id == "bad":
+                slot = self.worker._slots["bad"]
+                slot.latents = slot.latents * float("nan")
+            return self.worker.execute(plan)
+
+    engine = start(BreaksOne)
+    bad, good = engine.submit(request("bad"), owner=1), engine.submit(request("good"), owner=1)
+    with pytest.raises(NumericalError, match="another seed"):
+        await bad.result()
+    await good.result()
+
+
+async def test_an_exception_in_the_model_fails_the_request_and_not_the_engine(start: StartEngine) -> None:
+    def breaks(worker: Worker) -> Executor:
+        original = worker._model.decode
+
+        def once(drawing):
+            worker._model.decode = original  # type: ignore[method-assign]
+            raise RuntimeError("the kernel is on fire")
+
+        worker._model.decode = once  # type: ignore[method-assign]
+        return worker
+
+    engine = start(breaks)
+    terminal = (await events_of(engine, request("a")))[-1]
+    assert isinstance(terminal, Failed)
+    assert terminal.error.code == "unit_failed"
+    assert "fire" not in str(terminal.error)
+    await engine.submit(request("b"), owner=1).result()
+
+
+async def test_a_model_that_cannot_be_loaded_fails_what_waits_and_what_comes(start: StartEngine) -> None:
+    def missing(_: Worker) -> Executor:
+        raise ModelNotFound("there are no weights")
+
+    engine = start(missing)
+    handle = engine.submit(request("a"), owner=1)
+    with pytest.raises(ModelNotFound):
+        await engine.ready()
+    with pytest.raises(ModelNotFound):
+        await handle.result()
+    with pytest.raises(ModelNotFound):
+        engine.submit(request("b"), owner=1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prompt": "  "},
+        {"prompt": "x" * 4001},
+        {"width": 250},
+        {"width": 2560},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"steps": 0},
+        {"steps": 99},
+        {"guidance_scale": 2.0},
+        {"negative_prompt": "blur"},
+    ],
+)
+async def test_what_the_profile_cannot_do_is_refused_at_once(start: StartEngine, changes: dict[str, object]) -> None:
+    engine = start()
+    with pytest.raises(InvalidRequest):
+        engine.submit(request("a", **changes), owner=1)
+    assert engine.stats().waiting == 0
+
+
+async def test_close_ends_everything_that_waits(start: StartEngine) -> None:
+    engine = start()
+    handles = [engine.submit(request(f"{i}", steps=8), owner=i) for i in range(5)]
+    await engine.close()
+    for handle in handles:
+        with pytest.raises(EngineClosed):
+            await handle.result()
+    with pytest.raises(EngineClosed):
+        engine.submit(request("late"), owner=1)
+
+
+async def test_close_with_drain_finishes_what_waits(start: StartEngine) -> None:
+    engine = start()
+    handles = [engine.submit(request(f"{i}"), owner=i) for i in range(3)]
+    await engine.close(drain=True, timeout=60)
+    for handle in handles:
+        await handle.result()
+
+
+async def test_close_gives_up_a_unit_that_hangs(start: StartEngine) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    engine = start(lambda worker: Faulty(worker, Unit.DENOISE, gate=gate, entered=entered))
+    handle = engine.submit(request("a"), owner=1)
+    await until(entered.is_set)
+    await engine.close(timeout=0.2)
+    with pytest.raises(EngineClosed):
+        await handle.result()
+    gate.set()
+
+
+def test_the_event_loop_closed_under_the_engine_is_survived() -> None:
+    async def leave() -> Engine:
+        engine = Engine.start(EngineConfig(complete_profile(find_profile("demo")), device="cpu"))
+        await engine.ready()
+        engine.submit(request("a", steps=8), owner=1)
+        return engine
+
+    engine = asyncio.run(leave())
+    asyncio.run(engine.close(drain=True, timeout=30))
+    assert not engine._thread.is_alive()
+    assert engine.stats().finished == 1
+
+
+async def test_the_prompt_is_encoded_once(start: StartEngine) -> None:
+    calls: list[str] = []
+
+    def counting(worker: Worker) -> Executor:
+        encode = worker._model._encode
+
+        def counted(prompt: str):
+            calls.append(prompt)
+            return encode(prompt)
+
+        worker._model._encode = counted  # type: ignore[method-assign]
+        return worker
+
+    engine = start(counting)
+    for name in "abc":
+        await engine.submit(request(name), owner=1).result()
+    assert calls == ["a red circle"]
+
+
+async def test_a_prompt_of_more_than_512_tokens_is_reported(start: StartEngine) -> None:
+    engine = start()
+    short = await engine.submit(request("a"), owner=1).result()
+    long = await engine.submit(request("b", prompt="red circle " * 300), owner=1).result()
+    assert (short.truncated, long.truncated) == (False, True)

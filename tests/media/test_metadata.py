@@ -1,0 +1,57 @@
+"""The parameters in a PNG, and pictures made to fit."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bot.jobs.spec import ImageSpec
+from bot.media.metadata import a1111_parameters, encode_png, read_fields, shrink
+from zimage_engine.types import RawImage
+
+BLUE = RawImage(8, 4, bytes([0, 0, 255]) * 32)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
+
+
+def spec(prompt: str = "a cat", negative: str = "") -> ImageSpec:
+    return ImageSpec(prompt, 8, 4, seed=7, steps=8, guidance_scale=0.0, negative_prompt=negative, model="Z-Image demo")
+
+
+@given(prompt=TEXT, negative=TEXT)
+def test_the_spec_comes_back_from_the_png(prompt: str, negative: str) -> None:
+    wanted = spec(prompt, negative)
+    assert ImageSpec(**read_fields(encode_png(BLUE, wanted.fields()))) == wanted  # type: ignore[arg-type]
+
+
+def test_the_same_spec_gives_the_same_bytes() -> None:
+    assert encode_png(BLUE, spec().fields()) == encode_png(BLUE, spec().fields())
+
+
+def test_the_pixels_are_kept() -> None:
+    picture = Image.open(BytesIO(encode_png(BLUE, spec().fields())))
+    assert picture.size == (8, 4)
+    assert picture.tobytes() == BLUE.data
+
+
+def test_other_tools_can_read_it() -> None:
+    assert a1111_parameters(spec("a cat", "blur").fields()) == (
+        "a cat\nNegative prompt: blur\nSteps: 8, Sampler: Euler, CFG scale: 1, Seed: 7, Size: 8x4, Model: Z-Image demo"
+    )
+    assert Image.open(BytesIO(encode_png(BLUE, spec("一只猫").fields()))).info["parameters"].startswith("一只猫\n")
+
+
+def test_a_picture_that_is_too_large_becomes_webp() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    png = encode_png(RawImage(128, 128, noise.tobytes()), spec().fields())
+    assert shrink(png, len(png)) == (png, "png")
+    small, suffix = shrink(png, 20_000)
+    assert suffix == "webp"
+    assert len(small) <= 20_000
+    assert Image.open(BytesIO(small)).size == (128, 128)
+    with pytest.raises(ValueError, match="does not fit"):
+        shrink(png, 100)

@@ -1,0 +1,174 @@
+"""The SQLite file: migrations, transactions, the life of a job and its ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import StartupError
+from bot.store import jobs
+from bot.store.database import MIGRATIONS, Database, migrate
+from bot.store.facts import read_fact, write_fact
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(tmp_path / "data" / "bot.sqlite3")
+    yield opened
+    await opened.close()
+
+
+def tables(path: Path) -> set[str]:
+    with sqlite3.connect(path) as connection:
+        return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def test_migrating_a_fresh_file_and_again(tmp_path: Path) -> None:
+    path = tmp_path / "bot.sqlite3"
+    assert migrate(path) == ["0001_jobs"]
+    assert {"jobs", "images", "ledger", "facts"} <= tables(path)
+    assert migrate(path) == []
+
+
+def test_a_migration_that_fails_is_rolled_back_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, folder)
+    path = tmp_path / "bot.sqlite3"
+    migrate(path, folder)
+    (folder / "0002_half.sql").write_text("CREATE TABLE half (id INTEGER);\nCREATE TABLE jobs (id INTEGER);\n")
+    with pytest.raises(StartupError, match="failed and was rolled back"):
+        migrate(path, folder)
+    assert "half" not in tables(path)
+    (folder / "0002_half.sql").write_text("CREATE TABLE half (id INTEGER);\n")
+    assert migrate(path, folder) == ["0002_half"]
+
+
+def test_a_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:
+    newer = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, newer)
+    (newer / "0099_future.sql").write_text("CREATE TABLE future (id INTEGER);\n")
+    migrate(tmp_path / "bot.sqlite3", newer)
+    with pytest.raises(StartupError, match="written by a newer zimage-bot"):
+        migrate(tmp_path / "bot.sqlite3")
+
+
+async def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
+    def half(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO facts VALUES ('a', '1')")
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        await database.write(half)
+    assert await read_fact(database, "a") is None
+    await write_fact(database, "a", "2")
+    assert await read_fact(database, "a") == "2"
+
+
+def new_job(source: int = 1, credit: int = 100, images: int = 1) -> jobs.NewJob:
+    return jobs.NewJob(
+        source_id=source,
+        owner_id=5,
+        scope_id=6,
+        guild_id=6,
+        channel_id=7,
+        visibility="public",
+        kind="imagine",
+        spec="{}",
+        credits=credit,
+        images=tuple((f"{source}-{i}", i) for i in range(images)),
+        nonce="n",
+        reply=jobs.ReplyToken(1, "secret", 99),
+        created_at=10,
+    )
+
+
+async def insert(database: Database, new: jobs.NewJob) -> int:
+    job_id = await database.write(partial(jobs.insert, new=new))
+    assert job_id is not None
+    return job_id
+
+
+async def balance(database: Database) -> tuple[int, int]:
+    """Credits still reserved, and credits spent, by the ledger."""
+    rows = {
+        row["entry"]: row["total"]
+        for row in await database.read("SELECT entry, sum(credits) AS total FROM ledger GROUP BY entry")
+    }
+    settled = rows.get("settled", 0)
+    return rows.get("reserved", 0) - settled - rows.get("given_back", 0), settled
+
+
+async def test_a_duplicate_event_makes_no_second_job(database: Database) -> None:
+    results = await asyncio.gather(*(database.write(partial(jobs.insert, new=new_job(1))) for _ in range(20)))
+    assert [result is not None for result in results].count(True) == 1
+    assert await balance(database) == (100, 0)
+
+
+async def test_a_delivered_job_is_settled_and_its_token_wiped(database: Database) -> None:
+    job_id = await insert(database, new_job(credit=200, images=2))
+    for step in (
+        partial(jobs.started, job_id=job_id, now=11),
+        partial(jobs.image_ended, job_id=job_id, position=0, state="rendered", file="a.png", device_ms=300),
+        partial(jobs.image_ended, job_id=job_id, position=1, state="failed", file=None, device_ms=50),
+        partial(jobs.rendered, job_id=job_id),
+        partial(jobs.delivering, job_id=job_id),
+        partial(jobs.delivered, job_id=job_id, channel_id=7, message_id=8, spent=100, now=12),
+    ):
+        await database.write(step)
+    assert await balance(database) == (0, 100)
+    (row,) = await database.read("SELECT * FROM jobs")
+    assert (row["state"], row["interaction_token"], row["device_ms"], row["attempts"]) == ("delivered", None, 350, 1)
+    assert [image.state for image in await jobs.images_of(database, job_id)] == ["rendered", "failed"]
+
+
+async def test_a_dead_process_s_jobs_are_ended_and_given_back(database: Database) -> None:
+    queued, running, rendered = [await insert(database, new_job(i)) for i in range(3)]
+    await database.write(partial(jobs.started, job_id=running, now=1))
+    await database.write(partial(jobs.started, job_id=rendered, now=1))
+    await database.write(partial(jobs.rendered, job_id=rendered))
+    assert await database.write(partial(jobs.interrupt_all, now=2)) == 2
+    states = {row["id"]: row["state"] for row in await database.read("SELECT id, state FROM jobs")}
+    assert states == {queued: "failed", running: "failed", rendered: "rendered"}
+    assert await balance(database) == (100, 0)
+
+
+STEPS = {
+    "started": lambda job_id: partial(jobs.started, job_id=job_id, now=1),
+    "rendered": lambda job_id: partial(jobs.rendered, job_id=job_id),
+    "delivering": lambda job_id: partial(jobs.delivering, job_id=job_id),
+    "undelivered": lambda job_id: partial(jobs.undelivered, job_id=job_id),
+    "delivered": lambda job_id: partial(jobs.delivered, job_id=job_id, channel_id=1, message_id=2, spent=70, now=2),
+    "failed": lambda job_id: partial(jobs.ended, job_id=job_id, state="failed", error_code="x", spent=0, now=2),
+    "cancelled": lambda job_id: partial(jobs.ended, job_id=job_id, state="cancelled", error_code=None, spent=30, now=2),
+    "expired": lambda job_id: partial(jobs.ended, job_id=job_id, state="expired", error_code=None, spent=0, now=2),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(STEPS)), max_size=12))
+def test_no_order_of_steps_breaks_the_ledger(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
+    """Impossible steps raise and change nothing; a job that ended has nothing reserved, and its sum is its price."""
+
+    async def live() -> None:
+        database = await Database.open(tmp_path_factory.mktemp("life") / "bot.sqlite3")
+        job_id = await insert(database, new_job())
+        for step in steps:
+            before = [tuple(row) for row in await database.read("SELECT * FROM jobs")]
+            try:
+                await database.write(STEPS[step](job_id))
+            except jobs.StateError:
+                assert before == [tuple(row) for row in await database.read("SELECT * FROM jobs")]
+        (row,) = await database.read("SELECT state, ended_at FROM jobs")
+        reserved, _ = await balance(database)
+        over = row["state"] in ("delivered", "failed", "cancelled", "expired")
+        assert (reserved == 0) == over == (row["ended_at"] is not None)
+        await database.close()
+
+    asyncio.run(live())
