@@ -81,7 +81,7 @@ def imagine(
         int | None, typer.Option(help="The same seed draws the same picture. Random when not given.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
-    count: Annotated[int, typer.Option(help="How many pictures; the seed counts up.")] = 1,
+    count: Annotated[int | None, typer.Option(help="How many pictures; the seed counts up.")] = None,
     negative: Annotated[str | None, typer.Option(help="What the picture should not show.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
     profile: Annotated[

@@ -69,6 +69,11 @@ class ZImageBot(commands.Bot):
         await self._services.engine.ready()
 
     @property
+    def set_up(self) -> bool:
+        """True once everything behind Discord has been started."""
+        return self._set_up.is_set()
+
+    @property
     def jobs(self) -> JobService:
         return self._services.jobs
 
@@ -89,10 +94,12 @@ class ZImageBot(commands.Bot):
 
     async def close(self) -> None:
         """Disconnect last: jobs that end now can still tell their owners."""
-        if not self._closing:
-            self._closing = True
-            await self._services.stop()
-        await super().close()
+        try:
+            if not self._closing:
+                self._closing = True
+                await self._services.stop()
+        finally:
+            await super().close()
 
     async def on_ready(self) -> None:
         log.info("online", user=str(self.user), guilds=len(self.guilds))

@@ -10,6 +10,8 @@ from structlog.typing import Processor
 
 from bot.settings import Settings
 
+_HANDLER = "zimage-bot"
+
 
 def configure_logging(settings: Settings) -> None:
     """Send our events and the libraries' log lines to standard error in one format.
@@ -31,7 +33,10 @@ def configure_logging(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    last: Processor = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    # Plain tracebacks: the pretty ones print local variables, and with them prompts and tokens.
+    last: Processor = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
     if settings.log_format == "json":
         last = structlog.processors.JSONRenderer(ensure_ascii=False)
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -44,8 +49,9 @@ def configure_logging(settings: Settings) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.set_name(_HANDLER)
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [*(other for other in root.handlers if other.get_name() != _HANDLER), handler]
     root.setLevel(settings.log_level)
-    for name in ("discord", "aiosqlite", "PIL", "urllib3", "httpx", "filelock", "asyncio"):
+    for name in ("discord", "aiosqlite", "PIL", "urllib3", "httpx", "filelock", "asyncio", "yoyo"):
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(settings.log_level)))

@@ -49,11 +49,22 @@ async def _run(client: ZImageBot, token: str) -> None:
                 _explain_model(model)
     finally:
         log.info("stopping")
-        await client.close()
+        await _disconnect(client, connection)
         for task in (stopped, model):
             task.cancel()
-        await asyncio.wait([connection, stopped, model])
-    connection.result()
+        await asyncio.wait([stopped, model])
+    if not connection.cancelled():
+        connection.result()
+
+
+async def _disconnect(client: ZImageBot, connection: asyncio.Task[None]) -> None:
+    """Close the client. A connection that is still starting, or waits to try again, is not waited for."""
+    if not client.set_up:
+        connection.cancel()
+        await asyncio.wait([connection])
+    await client.close()
+    connection.cancel()
+    await asyncio.wait([connection])
 
 
 def _explain_model(model: asyncio.Task[None]) -> None:
@@ -78,5 +89,7 @@ async def _connect(client: ZImageBot, token: str) -> None:
             "The developer portal does not grant an intent that the bot asks for: switch on Message Content Intent "
             "under Bot → Privileged Gateway Intents."
         ) from error
-    except (aiohttp.ClientConnectionError, OSError) as error:
+    except (discord.HTTPException, discord.GatewayNotFound, discord.ConnectionClosed) as error:
+        raise StartupError(f"Discord refuses the connection ({error}): try again in a few minutes.") from error
+    except aiohttp.ClientConnectionError as error:
         raise StartupError(f"Discord cannot be reached ({type(error).__name__}): check the network.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 
 import filelock
@@ -19,6 +20,7 @@ from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
 
+_LAST_WORDS_SECONDS = 1.5
 StartEngine = Callable[[EngineConfig], Engine]
 
 
@@ -53,6 +55,12 @@ class Services:
         except EngineError as error:
             await self.stop()
             raise StartupError(str(error)) from error
+        except (OSError, sqlite3.Error) as error:
+            await self.stop()
+            raise StartupError(
+                f"{self._settings.data_dir} cannot be used ({error}): give the bot's user the right to write there, or "
+                "set another DATA_DIR."
+            ) from error
         except BaseException:
             await self.stop()
             raise
@@ -76,10 +84,12 @@ class Services:
         if "engine" in started:
             await self.engine.close(timeout=self._settings.shutdown_seconds)
         if "jobs" in started:
-            await self.jobs.close()
-        if "database" in started:
-            await self.database.close()
-        self._lock.release()
+            await self.jobs.close(_LAST_WORDS_SECONDS)
+        try:
+            if "database" in started:
+                await self.database.close()
+        finally:
+            self._lock.release()
 
     def _take_lock(self) -> None:
         self._settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -39,6 +39,12 @@ class Settings(BaseSettings):
         "INFO", description="DEBUG also logs prompts; the other levels never do."
     )
     log_format: Literal["console", "json"] = Field("console", description="console for people, json for machines.")
+
+    @classmethod
+    def in_code(cls, **values: Any) -> Settings:
+        """Settings from these values and the defaults alone, whatever the environment says."""
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        return cls(_env_file=None, **(defaults | values))
 
     @field_validator("allowed_guilds", mode="before")
     @classmethod

@@ -10,20 +10,32 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import hypothesis
 import pytest
 from PIL import Image
 
 from bot.app import create_client
+from bot.logs import configure_logging
 from bot.playground.world import World, open_world
 from bot.settings import Settings
 from zimage_engine.engine import Engine, EngineConfig
 from zimage_engine.types import EngineError, Plan, PlanResult, Unit
 from zimage_engine.worker import Executor, Worker
 
+# Machines are busy at times; a slow example is no fault.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(_env_file=None, data_dir=tmp_path / "data", profile="demo", device="cpu", progress_interval=0.1)
+    return Settings.in_code(data_dir=tmp_path / "data", profile="demo", device="cpu", progress_interval=0.1)
+
+
+@pytest.fixture(autouse=True)
+def logs(settings: Settings) -> None:
+    """Log as ``zimage-bot run`` does."""
+    configure_logging(settings)
 
 
 OpenWorld = Callable[..., AbstractAsyncContextManager[World]]
@@ -47,6 +59,8 @@ def world_of(settings: Settings) -> OpenWorld:
             if load:
                 await client.model_ready()
             yield world
+        # What the bot swallowed fails the test, unless the test has looked at env.errors itself.
+        world.env._raise_errors_since(world.env._errors_acknowledged)
 
     return opened
 

@@ -13,6 +13,7 @@ from zimage_engine.profiles import ModelProfile
 from zimage_engine.scheduler import Published, Scheduler
 from zimage_engine.types import (
     Cancelled,
+    DeviceLost,
     EngineClosed,
     EngineError,
     EngineStats,
@@ -51,6 +52,11 @@ class Handle:
         self._progress: Progress | None = None
         self._terminal: Terminal | None = None
         self._changed = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        """True once the terminal event has come."""
+        return self._terminal is not None
 
     def cancel(self) -> None:
         """Stop at the end of the unit that is running; a no-op once the request has ended."""
@@ -131,11 +137,11 @@ class Engine:
                 raise self._failure
             if self._closing:
                 raise EngineClosed("The engine is shutting down; try again in a minute.")
-            self._handles[request.id] = handle
             try:
                 events = self._scheduler.submit(request, owner)
             except ValueError as error:
                 raise InvalidRequest(str(error)) from error
+            self._handles[request.id] = handle
             self._publish(events)
             self._changed.notify_all()
         return handle
@@ -189,7 +195,13 @@ class Engine:
                     if self._closing:
                         return
                     self._changed.wait()
-            result = worker.execute(plan)
+            try:
+                result = worker.execute(plan)
+            except Exception:
+                # The worker itself is broken, not one request: nothing more can be drawn in this process.
+                log.exception("worker lost")
+                self._fail(DeviceLost("The device stopped working; the bot has to be restarted."))
+                return
             with self._changed:
                 if not self._scheduler.is_running(plan):
                     return  # close() gave this unit up
@@ -210,11 +222,15 @@ class Engine:
             self._device = worker.device
             self._call(partial(self._set_loaded, None))
             return worker
-        with self._changed:
-            self._failure = failure
         self._call(partial(self._set_loaded, failure))
-        self._end_all(failure)
+        self._fail(ModelNotFound("The model could not be loaded; the operator's log says why."))
         return None
+
+    def _fail(self, error: EngineError) -> None:
+        """From now on nothing can be drawn: what waits and what comes ends with ``error``."""
+        with self._changed:
+            self._failure = error
+            self._publish(self._scheduler.drop_all(error))
 
     def _set_loaded(self, failure: EngineError | None) -> None:
         if self._loaded.done():

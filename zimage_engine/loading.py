@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from zimage_engine.model import Components
 from zimage_engine.profiles import ModelProfile
-from zimage_engine.types import ModelNotFound
+from zimage_engine.types import DeviceNotFound, ModelNotFound
 
 _WANTED = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
 
@@ -35,7 +35,9 @@ def complete_profile(profile: ModelProfile) -> ModelProfile:
         raise ModelNotFound(
             f"{profile.source} is not a Z-Image model: its model_index.json names {index.get('_class_name')}."
         )
-    blocks = _read_json(profile, "vae/config.json")["block_out_channels"]
+    blocks = _read_json(profile, "vae/config.json").get("block_out_channels", [])
+    if not blocks:
+        raise ModelNotFound(f"{profile.source} has an image decoder of an unknown kind; it needs AutoencoderKL.")
     return replace(profile, size_multiple=2 ** (len(blocks) - 1) * 2)
 
 
@@ -47,7 +49,10 @@ def _read_json(profile: ModelProfile, name: str) -> dict[str, Any]:
             raise ModelNotFound(f"{folder} is no model folder in diffusers' layout: it has no {name}.")
     else:
         path = Path(_from_hub(profile, lambda: hf_hub_download(profile.source, name)))
-    parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(f"{path} cannot be read ({type(error).__name__}): download the model again.") from error
     return parsed
 
 
@@ -71,12 +76,24 @@ def weights_folder(profile: ModelProfile) -> Path:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` is the first CUDA device, else Apple's, else the CPU; any other name is torch's own."""
+    """``auto`` is the first CUDA device, else Apple's, else the CPU; any other name is torch's own.
+
+    Raises :class:`DeviceNotFound` where there is no such device.
+    """
     if name != "auto":
-        return torch.device(name)
+        return _named_device(name)
     if torch.cuda.is_available():
         return torch.device("cuda", 0)
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _named_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceNotFound(f"There is no device “{name}” here: set DEVICE to auto, cpu, cuda or mps.") from error
+    return device
 
 
 def pick_dtype(device: torch.device, name: str = "auto") -> torch.dtype:

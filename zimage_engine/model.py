@@ -133,18 +133,16 @@ class ZImageModel:
         sigma, after = sigmas[drawing.step].to(self._device), sigmas[drawing.step + 1].to(self._device)
         drawing.latents = euler_step(drawing.latents, -answer.squeeze(1), sigma, after)
         drawing.step += 1
-        if not torch.isfinite(drawing.latents).all():
-            raise NumericalError(
-                "The model produced broken numbers for this picture. Try another seed; if it happens again, "
-                "tell the operator: the data type may not suit the device."
-            )
+        _check_finite(drawing.latents)
 
     @torch.inference_mode()
     def decode(self, drawing: Drawing) -> RawImage:
         """The finished picture's pixels."""
         vae: Any = self._parts.vae
         latents = drawing.latents.to(vae.dtype)[None] / self._scaling + self._shift
-        return to_raw_image(vae.decode(latents, return_dict=False)[0][0])
+        decoded = vae.decode(latents, return_dict=False)[0][0]
+        _check_finite(decoded)
+        return to_raw_image(decoded)
 
     def synchronise(self) -> None:
         """Wait until the device has done what it was given, so that times and cancellation are true."""
@@ -152,3 +150,11 @@ class ZImageModel:
             torch.cuda.synchronize(self._device)
         elif self._device.type == "mps":
             torch.mps.synchronize()
+
+
+def _check_finite(values: torch.Tensor) -> None:
+    if not torch.isfinite(values).all():
+        raise NumericalError(
+            "The model produced broken numbers for this picture. Try another seed; if it happens again, tell the "
+            "operator: the data type may not suit the device."
+        )

@@ -257,7 +257,9 @@ PROFILES: dict[str, ModelProfile] = {
 
 
 def find_profile(name: str, *, source: str | None = None) -> ModelProfile:
-    """The profile of that name, with another folder or hub id as its source where one is given."""
+    """The profile of that name, with another folder or hub id as its source and title where one is given."""
     if name not in PROFILES:
         raise InvalidRequest(f"There is no profile “{name[:40]}”; the profiles are {', '.join(PROFILES)}.")
-    return replace(PROFILES[name], source=source) if source else PROFILES[name]
+    if not source:
+        return PROFILES[name]
+    return replace(PROFILES[name], source=source, title=source.rstrip("/").rpartition("/")[2])

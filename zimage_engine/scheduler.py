@@ -83,7 +83,7 @@ class Scheduler:
     def submit(self, request: ImageRequest, owner: Hashable) -> Published:
         """Take a request in; :class:`ValueError` where its id is already here."""
         if request.id in self._queue:
-            raise ValueError(f"request {request.id} is already queued")
+            raise ValueError(f"The request {request.id} is already in the queue.")
         self._queue[request.id] = Entry(request, owner)
         return self._positions()[-1:]
 

@@ -29,6 +29,18 @@ class ModelNotFound(EngineError):
     code = "model_not_found"
 
 
+class DeviceNotFound(EngineError):
+    """There is no such device on this machine."""
+
+    code = "device_not_found"
+
+
+class DeviceLost(EngineError):
+    """The device or its worker stopped working; the process has to be restarted."""
+
+    code = "device_lost"
+
+
 class OutOfMemory(EngineError):
     """The device has too little memory for this request."""
 

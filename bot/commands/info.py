@@ -61,7 +61,7 @@ class InfoCog(commands.Cog):
     async def ping(self, interaction: discord.Interaction[Any]) -> None:
         stats = self._engine.stats()
         latency = self._client.latency
-        gateway = "unknown" if math.isnan(latency) else f"{latency * 1000:.0f} ms"
+        gateway = f"{latency * 1000:.0f} ms" if math.isfinite(latency) else "unknown"
         lines = [
             f"Gateway: {gateway}",
             f"Queue: {stats.waiting} waiting, {stats.running} being drawn",

@@ -62,11 +62,14 @@ class Desk:
             shown = await interaction.response.send_message(
                 card_text(job, JobProgress("queued")), view=progress_view(job.id), ephemeral=job.private
             )
+            message_id = shown.message_id or (await interaction.original_response()).id
         except discord.HTTPException as error:
             # Discord did not take the answer (10062: it came too late), so the member saw a failure.
             log.warning("card_not_shown", job=job.id, code=error.code, status=error.status)
             await self.jobs.abandon(job, "not_acknowledged")
             return
-        message_id = shown.message_id or (await interaction.original_response()).id
+        except BaseException:
+            await self.jobs.abandon(job, "not_acknowledged")
+            raise
         card = ProgressCard(job, interaction.followup, message_id, self.progress_interval)
         self.jobs.begin(job, card, message_id)

@@ -6,7 +6,9 @@ import asyncio
 import time
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+
+import structlog
 
 from bot.jobs.delivery import Picture, Result
 from bot.jobs.files import write_file
@@ -15,7 +17,9 @@ from bot.media.metadata import encode_png
 from bot.store import jobs as store
 from bot.store.database import Database
 from zimage_engine.engine import Engine, Handle
-from zimage_engine.types import Cancelled, EngineError, Failed, Finished, Queued, RawImage, Step
+from zimage_engine.types import Cancelled, EngineError, Failed, Finished, Queued, RawImage, Step, UnitFailed
+
+log = structlog.get_logger(__name__)
 
 
 class Card(Protocol):
@@ -39,8 +43,9 @@ class Card(Protocol):
 class Drawing:
     """One job on the engine: its handles, what they bring, and what the card should say."""
 
-    def __init__(self, job: Job, database: Database, image_dir: Path, card: Card) -> None:
+    def __init__(self, job: Job, engine: Engine, database: Database, image_dir: Path, card: Card) -> None:
         self._job = job
+        self._engine = engine
         self._database = database
         self._image_dir = image_dir
         self._card = card
@@ -68,15 +73,13 @@ class Drawing:
         """Credits to charge, in 1/100: whole images, the steps done of cancelled ones, nothing for failed ones."""
         return sum(self._spent)
 
-    def submit_to(self, engine: Engine) -> list[Handle]:
+    def submit(self) -> list[Handle]:
         """Queue every image; the handles, for cancelling. What the engine refuses becomes the job's error."""
         order = self._job.order
-        if engine.stats().state == "loading":
-            self._card.show(JobProgress("loading"))
         for position, image_id in enumerate(self._job.image_ids):
             request = order.spec.image(position).request(image_id)
             try:
-                self._handles.append(engine.submit(request, owner=order.owner_id))
+                self._handles.append(self._engine.submit(request, owner=order.owner_id))
             except EngineError as error:
                 self.error = error
                 break
@@ -101,11 +104,21 @@ class Drawing:
         return " ".join(notes)
 
     async def _follow(self, position: int, handle: Handle) -> Picture | None:
+        """One image to its end. Whatever breaks on the way breaks this image alone."""
+        try:
+            return await self._to_picture(position, handle)
+        except Exception:
+            log.exception("image_lost", job=self._job.id, position=position)
+            handle.cancel()
+            self.error = UnitFailed("The picture could not be kept; the operator's log says why.")
+            self._spent[position] = 0
+            return None
+
+    async def _to_picture(self, position: int, handle: Handle) -> Picture | None:
         async for event in handle:
             match event:
                 case Queued():
-                    if not self._started:
-                        self._card.show(JobProgress("queued", event.position, event.eta))
+                    self._show_queued(event)
                 case Step():
                     await self._note_step(position, event.done)
                 case Finished():
@@ -119,6 +132,12 @@ class Drawing:
                     self._spent[position] = round(self._cost * event.steps_done / self._job.order.spec.steps)
                     await self._end_image(position, "cancelled", event.seconds)
         return None
+
+    def _show_queued(self, event: Queued) -> None:
+        if self._started:
+            return
+        state: Literal["loading", "queued"] = "loading" if self._engine.stats().state == "loading" else "queued"
+        self._card.show(JobProgress(state, event.position, event.eta))
 
     async def _note_step(self, position: int, done: int) -> None:
         self._steps[position] = done

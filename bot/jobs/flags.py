@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from bot.jobs.spec import Wishes
-from zimage_engine.profiles import SEED_LIMIT
+from zimage_engine.profiles import SEED_LIMIT, SizeName, parse_aspect
 from zimage_engine.types import InvalidRequest
 
-_FLAG = re.compile(r"(?:^|(?<=\s))(?:--|[—–])(?P<name>[^\W\d_]\w*)(?:=|\s|$)")
+_FLAG = re.compile(r"(?:^|(?<=\s))(?:--|[—–])(?P<name>\w[\w-]*)(?P<mark>[^\w\s]*)")
 _WHOLE = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,4}(?:\.\d{1,6})?", re.ASCII)
 
@@ -40,12 +41,25 @@ def _text(text: str) -> str | None:
     return text or None
 
 
-_ASPECT = Flag("aspect", "width:height, like 16:9", _text)
+def _aspect(text: str) -> str | None:
+    try:
+        parse_aspect(text)
+    except InvalidRequest:
+        return None
+    return text
+
+
+def _size(text: str) -> str | None:
+    return text if text.lower() in _SIZE_NAMES or re.fullmatch(r"\d{1,5}[x×*]\d{1,5}", text, re.ASCII) else None
+
+
+_SIZE_NAMES = get_args(SizeName)
+_ASPECT = Flag("aspect", "width:height from 1:4 to 4:1, like 16:9", _aspect)
 _NEGATIVE = Flag("negative", "what the picture should not show, like blur", _text, rest_of_text=True)
 FLAGS: dict[str, Flag] = {
     "ar": _ASPECT,
     "aspect": _ASPECT,
-    "size": Flag("size", "small, medium, large or pixels like 256x256", _text),
+    "size": Flag("size", f"{', '.join(_SIZE_NAMES)} or pixels like 256x256", _size),
     "count": Flag("count", "a whole number of images", _whole),
     "seed": Flag("seed", f"a whole number from 0 to {SEED_LIMIT - 1}", _whole),
     "steps": Flag("steps", "a whole number of steps", _whole),
@@ -53,6 +67,12 @@ FLAGS: dict[str, Flag] = {
     "no": _NEGATIVE,
     "negative": _NEGATIVE,
 }
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    """The text's first word and what follows it; words end at white space of any script."""
+    word, *after = text.split(maxsplit=1) or [""]
+    return word, after[0] if after else ""
 
 
 def read_flags(wishes: Wishes) -> Wishes:
@@ -72,8 +92,8 @@ def read_flags(wishes: Wishes) -> Wishes:
         if flag is None:
             raise InvalidRequest(f"There is no flag {shown}; the flags are {', '.join(f'--{name}' for name in FLAGS)}.")
         rest = text[match.end() : following.start() if following else len(text)].strip()
-        value_text, _, after = (rest, "", "") if flag.rest_of_text else rest.partition(" ")
-        value = flag.read(value_text)
+        value_text, after = (rest, "") if flag.rest_of_text else _first_word(rest)
+        value = flag.read(value_text) if match["mark"] in ("", "=") else None
         if value is None:
             given = f", not “{value_text[:20]}”" if value_text else ""
             raise InvalidRequest(f"{shown} takes {flag.takes}{given}.")

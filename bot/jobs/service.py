@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -46,17 +45,22 @@ class JobService:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._handles: dict[int, list[Handle]] = {}
         self._owners: dict[int, int] = {}
+        self._cancelled: set[int] = set()
+        self._closing = False
 
     async def start(self) -> None:
         """Make the image folder and end what a dead process left behind."""
         await asyncio.to_thread(self._image_dir.mkdir, parents=True, exist_ok=True)
+        await self._database.write(partial(store.wipe_tokens, now=_now()))
         interrupted = await self._database.write(partial(store.interrupt_all, now=_now()))
         if interrupted:
             log.warning("jobs_interrupted", count=interrupted)
 
     async def submit(self, order: Order) -> Job | None:
         """Reserve the credits and insert the job, in one transaction; None for an event that came twice."""
-        created_at, nonce = _now(), secrets.token_hex(12)
+        if self._closing:
+            raise Refusal("I am just restarting; please ask again in a minute.")
+        created_at, nonce = _now(), "j" + secrets.token_hex(11)
         image_ids = tuple(secrets.token_hex(6) for _ in range(order.count))
         credit = job_cost(order.spec, order.count, self._engine.profile)
         new = store.NewJob(
@@ -99,30 +103,45 @@ class JobService:
         return self._owners.get(job_id)
 
     def cancel(self, job_id: int) -> None:
-        """Stop a job at the end of the running unit. Raises :class:`Refusal` where it has already ended."""
+        """Stop a job at the end of the running unit. Raises :class:`Refusal` where nothing is left to stop."""
         handles = self._handles.get(job_id)
-        if handles is None:
+        if job_id not in self._owners or (handles and all(handle.ended for handle in handles)):
             raise Refusal("This one is already finished; there is nothing left to cancel.")
-        for handle in handles:
+        self._cancelled.add(job_id)
+        for handle in handles or []:
             handle.cancel()
 
-    async def close(self) -> None:
-        """Wait until every job has been brought to an end; the engine is closed before, so none draws on."""
-        while self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
+    async def close(self, seconds: float) -> None:
+        """Wait until every job has been brought to an end; the engine is closed before, so none draws on.
+
+        What is still being posted after ``seconds`` is left as it stands in the database.
+        """
+        self._closing = True
+        tasks = list(self._tasks.values())
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            log.warning("job_left_unfinished", task=task.get_name())
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
 
     def _forget(self, job_id: int) -> None:
         self._tasks.pop(job_id, None)
         self._handles.pop(job_id, None)
         self._owners.pop(job_id, None)
+        self._cancelled.discard(job_id)
 
     async def _carry(self, job: Job, card: Card, card_message_id: int | None) -> None:
         """Draw, then deliver; whatever goes wrong ends in a sentence, a row and a log line."""
         try:
             if card_message_id is not None:
                 await self._database.write(partial(store.card_shown, job_id=job.id, message_id=card_message_id))
-            drawing = Drawing(job, self._database, self._image_dir, card)
-            self._handles[job.id] = drawing.submit_to(self._engine)
+            drawing = Drawing(job, self._engine, self._database, self._image_dir, card)
+            self._handles[job.id] = drawing.submit()
+            if job.id in self._cancelled:  # pressed before there was anything to stop
+                self.cancel(job.id)
             result = await drawing.finish()
             await card.stop()
             if result.pictures:
@@ -132,9 +151,19 @@ class JobService:
         except Exception:
             error_id = secrets.token_hex(4)
             log.exception("job_failed", job=job.id, error_id=error_id)
-            with suppress(store.StateError):  # a job that was rendered stays so, to be delivered later
-                await self._end(job, "failed", "unexpected", spent=0)
-            await card.refuse(f"Something went wrong on my side, and nothing was charged. (error {error_id})")
+            charged = "nothing was charged" if await self._give_up(job) else "the operator has been told"
+            await card.refuse(f"Something went wrong on my side; {charged}. (error {error_id})")
+
+    async def _give_up(self, job: Job) -> bool:
+        """End a job as failed, whatever state it is in; False where its row says that there is a result."""
+        try:
+            await self._end(job, "failed", "unexpected", spent=0)
+        except store.StateError:
+            return False
+        except Exception:
+            log.exception("job_not_ended", job=job.id)
+            return False
+        return True
 
     async def _deliver(
         self, job: Job, card: Card, card_message_id: int | None, drawing: Drawing, result: Result
@@ -144,12 +173,11 @@ class JobService:
         try:
             posted = await deliver(job, self._outbox.ways(job, card_message_id), result)
         except Undeliverable as error:
-            await self._database.write(partial(store.undelivered, job_id=job.id))
-            log.warning("job_undelivered", job=job.id, reason=str(error))
-            await card.refuse(
-                "The picture is done, but I may not post it here and could not reach you by direct message. "
-                "Ask an admin to give me View Channel, Send Messages and Attach Files in this channel."
-            )
+            await self._leave_rendered(job, card, str(error))
+            return
+        except Exception as error:
+            log.exception("delivery_failed", job=job.id)
+            await self._leave_rendered(job, card, type(error).__name__)
             return
         await self._database.write(
             partial(
@@ -173,6 +201,15 @@ class JobService:
         )
         if posted.message_id != card_message_id:
             await card.remove()
+
+    async def _leave_rendered(self, job: Job, card: Card, reason: str) -> None:
+        """No way was open: the pictures are kept, and the job waits in the database to be delivered."""
+        await self._database.write(partial(store.undelivered, job_id=job.id))
+        log.warning("job_undelivered", job=job.id, reason=reason)
+        await card.refuse(
+            "The picture is done, but I could neither post it here nor reach you by direct message. "
+            "Ask an admin to give me View Channel, Send Messages and Attach Files in this channel."
+        )
 
     async def _end_empty(self, job: Job, card: Card, drawing: Drawing) -> None:
         """No picture came of it: cancelled (the steps done are charged) or failed (nothing is)."""

@@ -25,7 +25,7 @@ _LAST_LOOK_SECONDS = 0.2
 
 def run_demo(prompt: str, out: Path) -> None:
     """Show the conversation and save the picture to ``out``; raises :class:`StartupError` where a step fails."""
-    configure_logging(Settings(_env_file=None, log_level="WARNING"))
+    configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()
     asyncio.run(_converse(prompt, out, Console(highlight=False)))
 
@@ -33,7 +33,7 @@ def run_demo(prompt: str, out: Path) -> None:
 async def _converse(prompt: str, out: Path, console: Console) -> None:
     with tempfile.TemporaryDirectory(prefix="zimage-demo-") as folder:
         client = create_client(
-            Settings(_env_file=None, data_dir=Path(folder), profile="demo", progress_interval=_PACE, device="cpu")
+            Settings.in_code(data_dir=Path(folder), profile="demo", progress_interval=_PACE, device="cpu")
         )
         console.print("[dim]Starting the bot on a simulated Discord, with the demo model on the CPU …[/]")
         async with open_world(client) as world:

@@ -30,14 +30,16 @@ class World:
 async def open_world(client: ZImageBot) -> AsyncIterator[World]:
     """Connect the client to a new simulated Discord; closes both at the end."""
     intents = discord.Intents.default()
-    async with simcord.run(client, approved_intents=intents, settle_timeout=_SETTLE_SECONDS) as env:
-        try:
-            guild = env.create_guild(name="Playground")
-            channel = guild.create_text_channel("pictures")
-            member = guild.add_member(env.create_user("mira"))
-            yield World(env, channel, member)
-        finally:
-            await client.close()
+    env = simcord.Env(client, approved_intents=intents, settle_timeout=_SETTLE_SECONDS)
+    await env.start()
+    try:
+        guild = env.create_guild(name="Playground")
+        channel = guild.create_text_channel("pictures")
+        member = guild.add_member(env.create_user("mira"))
+        yield World(env, channel, member)
+    finally:
+        await env.bot.close()
+        await env.shutdown()
 
 
 async def watch(world: World, show: Callable[[str], None]) -> None:

@@ -32,6 +32,8 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
     backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
     try:
         known = yoyo.read_migrations(str(migrations))
+        if not known:
+            raise StartupError(f"There are no migrations in {migrations}: run the bot from its own checkout.")
         strangers = sorted(set(_applied(backend)) - {migration.id for migration in known})
         if strangers:
             raise StartupError(
@@ -102,10 +104,11 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = function(connection)
+            connection.commit()
         except BaseException:
-            connection.rollback()
+            if connection.in_transaction:
+                connection.rollback()
             raise
-        connection.commit()
         return result
 
 

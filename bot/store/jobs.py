@@ -174,6 +174,13 @@ def interrupt_all(connection: sqlite3.Connection, now: int) -> int:
     return len(rows)
 
 
+def wipe_tokens(connection: sqlite3.Connection, now: int) -> None:
+    """Forget the interaction tokens that have expired."""
+    connection.execute(
+        "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL WHERE token_expires_at <= ?", (now,)
+    )
+
+
 async def images_of(database: Database, job_id: int) -> list[Image]:
     rows = await database.read(
         "SELECT id, position, seed, state, file FROM images WHERE job_id = ? ORDER BY position", (job_id,)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import TypeVar
 
+import aiohttp
 import discord
 import structlog
 
@@ -21,6 +22,7 @@ _DEFAULT_FILE_LIMIT = 10 * 2**20
 _LONG_JOB_SECONDS = 60
 _PAUSES = (1.0, 3.0, 9.0)
 T = TypeVar("T")
+LOST_CONNECTION = (aiohttp.ClientError, OSError)
 _CLOSED = (discord.Forbidden, discord.NotFound)
 
 
@@ -120,16 +122,13 @@ class DirectMessageWay:
 
     async def post(self, job: Job, uploads: list[Upload], result: Result) -> Posted:
         channel = await _open_direct_messages(self._client, job.order.owner_id)
-        # A nonce of its own: the channel's may have been used up by a message that was lost.
-        message = await _send(channel, job, uploads, result, job.nonce[:-1] + "d")
+        # A nonce of its own (the job's starts with "j"): Discord may still hold that one for a message that was lost.
+        message = await _send(channel, job, uploads, result, "d" + job.nonce[1:])
         return Posted(message.channel.id, message.id)
 
 
 async def _open_direct_messages(client: discord.Client, user_id: int) -> discord.DMChannel:
-    try:
-        return await client.create_dm(discord.Object(user_id))
-    except _CLOSED as error:
-        raise Undeliverable(f"direct messages are closed ({error.code})") from error
+    return await _patiently(lambda: client.create_dm(discord.Object(user_id)))
 
 
 async def _send(
@@ -158,7 +157,7 @@ async def _patiently(request: Callable[[], Awaitable[T]]) -> T:
             return await request()
         except _CLOSED as error:
             raise Undeliverable(f"Discord says {error.status} ({error.code})") from error
-        except (discord.DiscordServerError, OSError) as error:
+        except (discord.DiscordServerError, *LOST_CONNECTION) as error:
             if pause is None:
                 raise Undeliverable(f"Discord does not answer ({type(error).__name__})") from error
             log.warning("delivery_retried", pause=pause, error=type(error).__name__)

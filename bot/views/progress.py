@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import aiohttp
 import discord
 import structlog
 
@@ -14,6 +15,7 @@ from bot.views.text import duration, inert
 
 log = structlog.get_logger(__name__)
 
+_NOT_SENT = (discord.HTTPException, aiohttp.ClientError, OSError)
 _BAR = 12
 _PROMPT_SHOWN = 300
 
@@ -68,20 +70,24 @@ class ProgressCard:
     async def remove(self) -> None:
         try:
             await self._webhook.delete_message(self._message_id)
-        except discord.HTTPException as error:
-            log.info("progress_not_removed", job=self._job.id, code=error.code)
+        except _NOT_SENT as error:
+            log.info("progress_not_removed", job=self._job.id, reason=str(error))
 
     async def refuse(self, sentence: str) -> None:
         """Tell the owner alone, and take the card away; where that fails, the card itself says it."""
         await self.stop()
-        try:
-            if self._job.private:
-                await self._webhook.edit_message(self._message_id, content=sentence, view=None)
+        if not self._job.private:
+            try:
+                await self._webhook.send(sentence, ephemeral=True)
+            except _NOT_SENT as error:
+                log.info("refusal_not_private", job=self._job.id, reason=str(error))
+            else:
+                await self.remove()
                 return
-            await self._webhook.send(sentence, ephemeral=True)
-            await self._webhook.delete_message(self._message_id)
-        except discord.HTTPException as error:
-            log.warning("refusal_not_shown", job=self._job.id, code=error.code)
+        try:
+            await self._webhook.edit_message(self._message_id, content=sentence, view=None)
+        except _NOT_SENT as error:
+            log.warning("refusal_not_shown", job=self._job.id, reason=str(error))
 
     def _start_edit(self) -> None:
         self._drop_timer()
@@ -108,9 +114,9 @@ class ProgressCard:
         try:
             await self._webhook.edit_message(self._message_id, content=text, view=progress_view(self._job.id))
             self._shown = text
-        except discord.HTTPException as error:
+        except _NOT_SENT as error:
             # The card is a courtesy: the picture comes whether or not its progress can be shown.
-            log.info("progress_not_shown", job=self._job.id, code=error.code)
+            log.info("progress_not_shown", job=self._job.id, reason=str(error))
         finally:
             self._edited_at = time.perf_counter()
 

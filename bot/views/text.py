@@ -6,6 +6,8 @@ from bot.jobs.spec import ImageSpec
 
 MESSAGE_LIMIT = 2000
 ALT_TEXT_LIMIT = 1024
+_BIDI_OVERRIDES = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+"""Characters that turn the direction of the text around them, and of ours with it."""
 
 
 def cut(text: str, limit: int) -> str:
@@ -14,13 +16,14 @@ def cut(text: str, limit: int) -> str:
 
 
 def inert(text: str, limit: int) -> str:
-    """Somebody's text as inline code on one line: no mention, link, markdown or emoji in it comes alive.
+    """Somebody's text as inline code on one line of at most ``limit`` characters: nothing in it comes alive.
 
     Double backticks carry single ones; runs of backticks are pulled apart with a zero-width space.
     """
-    line = cut(" ".join(text.split()), limit)
+    line = " ".join(text.translate(_BIDI_OVERRIDES).split())
     while "``" in line:
         line = line.replace("``", "`\u200b`")
+    line = cut(line, limit - 6)
     # A backtick at an edge would join the fence.
     line = f" {line}" if line.startswith("`") else line
     line = f"{line} " if line.endswith("`") else line
@@ -48,7 +51,7 @@ def result_text(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float
         negative = inert(spec.negative_prompt, min(400, room // 3))
         lines.append(f"without {negative}")
         room -= len(lines[0]) + 1
-    return "\n".join([inert(spec.prompt, room - 40), *lines, *tail])
+    return "\n".join([inert(spec.prompt, room - 1), *lines, *tail])
 
 
 def duration(seconds: float) -> str:

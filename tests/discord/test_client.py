@@ -80,6 +80,8 @@ async def test_an_unforeseen_error_tells_an_id_that_is_in_the_log(
     assert "ZeroDivision" not in sentence
     error_id = sentence.rpartition("(error ")[2].rstrip(")")
     assert any(error_id in str(record.msg) for record in caplog.records)
+    (swallowed,) = world.env.errors
+    assert "nobody foresaw this" in str(swallowed)
 
 
 async def test_after_a_restart_commands_work_and_are_not_sent_again(world: World, settings: Settings) -> None:
@@ -119,12 +121,23 @@ async def test_two_bots_on_one_folder_are_refused(world: World, settings: Settin
 
 
 async def test_neither_token_nor_prompt_is_logged(
-    world_of: OpenWorld, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    world_of: OpenWorld,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with caplog.at_level(logging.INFO):
         async with world_of(discord_token=SecretStr("very.secret.token")) as world:
             await world.member.slash(world.channel, "imagine", prompt="a red circle of secrets --steps 1")
+
+            async def broken(*_: object) -> None:
+                raise ZeroDivisionError("nobody foresaw this")
+
+            monkeypatch.setattr(type(world.env.bot.jobs), "submit", broken)
+            await world.member.slash(world.channel, "imagine", prompt="another circle of secrets")
+            assert world.env.errors
             assert "very.secret.token" not in repr(world.env.bot.settings)
     logged = caplog.text + "".join(capfd.readouterr())
+    assert "ZeroDivisionError" in logged
     assert "very.secret.token" not in logged
     assert "circle of secrets" not in logged

@@ -29,7 +29,7 @@ def test_flags_as_people_know_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a cat —ar 3:2", "a cat –ar 3:2", "a cat --AR 3:2", "--ar 3:2 a cat", "a cat --ar=3:2"]
+    "text", ["a cat —ar 3:2", "a cat –ar 3:2", "a cat --AR 3:2", "--ar 3:2 a cat", "a cat --ar=3:2", "a cat --ar\n3:2"]
 )
 def test_flags_as_phones_write_them(text: str) -> None:
     assert wish(text) == Wishes("a cat", aspect="3:2")
@@ -47,6 +47,11 @@ def test_dashes_that_are_no_flags_stay_in_the_prompt(text: str) -> None:
     [
         ("a cat --foo 3", "There is no flag --foo; the flags are --ar"),
         ("a cat —foo", "There is no flag --foo"),
+        ("a cat --no-blur", "There is no flag --no-blur"),
+        ("a cat --ar:16:9", "--ar takes width:height"),
+        ("a cat --3d", "There is no flag --3d"),
+        ("a cat --ar foo", "--ar takes width:height from 1:4 to 4:1, like 16:9, not “foo”."),
+        ("a cat --size huge", "--size takes small, medium, large or pixels like 256x256, not “huge”."),
         ("a cat --seed", "--seed takes a whole number from 0 to 4294967295."),
         ("a cat --seed x7", "--seed takes a whole number from 0 to 4294967295, not “x7”."),
         ("a cat --seed " + "9" * 5000, "--seed takes a whole number"),
@@ -60,6 +65,10 @@ def test_a_bad_flag_is_named_with_what_it_takes(text: str, sentence: str) -> Non
     with pytest.raises(InvalidRequest) as caught:
         wish(text)
     assert sentence in str(caught.value)
+
+
+def test_words_end_at_white_space_of_any_script() -> None:
+    assert wish("--ar 16:9\u3000一只猫\n坐着") == Wishes("一只猫\n坐着", aspect="16:9")
 
 
 def test_a_flag_beside_its_option_is_refused() -> None:

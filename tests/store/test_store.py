@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import StartupError
@@ -152,6 +152,7 @@ STEPS = {
 }
 
 
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(sorted(STEPS)), max_size=12))
 def test_no_order_of_steps_breaks_the_ledger(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
     """Impossible steps raise and change nothing; a job that ended has nothing reserved, and its sum is its price."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -45,6 +46,17 @@ _SETS = (
     TestSet("512 × 512, English", Size(512, 512), "en", {}),
 )
 
+_GALLERY = (
+    "a red circle on a blue background",
+    "a large yellow star on a black background",
+    "a small white heart on the left of a red background",
+    "一个绿色的三角形，白色背景",
+    "a purple square on the right of an orange background",
+    "一个大的蓝色心形，黄色背景",
+    "a black star on a green background",
+    "white background, small orange circle, top",
+)
+
 
 def held_out_scenes(count: int) -> list[Scene]:
     """``count`` of the scenes that training never saw, spread evenly over all of them."""
@@ -52,22 +64,20 @@ def held_out_scenes(count: int) -> list[Scene]:
     return [scenes[i * len(scenes) // count] for i in range(min(count, len(scenes)))]
 
 
+def draw_prompt(model: ZImageModel, prompt: str, size: Size, seed: int) -> Image.Image:
+    """One picture in eight steps."""
+    request = ImageRequest("0", prompt, size.width, size.height, _STEPS, seed)
+    drawing = model.start(request)
+    for _ in range(_STEPS):
+        model.step(drawing)
+    image = model.decode(drawing)
+    return Image.frombytes("RGB", (image.width, image.height), image.data)
+
+
 def draw_all(model: ZImageModel, scenes: list[Scene], test: TestSet) -> Iterator[tuple[Scene, Image.Image]]:
     """Each scene drawn from its plain caption, with its index as the seed."""
     for index, scene in enumerate(scenes):
-        request = ImageRequest(
-            id=str(index),
-            prompt=plain_caption(scene, test.language),
-            width=test.size.width,
-            height=test.size.height,
-            steps=_STEPS,
-            seed=index,
-        )
-        drawing = model.start(request)
-        for _ in range(_STEPS):
-            model.step(drawing)
-        image = model.decode(drawing)
-        yield scene, Image.frombytes("RGB", (image.width, image.height), image.data)
+        yield scene, draw_prompt(model, plain_caption(scene, test.language), test.size, index)
 
 
 def share_right(part: str, seen: list[tuple[Scene, Reading]]) -> float:
@@ -75,21 +85,14 @@ def share_right(part: str, seen: list[tuple[Scene, Reading]]) -> float:
     return sum(right) / len(right)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--scenes", type=int, default=200, help="held-out scenes in each set (247 at most)")
-    options.add_argument("--sheet", type=str, help="save a contact sheet of the first set's pictures here")
-    chosen = options.parse_args()
-    device = torch.device("cpu")
-    profile = complete_profile(find_profile("demo"))
-    model = ZImageModel(load_components(profile, device, torch.float32), device)
-    scenes = held_out_scenes(chosen.scenes)
+def measure(model: ZImageModel, count: int) -> list[str]:
+    """Print the table, a row a set as soon as it is drawn; the goals that are missed, each as a sentence's part."""
+    scenes = held_out_scenes(count)
     print(f"{len(scenes)} held-out scenes a set, {_STEPS} steps\n")
     print(f"| set | {' | '.join(PARTS)} |\n|---|{'---|' * len(PARTS)}")
     missed: list[str] = []
     for test in _SETS:
-        drawn = list(draw_all(model, scenes, test))
-        seen = [(scene, read(picture)) for scene, picture in drawn]
+        seen = [(scene, read(picture)) for scene, picture in draw_all(model, scenes, test)]
         cells: list[str] = []
         for part in PARTS:
             share, goal = share_right(part, seen), test.goals.get(part)
@@ -97,14 +100,28 @@ def main() -> None:
             if goal and share < goal:
                 missed.append(f"{test.title}: {part} {share:.1%}, goal {goal:.0%}")
         print(f"| {test.title} | {' | '.join(cells)} |", flush=True)
-        if chosen.sheet and test is _SETS[0]:
-            contact_sheet([picture for _, picture in drawn]).save(chosen.sheet)
+    return missed
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--scenes", type=int, default=200, help="held-out scenes in each set (247 at most)")
+    options.add_argument("--gallery", type=Path, help="only draw the README's picture, to this file")
+    chosen = options.parse_args()
+    device = torch.device("cpu")
+    profile = complete_profile(find_profile("demo"))
+    model = ZImageModel(load_components(profile, device, torch.float32), device)
+    if chosen.gallery:
+        pictures = [draw_prompt(model, prompt, Size(256, 256), seed) for seed, prompt in enumerate(_GALLERY)]
+        contact_sheet(pictures, columns=4, side=200).save(chosen.gallery)
+        return
+    missed = measure(model, chosen.scenes)
     if missed:
         raise SystemExit("\nMissed: " + "; ".join(missed))
     print("\nEvery goal is reached.")
 
 
-def contact_sheet(pictures: list[Image.Image], columns: int = 20, side: int = 96) -> Image.Image:
+def contact_sheet(pictures: list[Image.Image], columns: int, side: int) -> Image.Image:
     """The pictures as small squares in rows."""
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * side, rows * side), "white")

@@ -17,7 +17,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline
 from zimage_engine.demo_model.flow import SHIFT, Normalisation, TextToLatents
 from zimage_engine.demo_model.tokenizer import build_tokenizer
 from zimage_engine.demo_model.training import averaged
-from zimage_engine.demo_model.vae import build_vae
+from zimage_engine.demo_model.vae import trained_vae
 from zimage_engine.profiles import DEMO_WEIGHTS
 
 _LARGEST = 16_000_000
@@ -26,7 +26,7 @@ _LARGEST = 16_000_000
 def export(folder: Path) -> int:
     """Replace the folder by the trained model; its size in bytes."""
     tokenizer = build_tokenizer()
-    vae, learnt = averaged("vae", build_vae()), averaged("flow", TextToLatents(len(tokenizer)))
+    vae, learnt = trained_vae(), averaged("flow", TextToLatents(len(tokenizer)))
     norm = Normalisation.read()
     vae.register_to_config(scaling_factor=norm.scale, shift_factor=norm.shift)
     pipeline = ZImagePipeline(

@@ -52,9 +52,13 @@ class Trainer(Generic[ModuleT]):
         self.optimizer = torch.optim.AdamW(parameters, lr=self.peak, betas=(0.9, 0.98), weight_decay=0.0)
         self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
 
+    @staticmethod
+    def checkpoint(name: str) -> Path:
+        return WORK / f"{name}.pt"
+
     @property
     def path(self) -> Path:
-        return WORK / f"{self.name}.pt"
+        return self.checkpoint(self.name)
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one."""
@@ -102,7 +106,7 @@ class Trainer(Generic[ModuleT]):
 
 def averaged(name: str, module: ModuleT) -> ModuleT:
     """The module with the averaged weights of a training, ready to use; exits with a sentence where there is none."""
-    path = WORK / f"{name}.pt"
+    path = Trainer.checkpoint(name)
     if not path.exists():
         raise SystemExit(f"{path} is missing: run `python -m zimage_engine.demo_model.{name}` first.")
     module.load_state_dict(torch.load(path, weights_only=True)["average"])

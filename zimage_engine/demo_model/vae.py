@@ -2,7 +2,7 @@
 
 ``python -m zimage_engine.demo_model.vae`` trains (and goes on where it stopped), then checks the gates.
 First crops of 96² around outlines, where all the difficulty is; then whole pictures, mostly small ones, because
-group normalisation sees the whole picture and small pictures have the smallest shapes.
+group normalisation sees the whole picture and small pictures have the smallest shapes; then the decoder alone.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _PIXELS_PER_STEP = 160_000
 _WHOLE_SIZES = [[(128, 128), (160, 160)], [(192, 192), (224, 160), (160, 224)], *OFFERED.values()]
 _WHOLE_SHARES = (0.4, 0.3, 0.25, 0.05)
 _KL_WEIGHT = 1e-6
+_LATENT_NOISE = 0.25
 _SCENES = every_scene()
 
 
@@ -95,23 +96,42 @@ def sample_picture(rng: np.random.Generator, size: tuple[int, int], *, crop: boo
     return paint(scene.shape, replace(brush, centre=centre), _CROP, _CROP)
 
 
-def loss_of(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
-    """Absolute error of pixels and of their horizontal and vertical differences, with *sampled* latents, plus KL.
+def reconstruction_loss(drawn: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Absolute error of pixels and of their horizontal and vertical differences.
 
     Figure and background count alike, whatever their areas, or small shapes would lose their colours.
     """
-    with torch.autocast("cpu", torch.bfloat16):
-        posterior = vae.encode(pixels).latent_dist
-        drawn = vae.decode(posterior.sample()).sample
     drawn = drawn.float()
     figure = ((pixels - pixels[:, :, :1, :1]).abs().amax(dim=1, keepdim=True) > 0.1).float()
     share = figure.mean(dim=(1, 2, 3), keepdim=True).clamp(0.05, 0.95)
     weight = 0.5 * figure / share + 0.5 * (1 - figure) / (1 - share)
-    pixel = ((drawn - pixels).abs() * weight).mean()
     edges = sum(F.l1_loss(drawn.diff(dim=axis), pixels.diff(dim=axis)) for axis in (2, 3))
-    kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
-    loss: torch.Tensor = pixel + 2 * edges + _KL_WEIGHT * kl
+    loss: torch.Tensor = ((drawn - pixels).abs() * weight).mean() + 2 * edges
     return loss
+
+
+def loss_of(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
+    """The reconstruction's loss with *sampled* latents, and the KL divergence from a standard normal."""
+    with torch.autocast("cpu", torch.bfloat16):
+        posterior = vae.encode(pixels).latent_dist
+        drawn = vae.decode(posterior.sample()).sample
+    kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
+    loss: torch.Tensor = reconstruction_loss(drawn, pixels) + _KL_WEIGHT * kl
+    return loss
+
+
+def decoder_loss(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
+    """The decoder's loss on latents with up to a quarter of their own spread added as noise.
+
+    A transformer's latents are never exact; a decoder that only saw exact ones turns small errors into wrong colours.
+    """
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad():
+            latents = vae.encode(pixels).latent_dist.sample()
+            amount = _LATENT_NOISE * latents.std() * torch.rand(len(latents), 1, 1, 1)
+            latents = latents + amount * torch.randn_like(latents)
+        drawn = vae.decode(latents).sample
+    return reconstruction_loss(drawn, pixels)
 
 
 def train(crop_steps: int, whole_steps: int) -> None:
@@ -132,6 +152,28 @@ def train(crop_steps: int, whole_steps: int) -> None:
             pace = (time.monotonic() - began) / (trainer.step - first)
             log(f"vae: step {trainer.step}/{total}, loss {loss.item():.4f}, {pace:.2f} s a step")
     trainer.save()
+
+
+def polish(steps: int) -> None:
+    """Train the decoder alone, on the sizes that are offered: the encoder stays, and with it every latent."""
+    trainer = Trainer("decoder", averaged("vae", build_vae()), total=steps, peak=8e-4, warm_up=50, decay_from=0.3)
+    trainer.resume()
+    sizes = [size for group in OFFERED.values() for size in group]
+    while trainer.step < steps:
+        rng = np.random.default_rng((5, trainer.step))
+        size = sizes[rng.integers(len(sizes))]
+        count = max(1, _PIXELS_PER_STEP // (size[0] * size[1]))
+        pixels = to_tensor([sample_picture(rng, size, crop=False) for _ in range(count)])
+        loss = decoder_loss(trainer.module, pixels)
+        trainer.update(loss)
+        if trainer.step % 50 == 0:
+            log(f"decoder: step {trainer.step}/{steps}, loss {loss.item():.4f}")
+    trainer.save()
+
+
+def trained_vae() -> AutoencoderKL:
+    """The autoencoder as it ships: with the polished decoder where there is one."""
+    return averaged("decoder" if Trainer.checkpoint("decoder").exists() else "vae", build_vae())
 
 
 @torch.no_grad()
@@ -162,13 +204,17 @@ def gates(vae: AutoencoderKL, pictures_per_size: int) -> bool:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--crop-steps", type=int, default=2600)
-    options.add_argument("--whole-steps", type=int, default=3900)
+    options.add_argument("--whole-steps", type=int, default=3000)
+    options.add_argument("--polish-steps", type=int, default=900, help="steps for the decoder alone")
     options.add_argument("--pictures", type=int, default=100, help="pictures per size for the gates")
     options.add_argument("--gates-only", action="store_true", help="only check the trained weights")
+    options.add_argument("--polish-only", action="store_true", help="only train the decoder, on the encoder as it is")
     chosen = options.parse_args()
     if not chosen.gates_only:
-        train(chosen.crop_steps, chosen.whole_steps)
-    if not gates(averaged("vae", build_vae()), chosen.pictures):
+        if not chosen.polish_only:
+            train(chosen.crop_steps, chosen.whole_steps)
+        polish(chosen.polish_steps)
+    if not gates(trained_vae(), chosen.pictures):
         raise SystemExit("The autoencoder misses a gate: train on with more steps.")
 
 
