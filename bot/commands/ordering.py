@@ -10,7 +10,7 @@ import discord
 import structlog
 
 from bot.jobs.flags import read_flags
-from bot.jobs.job import Job, JobProgress, Order
+from bot.jobs.job import Job, Order
 from bot.jobs.service import JobService
 from bot.jobs.spec import Wishes, settle
 from bot.store.jobs import ReplyToken
@@ -60,7 +60,7 @@ class Desk:
     async def _show_card(self, interaction: discord.Interaction[Any], job: Job) -> None:
         try:
             shown = await interaction.response.send_message(
-                card_text(job, JobProgress("queued")), view=progress_view(job.id), ephemeral=job.private
+                card_text(job, self.jobs.opening()), view=progress_view(job.id), ephemeral=job.private
             )
             message_id = shown.message_id or (await interaction.original_response()).id
         except discord.HTTPException as error:

@@ -18,7 +18,7 @@ from bot.errors import Refusal
 from bot.jobs.cost import job_cost
 from bot.jobs.delivery import Result, Undeliverable, Way, deliver
 from bot.jobs.drawing import Card, Drawing
-from bot.jobs.job import Job, Order
+from bot.jobs.job import Job, JobProgress, Order
 from bot.store import jobs as store
 from bot.store.database import Database
 from zimage_engine.engine import Engine, Handle
@@ -86,6 +86,10 @@ class JobService:
         log.debug("job_prompt", job=job_id, prompt=order.spec.prompt)
         self._owners[job_id] = order.owner_id
         return Job(job_id, order, credit, image_ids, nonce, created_at)
+
+    def opening(self) -> JobProgress:
+        """What a job's card says before anything has happened."""
+        return JobProgress("loading" if self._engine.stats().state == "loading" else "queued")
 
     async def abandon(self, job: Job, code: str) -> None:
         """End a job that was never begun, and give everything back."""

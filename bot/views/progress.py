@@ -31,7 +31,7 @@ def _state_line(job: Job, progress: JobProgress) -> str:
         case "loading":
             return "Waiting for the model to load …"
         case "queued":
-            ahead = f"{progress.position} before you" if progress.position else "next"
+            ahead = f"{progress.position} before you" if progress.position else "you are next"
             wait = f", ready in {duration(progress.eta)}" if progress.eta is not None else ""
             return f"In the queue: {ahead}{wait}."
         case "running":

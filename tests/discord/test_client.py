@@ -120,6 +120,16 @@ async def test_two_bots_on_one_folder_are_refused(world: World, settings: Settin
         await second._services.start(None)  # type: ignore[arg-type]
 
 
+async def test_missing_weights_and_an_unusable_folder_stop_the_start_with_a_sentence(settings: Settings) -> None:
+    client = create_client(settings.model_copy(update={"model": "/no/weights"}))
+    with pytest.raises(StartupError, match="neither a folder nor a model"):
+        await client._services.start(None)  # type: ignore[arg-type]
+    settings.data_dir.rename(settings.data_dir.with_name("moved"))
+    settings.data_dir.write_text("a file where the folder should be")
+    with pytest.raises(StartupError, match="cannot be used"):
+        await create_client(settings)._services.start(None)  # type: ignore[arg-type]
+
+
 async def test_neither_token_nor_prompt_is_logged(
     world_of: OpenWorld,
     caplog: pytest.LogCaptureFixture,

