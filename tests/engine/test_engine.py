@@ -194,8 +194,7 @@ async def test_close_with_drain_finishes_what_waits(start: StartEngine) -> None:
     engine = start()
     handles = [engine.submit(request(f"{i}"), owner=i) for i in range(3)]
     await engine.close(drain=True, timeout=60)
-    for handle in handles:
-        await handle.result()
+    assert [(await handle.result()).image.width for handle in handles] == [256, 256, 256]
 
 
 async def test_close_gives_up_a_unit_that_hangs(start: StartEngine) -> None:
