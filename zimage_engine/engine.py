@@ -147,6 +147,7 @@ class Engine:
         return handle
 
     def stats(self) -> EngineStats:
+        """What the engine is doing now; never waits for the device."""
         with self._changed:
             scheduler = self._scheduler
             return EngineStats(

@@ -118,12 +118,14 @@ class ModelProfile:
             self.check_negative_prompt(request.negative_prompt, request.guidance_scale)
 
     def check_steps(self, steps: int) -> None:
+        """Raise :class:`InvalidRequest` unless the number of steps lies in the profile's range."""
         if steps not in self.steps:
             raise InvalidRequest(
                 f"Steps must be from {self.steps.low:g} to {self.steps.high:g} for {self.title}, not {steps}."
             )
 
     def check_guidance(self, scale: float) -> None:
+        """Raise :class:`InvalidRequest` unless the guidance scale lies in the profile's range."""
         if scale in self.guidance:
             return
         if self.guidance.high == 0:
@@ -133,6 +135,7 @@ class ModelProfile:
         )
 
     def check_negative_prompt(self, text: str, scale: float) -> None:
+        """Raise :class:`InvalidRequest` where the model takes none, or guidance is off and it would do nothing."""
         if not self.negative_prompt:
             raise InvalidRequest(
                 f"{self.title} takes no negative prompt: say in the prompt what you want to see instead."

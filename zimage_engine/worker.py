@@ -52,6 +52,7 @@ class Worker:
         return cls(ZImageModel(components, device), device)
 
     def execute(self, plan: Plan) -> PlanResult:
+        """Do the plan's unit for each of its requests; failures are named in the result, never raised."""
         for request_id in plan.release:
             self._slots.pop(request_id, None)
         images: dict[str, RawImage] = {}

@@ -207,7 +207,7 @@ async def test_a_command_while_the_model_loads_waits_for_it(world_of: OpenWorld)
         assert message.attachments
 
 
-async def test_cancel_by_the_owner_and_not_by_a_stranger(world_of: OpenWorld) -> None:
+async def test_cancelling_charges_the_steps_that_were_done(world_of: OpenWorld) -> None:
     gate, entered = threading.Event(), threading.Event()
     slow = partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)
     async with world_of(slow) as world:

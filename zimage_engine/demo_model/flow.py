@@ -204,6 +204,7 @@ def preview(model: TextToLatents, vae: AutoencoderKL, tokenizer: Qwen2Tokenizer,
 
 
 def train(total: int, *, compiled: bool) -> None:
+    """Train up to ``total`` steps, going on from the checkpoint; every 500 steps some held-out scenes are drawn."""
     tokenizer = build_tokenizer()
     vae = averaged("vae", build_vae())
     pool = LatentPool(vae)

@@ -135,6 +135,7 @@ def decoder_loss(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def train(crop_steps: int, whole_steps: int) -> None:
+    """Train on crops, then on whole pictures, going on from the checkpoint."""
     total = crop_steps + whole_steps
     trainer = Trainer("vae", build_vae(), total=total, peak=1.5e-3, warm_up=100)
     trainer.resume()
