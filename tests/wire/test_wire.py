@@ -1,0 +1,93 @@
+"""The bot on discord.py's own HTTP client and gateway, against a Discord on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+from conftest import picture_of, until
+from loopback import CHANNEL, TOKEN, Loopback, open_loopback
+from pydantic import SecretStr
+
+from bot.app import create_client
+from bot.errors import StartupError
+from bot.runner import run_bot
+from bot.settings import Settings
+
+POSTED = f"channels/{CHANNEL}/messages"
+
+
+@asynccontextmanager
+async def online(settings: Settings, patch: pytest.MonkeyPatch) -> AsyncIterator[Loopback]:
+    """The whole bot, connected over sockets, its model loaded."""
+    async with open_loopback(patch) as discord:
+        client = create_client(settings)
+        running = asyncio.create_task(client.start(TOKEN))
+        try:
+            ready = asyncio.create_task(client.model_ready())
+            await asyncio.wait({ready, running}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                ready.cancel()
+                running.result()
+            await asyncio.wait_for(client.wait_until_ready(), 20)
+            yield discord
+        finally:
+            await client.close()
+            await running
+
+
+@contextmanager
+def elsewhere(patch: pytest.MonkeyPatch, **options: int) -> Iterator[Loopback]:
+    """The Discord in a thread of its own, for a bot that brings its own event loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    opened = open_loopback(patch, **options)
+    try:
+        yield asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(opened.__aexit__(None, None, None), loop).result(20)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def test_imagine_over_the_wire(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with online(settings, monkeypatch) as discord:
+        token = await discord.command("imagine", prompt="a red circle on a blue background", seed=7)
+        await until(lambda: bool(discord.made("POST", POSTED)))
+        await until(lambda: bool(discord.made("DELETE", f"webhooks/.*/{token}/messages/.*")))
+        posted = discord.made("POST", POSTED)[0]
+    assert picture_of(next(iter(posted.files.values()))).size == (256, 256)
+    assert posted.body["attachments"][0]["description"] == "a red circle on a blue background"
+    assert posted.body["allowed_mentions"] == {"parse": []}
+    assert posted.body["enforce_nonce"] is True
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(429, {"message": "slow down", "retry_after": 0.2, "global": False}), (500, {}), (503, {})],
+)
+async def test_a_result_is_posted_once_although_discord_stumbles(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, status: int, body: dict[str, object]
+) -> None:
+    async with online(settings, monkeypatch) as discord:
+        discord.fail("POST", POSTED, status, **body)
+        await discord.command("imagine", prompt="a red circle", steps=2)
+        await until(lambda: len(discord.made("POST", POSTED)) == 2)
+        first, second = discord.made("POST", POSTED)
+    assert first.files == second.files
+    assert first.body["nonce"] == second.body["nonce"]
+
+
+def test_a_wrong_token_is_one_sentence(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with elsewhere(monkeypatch), pytest.raises(StartupError, match="does not accept the token"):
+        run_bot(settings.model_copy(update={"discord_token": SecretStr("wrong.token.here")}))
+
+
+def test_an_intent_that_is_not_granted_is_one_sentence(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with elsewhere(monkeypatch, gateway_close=4014), pytest.raises(StartupError, match="does not grant an intent"):
+        run_bot(settings.model_copy(update={"discord_token": SecretStr(TOKEN)}))
