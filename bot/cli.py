@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_EXIT_STARTUP = 2
+_EXIT_MENDABLE = 2
 T = TypeVar("T")
 
 
@@ -117,10 +117,12 @@ def _or_explain(action: Callable[[], T]) -> T:
 
     try:
         return action()
-    except (Refusal, StartupError, EngineError) as error:
+    except StartupError as error:
+        _stop(str(error), error.exit_status)
+    except (Refusal, EngineError) as error:
         _stop(str(error))
 
 
-def _stop(sentence: str) -> NoReturn:
+def _stop(sentence: str, status: int = _EXIT_MENDABLE) -> NoReturn:
     typer.echo(sentence, err=True)
-    sys.exit(_EXIT_STARTUP)
+    sys.exit(status)

@@ -22,6 +22,7 @@ from bot.store.facts import read_fact, write_fact
 from bot.views.buttons import DYNAMIC_ITEMS
 from bot.views.errors import answer, answer_error
 from bot.views.outbox import Outbox
+from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +68,11 @@ class ZImageBot(commands.Bot):
         """Wait until the model is loaded; raises the engine's error where it cannot be."""
         await self._set_up.wait()
         await self._services.engine.ready()
+
+    async def device_lost(self) -> EngineError:
+        """Wait until the device is lost for good, which may be never; the error that says so."""
+        await self._set_up.wait()
+        return await self._services.engine.lost()
 
     @property
     def set_up(self) -> bool:

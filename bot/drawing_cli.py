@@ -15,7 +15,8 @@ from bot.jobs.spec import ImageSpec, Wishes, settle
 from bot.media.metadata import encode_png
 from bot.services import choose_profile
 from bot.settings import Settings
-from zimage_engine.engine import Engine, EngineConfig
+from zimage_engine.config import EngineConfig
+from zimage_engine.engine import Engine
 from zimage_engine.types import Failed, Finished, Step
 
 
@@ -27,7 +28,7 @@ def draw_to_files(settings: Settings, wishes: Wishes, out: Path) -> None:
     if out.suffix.lower() != ".png":
         raise StartupError(f"{out} does not end in .png: pictures are saved as PNG.")
     console = Console(stderr=True)
-    config = EngineConfig(profile, settings.device, settings.dtype)
+    config = EngineConfig(profile, settings.device, settings.dtype, measure=False)
     asyncio.run(_draw(config, [spec.image(number) for number in range(count)], paths, console))
 
 

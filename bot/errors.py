@@ -13,3 +13,11 @@ class Refusal(Exception):
 
 class StartupError(Exception):
     """The program cannot start; the message tells the operator in one sentence what to do."""
+
+    exit_status: ClassVar[int] = 2
+
+
+class DeviceGone(StartupError):
+    """The device stopped working for good: a supervisor is to start the program anew."""
+
+    exit_status: ClassVar[int] = 70

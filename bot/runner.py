@@ -12,7 +12,7 @@ import structlog
 
 from bot.app import create_client
 from bot.client import ZImageBot
-from bot.errors import StartupError
+from bot.errors import DeviceGone, StartupError
 from bot.logs import configure_logging
 from bot.settings import Settings
 from zimage_engine.types import EngineError
@@ -32,7 +32,7 @@ def run_bot(settings: Settings) -> None:
 
 
 async def _run(client: ZImageBot, token: str) -> None:
-    """Connect, and close on SIGTERM, SIGINT or when the model cannot be loaded."""
+    """Connect, and close on SIGTERM, SIGINT, when the model cannot be loaded or the device is lost for good."""
     connection = asyncio.create_task(_connect(client, token), name="discord")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -41,18 +41,22 @@ async def _run(client: ZImageBot, token: str) -> None:
             loop.add_signal_handler(number, stop.set)
     stopped = asyncio.create_task(stop.wait(), name="stop")
     model = asyncio.create_task(client.model_ready(), name="model")
+    lost = asyncio.create_task(client.device_lost(), name="device lost")
     try:
-        waiting: set[asyncio.Task[object]] = {connection, stopped, model}
+        waiting: set[asyncio.Task[object]] = {connection, stopped, model, lost}
         while not stopped.done() and not connection.done():
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if model in done:
                 _explain_model(model)
+            if lost in done:
+                raise DeviceGone(str(lost.result()))
     finally:
         log.info("stopping")
         await _disconnect(client, connection)
-        for task in (stopped, model):
+        watchers: list[asyncio.Task[object]] = [stopped, model, lost]
+        for task in watchers:
             task.cancel()
-        await asyncio.wait([stopped, model])
+        await asyncio.wait(watchers)
     if not connection.cancelled():
         connection.result()
 

@@ -13,7 +13,8 @@ from bot.errors import StartupError
 from bot.jobs.service import JobService, Outbox
 from bot.settings import Settings
 from bot.store.database import Database
-from zimage_engine.engine import Engine, EngineConfig
+from zimage_engine.config import EngineConfig
+from zimage_engine.engine import Engine
 from zimage_engine.loading import complete_profile, pick_device
 from zimage_engine.profiles import ModelProfile, find_profile
 from zimage_engine.types import EngineError
@@ -30,6 +31,13 @@ def choose_profile(settings: Settings) -> ModelProfile:
     if name == "auto":
         name = "demo" if pick_device(settings.device).type == "cpu" else "turbo"
     return complete_profile(find_profile(name, source=settings.model))
+
+
+def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:
+    """How the settings want the engine to run."""
+    return EngineConfig(
+        profile, settings.device, settings.dtype, settings.engine_cache_dir, batch_tokens=settings.batch_tokens
+    )
 
 
 class Services:
@@ -71,7 +79,7 @@ class Services:
         self.database = await Database.open(settings.database_path)
         self._started.append("database")
         profile = await asyncio.to_thread(choose_profile, settings)
-        self.engine = self._start_engine(EngineConfig(profile, settings.device, settings.dtype))
+        self.engine = self._start_engine(engine_config(settings, profile))
         self._started.append("engine")
         log.info("model_loading", profile=profile.name, source=profile.source)
         self.jobs = JobService(self.database, self.engine, outbox, settings.image_dir)

@@ -30,6 +30,12 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
         "auto", description="auto: bfloat16 on a GPU, float32 on the CPU."
     )
+    batch_tokens: int = Field(
+        0, ge=0, description="Most tokens that pictures drawn together may have in all. 0: measured at the first start."
+    )
+    cache_dir: Path | None = Field(
+        None, description="Where measurements of the device are kept. Default: cache inside DATA_DIR."
+    )
     max_count: int = Field(4, ge=1, le=4, description="Most images one command may ask for, 1 to 4.")
     progress_interval: float = Field(1.5, ge=0.1, description="Least seconds between two edits of a progress message.")
     shutdown_seconds: float = Field(
@@ -56,6 +62,10 @@ class Settings(BaseSettings):
     @property
     def database_path(self) -> Path:
         return self.data_dir / "zimage.sqlite3"
+
+    @property
+    def engine_cache_dir(self) -> Path:
+        return self.cache_dir or self.data_dir / "cache"
 
     @property
     def image_dir(self) -> Path:

@@ -18,7 +18,9 @@ from bot.app import create_client
 from bot.logs import configure_logging
 from bot.playground.world import World, open_world
 from bot.settings import Settings
-from zimage_engine.engine import Engine, EngineConfig
+from zimage_engine.config import EngineConfig
+from zimage_engine.costs import CostModel
+from zimage_engine.engine import Engine
 from zimage_engine.types import EngineError, Plan, PlanResult, Unit
 from zimage_engine.worker import Executor, Worker
 
@@ -27,9 +29,17 @@ hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
 
 
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the engine measures of this machine, once for all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings.in_code(data_dir=tmp_path / "data", profile="demo", device="cpu", progress_interval=0.1)
+def settings(tmp_path: Path, cache_dir: Path) -> Settings:
+    return Settings.in_code(
+        data_dir=tmp_path / "data", cache_dir=cache_dir, profile="demo", device="cpu", progress_interval=0.1
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +62,7 @@ def world_of(settings: Settings) -> OpenWorld:
         def start_engine(config: EngineConfig) -> Engine:
             if wrap is None:
                 return Engine.start(config)
-            return Engine.start(config, lambda: wrap(Worker.load(config.profile, config.device, config.dtype)))
+            return Engine.start(config, lambda: wrap(Worker.load(config)))
 
         client = create_client(settings.model_copy(update=changes), start_engine=start_engine)
         async with open_world(client) as world:
@@ -84,6 +94,10 @@ class Faulty:
     @property
     def device(self) -> str:
         return self.inner.device
+
+    @property
+    def costs(self) -> CostModel:
+        return self.inner.costs
 
     def execute(self, plan: Plan) -> PlanResult:
         if plan.unit is self.unit:

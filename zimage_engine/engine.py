@@ -5,119 +5,72 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Hashable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Hashable
 from functools import partial
 
+from zimage_engine.config import EngineConfig, base_request
+from zimage_engine.costs import CostModel
+from zimage_engine.handle import Handle
 from zimage_engine.profiles import ModelProfile
-from zimage_engine.scheduler import Published, Scheduler
+from zimage_engine.queue import Published, RequestQueue
+from zimage_engine.scheduler import Scheduler
 from zimage_engine.types import (
     Cancelled,
     DeviceLost,
     EngineClosed,
     EngineError,
     EngineStats,
-    Event,
     Failed,
     Finished,
     ImageRequest,
     InvalidRequest,
     ModelNotFound,
-    Progress,
-    Terminal,
+    Plan,
+    PlanResult,
 )
 from zimage_engine.worker import Executor, Worker
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class EngineConfig:
-    """A complete profile (see ``loading.complete_profile``), and where and how to run it; ``auto`` chooses."""
-
-    profile: ModelProfile
-    device: str = "auto"
-    dtype: str = "auto"
-
-
-class Handle:
-    """One request seen from the event loop: the latest progress, then exactly one terminal event.
-
-    Iterate it once: progress that was overtaken is skipped, and the iterator ends after the terminal event.
-    """
-
-    def __init__(self, request: ImageRequest, cancel: Callable[[str], None]) -> None:
-        self.request = request
-        self._cancel = cancel
-        self._progress: Progress | None = None
-        self._terminal: Terminal | None = None
-        self._changed = asyncio.Event()
-
-    @property
-    def ended(self) -> bool:
-        """True once the terminal event has come."""
-        return self._terminal is not None
-
-    def cancel(self) -> None:
-        """Stop at the end of the unit that is running; a no-op once the request has ended."""
-        if self._terminal is None:
-            self._cancel(self.request.id)
-
-    def deliver(self, event: Event) -> None:
-        """Called on the event loop by the engine."""
-        if isinstance(event, Finished | Failed | Cancelled):
-            self._terminal = self._terminal or event
-        else:
-            self._progress = event
-        self._changed.set()
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            progress, self._progress = self._progress, None
-            if progress is not None and self._terminal is None:
-                yield progress
-            if self._terminal is not None:
-                self._changed.set()
-                yield self._terminal
-                return
-
-    async def result(self) -> Finished:
-        """Wait for the picture; raises the request's :class:`EngineError`, or ``CancelledError`` where cancelled."""
-        terminal: Event | None = None
-        async for event in self:
-            terminal = event
-        if isinstance(terminal, Finished):
-            return terminal
-        if isinstance(terminal, Failed):
-            raise terminal.error
-        raise asyncio.CancelledError
+_MOST_LOSSES = 2
+_WATCH_SECONDS = 1.0
 
 
 class Engine:
     """The image engine. Make it with :meth:`start` inside a running event loop, end it with :meth:`close`."""
 
-    def __init__(self, config: EngineConfig, make_worker: Callable[[], Executor]) -> None:
+    def __init__(
+        self, config: EngineConfig, make_worker: Callable[[], Executor], scheduler: Scheduler | None = None
+    ) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._make_worker = make_worker
-        self._scheduler = Scheduler()
+        self._queue = RequestQueue(scheduler or Scheduler(CostModel()), config.profile.size_multiple**2)
         self._handles: dict[str, Handle] = {}
         self._changed = threading.Condition()
         self._closing = False
         self._draining = False
         self._failure: EngineError | None = None
         self._device = "loading"
+        self._unit_began: float | None = None
         self._loaded: asyncio.Future[None] = self._loop.create_future()
+        self._lost: asyncio.Future[EngineError] = self._loop.create_future()
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._drive, name="zimage-driver", daemon=True)
+        self._watchdog = threading.Thread(target=self._watch, name="zimage-watchdog", daemon=True)
 
     @classmethod
-    def start(cls, config: EngineConfig, make_worker: Callable[[], Executor] | None = None) -> Engine:
+    def start(
+        cls,
+        config: EngineConfig,
+        make_worker: Callable[[], Executor] | None = None,
+        scheduler: Scheduler | None = None,
+    ) -> Engine:
         """Begin loading in the driver's thread and return at once; requests may be submitted meanwhile."""
-        load = make_worker or (lambda: Worker.load(config.profile, config.device, config.dtype))
-        engine = cls(config, load)
+        engine = cls(config, make_worker or (lambda: Worker.load(config)), scheduler)
         engine._thread.start()
+        engine._watchdog.start()
         return engine
 
     @property
@@ -128,8 +81,15 @@ class Engine:
         """Wait until the model is loaded; raises the :class:`EngineError` that prevented it."""
         await asyncio.shield(self._loaded)
 
-    def submit(self, request: ImageRequest, *, owner: Hashable) -> Handle:
-        """Queue a request. Raises :class:`InvalidRequest` or, where the engine cannot run it, its own error."""
+    async def lost(self) -> EngineError:
+        """Wait until the device is lost, which may be never; the error that every request now ends with."""
+        return await asyncio.shield(self._lost)
+
+    def submit(self, request: ImageRequest, *, owner: Hashable, weight: float = 1.0) -> Handle:
+        """Queue a request; an owner of ``weight`` 2 gets twice the share of an owner of weight 1.
+
+        Raises :class:`InvalidRequest` or, where the engine cannot run at all, the error that says why.
+        """
         self._config.profile.check(request)
         handle = Handle(request, self._cancel)
         with self._changed:
@@ -138,7 +98,7 @@ class Engine:
             if self._closing:
                 raise EngineClosed("The engine is shutting down; try again in a minute.")
             try:
-                events = self._scheduler.submit(request, owner)
+                events = self._queue.submit(request, owner, weight)
             except ValueError as error:
                 raise InvalidRequest(str(error)) from error
             self._handles[request.id] = handle
@@ -149,16 +109,16 @@ class Engine:
     def stats(self) -> EngineStats:
         """What the engine is doing now; never waits for the device."""
         with self._changed:
-            scheduler = self._scheduler
+            queue = self._queue
             return EngineStats(
                 state=self._state(),
                 device=self._device,
                 model=self._config.profile.title,
-                waiting=scheduler.waiting,
-                running=scheduler.running,
-                finished=scheduler.finished,
-                failed=scheduler.failed,
-                busy_seconds=scheduler.busy_seconds,
+                waiting=queue.waiting,
+                running=queue.running,
+                finished=queue.finished,
+                failed=queue.failed,
+                busy_seconds=queue.busy_seconds,
             )
 
     async def close(self, *, drain: bool = False, timeout: float = 10.0) -> None:
@@ -169,6 +129,7 @@ class Engine:
         with self._changed:
             self._closing, self._draining = True, drain
             self._changed.notify_all()
+        self._over.set()
         await asyncio.to_thread(self._thread.join, timeout)
         if self._thread.is_alive():
             log.warning("the running unit did not end within %s s; it is abandoned", timeout)
@@ -183,30 +144,66 @@ class Engine:
 
     def _cancel(self, request_id: str) -> None:
         with self._changed:
-            self._publish(self._scheduler.cancel(request_id))
+            self._publish(self._queue.cancel(request_id))
 
     def _drive(self) -> None:
-        """The driver's thread: load, then plan, execute, book, until closed."""
-        worker = self._load()
-        if worker is None:
-            return
-        while True:
-            with self._changed:
-                while (plan := None if self._stops_now() else self._scheduler.next()) is None:
-                    if self._closing:
-                        return
-                    self._changed.wait()
+        """The driver's thread: load, then plan, execute, book, until closed; a lost worker is replaced."""
+        worker, losses = self._load(), 0
+        while worker is not None:
+            plan = self._next_plan()
+            if plan is None:
+                return
             try:
                 result = worker.execute(plan)
             except Exception:
-                # The worker itself is broken, not one request: nothing more can be drawn in this process.
-                log.exception("worker lost")
-                self._fail(DeviceLost("The device stopped working; the bot has to be restarted."))
+                log.exception("worker lost: unit=%s", plan.unit.value)
+                losses += 1
+                worker = self._replace_worker(plan, losses)
+                continue
+            losses = 0
+            if not self._book(plan, result):
                 return
-            with self._changed:
-                if not self._scheduler.is_running(plan):
-                    return  # close() gave this unit up
-                self._publish(self._scheduler.done(plan, result))
+
+    def _next_plan(self) -> Plan | None:
+        """Wait for something to do; None where the engine closes."""
+        with self._changed:
+            self._unit_began = None
+            while (plan := None if self._stops_now() else self._queue.next()) is None:
+                if self._closing:
+                    return None
+                self._changed.wait()
+            self._unit_began = time.monotonic()
+            return plan
+
+    def _book(self, plan: Plan, result: PlanResult) -> bool:
+        """Tell everybody what a plan brought; False where :meth:`close` or the watchdog gave this unit up."""
+        with self._changed:
+            if not self._queue.is_running(plan):
+                return False
+            self._publish(self._queue.done(plan, result))
+            self._publish(self._queue.forecast(time.monotonic()))
+            return True
+
+    def _replace_worker(self, plan: Plan, losses: int) -> Executor | None:
+        """A new worker, on which everything begins again; None where the device seems to be beyond help."""
+        if losses > _MOST_LOSSES:
+            self._fail(DeviceLost("The device stopped working; the bot has to be restarted."))
+            return None
+        with self._changed:
+            if not self._queue.is_running(plan):
+                return None
+            self._unit_began = None
+            self._publish(self._queue.restart())
+        return self._load()
+
+    def _watch(self) -> None:
+        """The watchdog's thread: a unit that hangs cannot be stopped in this process, but nobody need wait for it."""
+        while not self._over.wait(_WATCH_SECONDS):
+            began = self._unit_began
+            if began is not None and time.monotonic() - began > self._config.unit_limit:
+                log.error("the device hangs: a unit has run for more than %s s", self._config.unit_limit)
+                self._fail(DeviceLost("The device hangs; the bot has to be restarted."))
+                return
 
     def _stops_now(self) -> bool:
         return self._closing and not self._draining
@@ -221,6 +218,8 @@ class Engine:
             failure = ModelNotFound(f"The model could not be loaded ({type(error).__name__}: {str(error)[:200]}).")
         else:
             self._device = worker.device
+            with self._changed:
+                self._queue.use_costs(worker.costs, base_request(self._config.profile))
             self._call(partial(self._set_loaded, None))
             return worker
         self._call(partial(self._set_loaded, failure))
@@ -231,7 +230,9 @@ class Engine:
         """From now on nothing can be drawn: what waits and what comes ends with ``error``."""
         with self._changed:
             self._failure = error
-            self._publish(self._scheduler.drop_all(error))
+            self._publish(self._queue.drop_all(error))
+        if isinstance(error, DeviceLost):
+            self._call(partial(self._set_lost, error))
 
     def _set_loaded(self, failure: EngineError | None) -> None:
         if self._loaded.done():
@@ -242,9 +243,13 @@ class Engine:
             self._loaded.set_exception(failure)
             self._loaded.exception()  # seen: whoever waits is told, and nobody need wait
 
+    def _set_lost(self, error: EngineError) -> None:
+        if not self._lost.done():
+            self._lost.set_result(error)
+
     def _end_all(self, error: EngineError) -> None:
         with self._changed:
-            self._publish(self._scheduler.drop_all(error))
+            self._publish(self._queue.drop_all(error))
 
     def _publish(self, events: Published) -> None:
         """Hand events to their handles on the event loop; the lock is held, so they arrive in order."""

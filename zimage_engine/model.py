@@ -1,14 +1,26 @@
-"""The tensors: encode text, denoise one step, decode. One image at a time knows nothing of queues or owners."""
+"""The tensors: encode text, denoise one step for a batch, decode. It knows nothing of queues or owners."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from zimage_engine.sampling import SigmaSchedule, euler_step, guided, initial_noise, to_raw_image
+from zimage_engine.profiles import Size
+from zimage_engine.queue import TOKEN_MULTIPLE, padded
+from zimage_engine.sampling import (
+    SigmaSchedule,
+    add_noise,
+    euler_step,
+    from_raw_image,
+    guided,
+    initial_noise,
+    latent_mask,
+    to_raw_image,
+)
 from zimage_engine.types import ImageRequest, NumericalError, RawImage
 
 _LONGEST_PROMPT = 512
@@ -21,6 +33,10 @@ class Embedding:
 
     states: torch.Tensor
     truncated: bool
+
+    @property
+    def tokens(self) -> int:
+        return self.states.shape[0]
 
 
 class EmbeddingCache:
@@ -36,6 +52,10 @@ class EmbeddingCache:
         if found is not None:
             self._entries.move_to_end(prompt)
         return found
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._bytes = 0
 
     def put(self, prompt: str, embedding: Embedding) -> None:
         self._entries[prompt] = embedding
@@ -54,6 +74,16 @@ class Drawing:
     negative: Embedding | None
     latents: torch.Tensor
     step: int = 0
+    original: Original | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What an inpainting keeps outside its mask: clean latents, their noise, and 1 where it repaints."""
+
+    clean: torch.Tensor
+    noise: torch.Tensor
+    mask: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +104,7 @@ class ZImageModel:
     """
 
     def __init__(self, components: Components, device: torch.device) -> None:
-        self._parts = components
+        self.parts = components
         self._device = device
         self._schedule = SigmaSchedule(components.scheduler_config)
         self._embeddings = EmbeddingCache()
@@ -85,15 +115,51 @@ class ZImageModel:
 
     @torch.inference_mode()
     def start(self, request: ImageRequest) -> Drawing:
-        """Encode the prompt (and the negative prompt where guidance is on) and draw the noise."""
+        """Encode the prompt (and the negative prompt where guidance is on) and draw the noise.
+
+        Where an image is to be changed, :meth:`read_image` comes next and replaces the noise.
+        """
         rows, columns = request.height // self._latent_scale, request.width // self._latent_scale
-        channels: Any = self._parts.transformer.in_channels
+        channels: Any = self.parts.transformer.in_channels
         return Drawing(
             request=request,
             positive=self._embed(request.prompt),
             negative=self._embed(request.negative_prompt) if request.guidance_scale > 0 else None,
             latents=initial_noise(request.seed, (channels, rows, columns)).to(self._device),
         )
+
+    @torch.inference_mode()
+    def read_image(self, drawing: Drawing) -> None:
+        """Encode the request's image and noise it up to where its strength begins.
+
+        As diffusers' pipelines do it, the posterior's noise is drawn first and then the latents', from one generator;
+        latents are in the embeddings' dtype until the first step.
+        """
+        request = drawing.request
+        assert request.image is not None
+        vae, dtype = self.parts.vae, drawing.positive.states.dtype
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        pixels = from_raw_image(request.image).to(self._device, dtype)
+        encode: Any = vae.encode
+        clean = (encode(pixels[None]).latent_dist.sample(generator)[0] - self._shift) * self._scaling
+        noise = torch.randn((1, *clean.shape), generator=generator, dtype=dtype)[0].to(self._device)
+        drawing.step = request.first_step
+        sigma = self._levels(drawing)[0][drawing.step].to(self._device, dtype)
+        drawing.latents = add_noise(clean, noise, sigma)
+        if request.mask is not None:
+            mask = latent_mask(request.mask, request.width, request.height, self._latent_scale)
+            drawing.original = Original(clean, noise, mask.to(self._device, dtype))
+
+    def tokens(self, size: Size) -> int:
+        """Tokens of one sample's forward with a short prompt, padding included."""
+        scale = self._latent_scale * 2
+        return padded(size.width // scale * (size.height // scale)) + TOKEN_MULTIPLE
+
+    @torch.inference_mode()
+    def encode_anew(self, prompt: str) -> None:
+        """Run the text encoder, whatever is cached: to measure it."""
+        self._encode(prompt)
+        self.synchronise()
 
     def _embed(self, prompt: str) -> Embedding:
         found = self._embeddings.get(prompt)
@@ -104,45 +170,84 @@ class ZImageModel:
 
     def _encode(self, prompt: str) -> Embedding:
         """The last hidden state but one of the chat-wrapped prompt, unpadded: padding only adds masked positions."""
-        tokenizer = self._parts.tokenizer
+        tokenizer = self.parts.tokenizer
         chat = tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True, enable_thinking=True
         )
         ids = tokenizer(chat, return_tensors="pt").input_ids
         truncated = ids.shape[1] > _LONGEST_PROMPT
-        output = self._parts.text_encoder(
+        output = self.parts.text_encoder(
             input_ids=ids[:, :_LONGEST_PROMPT].to(self._device), output_hidden_states=True, use_cache=False
         )
         return Embedding(output.hidden_states[-2][0], truncated)
 
     @torch.inference_mode()
-    def step(self, drawing: Drawing) -> None:
-        """One denoising step in place; :class:`NumericalError` where the latents are no longer finite."""
-        request = drawing.request
+    def step(self, drawings: Sequence[Drawing]) -> dict[str, NumericalError]:
+        """One denoising step of drawings of one size, in one forward; they may stand at different steps.
+
+        They change together at the end or, where something is raised, not at all. Who has values that are no
+        longer finite is named in the answer.
+        """
+        inputs: list[torch.Tensor] = []
+        captions: list[torch.Tensor] = []
+        times: list[torch.Tensor] = []
+        for drawing in drawings:
+            prompts = [drawing.positive] if drawing.negative is None else [drawing.positive, drawing.negative]
+            inputs += [drawing.latents.to(self._dtype).unsqueeze(1)] * len(prompts)
+            captions += [prompt.states for prompt in prompts]
+            times += [self._levels(drawing)[1][drawing.step]] * len(prompts)
+        time = torch.stack(times).to(self._device)
+        answers = iter(self.parts.transformer(inputs, time, captions, return_dict=False)[0])
+        stepped = [self._stepped(drawing, answers) for drawing in drawings]
+        finite = torch.stack([torch.isfinite(latents).all() for latents in stepped]).tolist()
+        for drawing, latents in zip(drawings, stepped, strict=True):
+            drawing.latents = latents
+            drawing.step += 1
+        pairs = zip(drawings, finite, strict=True)
+        return {drawing.request.id: broken_numbers() for drawing, sound in pairs if not sound}
+
+    def _levels(self, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor]:
         tokens = (drawing.latents.shape[1] // 2) * (drawing.latents.shape[2] // 2)
-        sigmas, times = self._schedule.levels(request.steps, tokens)
-        captions = [drawing.positive.states]
+        return self._schedule.levels(drawing.request.steps, tokens)
+
+    def _stepped(self, drawing: Drawing, answers: Iterator[torch.Tensor]) -> torch.Tensor:
+        """The drawing's latents after its step, from the transformer's answer for it (and its negative prompt)."""
+        answer = next(answers).float()
         if drawing.negative is not None:
-            captions.append(drawing.negative.states)
-        model_input = drawing.latents.to(self._dtype).unsqueeze(1)
-        time = times[drawing.step].to(self._device).expand(len(captions))
-        answers = self._parts.transformer([model_input] * len(captions), time, captions, return_dict=False)[0]
-        answer = answers[0].float()
-        if drawing.negative is not None:
-            answer = guided(answer, answers[1].float(), request.guidance_scale)
-        sigma, after = sigmas[drawing.step].to(self._device), sigmas[drawing.step + 1].to(self._device)
-        drawing.latents = euler_step(drawing.latents, -answer.squeeze(1), sigma, after)
-        drawing.step += 1
-        _check_finite(drawing.latents)
+            answer = guided(answer, next(answers).float(), drawing.request.guidance_scale)
+        sigmas = self._levels(drawing)[0].to(self._device)
+        after = sigmas[drawing.step + 1]
+        latents = euler_step(drawing.latents, -answer.squeeze(1), sigmas[drawing.step], after)
+        if drawing.original is not None:
+            kept = add_noise(drawing.original.clean, drawing.original.noise, after)
+            latents = (1 - drawing.original.mask) * kept + drawing.original.mask * latents
+        return latents
 
     @torch.inference_mode()
     def decode(self, drawing: Drawing) -> RawImage:
         """The finished picture's pixels."""
-        vae: Any = self._parts.vae
+        vae: Any = self.parts.vae
         latents = drawing.latents.to(vae.dtype)[None] / self._scaling + self._shift
         decoded = vae.decode(latents, return_dict=False)[0][0]
-        _check_finite(decoded)
+        if not torch.isfinite(decoded).all() and vae.dtype != torch.float32:
+            # Half precision overflows in some decoders; the latents are sound, so they get a second chance.
+            decoded = self._decode_in_full(vae, latents)
+        if not torch.isfinite(decoded).all():
+            raise broken_numbers()
         return to_raw_image(decoded)
+
+    @staticmethod
+    def _decode_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+        narrow = vae.dtype
+        try:
+            decoded: torch.Tensor = vae.to(torch.float32).decode(latents.float(), return_dict=False)[0][0]
+        finally:
+            vae.to(narrow)
+        return decoded
+
+    def forget_caches(self) -> None:
+        """Give back what can be computed again."""
+        self._embeddings.clear()
 
     def synchronise(self) -> None:
         """Wait until the device has done what it was given, so that times and cancellation are true."""
@@ -152,9 +257,9 @@ class ZImageModel:
             torch.mps.synchronize()
 
 
-def _check_finite(values: torch.Tensor) -> None:
-    if not torch.isfinite(values).all():
-        raise NumericalError(
-            "The model produced broken numbers for this picture. Try another seed; if it happens again, tell the "
-            "operator: the data type may not suit the device."
-        )
+def broken_numbers() -> NumericalError:
+    """What to say where values are no longer finite."""
+    return NumericalError(
+        "The model produced broken numbers for this picture. Try another seed; if it happens again, tell the "
+        "operator: the data type may not suit the device."
+    )

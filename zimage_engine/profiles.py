@@ -116,6 +116,23 @@ class ModelProfile:
         self.check_guidance(request.guidance_scale)
         if request.negative_prompt:
             self.check_negative_prompt(request.negative_prompt, request.guidance_scale)
+        if request.image is not None or request.mask is not None:
+            self.check_edit(request)
+
+    def check_edit(self, request: ImageRequest) -> None:
+        """Raise :class:`InvalidRequest` unless the model can change this image in this way."""
+        if self.editing != "img2img":
+            raise InvalidRequest(f"{self.title} cannot change pictures that are given to it.")
+        pixels = request.width * request.height
+        image = request.image
+        if image is None:
+            raise InvalidRequest("A mask needs an image to go with it.")
+        if (image.width, image.height) != (request.width, request.height) or len(image.data) != 3 * pixels:
+            raise InvalidRequest(f"The image must have exactly {request.width}x{request.height} pixels.")
+        if request.mask is not None and len(request.mask) != pixels:
+            raise InvalidRequest(f"The mask must have exactly {request.width}x{request.height} pixels.")
+        if not 0 < request.strength <= 1:
+            raise InvalidRequest(f"Strength must be above 0 and at most 1, not {request.strength:g}.")
 
     def check_steps(self, steps: int) -> None:
         """Raise :class:`InvalidRequest` unless the number of steps lies in the profile's range."""

@@ -9,14 +9,22 @@ from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
+from torch.nn import functional as F
 
 from zimage_engine.types import RawImage
+
+_REPAINT = 128
 
 
 def initial_noise(seed: int, shape: tuple[int, int, int]) -> torch.Tensor:
     """Standard normal latents in float32 from torch's CPU generator: noise drawn on a GPU differs between GPUs."""
     generator = torch.Generator("cpu").manual_seed(seed)
     return torch.randn((1, *shape), generator=generator, dtype=torch.float32)[0]
+
+
+def add_noise(clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Clean latents at noise level ``sigma``, as flow matching mixes them."""
+    return sigma * noise + (1 - sigma) * clean
 
 
 class SigmaSchedule:
@@ -65,3 +73,16 @@ def to_raw_image(decoded: torch.Tensor) -> RawImage:
     pixels = (scaled * 255).round().to(torch.uint8).contiguous()
     height, width, _ = pixels.shape
     return RawImage(width, height, pixels.numpy().tobytes())
+
+
+def from_raw_image(image: RawImage) -> torch.Tensor:
+    """Bytes as ``(3, height, width)`` in −1 … 1, float32."""
+    pixels = torch.frombuffer(bytearray(image.data), dtype=torch.uint8).view(image.height, image.width, 3)
+    return pixels.permute(2, 0, 1).float() / 255 * 2 - 1
+
+
+def latent_mask(mask: bytes, width: int, height: int, scale: int) -> torch.Tensor:
+    """A mask's bytes as ``(1, height ÷ scale, width ÷ scale)``: 1 where the nearest pixel is 128 or more, else 0."""
+    pixels = torch.frombuffer(bytearray(mask), dtype=torch.uint8).view(1, 1, height, width)
+    binary = (pixels >= _REPAINT).float()
+    return F.interpolate(binary, size=(height // scale, width // scale), mode="nearest")[0]

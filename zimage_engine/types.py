@@ -35,6 +35,12 @@ class DeviceNotFound(EngineError):
     code = "device_not_found"
 
 
+class WorkerLost(EngineError):
+    """The worker stopped and with it what it held; a new one can begin again."""
+
+    code = "worker_lost"
+
+
 class DeviceLost(EngineError):
     """The device or its worker stopped working; the process has to be restarted."""
 
@@ -66,10 +72,23 @@ class EngineClosed(EngineError):
 
 
 @dataclass(frozen=True, slots=True)
+class RawImage:
+    """Pixels as they cross threads and processes: ``height · width · 3`` bytes, RGB, rows from the top."""
+
+    width: int
+    height: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRequest:
     """One image to draw. ``width`` and ``height`` in pixels; ``seed`` in 0 … 2³²−1; ``steps`` ≥ 1.
 
     ``guidance_scale`` above 0 doubles the work: the transformer runs for the negative prompt too.
+
+    With ``image``, of exactly the request's size, that image is changed: by little or by much as ``strength`` (above
+    0, up to 1) says, which leaves out the first steps. With ``mask`` too (``height · width`` bytes, from 128 on:
+    repaint) only there.
     """
 
     id: str
@@ -80,21 +99,28 @@ class ImageRequest:
     seed: int
     guidance_scale: float = 0.0
     negative_prompt: str = ""
+    image: RawImage | None = None
+    mask: bytes | None = field(default=None, repr=False)
+    strength: float = 1.0
 
+    @property
+    def first_step(self) -> int:
+        """How many steps are left out, as diffusers' pipelines count: ``int(steps − steps · strength)``."""
+        if self.image is None:
+            return 0
+        return int(max(self.steps - min(self.steps * self.strength, self.steps), 0))
 
-@dataclass(frozen=True, slots=True)
-class RawImage:
-    """Pixels as they cross threads and processes: ``height · width · 3`` bytes, RGB, rows from the top."""
-
-    width: int
-    height: int
-    data: bytes = field(repr=False)
+    @property
+    def real_steps(self) -> int:
+        """How many steps are run."""
+        return self.steps - self.first_step
 
 
 class Unit(Enum):
     """The pieces of work a device does without being interrupted."""
 
     ENCODE_TEXT = "encode text"
+    ENCODE_IMAGE = "encode image"
     DENOISE = "denoise"
     DECODE = "decode"
 
@@ -112,13 +138,17 @@ class Plan:
 class PlanResult:
     """What came of a plan: the seconds the device was busy, finished images and failures by request id.
 
-    ``truncated`` names the requests of which the model reads only the prompt's beginning.
+    ``truncated`` names the requests of which the model reads only the prompt's beginning; ``caption_tokens`` says how
+    many tokens the prompt (and the negative prompt where guidance is on) came to. With ``out_of_memory`` the unit was
+    too large as a whole: nothing has changed, and each request's failure is what to say if it is not tried again.
     """
 
     seconds: float
     images: Mapping[str, RawImage] = field(default_factory=dict)
     failures: Mapping[str, EngineError] = field(default_factory=dict)
     truncated: frozenset[str] = frozenset()
+    caption_tokens: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)

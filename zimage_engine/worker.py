@@ -5,13 +5,17 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 
+from zimage_engine.calibration import known_costs
+from zimage_engine.config import EngineConfig
+from zimage_engine.costs import CostModel
 from zimage_engine.loading import load_components, pick_device, pick_dtype
 from zimage_engine.model import Drawing, ZImageModel
-from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import (
     EngineError,
     ImageRequest,
@@ -30,6 +34,7 @@ class Executor(Protocol):
     """What the engine drives: a worker here, or one in another process."""
 
     device: str
+    costs: CostModel
 
     def execute(self, plan: Plan) -> PlanResult:
         """Do one unit; blocks. A request that fails is named in the result and fails alone."""
@@ -39,63 +44,113 @@ class Executor(Protocol):
 class Worker:
     """One model on one device."""
 
-    def __init__(self, model: ZImageModel, device: torch.device) -> None:
+    def __init__(self, model: ZImageModel, device: torch.device, costs: CostModel) -> None:
         self.device = _device_name(device)
-        self._model = model
+        self.costs = costs
+        self.model = model
         self._slots: dict[str, Drawing] = {}
 
     @classmethod
-    def load(cls, profile: ModelProfile, device_name: str = "auto", dtype_name: str = "auto") -> Worker:
-        """Load the profile's weights; takes seconds to minutes."""
-        device = pick_device(device_name)
-        components = load_components(profile, device, pick_dtype(device, dtype_name))
-        return cls(ZImageModel(components, device), device)
+    def load(cls, config: EngineConfig) -> Worker:
+        """Load the profile's weights and learn what a unit costs here; takes seconds to minutes."""
+        device = pick_device(config.device)
+        dtype = pick_dtype(device, config.dtype)
+        model = ZImageModel(load_components(config.profile, device, dtype), device)
+        costs = CostModel()
+        if config.measure:
+            costs = known_costs(model, config.profile, f"{_device_name(device)} {dtype}", config.cache_dir)
+        if config.batch_tokens:
+            costs.budget = config.batch_tokens
+        return cls(model, device, costs)
 
     def execute(self, plan: Plan) -> PlanResult:
-        """Do the plan's unit for each of its requests; failures are named in the result, never raised."""
+        """Do the plan's unit for its requests; failures are named in the result, never raised."""
         for request_id in plan.release:
             self._slots.pop(request_id, None)
-        images: dict[str, RawImage] = {}
-        failures: dict[str, EngineError] = {}
-        truncated: set[str] = set()
+        outcome = _Outcome()
         began = time.perf_counter()
-        for request in plan.requests:
-            try:
-                self._run(plan.unit, request, images, truncated)
-                self._model.synchronise()
-            except EngineError as error:
-                failures[request.id] = error
-            except torch.OutOfMemoryError as error:
-                failures[request.id] = self._out_of_memory(request, error)
-            except Exception:
-                # A fault of the model's code must not end the driver thread: this request fails, the next one runs.
-                log.exception("unit failed: unit=%s request=%s", plan.unit.value, request.id)
-                failures[request.id] = UnitFailed("The model failed on this picture; the operator's log says why.")
-        for request_id in failures:
-            self._slots.pop(request_id, None)
-        return PlanResult(time.perf_counter() - began, images, failures, frozenset(truncated))
+        try:
+            self._run(plan.unit, plan.requests, outcome)
+            self.model.synchronise()
+        except torch.OutOfMemoryError as error:
+            outcome = self._out_of_memory(plan.requests, error)
+        for request_id in outcome.failures:
+            if not outcome.out_of_memory:
+                self._slots.pop(request_id, None)
+        return PlanResult(
+            time.perf_counter() - began,
+            outcome.images,
+            outcome.failures,
+            frozenset(outcome.truncated),
+            outcome.caption_tokens,
+            outcome.out_of_memory,
+        )
 
-    def _run(self, unit: Unit, request: ImageRequest, images: dict[str, RawImage], truncated: set[str]) -> None:
-        match unit:
-            case Unit.ENCODE_TEXT:
-                drawing = self._slots[request.id] = self._model.start(request)
-                if drawing.positive.truncated:
-                    truncated.add(request.id)
-            case Unit.DENOISE:
-                self._model.step(self._slots[request.id])
-            case Unit.DECODE:
-                images[request.id] = self._model.decode(self._slots.pop(request.id))
+    def _run(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> None:
+        """The unit for all requests; after an ordinary error for each alone, so that one culprit fails alone."""
+        try:
+            match unit:
+                case Unit.DENOISE:
+                    outcome.failures.update(self.model.step([self._slots[request.id] for request in requests]))
+                case Unit.ENCODE_TEXT:
+                    for request in requests:
+                        self._start(request, outcome)
+                case Unit.ENCODE_IMAGE:
+                    for request in requests:
+                        self.model.read_image(self._slots[request.id])
+                case Unit.DECODE:
+                    for request in requests:
+                        outcome.images[request.id] = self.model.decode(self._slots[request.id])
+                        del self._slots[request.id]  # only now: out of memory, the unit is planned once more
+        except torch.OutOfMemoryError:
+            raise
+        except EngineError as error:
+            self._run_apart(unit, requests, outcome, error)
+        except Exception:
+            # A fault of the model's code must not end the driver thread: this request fails, the next one runs.
+            log.exception("unit failed: unit=%s requests=%s", unit.value, [request.id for request in requests])
+            failure = UnitFailed("The model failed on this picture; the operator's log says why.")
+            self._run_apart(unit, requests, outcome, failure)
 
-    def _out_of_memory(self, request: ImageRequest, error: BaseException) -> OutOfMemory:
+    def _run_apart(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome, failure: EngineError) -> None:
+        if len(requests) == 1:
+            outcome.failures[requests[0].id] = failure
+            return
+        for request in requests:
+            self._run(unit, (request,), outcome)
+
+    def _start(self, request: ImageRequest, outcome: _Outcome) -> None:
+        drawing = self._slots[request.id] = self.model.start(request)
+        prompts = [drawing.positive] if drawing.negative is None else [drawing.positive, drawing.negative]
+        outcome.caption_tokens[request.id] = tuple(prompt.tokens for prompt in prompts)
+        if drawing.positive.truncated:
+            outcome.truncated.add(request.id)
+
+    def _out_of_memory(self, requests: Sequence[ImageRequest], error: BaseException) -> _Outcome:
         # The traceback's frames hold the very tensors that are to be freed.
         error.__traceback__ = None
-        self._slots.pop(request.id, None)
+        self.model.forget_caches()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return OutOfMemory(
-            f"The device has too little memory for {request.width}x{request.height}; try a smaller size."
-        )
+        failures: dict[str, EngineError] = {
+            request.id: OutOfMemory(
+                f"The device has too little memory for {request.width}x{request.height}; try a smaller size."
+            )
+            for request in requests
+        }
+        return _Outcome(failures=failures, out_of_memory=True)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a plan's result is put together from."""
+
+    images: dict[str, RawImage] = field(default_factory=dict)
+    failures: dict[str, EngineError] = field(default_factory=dict)
+    truncated: set[str] = field(default_factory=set)
+    caption_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    out_of_memory: bool = False
 
 
 def _device_name(device: torch.device) -> str:

@@ -16,7 +16,8 @@ from bot.jobs.job import Job, JobProgress
 from bot.media.metadata import encode_png
 from bot.store import jobs as store
 from bot.store.database import Database
-from zimage_engine.engine import Engine, Handle
+from zimage_engine.engine import Engine
+from zimage_engine.handle import Handle
 from zimage_engine.types import Cancelled, EngineError, Failed, Finished, Queued, RawImage, Step, UnitFailed
 
 log = structlog.get_logger(__name__)

@@ -21,7 +21,8 @@ from bot.jobs.drawing import Card, Drawing
 from bot.jobs.job import Job, JobProgress, Order
 from bot.store import jobs as store
 from bot.store.database import Database
-from zimage_engine.engine import Engine, Handle
+from zimage_engine.engine import Engine
+from zimage_engine.handle import Handle
 
 log = structlog.get_logger(__name__)
 

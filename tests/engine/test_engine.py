@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import Faulty, until
 
-from zimage_engine.engine import Engine, EngineConfig
+from zimage_engine.config import EngineConfig
+from zimage_engine.engine import Engine
 from zimage_engine.loading import complete_profile
 from zimage_engine.profiles import find_profile
 from zimage_engine.types import (
@@ -23,6 +26,7 @@ from zimage_engine.types import (
     ModelNotFound,
     NumericalError,
     Queued,
+    RawImage,
     Step,
     Unit,
 )
@@ -37,12 +41,13 @@ def request(name: str, **changes: object) -> ImageRequest:
 
 
 @pytest.fixture
-async def start() -> AsyncIterator[StartEngine]:
+async def start(cache_dir: Path) -> AsyncIterator[StartEngine]:
     engines: list[Engine] = []
 
-    def made(wrap: Callable[[Worker], Executor] = lambda worker: worker) -> Engine:
-        config = EngineConfig(complete_profile(find_profile("demo")), device="cpu")
-        engines.append(Engine.start(config, lambda: wrap(Worker.load(config.profile, "cpu"))))
+    def made(wrap: Callable[[Worker], Executor] = lambda worker: worker, **changes: object) -> Engine:
+        config = EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir)
+        config = replace(config, **changes)  # type: ignore[arg-type]
+        engines.append(Engine.start(config, lambda: wrap(Worker.load(config))))
         return engines[-1]
 
     yield made
@@ -93,7 +98,7 @@ async def test_cancel_stops_at_the_end_of_the_running_unit(start: StartEngine) -
     gate, entered = threading.Event(), threading.Event()
     engine = start(lambda worker: Faulty(worker, Unit.DENOISE, gate=gate, entered=entered))
     handle = engine.submit(request("a", steps=8), owner=1)
-    waiting = engine.submit(request("b"), owner=2)
+    waiting = engine.submit(request("b", width=512, height=512), owner=2)
     await until(entered.is_set)
     handle.cancel()
     waiting.cancel()
@@ -109,10 +114,10 @@ async def test_cancel_stops_at_the_end_of_the_running_unit(start: StartEngine) -
 async def test_a_request_that_fails_fails_alone(start: StartEngine) -> None:
     class BreaksOne:
         def __init__(self, worker: Worker) -> None:
-            self.worker, self.device = worker, worker.device
+            self.worker, self.device, self.costs = worker, worker.device, worker.costs
 
         def execute(self, plan):
-            if plan.unit is Unit.DENOISE and plan.requests[0].id == "bad":
+            if plan.unit is Unit.DENOISE and "bad" in {each.id for each in plan.requests}:
                 slot = self.worker._slots["bad"]
                 slot.latents = slot.latents * float("nan")
             return self.worker.execute(plan)
@@ -126,13 +131,13 @@ async def test_a_request_that_fails_fails_alone(start: StartEngine) -> None:
 
 async def test_an_exception_in_the_model_fails_the_request_and_not_the_engine(start: StartEngine) -> None:
     def breaks(worker: Worker) -> Executor:
-        original = worker._model.decode
+        original = worker.model.decode
 
         def once(drawing):
-            worker._model.decode = original  # type: ignore[method-assign]
+            worker.model.decode = original  # type: ignore[method-assign]
             raise RuntimeError("the kernel is on fire")
 
-        worker._model.decode = once  # type: ignore[method-assign]
+        worker.model.decode = once  # type: ignore[method-assign]
         return worker
 
     engine = start(breaks)
@@ -170,6 +175,12 @@ async def test_a_model_that_cannot_be_loaded_fails_what_waits_and_what_comes(sta
         {"steps": 99},
         {"guidance_scale": 2.0},
         {"negative_prompt": "blur"},
+        {"image": RawImage(256, 192, bytes(256 * 192 * 3))},
+        {"image": RawImage(256, 256, b"short")},
+        {"mask": bytes(256 * 256)},
+        {"image": RawImage(256, 256, bytes(256 * 256 * 3)), "mask": b"short"},
+        {"image": RawImage(256, 256, bytes(256 * 256 * 3)), "strength": 0.0},
+        {"image": RawImage(256, 256, bytes(256 * 256 * 3)), "strength": 1.1},
     ],
 )
 async def test_what_the_profile_cannot_do_is_refused_at_once(start: StartEngine, changes: dict[str, object]) -> None:
@@ -225,13 +236,13 @@ async def test_the_prompt_is_encoded_once(start: StartEngine) -> None:
     calls: list[str] = []
 
     def counting(worker: Worker) -> Executor:
-        encode = worker._model._encode
+        encode = worker.model._encode
 
         def counted(prompt: str):
             calls.append(prompt)
             return encode(prompt)
 
-        worker._model._encode = counted  # type: ignore[method-assign]
+        worker.model._encode = counted  # type: ignore[method-assign]
         return worker
 
     engine = start(counting)

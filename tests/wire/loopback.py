@@ -57,7 +57,13 @@ class Loopback:
         self._runner: web.AppRunner | None = None
         self.base = ""
 
+    @property
+    def ready(self) -> bool:
+        """True once a bot is connected and greeted."""
+        return bool(self._sockets)
+
     async def start(self) -> None:
+        self.loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_get("/gateway", self._gateway)
         app.router.add_route("*", "/api/{path:.*}", self._answer)

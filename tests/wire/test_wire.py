@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -13,9 +15,11 @@ from loopback import CHANNEL, TOKEN, Loopback, open_loopback
 from pydantic import SecretStr
 
 from bot.app import create_client
-from bot.errors import StartupError
+from bot.errors import DeviceGone, StartupError
 from bot.runner import run_bot
 from bot.settings import Settings
+from zimage_engine.costs import CostModel
+from zimage_engine.types import Plan, PlanResult
 
 POSTED = f"channels/{CHANNEL}/messages"
 
@@ -91,3 +95,33 @@ def test_a_wrong_token_is_one_sentence(settings: Settings, monkeypatch: pytest.M
 def test_an_intent_that_is_not_granted_is_one_sentence(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with elsewhere(monkeypatch, gateway_close=4014), pytest.raises(StartupError, match="does not grant an intent"):
         run_bot(settings.model_copy(update={"discord_token": SecretStr(TOKEN)}))
+
+
+def test_a_lost_device_ends_the_program_with_status_70(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner is told, and the supervisor starts the program anew."""
+
+    class Dead:
+        device = "broken"
+        costs = CostModel()
+
+        def execute(self, plan: Plan) -> PlanResult:
+            raise RuntimeError("the device fell off the bus")
+
+    monkeypatch.setattr("zimage_engine.engine.Worker.load", lambda _: Dead())
+    with elsewhere(monkeypatch) as discord:
+        asking = threading.Thread(target=ask_until_heard, args=(discord,))
+        asking.start()
+        with pytest.raises(DeviceGone, match="has to be restarted") as caught:
+            run_bot(settings.model_copy(update={"discord_token": SecretStr(TOKEN)}))
+        asking.join()
+    assert caught.value.exit_status == 70
+    assert any("The device stopped working" in json.dumps(call.body) for call in discord.calls)
+
+
+def ask_until_heard(discord: Loopback) -> None:
+    """Commands from another thread, until the bot has gone through enough workers to give up."""
+    end = time.monotonic() + 30
+    while not discord.ready and time.monotonic() < end:
+        time.sleep(0.05)
+    for _ in range(3):
+        asyncio.run_coroutine_threadsafe(discord.command("imagine", prompt="a red circle"), discord.loop).result(10)

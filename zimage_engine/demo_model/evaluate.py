@@ -69,7 +69,7 @@ def draw_prompt(model: ZImageModel, prompt: str, size: Size, seed: int) -> Image
     request = ImageRequest("0", prompt, size.width, size.height, _STEPS, seed)
     drawing = model.start(request)
     for _ in range(_STEPS):
-        model.step(drawing)
+        model.step([drawing])
     image = model.decode(drawing)
     return Image.frombytes("RGB", (image.width, image.height), image.data)
 

@@ -1,0 +1,232 @@
+"""What happens when units fail: the one request that is to blame ends, the others get their pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Faulty
+
+from zimage_engine.config import EngineConfig
+from zimage_engine.engine import Engine
+from zimage_engine.loading import complete_profile
+from zimage_engine.profiles import find_profile
+from zimage_engine.types import (
+    DeviceLost,
+    EngineError,
+    ImageRequest,
+    NumericalError,
+    OutOfMemory,
+    Plan,
+    PlanResult,
+    Unit,
+    UnitFailed,
+    WorkerLost,
+)
+from zimage_engine.worker import Executor, Worker
+
+PROMPTS = {"a": "a red circle", "b": "a blue star", "c": "a green heart", "d": "a white square"}
+Wrap = Callable[[Worker], Executor]
+
+
+@pytest.fixture
+async def start(cache_dir: Path) -> AsyncIterator[Callable[..., Engine]]:
+    engines: list[Engine] = []
+
+    def made(wrap: Wrap = lambda worker: worker, **changes: Any) -> Engine:
+        profile = complete_profile(find_profile("demo"))
+        config = EngineConfig(profile, "cpu", cache_dir=cache_dir, batch_tokens=4 * 96, **changes)
+        engines.append(Engine.start(config, lambda: wrap(Worker.load(config))))
+        return engines[-1]
+
+    yield made
+    for engine in engines:
+        await engine.close(timeout=5)
+
+
+def ask(name: str, steps: int = 2) -> ImageRequest:
+    return ImageRequest(name, PROMPTS[name], 256, 256, steps, ord(name))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cache_dir: Path) -> dict[str, bytes]:
+    """Each picture as it comes out alone."""
+
+    async def draw() -> dict[str, bytes]:
+        engine = Engine.start(EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir))
+        pictures = {name: (await engine.submit(ask(name), owner=1).result()).image.data for name in PROMPTS}
+        await engine.close()
+        return pictures
+
+    return asyncio.run(draw())
+
+
+async def outcomes(engine: Engine) -> dict[str, bytes | Exception]:
+    """All four asked at once by four owners."""
+    handles = {name: engine.submit(ask(name), owner=name) for name in PROMPTS}
+    ended: dict[str, bytes | Exception] = {}
+    for name, handle in handles.items():
+        try:
+            ended[name] = (await handle.result()).image.data
+        except EngineError as error:
+            ended[name] = error
+    return ended
+
+
+def same(one: bytes | Exception, other: bytes) -> bool:
+    assert isinstance(one, bytes), one
+    a, b = (torch.frombuffer(bytearray(data), dtype=torch.uint8).int() for data in (one, other))
+    return int((a - b).abs().max()) <= 1
+
+
+def break_for(prompt: str, unit: Unit, error: Callable[[], BaseException]) -> Wrap:
+    """The real worker, whose model raises at one unit whenever that prompt is in it."""
+
+    def wrap(worker: Worker) -> Executor:
+        model: Any = worker.model
+        original = {Unit.ENCODE_TEXT: model.start, Unit.DENOISE: model.step, Unit.DECODE: model.decode}[unit]
+
+        def broken(argument: Any) -> Any:
+            requests = [argument] if unit is Unit.ENCODE_TEXT else [
+                drawing.request for drawing in (argument if unit is Unit.DENOISE else [argument])
+            ]  # fmt: skip
+            if prompt in {request.prompt for request in requests}:
+                raise error()
+            return original(argument)
+
+        setattr(model, {Unit.ENCODE_TEXT: "start", Unit.DENOISE: "step", Unit.DECODE: "decode"}[unit], broken)
+        return worker
+
+    return wrap
+
+
+@pytest.mark.parametrize("unit", [Unit.ENCODE_TEXT, Unit.DENOISE, Unit.DECODE])
+@pytest.mark.parametrize(
+    ("raised", "ends_with"),
+    [
+        (lambda: RuntimeError("the kernel is on fire"), UnitFailed),
+        (lambda: torch.OutOfMemoryError("too large"), OutOfMemory),
+        (lambda: NumericalError("not finite"), NumericalError),
+    ],
+    ids=["exception", "memory", "numbers"],
+)
+async def test_who_is_to_blame_fails_alone(
+    start: Callable[..., Engine],
+    undisturbed: dict[str, bytes],
+    unit: Unit,
+    raised: Callable[[], BaseException],
+    ends_with: type[Exception],
+) -> None:
+    ended = await outcomes(start(break_for(PROMPTS["b"], unit, raised)))
+    assert isinstance(ended.pop("b"), ends_with)
+    assert all(same(data, undisturbed[name]) for name, data in ended.items())
+
+
+async def test_a_batch_that_does_not_fit_is_drawn_in_smaller_ones(
+    start: Callable[..., Engine], undisturbed: dict[str, bytes]
+) -> None:
+    sizes: list[int] = []
+
+    def wrap(worker: Worker) -> Executor:
+        step = worker.model.step
+
+        def small(drawings: Any) -> Any:
+            sizes.append(len(drawings))
+            if len(drawings) > 1:
+                raise torch.OutOfMemoryError("too large")
+            return step(drawings)
+
+        worker.model.step = small  # type: ignore[method-assign]
+        return worker
+
+    ended = await outcomes(start(wrap))
+    assert all(same(data, undisturbed[name]) for name, data in ended.items())
+    assert max(sizes) > 1
+    assert sizes[-4:] == [1, 1, 1, 1]
+
+
+async def test_pixels_that_are_not_finite_are_decoded_once_more_in_full_precision(
+    start: Callable[..., Engine], undisturbed: dict[str, bytes]
+) -> None:
+    seen: list[torch.dtype] = []
+
+    def wrap(worker: Worker) -> Executor:
+        vae: Any = worker.model.parts.vae.to(torch.bfloat16)
+        decode = vae.decode
+
+        def overflows(latents: torch.Tensor, **options: Any) -> Any:
+            seen.append(latents.dtype)
+            out = decode(latents, **options)
+            return out if latents.dtype is torch.float32 else (out[0] * float("inf"),)
+
+        vae.decode = overflows
+        return worker
+
+    data = (await start(wrap).submit(ask("a"), owner=1).result()).image.data
+    assert seen == [torch.bfloat16, torch.float32]
+    assert len(data) == len(undisturbed["a"])
+
+
+async def test_a_lost_worker_is_replaced_and_everything_begins_again(
+    start: Callable[..., Engine], undisturbed: dict[str, bytes]
+) -> None:
+    workers: list[Executor] = []
+
+    class Dies:
+        def __init__(self, worker: Worker) -> None:
+            self.worker, self.device, self.costs, self.units = worker, worker.device, worker.costs, 0
+            workers.append(self)
+
+        def execute(self, plan: Plan) -> PlanResult:
+            self.units += 1
+            if len(workers) == 1 and self.units == 5:
+                raise WorkerLost("the device fell off the bus")
+            return self.worker.execute(plan)
+
+    ended = await outcomes(start(Dies))
+    assert all(same(data, undisturbed[name]) for name, data in ended.items())
+    assert len(workers) == 2
+
+
+async def test_a_worker_that_is_always_lost_ends_the_engine(start: Callable[..., Engine]) -> None:
+    class Dead:
+        def __init__(self, worker: Worker) -> None:
+            self.device, self.costs = worker.device, worker.costs
+
+        def execute(self, plan: Plan) -> PlanResult:
+            raise WorkerLost("the device fell off the bus")
+
+    engine = start(Dead)
+    ended = await outcomes(engine)
+    assert all(isinstance(error, UnitFailed | DeviceLost) for error in ended.values())
+    assert isinstance(await asyncio.wait_for(engine.lost(), 10), DeviceLost)
+    with pytest.raises(DeviceLost):
+        engine.submit(ask("a"), owner=1)
+
+
+async def test_a_unit_that_hangs_is_given_up_by_the_watchdog(start: Callable[..., Engine]) -> None:
+    gate = threading.Event()
+    engine = start(lambda worker: Faulty(worker, Unit.DENOISE, gate=gate), unit_limit=1.5)
+    began = time.monotonic()
+    with pytest.raises(DeviceLost, match="hangs"):
+        await engine.submit(ask("a"), owner=1).result()
+    assert time.monotonic() - began < 30
+    assert isinstance(await engine.lost(), DeviceLost)
+    gate.set()
+
+
+async def test_closing_in_the_middle_of_a_batch_ends_with_the_unit(start: Callable[..., Engine]) -> None:
+    engine = start()
+    handles = [engine.submit(ask(name, steps=20), owner=name) for name in PROMPTS]
+    async for event in handles[0]:
+        if getattr(event, "done", 0) > 2:
+            break
+    await engine.close(drain=False, timeout=10)
+    assert not engine._thread.is_alive()
+    assert engine.stats().waiting == engine.stats().running == 0
