@@ -7,7 +7,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _WORTH_IT = 1.1
 _MOST_SAMPLES = 32
 _PATIENCE_SECONDS = 20.0
+_KEPT = {field.name for field in fields(CostModel)} - {"correction"}
 _PROMPT = "a red circle on a blue background"
 
 
@@ -36,24 +37,30 @@ def known_costs(model: ZImageModel, profile: ModelProfile, device: str, cache_di
         return CostModel(**kept[name])
     costs = measure(model, profile)
     if path is not None:
-        fields = asdict(costs)
-        del fields["correction"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(kept | {name: fields}, indent=2), encoding="utf-8")
-        partial.replace(path)
+        _write(path, kept | {name: {field: value for field, value in asdict(costs).items() if field in _KEPT}})
     return costs
+
+
+def _write(path: Path, kept: dict[str, Any]) -> None:
+    """Keep the measurements; where that cannot be, the next start measures again."""
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(kept, indent=2), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        log.warning("%s cannot be written (%s); the next start measures again", path, error.strerror)
 
 
 def _read(path: Path | None) -> dict[str, Any]:
     if path is None or not path.exists():
         return {}
     try:
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        kept = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         log.warning("%s cannot be read; the device is measured again", path)
         return {}
-    return kept
+    return {name: values for name, values in kept.items() if isinstance(values, dict) and set(values) == _KEPT}
 
 
 def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
@@ -66,13 +73,16 @@ def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
     encode = _median(lambda: model.encode_anew(_PROMPT), 2)
     times = {(base, 1): _step_time(model, base, 1)}
     while samples < _MOST_SAMPLES and time.perf_counter() - began < _PATIENCE_SECONDS:
-        times[base, 2 * samples] = _step_time(model, base, 2 * samples)
+        if (seconds := _time_if_it_fits(model, base, 2 * samples)) is None:
+            break
+        times[base, 2 * samples] = seconds
         if times[base, 2 * samples] * _WORTH_IT > 2 * times[base, samples]:
             break
         samples *= 2
     if time.perf_counter() - began < _PATIENCE_SECONDS:
         large = Size(base.width, base.height * 2)
-        times[large, 1] = _step_time(model, large, 1)
+        if (seconds := _time_if_it_fits(model, large, 1)) is not None:
+            times[large, 1] = seconds
     base_linear_square = _fit({(model.tokens(size), n): seconds for (size, n), seconds in times.items()})
     drawing = _drawings(model, base, 1)[0]
     decode = _median(lambda: model.decode(drawing), 2)
@@ -82,6 +92,14 @@ def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
         pixel=decode / base.pixels,
         budget=samples * model.tokens(base),
     )
+
+
+def _time_if_it_fits(model: ZImageModel, size: Size, samples: int) -> float | None:
+    """:func:`_step_time`, or None where the device has too little memory for it."""
+    try:
+        return _step_time(model, size, samples)
+    except torch.OutOfMemoryError:
+        return None
 
 
 def _step_time(model: ZImageModel, size: Size, samples: int) -> float:
@@ -115,11 +133,16 @@ def _median(action: Callable[[], object], times: int) -> float:
 def _fit(times: dict[tuple[int, int], float]) -> tuple[float, float, float]:
     """``base, linear, square`` of :class:`CostModel` that fit best, relatively; none below 0.
 
-    Terms whose best value is negative are left out, the square first.
+    Terms that the measurements cannot tell apart, or whose best value is negative, are left out, the square first.
     """
+    choices = [[1]]
+    if len(times) > 1:
+        choices.insert(0, [0, 1])
+    if len({tokens for tokens, _ in times}) > 1 and len(times) > 2:
+        choices.insert(0, [0, 1, 2])
     seconds = np.array(list(times.values()))
     columns = np.array([(1.0, n * tokens, n * tokens * tokens) for tokens, n in times]) / seconds[:, None]
-    for terms in ([0, 1, 2], [0, 1], [1]):
+    for terms in choices:
         found = np.linalg.lstsq(columns[:, terms], np.ones(len(seconds)), rcond=None)[0]
         if (found > 0).all():
             break

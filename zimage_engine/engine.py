@@ -11,6 +11,7 @@ from functools import partial
 
 from zimage_engine.config import EngineConfig, base_request
 from zimage_engine.costs import CostModel
+from zimage_engine.forecast import run_forward
 from zimage_engine.handle import Handle
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.queue import Published, RequestQueue
@@ -29,7 +30,7 @@ from zimage_engine.types import (
     Plan,
     PlanResult,
 )
-from zimage_engine.worker import Executor, Worker
+from zimage_engine.worker import Executor, Worker, free_memory
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Engine:
         self._failure: EngineError | None = None
         self._device = "loading"
         self._unit_began: float | None = None
+        self._had_worker = False
         self._loaded: asyncio.Future[None] = self._loop.create_future()
         self._lost: asyncio.Future[EngineError] = self._loop.create_future()
         self._over = threading.Event()
@@ -147,22 +149,39 @@ class Engine:
             self._publish(self._queue.cancel(request_id))
 
     def _drive(self) -> None:
-        """The driver's thread: load, then plan, execute, book, until closed; a lost worker is replaced."""
+        """The driver's thread; whatever ends it, nobody is left waiting."""
+        try:
+            self._drive_on()
+        except Exception:
+            log.exception("the driver broke")
+            self._fail(DeviceLost("The engine broke; the bot has to be restarted."))
+
+    def _drive_on(self) -> None:
+        """Load, then plan, execute, book, until closed; a lost worker is replaced."""
         worker, losses = self._load(), 0
         while worker is not None:
             plan = self._next_plan()
             if plan is None:
                 return
-            try:
-                result = worker.execute(plan)
-            except Exception:
-                log.exception("worker lost: unit=%s", plan.unit.value)
-                losses += 1
-                worker = self._replace_worker(plan, losses)
+            result = self._execute(worker, plan)
+            if result is not None:
+                losses = 0
+                if not self._book(plan, result):
+                    return
                 continue
-            losses = 0
-            if not self._book(plan, result):
-                return
+            losses += 1
+            worker = None  # before the next one is loaded: the device has no room for two
+            free_memory()
+            worker = self._replace_worker(plan, losses)
+
+    @staticmethod
+    def _execute(worker: Executor, plan: Plan) -> PlanResult | None:
+        """What came of the plan; None where the worker is lost."""
+        try:
+            return worker.execute(plan)
+        except Exception:
+            log.exception("worker lost: unit=%s", plan.unit.value)
+            return None
 
     def _next_plan(self) -> Plan | None:
         """Wait for something to do; None where the engine closes."""
@@ -181,8 +200,13 @@ class Engine:
             if not self._queue.is_running(plan):
                 return False
             self._publish(self._queue.done(plan, result))
-            self._publish(self._queue.forecast(time.monotonic()))
-            return True
+            copied = self._queue.forecast_due(time.monotonic())
+        if copied is not None:
+            # Outside the lock: submitting and cancelling need not wait for it.
+            ends = run_forward(copied)
+            with self._changed:
+                self._publish(self._queue.expected(ends))
+        return True
 
     def _replace_worker(self, plan: Plan, losses: int) -> Executor | None:
         """A new worker, on which everything begins again; None where the device seems to be beyond help."""
@@ -194,6 +218,8 @@ class Engine:
                 return None
             self._unit_began = None
             self._publish(self._queue.restart())
+            if self._stops_now():
+                return None
         return self._load()
 
     def _watch(self) -> None:
@@ -217,11 +243,15 @@ class Engine:
             log.exception("loading failed")
             failure = ModelNotFound(f"The model could not be loaded ({type(error).__name__}: {str(error)[:200]}).")
         else:
-            self._device = worker.device
+            self._device, self._had_worker = worker.device, True
             with self._changed:
                 self._queue.use_costs(worker.costs, base_request(self._config.profile))
             self._call(partial(self._set_loaded, None))
             return worker
+        if self._had_worker:
+            log.error("the model cannot be loaded again: %s", failure)
+            self._fail(DeviceLost("The device stopped working; the bot has to be restarted."))
+            return None
         self._call(partial(self._set_loaded, failure))
         self._fail(ModelNotFound("The model could not be loaded; the operator's log says why."))
         return None

@@ -12,15 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageTransformer2DModel
 from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import AutoModel, AutoTokenizer
 
+from zimage_engine.memory import FULL_WIDTH, PARTS, DeviceKind, MemoryPlan, Placement, part_sizes, plan_memory
 from zimage_engine.model import Components
 from zimage_engine.profiles import ModelProfile
-from zimage_engine.types import DeviceNotFound, ModelNotFound
+from zimage_engine.types import DeviceNotFound, ModelNotFound, OutOfMemory
 
 _WANTED = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
 
@@ -67,6 +69,27 @@ def _from_hub(profile: ModelProfile, fetch: Callable[[], str]) -> str:
         ) from error
 
 
+def cached_folder(profile: ModelProfile) -> Path | None:
+    """The local folder with the weights, or None where they would have to be downloaded."""
+    folder = Path(profile.source)
+    if folder.is_dir():
+        return folder
+    try:
+        folder = Path(snapshot_download(profile.source, allow_patterns=_WANTED, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
+    # The small config files alone make such a folder, too.
+    return folder if all(_has_weights(folder / part) for part in PARTS) else None
+
+
+def _has_weights(part: Path) -> bool:
+    """Every file that the part's index names is here, or at least one where there is no index."""
+    for index in part.glob("*.safetensors.index.json"):
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return all((part / name).exists() for name in named)
+    return any(part.glob("*.safetensors"))
+
+
 def weights_folder(profile: ModelProfile) -> Path:
     """The local folder with the weights; those of a hub id are downloaded once into the hub's cache."""
     folder = Path(profile.source)
@@ -96,32 +119,57 @@ def _named_device(name: str) -> torch.device:
     return device
 
 
-def pick_dtype(device: torch.device, name: str = "auto") -> torch.dtype:
-    """bfloat16 on an accelerator, float32 on the CPU; float16 is not offered, Z-Image overflows in it."""
-    known = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-    if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    return known[name]
+def plan_for(folder: Path, device: torch.device, dtype_name: str = "auto") -> MemoryPlan:
+    """Where the parts of the model in ``folder`` go on this machine.
+
+    ``auto`` is bfloat16 on an accelerator and, on the CPU, float32 where it fits; float16 is not offered, Z-Image
+    overflows in it. Raises :class:`OutOfMemory` with what is missing.
+    """
+    host = float(psutil.virtual_memory().total)
+    memory = float(torch.cuda.get_device_properties(device).total_memory) if device.type == "cuda" else host
+    kind: DeviceKind = "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
+    width = {"auto": None, "bfloat16": 2, "float32": 4}[dtype_name]
+    return plan_memory(part_sizes(folder), kind, memory, host, width)
 
 
-def load_components(profile: ModelProfile, device: torch.device, dtype: torch.dtype) -> Components:
-    """Read the weights in ``dtype`` onto ``device``, ready to run.
+def load_components(folder: Path, device: torch.device, plan: MemoryPlan) -> Components:
+    """Read the weights as the plan says, ready to run.
 
+    One part after the other goes from its safetensors to its place, so that the host never holds more than one.
     Raises :class:`ModelNotFound` where a part is missing, damaged or of another architecture.
     """
-    folder = weights_folder(profile)
+    dtype = torch.float32 if plan.width == FULL_WIDTH else torch.bfloat16
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
+    resident = plan.placement is Placement.RESIDENT
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False)
-        text_encoder = AutoModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options)
         transformer = ZImageTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype, **options)
-        vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **options)
+        if plan.placement is Placement.GROUP_OFFLOAD:
+            transformer.eval().requires_grad_(requires_grad=False)
+            transformer.enable_group_offload(
+                onload_device=device,
+                offload_device=torch.device("cpu"),
+                offload_type="block_level",
+                num_blocks_per_group=1,
+                use_stream=device.type == "cuda",
+                low_cpu_mem_usage=True,
+            )
+        else:
+            _place(transformer, device)
+        vae = _place(AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **options), device)
+        # Last, since it may stay on the host: until here the host held one part at a time.
+        text_encoder = AutoModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options)
+        _place(text_encoder, device if resident else torch.device("cpu"))
         scheduler_config = FlowMatchEulerDiscreteScheduler.load_config(folder / "scheduler")
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory("The device ran out of memory while loading: free it of other programs' work.") from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelNotFound(
             f"The weights in {folder} cannot be read ({type(error).__name__}: {str(error)[:200]}). "
             "Download them again, or name another folder with MODEL."
         ) from error
-    for part in (text_encoder, transformer, vae):
-        part.to(device).eval().requires_grad_(requires_grad=False)
-    return Components(tokenizer, text_encoder, transformer, vae, dict(scheduler_config))
+    return Components(tokenizer, text_encoder, transformer, vae, dict(scheduler_config), plan.placement)
+
+
+def _place(part: Any, device: torch.device) -> Any:
+    return part.to(device).eval().requires_grad_(requires_grad=False)

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from zimage_engine.captions import Embedding, Transformer
+from zimage_engine.memory import Placement
 from zimage_engine.profiles import Size
 from zimage_engine.queue import TOKEN_MULTIPLE, padded
 from zimage_engine.sampling import (
@@ -25,18 +27,6 @@ from zimage_engine.types import ImageRequest, NumericalError, RawImage
 
 _LONGEST_PROMPT = 512
 _EMBEDDING_CACHE_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """A prompt as the transformer takes it: ``(tokens, features)``; ``truncated`` where the prompt was longer."""
-
-    states: torch.Tensor
-    truncated: bool
-
-    @property
-    def tokens(self) -> int:
-        return self.states.shape[0]
 
 
 class EmbeddingCache:
@@ -59,10 +49,15 @@ class EmbeddingCache:
 
     def put(self, prompt: str, embedding: Embedding) -> None:
         self._entries[prompt] = embedding
-        self._bytes += embedding.states.nbytes
+        self._bytes += self._size(embedding)
         while self._bytes > self._limit and len(self._entries) > 1:
             _, dropped = self._entries.popitem(last=False)
-            self._bytes -= dropped.states.nbytes
+            self._bytes -= self._size(dropped)
+
+    @staticmethod
+    def _size(embedding: Embedding) -> int:
+        """What the caption branch adds later is about half as wide again."""
+        return embedding.states.nbytes * 5 // 2
 
 
 @dataclass(slots=True)
@@ -95,6 +90,7 @@ class Components:
     transformer: torch.nn.Module
     vae: torch.nn.Module
     scheduler_config: dict[str, Any]
+    placement: Placement = Placement.RESIDENT
 
 
 class ZImageModel:
@@ -108,6 +104,9 @@ class ZImageModel:
         self._device = device
         self._schedule = SigmaSchedule(components.scheduler_config)
         self._embeddings = EmbeddingCache()
+        self.transformer = Transformer(
+            components.transformer, replay=components.placement is not Placement.GROUP_OFFLOAD
+        )
         config: Any = components.vae.config
         self._latent_scale = 2 ** (len(config.block_out_channels) - 1)
         self._scaling, self._shift = float(config.scaling_factor), float(config.shift_factor or 0.0)
@@ -176,10 +175,17 @@ class ZImageModel:
         )
         ids = tokenizer(chat, return_tensors="pt").input_ids
         truncated = ids.shape[1] > _LONGEST_PROMPT
-        output = self.parts.text_encoder(
-            input_ids=ids[:, :_LONGEST_PROMPT].to(self._device), output_hidden_states=True, use_cache=False
-        )
-        return Embedding(output.hidden_states[-2][0], truncated)
+        encoder = self.parts.text_encoder
+        moves = self.parts.placement is Placement.ENCODER_MOVES
+        try:
+            if moves:
+                encoder.to(self._device)
+            where = next(encoder.parameters()).device
+            output = encoder(input_ids=ids[:, :_LONGEST_PROMPT].to(where), output_hidden_states=True, use_cache=False)
+            return Embedding(output.hidden_states[-2][0].to(self._device), truncated)
+        finally:
+            if moves:
+                encoder.to("cpu")
 
     @torch.inference_mode()
     def step(self, drawings: Sequence[Drawing]) -> dict[str, NumericalError]:
@@ -189,15 +195,15 @@ class ZImageModel:
         longer finite is named in the answer.
         """
         inputs: list[torch.Tensor] = []
-        captions: list[torch.Tensor] = []
+        captions: list[Embedding] = []
         times: list[torch.Tensor] = []
         for drawing in drawings:
             prompts = [drawing.positive] if drawing.negative is None else [drawing.positive, drawing.negative]
             inputs += [drawing.latents.to(self._dtype).unsqueeze(1)] * len(prompts)
-            captions += [prompt.states for prompt in prompts]
+            captions += prompts
             times += [self._levels(drawing)[1][drawing.step]] * len(prompts)
         time = torch.stack(times).to(self._device)
-        answers = iter(self.parts.transformer(inputs, time, captions, return_dict=False)[0])
+        answers = iter(self.transformer(inputs, time, captions))
         stepped = [self._stepped(drawing, answers) for drawing in drawings]
         finite = torch.stack([torch.isfinite(latents).all() for latents in stepped]).tolist()
         for drawing, latents in zip(drawings, stepped, strict=True):

@@ -6,7 +6,7 @@ Pure Python without threads or torch; the engine calls it under a lock.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from zimage_engine.costs import CostModel
@@ -32,7 +32,7 @@ Published = list[tuple[str, Event]]
 TOKEN_MULTIPLE = 32
 _TYPICAL_CAPTION = 32
 _FORECAST_SECONDS = 1.0
-_FORECAST_BATCHES = 300
+_CACHED = 0.1
 
 
 def padded(tokens: int) -> int:
@@ -134,7 +134,7 @@ class RequestQueue:
         if result.out_of_memory and (spared := self._retry_smaller(batch)) is not None:
             return spared
         if not result.failures:
-            self._scheduler.costs.observe(batch.unit, self._scheduler.seconds(batch), result.seconds)
+            self._learn(batch, result.seconds)
         alone = sum(task.costs[batch.unit] for task in batch.tasks)
         for task in batch.tasks:
             self._entries[task.id].seconds += result.seconds * task.costs[batch.unit] / alone
@@ -173,15 +173,15 @@ class RequestQueue:
         self._release.clear()
         return ended
 
-    def forecast(self, now: float) -> Published:
-        """Where each waiting request stands and when it should be done; nothing within a second of the last time.
-
-        The rule is run forward on a copy, as far as some hundred batches; who comes after that gets no time.
-        """
+    def forecast_due(self, now: float) -> Scheduler | None:
+        """A copy to run forward on; None within a second of the last one, or where nobody waits."""
         if now - self._forecast_at < _FORECAST_SECONDS or not self.waiting:
-            return []
+            return None
         self._forecast_at = now
-        ends = run_forward(self._scheduler.copy(), _FORECAST_BATCHES)
+        return self._scheduler.copy()
+
+    def expected(self, ends: Mapping[str, float]) -> Published:
+        """Where each waiting request stands and, as far as the forecast goes, in how many seconds it should be done."""
         events: Published = []
         for position, task in enumerate(
             sorted(self._scheduler.in_order(), key=lambda task: ends.get(task.id, math.inf))
@@ -219,16 +219,26 @@ class RequestQueue:
             Unit.DECODE: costs.decode(pixels),
         }
 
+    def _learn(self, batch: Batch, seconds: float) -> None:
+        """Correct the costs by what the unit took; a text that was in a cache says nothing about the encoder."""
+        if batch.unit is Unit.DENOISE:
+            predicted = self._scheduler.seconds(batch)
+        else:
+            predicted = sum(self._costs_of(self._entries[task.id].request)[batch.unit] for task in batch.tasks)
+        if batch.unit is not Unit.ENCODE_TEXT or seconds > _CACHED * predicted:
+            self._scheduler.costs.observe(batch.unit, predicted, seconds)
+
     def _book(self, entry: Entry, unit: Unit, result: PlanResult) -> Published:
         name = entry.request.id
-        if name in result.failures:
+        entry.tried_again = False
+        if name in result.failures and not entry.cancelled:
             return self._fail(entry, result.failures[name])
         if name in result.images:
             del self._entries[name]
             self.finished += 1
             return [(name, Finished(result.images[name], entry.seconds, entry.truncated))]
         if name in result.caption_tokens:
-            entry.task.key = (entry.task.shape, *map(padded, result.caption_tokens[name]))
+            self._settle_key(entry, [padded(tokens) for tokens in result.caption_tokens[name]])
         entry.truncated = entry.truncated or name in result.truncated
         entry.steps_done += unit is Unit.DENOISE
         if entry.cancelled:
@@ -245,9 +255,20 @@ class RequestQueue:
         if len(batch.tasks) == 1 and entry.tried_again:
             return None
         entry.tried_again = len(batch.tasks) == 1
-        self._scheduler.costs.budget = len(batch.tasks) * leader.tokens * leader.samples // 2
+        costs = self._scheduler.costs
+        if batch.ahead is not None:
+            batch.ahead.patience = 0.0  # each text when its turn comes
+        elif len(batch.tasks) > 1:
+            costs.budget = min(costs.budget, len(batch.tasks) * leader.tokens * leader.samples // 2)
         cancelled = [self._entries[task.id] for task in batch.tasks if self._entries[task.id].cancelled]
         return [event for each in cancelled for event in self._end_cancelled(each)]
+
+    def _settle_key(self, entry: Entry, captions: list[int]) -> None:
+        """The captions' padded lengths are known: with whom the request shares steps, and what they really cost."""
+        task = entry.task
+        image_tokens = task.tokens - _TYPICAL_CAPTION
+        tokens = image_tokens + max(captions)
+        self._scheduler.settle(task, (task.shape, *captions), tokens, self._scheduler.costs.step(tokens, task.samples))
 
     def _fail(self, entry: Entry, error: EngineError) -> Published:
         self.failed += 1
@@ -267,24 +288,3 @@ class RequestQueue:
 
     def _is_on_device(self, request_id: str) -> bool:
         return self._batch is not None and any(task.id == request_id for task in self._batch.tasks)
-
-
-def run_forward(scheduler: Scheduler, batches: int) -> dict[str, float]:
-    """Serve ``batches`` batches in a queue apart; the predicted seconds until each task that ends by then has ended."""
-    clock, ends, keys = 0.0, dict[str, float](), dict[Hashable, Hashable]()
-    for _ in range(batches):
-        batch = scheduler.next()
-        if batch is None:
-            break
-        # Who leads goes on leading until somebody of the batch has taken the last step.
-        times = min(task.steps_left for task in batch.tasks) if batch.unit is Unit.DENOISE else 1
-        clock += times * scheduler.seconds(batch)
-        scheduler.served(batch, times)
-        for task in batch.tasks:
-            if task.done == len(task.units):
-                ends[task.id] = clock
-            elif task.key is None:
-                task.key = keys.get(task.shape, task.shape)
-            else:
-                keys[task.shape] = task.key
-    return ends

@@ -140,7 +140,9 @@ class Scheduler:
         others = self._lowest_tags(leader, room)
         if ahead := self._encodes_ahead(leader, others, alone=len(heads) == 1):
             return Batch(ahead[0].unit, ahead, ahead=leader)
-        return Batch(Unit.DENOISE, (leader, *(task for task in others if task.unit is Unit.DENOISE)))
+        if any(task.unit in ENCODES for task in others):
+            others = self._lowest_tags(leader, room, encoded=True)
+        return Batch(Unit.DENOISE, (leader, *others))
 
     def served(self, batch: Batch, times: int = 1) -> None:
         """Book a batch's unit, ``times`` over: every task is charged what the unit costs alone."""
@@ -157,6 +159,16 @@ class Scheduler:
             if batch.ahead is not None:
                 batch.ahead.patience -= seconds
         self._encoded_ahead = batch.ahead is not None
+
+    def settle(self, task: Task, key: Hashable, tokens: int, step: float) -> None:
+        """The whole key of a task is known, and with it how large a step is and what it costs."""
+        task.key, task.tokens = key, tokens
+        if step != task.costs[Unit.DENOISE]:
+            dearer = (step - task.costs[Unit.DENOISE]) * task.steps_left
+            task.costs = {**task.costs, Unit.DENOISE: step}
+            task.remaining += dearer
+            task.patience += dearer
+            self.owners[task.owner].line = None
 
     def start_again(self, task: Task) -> None:
         """Everything of this task is to be done once more."""
@@ -217,13 +229,16 @@ class Scheduler:
                 room -= 1
         return room
 
-    def _lowest_tags(self, leader: Task, count: int) -> list[Task]:
-        """Who could ride with the leader: same key, or same shape and the text not encoded yet."""
+    def _lowest_tags(self, leader: Task, count: int, *, encoded: bool = False) -> list[Task]:
+        """Who could ride with the leader: same key or, but for ``encoded``, same shape and the text still to encode."""
         fitting = (
             entry
             for owner in self.owners.values()
             for entry in owner.tagged()
-            if entry[2].shape == leader.shape and entry[2] is not leader and self._fits(entry[2], leader)
+            if entry[2].shape == leader.shape
+            and entry[2] is not leader
+            and (entry[2].unit is Unit.DENOISE or not encoded)
+            and self._fits(entry[2], leader)
         )
         return [task for _, _, task in heapq.nsmallest(count, fitting)]
 

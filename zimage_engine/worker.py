@@ -14,7 +14,7 @@ import torch
 from zimage_engine.calibration import known_costs
 from zimage_engine.config import EngineConfig
 from zimage_engine.costs import CostModel
-from zimage_engine.loading import load_components, pick_device, pick_dtype
+from zimage_engine.loading import load_components, pick_device, plan_for, weights_folder
 from zimage_engine.model import Drawing, ZImageModel
 from zimage_engine.types import (
     EngineError,
@@ -54,11 +54,13 @@ class Worker:
     def load(cls, config: EngineConfig) -> Worker:
         """Load the profile's weights and learn what a unit costs here; takes seconds to minutes."""
         device = pick_device(config.device)
-        dtype = pick_dtype(device, config.dtype)
-        model = ZImageModel(load_components(config.profile, device, dtype), device)
+        folder = weights_folder(config.profile)
+        plan = plan_for(folder, device, config.dtype)
+        log.info("loading %s on %s: %s", config.profile.title, _device_name(device), plan)
+        model = ZImageModel(load_components(folder, device, plan), device)
         costs = CostModel()
         if config.measure:
-            costs = known_costs(model, config.profile, f"{_device_name(device)} {dtype}", config.cache_dir)
+            costs = known_costs(model, config.profile, f"{_device_name(device)}, {plan}", config.cache_dir)
         if config.batch_tokens:
             costs.budget = config.batch_tokens
         return cls(model, device, costs)
@@ -88,10 +90,25 @@ class Worker:
 
     def _run(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> None:
         """The unit for all requests; after an ordinary error for each alone, so that one culprit fails alone."""
+        failure = self._try(unit, requests, outcome)
+        if failure is None:
+            return
+        if len(requests) == 1:
+            outcome.failures[requests[0].id] = failure
+            return
+        for request in requests:
+            try:
+                self._run(unit, (request,), outcome)
+            except torch.OutOfMemoryError as error:
+                # The others may have moved on, so the unit cannot be planned again as a whole.
+                outcome.failures |= self._out_of_memory((request,), error).failures
+
+    def _try(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> EngineError | None:
+        """Run the unit for all requests at once; the error that prevented it. Out of memory is raised."""
         try:
             match unit:
                 case Unit.DENOISE:
-                    outcome.failures.update(self.model.step([self._slots[request.id] for request in requests]))
+                    outcome.failures |= self.model.step([self._slots[request.id] for request in requests])
                 case Unit.ENCODE_TEXT:
                     for request in requests:
                         self._start(request, outcome)
@@ -105,19 +122,13 @@ class Worker:
         except torch.OutOfMemoryError:
             raise
         except EngineError as error:
-            self._run_apart(unit, requests, outcome, error)
+            error.__traceback__ = None
+            return error
         except Exception:
             # A fault of the model's code must not end the driver thread: this request fails, the next one runs.
             log.exception("unit failed: unit=%s requests=%s", unit.value, [request.id for request in requests])
-            failure = UnitFailed("The model failed on this picture; the operator's log says why.")
-            self._run_apart(unit, requests, outcome, failure)
-
-    def _run_apart(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome, failure: EngineError) -> None:
-        if len(requests) == 1:
-            outcome.failures[requests[0].id] = failure
-            return
-        for request in requests:
-            self._run(unit, (request,), outcome)
+            return UnitFailed("The model failed on this picture; the operator's log says why.")
+        return None
 
     def _start(self, request: ImageRequest, outcome: _Outcome) -> None:
         drawing = self._slots[request.id] = self.model.start(request)
@@ -130,9 +141,7 @@ class Worker:
         # The traceback's frames hold the very tensors that are to be freed.
         error.__traceback__ = None
         self.model.forget_caches()
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
         failures: dict[str, EngineError] = {
             request.id: OutOfMemory(
                 f"The device has too little memory for {request.width}x{request.height}; try a smaller size."
@@ -151,6 +160,15 @@ class _Outcome:
     truncated: set[str] = field(default_factory=set)
     caption_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
     out_of_memory: bool = False
+
+
+def free_memory() -> None:
+    """Give memory that nobody uses back to the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def _device_name(device: torch.device) -> str:

@@ -210,6 +210,59 @@ async def test_a_worker_that_is_always_lost_ends_the_engine(start: Callable[...,
         engine.submit(ask("a"), owner=1)
 
 
+async def test_a_device_that_cannot_be_loaded_again_is_lost(start: Callable[..., Engine]) -> None:
+    """After a fault that poisons the process every new load fails: the program has to leave, not to stay and refuse."""
+    loads: list[int] = []
+
+    class Poisoned:
+        def __init__(self, worker: Worker) -> None:
+            loads.append(1)
+            if len(loads) > 1:
+                raise RuntimeError("CUDA error: an illegal memory access was encountered")
+            self.device, self.costs = worker.device, worker.costs
+
+        def execute(self, plan: Plan) -> PlanResult:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    engine = start(Poisoned)
+    with pytest.raises(DeviceLost):
+        await engine.submit(ask("a"), owner=1).result()
+    assert isinstance(await asyncio.wait_for(engine.lost(), 10), DeviceLost)
+
+
+async def test_a_bug_in_the_book_keeping_leaves_nobody_waiting(
+    start: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    await engine.ready()
+    monkeypatch.setattr(engine._queue, "done", lambda *_: 1 / 0)
+    with pytest.raises(DeviceLost, match="has to be restarted"):
+        await engine.submit(ask("a"), owner=1).result()
+
+
+async def test_running_out_of_memory_while_requests_run_apart_fails_that_request(
+    start: Callable[..., Engine], undisturbed: dict[str, bytes]
+) -> None:
+    """An exception in a batch, and then too little memory for one of its requests: the others step once, not twice."""
+
+    def wrap(worker: Worker) -> Executor:
+        step = worker.model.step
+
+        def broken(drawings: Any) -> Any:
+            if len(drawings) > 1:
+                raise RuntimeError("the kernel is on fire")
+            if drawings[0].request.id == "b":
+                raise torch.OutOfMemoryError("too large")
+            return step(drawings)
+
+        worker.model.step = broken  # type: ignore[method-assign]
+        return worker
+
+    ended = await outcomes(start(wrap))
+    assert isinstance(ended.pop("b"), OutOfMemory)
+    assert all(same(data, undisturbed[name]) for name, data in ended.items())
+
+
 async def test_a_unit_that_hangs_is_given_up_by_the_watchdog(start: Callable[..., Engine]) -> None:
     gate = threading.Event()
     engine = start(lambda worker: Faulty(worker, Unit.DENOISE, gate=gate), unit_limit=1.5)

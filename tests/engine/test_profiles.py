@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zimage_engine.loading import complete_profile, load_components, pick_device, pick_dtype
+from zimage_engine.loading import complete_profile, load_components, pick_device, plan_for
+from zimage_engine.memory import MemoryPlan, Placement
 from zimage_engine.profiles import DEMO_WEIGHTS, PROFILES, Size, find_profile, parse_aspect, parse_size
 from zimage_engine.types import InvalidRequest, ModelNotFound
 
@@ -94,8 +95,10 @@ def test_a_missing_folder_a_stranger_and_damaged_weights_are_one_sentence_each(t
     (broken / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
     profile = complete_profile(find_profile("demo", source=str(broken)))
     device = pick_device("cpu")
+    with pytest.raises(ModelNotFound, match="is damaged"):
+        plan_for(broken, device)
     with pytest.raises(ModelNotFound, match="cannot be read"):
-        load_components(profile, device, pick_dtype(device))
+        load_components(broken, device, MemoryPlan(Placement.RESIDENT, 4))
 
 
 def test_importing_the_engine_package_loads_no_torch() -> None:

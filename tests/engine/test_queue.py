@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zimage_engine.costs import CostModel
-from zimage_engine.queue import RequestQueue
+from zimage_engine.forecast import run_forward
+from zimage_engine.queue import Published, RequestQueue
 from zimage_engine.scheduler import Scheduler
 from zimage_engine.types import (
     Cancelled,
@@ -45,6 +49,11 @@ def answer(plan: Plan, **changes: object) -> PlanResult:
 def exhausted(plan: Plan) -> PlanResult:
     failures: dict[str, EngineError] = {request.id: OutOfMemory("too large") for request in plan.requests}
     return PlanResult(1.0, failures=failures, out_of_memory=True)
+
+
+def forecast_of(queue: RequestQueue, now: float) -> Published:
+    copied = queue.forecast_due(now)
+    return [] if copied is None else queue.expected(run_forward(copied))
 
 
 def must(plan: Plan | None) -> Plan:
@@ -107,12 +116,12 @@ def test_waiting_requests_learn_their_position_and_when() -> None:
     assert second == ("b", Queued(1, None))
     plan = must(queue.next())
     queue.done(plan, answer(plan))
-    forecast = dict(queue.forecast(now=10.0))
+    forecast = dict(forecast_of(queue, now=10.0))
     assert list(forecast) == ["b"]
     assert forecast["b"].position == 1
     assert forecast["b"].eta > first[1].eta  # type: ignore[operator]
-    assert queue.forecast(now=10.5) == []
-    assert queue.forecast(now=11.1) != []
+    assert forecast_of(queue, now=10.5) == []
+    assert forecast_of(queue, now=11.1) != []
 
 
 def test_too_little_memory_halves_the_batch_and_then_fails_the_request_that_does_not_fit_alone() -> None:
@@ -130,6 +139,44 @@ def test_too_little_memory_halves_the_batch_and_then_fails_the_request_that_does
     assert isinstance(ended["b"], Failed)
     assert isinstance(ended["b"].error, OutOfMemory)
     assert all(isinstance(ended[name], Finished) for name in "acd")
+
+
+def test_only_a_batch_of_steps_that_does_not_fit_makes_batches_smaller() -> None:
+    """Neither a picture that does not fit alone nor a decode says anything about batches."""
+    for unit, side in ((Unit.DECODE, 256), (Unit.DENOISE, 512), (Unit.ENCODE_TEXT, 256)):
+        costs = CostModel(budget=4 * 96)
+        queue = RequestQueue(Scheduler(costs), pixels_per_token=1024)
+        queue.submit(ask("a", side=side), owner=1)
+        while (plan := queue.next()) is not None:
+            queue.done(plan, exhausted(plan) if plan.unit is unit else answer(plan))
+        assert costs.budget == 4 * 96
+
+
+def test_the_costs_learn_from_what_units_take_and_do_not_run_away() -> None:
+    """All forty are priced when they come; decodes that take twice as long make the price twice, not 16 times."""
+    costs = CostModel()
+    queue = RequestQueue(Scheduler(costs), pixels_per_token=1024)
+    for number in range(40):
+        queue.submit(ask(f"{number}", steps=1), owner=1)
+    expected = 2 * costs.decode(256 * 256)
+    while (plan := queue.next()) is not None:
+        seconds = {Unit.ENCODE_TEXT: 1e-6, Unit.DENOISE: costs.step(96), Unit.DECODE: expected}[plan.unit]
+        queue.done(plan, replace(answer(plan), seconds=seconds))
+    assert costs.decode(256 * 256) == pytest.approx(expected, rel=0.05)
+    assert costs.encode() == CostModel().encode(), "texts from the cache say nothing about the encoder"
+
+
+def test_a_long_caption_costs_what_it_costs() -> None:
+    queue = queue_of()
+    queue.submit(ask("a"), owner=1)
+    task = queue._scheduler.tasks["a"]
+    short = task.costs[Unit.DENOISE]
+    plan = must(queue.next())
+    queue.done(plan, PlanResult(0.02, caption_tokens={"a": (500,)}))
+    assert task.tokens == 64 + 512
+    assert task.costs[Unit.DENOISE] == pytest.approx(CostModel().step(64 + 512), rel=0.2)
+    assert task.costs[Unit.DENOISE] > 3 * short
+    assert task.remaining == pytest.approx(2 * task.costs[Unit.DENOISE] + task.costs[Unit.DECODE])
 
 
 def test_a_lost_worker_s_requests_begin_again_and_a_second_loss_fails_who_was_on_it() -> None:

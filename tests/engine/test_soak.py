@@ -1,0 +1,126 @@
+"""A thousand operations from many tasks leave nothing behind: no thread, no handle, no memory.
+
+The device is an instant one at the engine's seam; everything else is real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import threading
+
+import psutil
+
+from zimage_engine.config import EngineConfig
+from zimage_engine.costs import CostModel
+from zimage_engine.engine import Engine
+from zimage_engine.handle import Handle
+from zimage_engine.loading import complete_profile
+from zimage_engine.profiles import find_profile
+from zimage_engine.types import Cancelled, EngineError, Finished, ImageRequest, Plan, PlanResult, RawImage, Unit
+
+
+class Instant:
+    """A device that takes no time, and remembers what it holds like a real one."""
+
+    device = "instant"
+
+    def __init__(self) -> None:
+        self.costs = CostModel(budget=8 * 96)
+        self.slots: set[str] = set()
+
+    def execute(self, plan: Plan) -> PlanResult:
+        self.slots.difference_update(plan.release)
+        names = [request.id for request in plan.requests]
+        if plan.unit is not Unit.ENCODE_TEXT:
+            assert self.slots.issuperset(names)
+        self.slots.update(names)
+        images = {}
+        if plan.unit is Unit.DECODE:
+            self.slots.difference_update(names)
+            images = {each.id: RawImage(each.width, each.height, bytes(3 * each.width)) for each in plan.requests}
+        texts = dict.fromkeys(names, (20,)) if plan.unit is Unit.ENCODE_TEXT else {}
+        return PlanResult(1e-6, images, caption_tokens=texts)
+
+
+def engine_with(worker: Instant) -> Engine:
+    return Engine.start(EngineConfig(complete_profile(find_profile("demo"))), lambda: worker)
+
+
+def ask(number: int) -> ImageRequest:
+    side = random.choice([256, 320, 512])
+    return ImageRequest(f"r{number}", "a red circle", side, side, random.randint(1, 8), number)
+
+
+async def member(engine: Engine, number: int, ended: list[object]) -> None:
+    """One task's work: ask, perhaps wait a little and cancel, and follow to the end."""
+    try:
+        handle = engine.submit(ask(number), owner=number % 7)
+    except EngineError as error:
+        ended.append(error)
+        return
+    if random.random() < 0.4:
+        await asyncio.sleep(random.random() * 0.01)
+        handle.cancel()
+    ended.append([event async for event in handle][-1])
+
+
+async def round_of(operations: int) -> list[object]:
+    """Half the operations, then the engine is closed while the other half goes on."""
+    ended: list[object] = []
+    engine = engine_with(Instant())
+    await engine.ready()
+    first = [member(engine, number, ended) for number in range(operations // 2)]
+    await asyncio.gather(*first)
+    last = asyncio.gather(*(member(engine, number, ended) for number in range(operations // 2, operations)))
+    await asyncio.sleep(0.005)
+    await engine.close(drain=False)
+    await last
+    return ended
+
+
+def handles_alive() -> int:
+    gc.collect()
+    return sum(type(each) is Handle for each in gc.get_objects())
+
+
+async def test_a_thousand_operations_leave_nothing_behind() -> None:
+    random.seed(1)
+    threads = threading.active_count()
+    ended = await round_of(1000)
+    assert len(ended) == 1000
+    assert sum(isinstance(event, Finished) for event in ended) > 100
+    assert sum(isinstance(event, Cancelled) for event in ended) > 10
+    del ended
+    await asyncio.sleep(0.05)
+    assert handles_alive() == 0
+    # The watchdog looks once a second; the executor of asyncio.to_thread keeps its own threads.
+    for _ in range(30):
+        alive = [thread.name for thread in threading.enumerate() if thread.name.startswith("zimage")]
+        if not alive:
+            break
+        await asyncio.sleep(0.1)
+    assert alive == []
+    assert threading.active_count() <= threads + 16
+
+
+async def test_memory_does_not_grow_with_the_number_of_jobs() -> None:
+    random.seed(2)
+    engine = engine_with(Instant())
+    await engine.ready()
+
+    async def jobs(start: int, count: int) -> None:
+        ended: list[object] = []
+        for number in range(start, start + count, 50):
+            await asyncio.gather(*(member(engine, each, ended) for each in range(number, number + 50)))
+
+    process = psutil.Process()
+    await jobs(0, 500)
+    gc.collect()
+    before = process.memory_info().rss
+    await jobs(1000, 500)
+    gc.collect()
+    assert process.memory_info().rss <= before * 1.03
+    assert (engine.stats().waiting, engine.stats().running) == (0, 0)
+    await engine.close()
