@@ -45,6 +45,27 @@ def run() -> None:
 
 
 @app.command()
+def doctor() -> None:
+    """Look at this machine, the model, the token and the database, and say what to mend."""
+    from bot.doctor import examine
+
+    if not _or_explain(lambda: examine(_settings())):
+        sys.exit(1)
+
+
+@app.command()
+def bench(
+    size: Annotated[list[str] | None, typer.Option(help="Pixels like 256x256; may be given several times.")] = None,
+    dtype: Annotated[str, typer.Option(help="bfloat16 or float32.")] = "bfloat16",
+) -> None:
+    """Time the full-size Z-Image with random weights on this machine: nothing is downloaded."""
+    from bot.benching import bench_full_size
+
+    settings = _settings()
+    _or_explain(lambda: bench_full_size(settings.device, dtype, size or ["256x256"]))
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database up to date, making it where there is none."""
     from bot.store.database import migrate as migrate_database

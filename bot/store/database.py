@@ -34,12 +34,7 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
         known = yoyo.read_migrations(str(migrations))
         if not known:
             raise StartupError(f"There are no migrations in {migrations}: run the bot from its own checkout.")
-        strangers = sorted(set(_applied(backend)) - {migration.id for migration in known})
-        if strangers:
-            raise StartupError(
-                f"{path} was written by a newer zimage-bot (it knows “{strangers[-1]}”): update the program, "
-                "or restore a backup that is older."
-            )
+        _refuse_newer(path, set(_applied(backend)) - {migration.id for migration in known})
         pending = backend.to_apply(known)
         names = [migration.id for migration in pending]
         try:
@@ -52,6 +47,29 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
         return names
     finally:
         backend.connection.close()
+
+
+def unapplied(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
+    """The names of the migrations that the database still needs; nothing is changed. Blocks.
+
+    Raises :class:`StartupError` where a newer program has migrated it further.
+    """
+    backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
+    try:
+        names = [migration.id for migration in yoyo.read_migrations(str(migrations))]
+        done = _applied(backend)
+        _refuse_newer(path, set(done) - set(names))
+        return [name for name in names if name not in done]
+    finally:
+        backend.connection.close()
+
+
+def _refuse_newer(path: Path, strangers: set[str]) -> None:
+    if strangers:
+        raise StartupError(
+            f"{path} was written by a newer zimage-bot (it knows “{max(strangers)}”): update the program, "
+            "or restore a backup that is older."
+        )
 
 
 def _applied(backend: Any) -> list[str]:
