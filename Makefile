@@ -5,7 +5,7 @@ PROMPT ?= a red circle on a blue background
 OUT ?= build/demo.png
 export PROMPT OUT
 
-.PHONY: demo test lint format check evaluate clean
+.PHONY: demo test lint format check bench evaluate clean
 
 demo: .venv/.installed  ## The whole way on a simulated Discord: /imagine, progress, picture
 	@$(BIN)/zimage-bot demo --out "$$OUT" -- "$$PROMPT"
@@ -24,6 +24,9 @@ format: .venv/.installed
 	$(BIN)/ruff format .
 
 check: lint test  ## What CI runs
+
+bench: .venv/.installed  ## The engine against plain diffusers on this machine; under ten minutes
+	$(BIN)/python -m benchmarks
 
 evaluate: .venv/.installed  ## Measure the demo model that ships with the project
 	$(BIN)/python -m zimage_engine.demo_model.evaluate

@@ -1,0 +1,66 @@
+"""``make bench``: the engine measured against plain diffusers, with the demo model on this machine.
+
+Ratios of one run with the same weights, dtype and threads; medians of several rounds that take turns, since
+machines are noisy. ``floor`` is what physics allows here: the bare forwards, encodes and decodes, measured in the same
+rounds. A row is ok where it reaches its goal, or its floor within 5 % where the floor lies behind the goal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import figures
+from benchmarks.rows import Row
+from benchmarks.workbench import open_workbench
+
+OUT = Path("build/bench.json")
+
+
+def show(rows: list[Row], console: Console) -> None:
+    table = Table(title="zimage-bot, demo model on this machine")
+    for heading in ("figure", "value", "goal", "floor", "ok"):
+        table.add_column(heading, justify="left" if heading == "figure" else "right")
+    for row in rows:
+        floor = "" if row.floor is None else f"{row.floor:.3g}"
+        value = f"{row.value:.3g} {row.unit}".strip()
+        table.add_row(row.name, value, f"{row.sign} {row.goal:g}", floor, "yes" if row.ok else "NO")
+    console.print(table)
+
+
+async def measure(rounds: int, console: Console) -> list[Row]:
+    rows: list[Row] = []
+    async with open_workbench() as bench:
+        console.print(f"{bench.device}, {bench.threads} threads, batches of up to {bench.batch} at the base size")
+        for figure in figures.ON_THE_BENCH:
+            with console.status(figure.__name__.replace("_", " ")):
+                rows += await figure(bench, rounds)
+    for plain in figures.ALONE:
+        rows += plain()
+    return rows
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rounds", type=int, default=5, help="rounds whose median is shown")
+    options.add_argument("--out", type=Path, default=OUT)
+    chosen = options.parse_args()
+    logging.disable(logging.WARNING)
+    console = Console()
+    rows = asyncio.run(measure(chosen.rounds, console))
+    show(rows, console)
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    listed = [{key: value for key, value in asdict(row).items() if key != "sign"} | {"ok": row.ok} for row in rows]
+    chosen.out.write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+    console.print(f"written to {chosen.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Each figure of the benchmark; the goals are those of docs/engine.md."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+from benchmarks.policies import Fifo
+from benchmarks.rows import Row
+from benchmarks.workbench import Workbench, ask, open_workbench
+from zimage_engine.costs import CostModel
+from zimage_engine.scheduler import Scheduler, Task
+from zimage_engine.types import Cancelled, ImageRequest, Queued, Step, Unit
+
+Figure = Callable[[Workbench, int], Awaitable[list[Row]]]
+_MIXED = [((256, 256), 8), ((320, 192), 4), ((192, 320), 8), ((256, 256), 4)]
+
+
+async def one_image(bench: Workbench, rounds: int) -> list[Row]:
+    """One picture through the engine, for a prompt that is new and for one that is known, against one pipeline call."""
+    new, known, bare_new, bare_known = [], [], [], []
+    for _ in range(3 * rounds):
+        plain = bench.by_pipeline([ask()])
+        new.append(await bench.by_engine([ask()]) / plain)
+        known.append(await bench.by_engine([ask(new_prompt=False)]) / plain)
+        bare_new.append(bench.bare([ask()], 1) / plain)
+        bare_known.append(bench.bare([ask(new_prompt=False)], 1) / plain)
+    return [
+        Row("one image, new prompt: engine ÷ pipeline", median(new), "", 1.0, median(bare_new)),
+        Row("one image, known prompt", median(known), "", 0.95, median(bare_known)),
+    ]
+
+
+async def throughput(bench: Workbench, rounds: int) -> list[Row]:
+    """32 pictures queued at once, alike and mixed, against 32 pipeline calls; and against the bare model calls."""
+    alike, mixed, floor, saturated, busy = [], [], [], [], []
+    for _ in range(rounds):
+        plain = bench.by_pipeline([ask() for _ in range(32)])
+        engine = await bench.by_engine([ask() for _ in range(32)])
+        bare = bench.bare([ask() for _ in range(32)], bench.batch)
+        alike.append(plain / engine)
+        floor.append(plain / bare)
+        saturated.append(bare / engine)
+        async with busy_loop(0.3):
+            busy.append(bare / await bench.by_engine([ask() for _ in range(32)]))
+        mixed.append(bench.by_pipeline(mixture()) / await bench.by_engine(mixture()))
+    return [
+        Row("32 queued images: throughput ÷ pipeline", median(alike), "", 1.3, median(floor), "≥"),
+        Row("32 mixed sizes and steps", median(mixed), "", 1.25, None, "≥"),
+        Row("saturated throughput ÷ bare loop of the same calls", median(saturated), "", 0.95, None, "≥"),
+        Row("the same, event loop 30 % busy", median(busy), "", 0.8, None, "≥"),
+    ]
+
+
+async def fairness(bench: Workbench, rounds: int) -> list[Row]:
+    """A burst of one heavy and five light owners against FIFO; one picture behind another owner's forty."""
+    ratios, behind, errors = [], [], []
+    async with open_workbench(lambda: Fifo(CostModel())) as fifo:
+        for _ in range(rounds):
+            ours, wrong = await burst(bench)
+            ratios.append(ours / (await burst(fifo))[0])
+            errors += wrong
+    for _ in range(rounds):
+        alone = await bench.by_engine([ask()])
+        flood = [bench.engine.submit(ask(), owner="flood") for _ in range(40)]
+        await until_started(flood[2])
+        behind.append(await bench.by_engine([ask()], owner="one") / alone)
+        for handle in flood:
+            handle.cancel()
+        await asyncio.gather(*(handle.result() for handle in flood), return_exceptions=True)
+    return [
+        Row("mixed burst: mean finish ÷ FIFO", median(ratios), "", 0.7),
+        Row("one image behind another owner's 40: time ÷ alone", median(behind), "", 2.0),
+        Row("expected time: median |ETA − actual| ÷ actual", median(errors), "", 0.25),
+    ]
+
+
+async def cancelling(bench: Workbench, rounds: int) -> list[Row]:
+    """From the cancel of a picture in the making to its end, in units of its steps."""
+    taken = []
+    for _ in range(rounds):
+        handle = bench.engine.submit(ask(size=(512, 512)), owner="bench")
+        stamps: list[float] = []
+        async for event in handle:
+            stamps.append(time.perf_counter())
+            if isinstance(event, Step) and event.done == 3:
+                handle.cancel()
+            if isinstance(event, Cancelled):
+                taken.append((stamps[-1] - stamps[-2]) / statistics.median(_gaps(stamps[:-1])))
+    return [Row("cancel to freed", median(taken), "units", 1.0, 1.0)]
+
+
+async def event_loop_lag(bench: Workbench, rounds: int) -> list[Row]:
+    """How late a timer of the event loop fires while the device is saturated."""
+    lags: list[float] = []
+    async with asyncio.TaskGroup() as group:
+        drawing = group.create_task(bench.by_engine([ask() for _ in range(16 * rounds)]))
+        while not drawing.done():
+            due = time.perf_counter() + 0.005
+            await asyncio.sleep(0.005)
+            lags.append(1000 * (time.perf_counter() - due))
+    return [Row("event-loop lag while saturated, p99", statistics.quantiles(lags, n=100)[98], "ms", 20.0)]
+
+
+def planning() -> list[Row]:
+    """One ``next`` with 1,000 requests of 100 owners waiting, in the steady state of serving them."""
+    scheduler = Scheduler(CostModel(base=0.05, linear=5e-4, budget=8 * 96))
+    units = (Unit.ENCODE_TEXT, *(Unit.DENOISE,) * 8, Unit.DECODE)
+    costs = {Unit.ENCODE_TEXT: 0.02, Unit.DENOISE: 0.1, Unit.DECODE: 0.1}
+    for number in range(1000):
+        tokens = 96 * (1 + number % 3)
+        scheduler.add(Task(str(number), number % 100, units, costs, shape=tokens, tokens=tokens))
+    times = []
+    for _ in range(500):
+        began = time.perf_counter()
+        batch = scheduler.next()
+        times.append(1000 * (time.perf_counter() - began))
+        assert batch is not None
+        scheduler.served(batch)
+        for task in batch.tasks:
+            task.key = task.key or task.shape
+    return [Row("planning with 1,000 waiting of 100 owners", median(times), "ms", 1.0)]
+
+
+def importing() -> list[Row]:
+    """``import zimage_engine`` in a new process, which loads no torch; the interpreter's own start is not counted."""
+    code = (
+        "import sys, time; began = time.perf_counter(); import zimage_engine; "
+        "print(time.perf_counter() - began, 'torch' in sys.modules)"
+    )
+    seconds = []
+    for _ in range(7):
+        told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+        assert told[1] == "False", "importing the engine loads torch"
+        seconds.append(float(told[0]))
+    return [Row("import zimage_engine", median(seconds), "s", 0.1)]
+
+
+ON_THE_BENCH: tuple[Figure, ...] = (one_image, throughput, fairness, cancelling, event_loop_lag)
+ALONE: tuple[Callable[[], list[Row]], ...] = (planning, importing)
+
+
+def median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def mixture() -> list[ImageRequest]:
+    return [ask(size=_MIXED[i % 4][0], steps=_MIXED[i % 4][1]) for i in range(32)]
+
+
+async def burst(bench: Workbench) -> tuple[float, list[float]]:
+    """One owner's 12 large pictures, then five owners' 1 to 4 small ones: the mean finish, and how wrong the ETAs were.
+
+    The ETA of a request is the first one it was told; it counts from then.
+    """
+    asks = [("heavy", ask(size=(512, 512), steps=4)) for _ in range(12)]
+    asks += [(f"light {owner}", ask()) for owner in range(5) for _ in range(1 + owner % 4)]
+    began = time.perf_counter()
+    handles = [bench.engine.submit(request, owner=owner) for owner, request in asks]
+
+    async def watch(handle: object) -> tuple[float, float | None]:
+        told: tuple[float, float] | None = None
+        async for event in handle:  # type: ignore[attr-defined]
+            if isinstance(event, Queued) and event.eta and told is None:
+                told = (time.perf_counter(), event.eta)
+        end = time.perf_counter()
+        return end - began, abs(told[1] - (end - told[0])) / (end - told[0]) if told else None
+
+    watched = await asyncio.gather(*(watch(handle) for handle in handles))
+    return statistics.mean(end for end, _ in watched), [wrong for _, wrong in watched if wrong is not None]
+
+
+async def until_started(handle: object) -> None:
+    async for event in handle:  # type: ignore[attr-defined]
+        if isinstance(event, Step):
+            return
+
+
+@asynccontextmanager
+async def busy_loop(share: float):  # noqa: ANN201
+    """Keep the event loop busy with Python code for a share of the time, in slices of 3 ms."""
+
+    async def burn() -> None:
+        while True:
+            end = time.perf_counter() + 0.003
+            while time.perf_counter() < end:
+                sum(range(100))
+            await asyncio.sleep(0.003 * (1 - share) / share)
+
+    task = asyncio.create_task(burn())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _gaps(stamps: list[float]) -> list[float]:
+    return [after - before for before, after in pairwise(stamps)]

@@ -1,0 +1,129 @@
+"""The two things that are compared, side by side in one process: the engine, and plain diffusers' pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import ZImagePipeline
+
+from zimage_engine.config import EngineConfig
+from zimage_engine.engine import Engine
+from zimage_engine.loading import complete_profile
+from zimage_engine.model import ZImageModel
+from zimage_engine.profiles import DEMO_WEIGHTS, find_profile
+from zimage_engine.scheduler import Scheduler
+from zimage_engine.types import ImageRequest
+from zimage_engine.worker import Worker
+
+_NUMBERS = itertools.count()
+SHAPES = ("circle", "square", "star", "heart", "triangle")
+COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
+
+
+def ask(*, new_prompt: bool = True, size: tuple[int, int] = (256, 256), steps: int = 8) -> ImageRequest:
+    """A request for a picture; with ``new_prompt`` for one that no cache has seen."""
+    number = next(_NUMBERS)
+    prompt = "a red circle on a blue background"
+    if new_prompt:
+        prompt = f"a {COLOURS[number % 8]} {SHAPES[number % 5]} number {number}"
+    return ImageRequest(f"bench-{number}", prompt, *size, steps, number)
+
+
+@dataclass
+class Workbench:
+    """``engine`` and ``pipeline`` hold equal weights of their own, in float32 on the CPU."""
+
+    engine: Engine
+    worker: Worker
+    pipeline: ZImagePipeline
+
+    @property
+    def device(self) -> str:
+        return self.worker.device
+
+    @property
+    def threads(self) -> int:
+        return torch.get_num_threads()
+
+    @property
+    def model(self) -> ZImageModel:
+        return self.worker.model
+
+    @property
+    def batch(self) -> int:
+        """How many pictures of the base size the engine draws together."""
+        return max(1, self.worker.costs.budget // self.model.tokens(self.engine.profile.base_size))
+
+    def by_pipeline(self, requests: Iterable[ImageRequest]) -> float:
+        """Seconds for the requests one after another, as a script with diffusers would draw them."""
+        began = time.perf_counter()
+        for request in requests:
+            self.pipeline(
+                prompt=request.prompt,
+                height=request.height,
+                width=request.width,
+                num_inference_steps=request.steps,
+                guidance_scale=0.0,
+                generator=torch.Generator().manual_seed(request.seed),
+            )
+        return time.perf_counter() - began
+
+    async def by_engine(self, requests: Iterable[ImageRequest], owner: str = "bench") -> float:
+        """Seconds until the last of the requests, all queued at once, is drawn."""
+        began = time.perf_counter()
+        handles = [self.engine.submit(request, owner=owner) for request in requests]
+        for handle in handles:
+            await handle.result()
+        return time.perf_counter() - began
+
+    def bare(self, requests: list[ImageRequest], batch: int) -> float:
+        """Seconds for the bare calls of text encoder, transformer and decoder, ``batch`` requests to a forward."""
+        began = time.perf_counter()
+        for start in range(0, len(requests), batch):
+            drawings = [self.model.start(request) for request in requests[start : start + batch]]
+            for _ in range(requests[start].steps):
+                self._forward(drawings)
+            for drawing in drawings:
+                self._decode(drawing.latents)
+        return time.perf_counter() - began
+
+    @torch.inference_mode()
+    def _forward(self, drawings: list[Any]) -> None:
+        """The cheapest forward there is: the caption branch runs once a prompt here, too."""
+        latents = [drawing.latents.unsqueeze(1) for drawing in drawings]
+        self.model.transformer(latents, torch.full((len(drawings),), 0.5), [d.positive for d in drawings])
+
+    @torch.inference_mode()
+    def _decode(self, latents: torch.Tensor) -> None:
+        vae: Any = self.model.parts.vae
+        vae.decode(latents[None], return_dict=False)
+
+
+@asynccontextmanager
+async def open_workbench(make_scheduler: Callable[[], Scheduler] | None = None) -> AsyncIterator[Workbench]:
+    """Engine and pipeline, loaded and warm."""
+    made: list[Worker] = []
+    config = EngineConfig(complete_profile(find_profile("demo")), "cpu")
+
+    def make_worker() -> Worker:
+        made.append(Worker.load(config))
+        return made[-1]
+
+    engine = Engine.start(config, make_worker, make_scheduler() if make_scheduler else None)
+    await engine.ready()
+    pipeline = await asyncio.to_thread(ZImagePipeline.from_pretrained, DEMO_WEIGHTS)
+    pipeline.set_progress_bar_config(disable=True)
+    bench = Workbench(engine, made[0], pipeline)
+    bench.by_pipeline([ask(), ask()])
+    await bench.by_engine([ask() for _ in range(bench.batch + 1)])
+    try:
+        yield bench
+    finally:
+        await engine.close()
