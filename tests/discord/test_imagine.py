@@ -37,7 +37,8 @@ async def test_a_picture_of_what_was_asked_for_comes_into_the_channel(world: Wor
     (attachment,) = message.attachments
     assert attachment.description == PROMPT
     png = await attachment.read()
-    assert read(picture_of(png)).background == "blue"
+    seen = read(picture_of(png))
+    assert (seen.shape, seen.colour, seen.background) == ("circle", "red", "blue")
     fields = read_fields(png)
     assert fields is not None
     assert (fields["prompt"], fields["seed"], fields["steps"]) == (PROMPT, 3, 8)
@@ -79,7 +80,8 @@ async def test_options_flags_and_several_images(world: World) -> None:
 async def test_a_chinese_prompt(world: World) -> None:
     await world.member.slash(world.channel, "imagine", prompt="一个红色的圆形，蓝色背景", seed=1)
     (message,) = world.channel.history()
-    assert read(picture_of(await message.attachments[0].read())).background == "blue"
+    seen = read(picture_of(await message.attachments[0].read()))
+    assert (seen.shape, seen.colour, seen.background) == ("circle", "red", "blue")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Train the demo model's image autoencoder: 16 pixels to one latent, 16 channels.
 
-``python -m zimage_engine.demo_model.vae`` trains (and goes on where it stopped), then checks the gates.
-First crops of 96² around outlines, where all the difficulty is; then whole pictures, mostly small ones, because
-group normalisation sees the whole picture and small pictures have the smallest shapes; then the decoder alone.
+``python -m zimage_engine.demo_model.vae`` trains (and goes on where it stopped), evens out the latents' directions
+and checks the gates. Steps alternate between whole pictures, since group normalisation sees the whole picture, and
+crops of 96² around outlines, where all the difficulty is. Last the decoder learns alone.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from zimage_engine.demo_model.reading import read
-from zimage_engine.demo_model.scenes import every_scene, outline, paint, pick_brush
-from zimage_engine.demo_model.training import Trainer, averaged, log
+from zimage_engine.demo_model.scenes import draw, every_scene, outline, paint, pick_brush
+from zimage_engine.demo_model.training import WORK, Trainer, averaged, log
 from zimage_engine.profiles import find_profile
 
 _CHANNELS = (16, 32, 48, 64, 96)
@@ -33,23 +33,29 @@ OFFERED: dict[str, list[tuple[int, int]]] = {
 
 _CROP = 96
 _CROPS_PER_STEP = 16
-_PIXELS_PER_STEP = 160_000
-_WHOLE_SIZES = [[(128, 128), (160, 160)], [(192, 192), (224, 160), (160, 224)], *OFFERED.values()]
-_WHOLE_SHARES = (0.4, 0.3, 0.25, 0.05)
+_CROP_SHARE = 0.35
+_PIXELS_PER_STEP = 180_000
+_SIZE_SHARES = {"medium": 0.93, "large": 0.07}
 _KL_WEIGHT = 1e-6
 _LATENT_NOISE = 0.25
+_WIDEST_POSTERIOR = 0.04
 _SCENES = every_scene()
+_SMALL_STARS = [scene for scene in _SCENES if scene.shape == "star" and scene.size == "small"]
+_FINISHED = WORK / "autoencoder.pt"
 
 
 def build_vae() -> AutoencoderKL:
-    """An untrained autoencoder; its posterior starts narrow (std 0.05), or every early step would drown in noise."""
+    """An untrained autoencoder; its posterior starts narrow (std 0.03), or every early step would drown in noise.
+
+    One group for normalisation: with two channels to a group the absolute colour of a plain picture is lost.
+    """
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * len(_CHANNELS),
         up_block_types=("UpDecoderBlock2D",) * len(_CHANNELS),
         block_out_channels=_CHANNELS,
         layers_per_block=1,
         latent_channels=16,
-        norm_num_groups=8,
+        norm_num_groups=1,
         sample_size=256,
         mid_block_add_attention=False,
         use_quant_conv=False,
@@ -59,7 +65,7 @@ def build_vae() -> AutoencoderKL:
         shift_factor=0.0,
     )
     with torch.no_grad():
-        vae.encoder.conv_out.bias[16:].fill_(-6.0)
+        vae.encoder.conv_out.bias[16:].fill_(-7.0)
     return vae
 
 
@@ -111,70 +117,116 @@ def reconstruction_loss(drawn: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
 
 
 def loss_of(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
-    """The reconstruction's loss with *sampled* latents, and the KL divergence from a standard normal."""
+    """The reconstruction's loss with *sampled* latents, and the KL divergence from a standard normal.
+
+    Up to a quarter of noise is added to the latents, for two reasons: what a transformer draws is never exact, and
+    what must survive noise gets its share of the latents' strength. Without it nearly all of their variance goes to
+    the colours, and the outlines lie in what a transformer takes for nothing. The mean square of the latents is
+    held below 1, or they would simply outgrow the noise.
+    """
     with torch.autocast("cpu", torch.bfloat16):
         posterior = vae.encode(pixels).latent_dist
-        drawn = vae.decode(posterior.sample()).sample
+        latents = posterior.sample()
+        latents = latents + _LATENT_NOISE * torch.rand(len(latents), 1, 1, 1) * torch.randn_like(latents)
+        drawn = vae.decode(latents).sample
+    mean_square = (posterior.mean.float() ** 2).mean()
     kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
-    loss: torch.Tensor = reconstruction_loss(drawn, pixels) + _KL_WEIGHT * kl
+    loss: torch.Tensor = reconstruction_loss(drawn, pixels) + _KL_WEIGHT * kl + F.relu(mean_square - 1)
     return loss
 
 
-def decoder_loss(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
-    """The decoder's loss on latents with up to a quarter of their own spread added as noise.
-
-    A transformer's latents are never exact; a decoder that only saw exact ones turns small errors into wrong colours.
-    """
-    with torch.autocast("cpu", torch.bfloat16):
-        with torch.no_grad():
-            latents = vae.encode(pixels).latent_dist.sample()
-            amount = _LATENT_NOISE * latents.std() * torch.rand(len(latents), 1, 1, 1)
-            latents = latents + amount * torch.randn_like(latents)
-        drawn = vae.decode(latents).sample
-    return reconstruction_loss(drawn, pixels)
+def training_pictures(rng: np.random.Generator) -> torch.Tensor:
+    """The pictures of one step."""
+    group = OFFERED[str(rng.choice(list(_SIZE_SHARES), p=list(_SIZE_SHARES.values())))]
+    size = group[rng.integers(len(group))]
+    crop = bool(rng.random() < _CROP_SHARE)
+    count = _CROPS_PER_STEP if crop else max(1, round(_PIXELS_PER_STEP / (size[0] * size[1])))
+    return to_tensor([sample_picture(rng, size, crop=crop) for _ in range(count)])
 
 
-def train(crop_steps: int, whole_steps: int) -> None:
-    """Train on crops, then on whole pictures, going on from the checkpoint."""
-    total = crop_steps + whole_steps
-    trainer = Trainer("vae", build_vae(), total=total, peak=1.5e-3, warm_up=100)
+def train(total: int) -> None:
+    """Train up to ``total`` steps, going on from the checkpoint."""
+    trainer = Trainer("vae", build_vae(), total=total, peak=1.5e-3, warm_up=100, decay_from=0.4)
     trainer.resume()
-    began, first = time.monotonic(), trainer.step
+    began, first, losses = time.monotonic(), trainer.step, []
     while trainer.step < total:
-        rng = np.random.default_rng((1, trainer.step))
-        sizes = _WHOLE_SIZES[rng.choice(len(_WHOLE_SIZES), p=_WHOLE_SHARES)]
-        size = sizes[rng.integers(len(sizes))]
-        crop = trainer.step < crop_steps
-        count = _CROPS_PER_STEP if crop else max(1, _PIXELS_PER_STEP // (size[0] * size[1]))
-        pixels = to_tensor([sample_picture(rng, size, crop=crop) for _ in range(count)])
-        loss = loss_of(trainer.module, pixels)
+        torch.manual_seed(trainer.step)
+        loss = loss_of(trainer.module, training_pictures(np.random.default_rng((1, trainer.step))))
         trainer.update(loss)
+        losses.append(loss.item())
         if trainer.step % 50 == 0:
             pace = (time.monotonic() - began) / (trainer.step - first)
-            log(f"vae: step {trainer.step}/{total}, loss {loss.item():.4f}, {pace:.2f} s a step")
+            log(f"vae: step {trainer.step}/{total}, loss {np.mean(losses[-50:]):.4f}, {pace:.2f} s a step")
     trainer.save()
+
+
+@torch.no_grad()
+def even_out(vae: AutoencoderKL) -> AutoencoderKL:
+    """The same autoencoder in other coordinates: latents whose directions vary alike.
+
+    The principal axes of the latents become the channels, scaled to a variance near 1 (axes that hardly vary stay
+    smaller). Both are linear, so they move into the encoder's last and the decoder's first weights without a trace
+    in the pictures. The posterior's spread becomes one number a channel, 4 % of the channel's own at most: axes
+    that were stretched had their noise stretched with them, and the decoder bears far more than it needs.
+    """
+    rng = np.random.default_rng(6)
+    posteriors = [vae.encode(training_pictures(rng)).latent_dist for _ in range(60)]
+    means = torch.cat([posterior.mean.movedim(1, -1).flatten(0, -2) for posterior in posteriors])
+    spread = torch.cat([posterior.var.movedim(1, -1).flatten(0, -2) for posterior in posteriors]).mean(dim=0)
+    variance, axes = torch.linalg.eigh(means.T @ means / len(means))
+    turn = torch.diag((variance + 0.03 * variance.mean()).rsqrt()) @ axes.T
+    last, first = vae.encoder.conv_out, vae.decoder.conv_in
+    channels = len(variance)
+    last.weight[:channels] = torch.einsum("ij,jchw->ichw", turn, last.weight[:channels])
+    last.bias[:channels] = turn @ last.bias[:channels]
+    last.weight[channels:] = 0
+    widest = (_WIDEST_POSTERIOR**2) * variance / (variance + 0.03 * variance.mean())
+    last.bias[channels:] = torch.minimum(turn**2 @ spread, widest).log()
+    first.weight.copy_(torch.einsum("cjhw,ji->cihw", first.weight, torch.linalg.inv(turn)))
+    return vae
+
+
+def finish() -> None:
+    """Keep the averaged weights, evened out, as the autoencoder that the transformer learns with and that ships."""
+    torch.save(even_out(averaged("vae", build_vae())).state_dict(), _FINISHED)
 
 
 def polish(steps: int) -> None:
-    """Train the decoder alone, on the sizes that are offered: the encoder stays, and with it every latent."""
-    trainer = Trainer("decoder", averaged("vae", build_vae()), total=steps, peak=8e-4, warm_up=50, decay_from=0.3)
+    """Train the decoder of the finished autoencoder alone, mostly on what is hardest: small stars.
+
+    The encoder stays as it is, and with it every latent that a transformer has learnt from.
+    """
+    trainer = Trainer("decoder", trained_vae().train(), total=steps, peak=6e-4, warm_up=50, decay_from=0.3)
+    trainer.module.encoder.requires_grad_(requires_grad=False)
     trainer.resume()
-    sizes = [size for group in OFFERED.values() for size in group]
+    losses: list[float] = []
     while trainer.step < steps:
-        rng = np.random.default_rng((5, trainer.step))
+        torch.manual_seed(trainer.step)
+        rng = np.random.default_rng((7, trainer.step))
+        sizes = OFFERED["medium"] if rng.random() < _SIZE_SHARES["medium"] else OFFERED["large"]
         size = sizes[rng.integers(len(sizes))]
-        count = max(1, _PIXELS_PER_STEP // (size[0] * size[1]))
-        pixels = to_tensor([sample_picture(rng, size, crop=False) for _ in range(count)])
-        loss = decoder_loss(trainer.module, pixels)
+        scenes = [
+            _SMALL_STARS[rng.integers(len(_SMALL_STARS))],
+            *(_SCENES[i] for i in rng.integers(len(_SCENES), size=2)),
+        ]
+        count = max(1, round(_PIXELS_PER_STEP / (size[0] * size[1])))
+        pixels = to_tensor([draw(scene, *size, rng) for scene in scenes[:count]])
+        loss = loss_of(trainer.module, pixels)
         trainer.update(loss)
+        losses.append(loss.item())
         if trainer.step % 50 == 0:
-            log(f"decoder: step {trainer.step}/{steps}, loss {loss.item():.4f}")
+            log(f"decoder: step {trainer.step}/{steps}, loss {np.mean(losses[-50:]):.4f}")
     trainer.save()
+    torch.save(averaged("decoder", build_vae()).state_dict(), _FINISHED)
 
 
 def trained_vae() -> AutoencoderKL:
-    """The autoencoder as it ships: with the polished decoder where there is one."""
-    return averaged("decoder" if Trainer.checkpoint("decoder").exists() else "vae", build_vae())
+    """The autoencoder as it ships; exits with a sentence where it is not trained."""
+    if not _FINISHED.exists():
+        raise SystemExit(f"{_FINISHED} is missing: run `python -m zimage_engine.demo_model.vae` first.")
+    vae = build_vae()
+    vae.load_state_dict(torch.load(_FINISHED, weights_only=True))
+    return vae.eval()
 
 
 @torch.no_grad()
@@ -204,16 +256,16 @@ def gates(vae: AutoencoderKL, pictures_per_size: int) -> bool:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--crop-steps", type=int, default=2600)
-    options.add_argument("--whole-steps", type=int, default=3000)
-    options.add_argument("--polish-steps", type=int, default=900, help="steps for the decoder alone")
+    options.add_argument("--steps", type=int, default=5000)
     options.add_argument("--pictures", type=int, default=100, help="pictures per size for the gates")
+    options.add_argument("--polish-steps", type=int, default=600, help="steps for the decoder alone, afterwards")
+    options.add_argument("--polish-only", action="store_true", help="only train the decoder, the encoder as it is")
     options.add_argument("--gates-only", action="store_true", help="only check the trained weights")
-    options.add_argument("--polish-only", action="store_true", help="only train the decoder, on the encoder as it is")
     chosen = options.parse_args()
     if not chosen.gates_only:
         if not chosen.polish_only:
-            train(chosen.crop_steps, chosen.whole_steps)
+            train(chosen.steps)
+            finish()
         polish(chosen.polish_steps)
     if not gates(trained_vae(), chosen.pictures):
         raise SystemExit("The autoencoder misses a gate: train on with more steps.")
