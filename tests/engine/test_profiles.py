@@ -93,7 +93,6 @@ def test_a_missing_folder_a_stranger_and_damaged_weights_are_one_sentence_each(t
     broken = tmp_path / "broken"
     shutil.copytree(DEMO_WEIGHTS, broken)
     (broken / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
-    profile = complete_profile(find_profile("demo", source=str(broken)))
     device = pick_device("cpu")
     with pytest.raises(ModelNotFound, match="is damaged"):
         plan_for(broken, device)
