@@ -37,7 +37,7 @@ class Settings(BaseSettings):
         None, description="Where measurements of the device are kept. Default: cache inside DATA_DIR."
     )
     max_count: int = Field(4, ge=1, le=4, description="Most images one command may ask for, 1 to 4.")
-    progress_interval: float = Field(1.5, ge=0.1, description="Least seconds between two edits of a progress message.")
+    progress_interval: float = Field(1.5, ge=0.01, description="Least seconds between two edits of a progress message.")
     shutdown_seconds: float = Field(
         8.0, gt=0, description="How long shutting down waits for the picture in the making."
     )

@@ -19,7 +19,7 @@ from bot.logs import configure_logging
 from bot.playground.world import World, open_world, watch
 from bot.settings import Settings
 
-_PACE = 0.15
+_PACE = 0.02
 _LAST_LOOK_SECONDS = 0.2
 
 
