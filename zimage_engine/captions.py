@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-_TOKEN_MULTIPLE = 32
+from zimage_engine.queue import padded
 
 
 @dataclass(slots=True)
@@ -94,6 +94,5 @@ class Transformer:
         finally:
             hook.remove()
         for prompt, refined in zip(prompts, kept[0] if kept else (), strict=True):
-            length = -(-prompt.tokens // _TOKEN_MULTIPLE) * _TOKEN_MULTIPLE
-            prompt.refined = refined[:length].clone()
+            prompt.refined = refined[: padded(prompt.tokens)].clone()
         return answers

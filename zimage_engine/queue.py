@@ -240,7 +240,7 @@ class RequestQueue:
         if name in result.caption_tokens:
             self._settle_key(entry, [padded(tokens) for tokens in result.caption_tokens[name]])
         entry.truncated = entry.truncated or name in result.truncated
-        entry.steps_done += unit is Unit.DENOISE
+        entry.steps_done += unit is Unit.DENOISE and name not in result.failures
         if entry.cancelled:
             return self._end_cancelled(entry)
         return [(name, Step(entry.steps_done, entry.request.real_steps))]
@@ -266,8 +266,8 @@ class RequestQueue:
     def _settle_key(self, entry: Entry, captions: list[int]) -> None:
         """The captions' padded lengths are known: with whom the request shares steps, and what they really cost."""
         task = entry.task
-        image_tokens = task.tokens - _TYPICAL_CAPTION
-        tokens = image_tokens + max(captions)
+        expected, _ = self._step_size(entry.request)
+        tokens = expected - _TYPICAL_CAPTION + max(captions)
         self._scheduler.settle(task, (task.shape, *captions), tokens, self._scheduler.costs.step(tokens, task.samples))
 
     def _fail(self, entry: Entry, error: EngineError) -> Published:

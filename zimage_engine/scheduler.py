@@ -83,6 +83,7 @@ class Owner:
     line: list[tuple[float, int, Task]] | None = None
 
     def tagged(self) -> list[tuple[float, int, Task]]:
+        """The line, made anew where something has changed."""
         if self.line is None:
             # Shortest first, and older tasks count as shorter: nothing of one's own waits for ever.
             self.tasks.sort(key=lambda task: (task.born + task.remaining, task.sequence))
@@ -235,16 +236,15 @@ class Scheduler:
             entry
             for owner in self.owners.values()
             for entry in owner.tagged()
-            if entry[2].shape == leader.shape
-            and entry[2] is not leader
-            and (entry[2].unit is Unit.DENOISE or not encoded)
-            and self._fits(entry[2], leader)
+            if entry[2] is not leader and self._fits(entry[2], leader, encoded=encoded)
         )
         return [task for _, _, task in heapq.nsmallest(count, fitting)]
 
     @staticmethod
-    def _fits(task: Task, leader: Task) -> bool:
-        return task.unit in ENCODES or (task.unit is Unit.DENOISE and task.key == leader.key)
+    def _fits(task: Task, leader: Task, *, encoded: bool) -> bool:
+        if task.unit is Unit.DENOISE:
+            return task.key == leader.key
+        return not encoded and task.unit in ENCODES and task.shape == leader.shape
 
     def _encodes_ahead(self, leader: Task, others: list[Task], *, alone: bool) -> tuple[Task, ...]:
         """Who is to be encoded now to ride next: once before a step, and within the leader's patience."""

@@ -166,6 +166,17 @@ def test_the_costs_learn_from_what_units_take_and_do_not_run_away() -> None:
     assert costs.encode() == CostModel().encode(), "texts from the cache say nothing about the encoder"
 
 
+def test_a_step_that_fails_is_not_counted_for_who_cancelled_meanwhile() -> None:
+    queue = queue_of()
+    queue.submit(ask("a"), owner=1)
+    plan = must(queue.next())
+    queue.done(plan, answer(plan))
+    plan = must(queue.next())
+    queue.cancel("a")
+    ((name, event),) = queue.done(plan, answer(plan, failures={"a": UnitFailed("x")}))
+    assert (name, event) == ("a", Cancelled(0, 2.0))
+
+
 def test_a_long_caption_costs_what_it_costs() -> None:
     queue = queue_of()
     queue.submit(ask("a"), owner=1)
@@ -177,6 +188,11 @@ def test_a_long_caption_costs_what_it_costs() -> None:
     assert task.costs[Unit.DENOISE] == pytest.approx(CostModel().step(64 + 512), rel=0.2)
     assert task.costs[Unit.DENOISE] > 3 * short
     assert task.remaining == pytest.approx(2 * task.costs[Unit.DENOISE] + task.costs[Unit.DECODE])
+    queue.next()
+    queue.restart()
+    plan = must(queue.next())
+    queue.done(plan, PlanResult(0.02, caption_tokens={"a": (500,)}))
+    assert task.tokens == 64 + 512, "the caption counts once, however often the request begins again"
 
 
 def test_a_lost_worker_s_requests_begin_again_and_a_second_loss_fails_who_was_on_it() -> None:
