@@ -6,7 +6,7 @@ import asyncio
 import platform
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,24 +53,22 @@ def examine(settings: Settings, console: Console | None = None) -> bool:
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Everything that is looked at, in the order in which it is needed. Blocks; asks Discord where there is a token."""
-    checks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
-        ("python", _python),
-        ("device", _device),
-        ("weights", _weights),
-        ("memory", _memory),
-        ("disk", _disk),
-        ("data", _data),
-        ("database", _database),
-        ("token", _token),
+    checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
+        ("python", lambda: [_python()]),
+        ("device", lambda: [_device(settings)]),
+        ("weights", lambda: _model(settings)),
+        ("data", lambda: [_data(settings)]),
+        ("database", lambda: [_database(settings)]),
+        ("token", lambda: [_token(settings)]),
     )
     for subject, check in checks:
         try:
-            yield check(settings)
+            yield from check()
         except (EngineError, StartupError) as error:
             yield Finding(subject, ok=False, says=str(error))
 
 
-def _python(_: Settings) -> Finding:
+def _python() -> Finding:
     return Finding(
         "python",
         ok=True,
@@ -97,33 +95,36 @@ def _device(settings: Settings) -> Finding:
     return Finding("device", ok=None, says="CPU only: fine for PROFILE=demo, minutes a picture for the others.")
 
 
-def _weights(settings: Settings) -> Finding:
+def _model(settings: Settings) -> Iterator[Finding]:
+    """Weights, where their parts go, and room for what is still to be downloaded."""
     profile = choose_profile(settings)
     folder = cached_folder(profile)
-    if folder is None:
-        return Finding("weights", ok=None, says=f"{profile.title} will be downloaded at the first start.")
-    return Finding("weights", ok=True, says=f"{profile.title} in {folder}")
-
-
-def _memory(settings: Settings) -> Finding:
-    folder = cached_folder(choose_profile(settings))
-    if folder is None:
-        return Finding("memory", ok=None, says="Known once the weights are here.")
-    return Finding("memory", ok=True, says=str(plan_for(folder, pick_device(settings.device), settings.dtype)))
-
-
-def _disk(settings: Settings) -> Finding:
     wanted = [(settings.data_dir, _LITTLE_DISK)]
-    if cached_folder(choose_profile(settings)) is None:
+    if folder is None:
+        yield Finding("weights", ok=None, says=f"{profile.title} will be downloaded at the first start.")
         wanted.append((Path(HF_HUB_CACHE), _WEIGHTS_DISK))
-    free: list[str] = []
-    for folder, needed in wanted:
-        place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-        there = shutil.disk_usage(place).free
-        free.append(f"{there / GB:.0f} GB free on {place}")
-        if there < needed:
-            return Finding("disk", ok=False, says=f"{free[-1]}; the bot needs {needed / GB:.0f} GB: make room there.")
-    return Finding("disk", ok=True, says=", ".join(free))
+    else:
+        yield Finding("weights", ok=True, says=f"{profile.title} in {folder}")
+        yield _memory(settings, folder)
+    for place, needed in wanted:
+        yield _disk(place, needed)
+
+
+def _memory(settings: Settings, folder: Path) -> Finding:
+    try:
+        plan = plan_for(folder, pick_device(settings.device), settings.dtype)
+    except EngineError as error:
+        return Finding("memory", ok=False, says=str(error))
+    return Finding("memory", ok=True, says=str(plan))
+
+
+def _disk(folder: Path, needed: int) -> Finding:
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    says = f"{free / GB:.0f} GB free on {place}"
+    if free < needed:
+        return Finding("disk", ok=False, says=f"{says}; the bot needs {needed / GB:.0f} GB: make room there.")
+    return Finding("disk", ok=True, says=says)
 
 
 def _data(settings: Settings) -> Finding:

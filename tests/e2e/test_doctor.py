@@ -45,9 +45,12 @@ def test_the_database_is_looked_at_and_not_changed(settings: Settings) -> None:
 def test_what_is_to_be_mended_is_said(
     settings: Settings, changes: dict[str, object], subject: str, sentence: str
 ) -> None:
-    ok, says = states(settings.model_copy(update=changes))[subject]
+    found = states(settings.model_copy(update=changes))
+    ok, says = found[subject]
     assert ok is False
     assert sentence in says
+    if subject == "weights":
+        assert "memory" not in found, "what is wrong with the weights is said once"
 
 
 def test_the_table_never_shows_the_token(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
