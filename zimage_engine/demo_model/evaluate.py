@@ -102,6 +102,7 @@ def measure(model: ZImageModel, count: int) -> list[str]:
 
 
 def main() -> None:
+    """Measure the shipped weights, or draw the README's picture."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--scenes", type=int, default=200, help="held-out scenes in each set (247 at most)")
     options.add_argument("--gallery", type=Path, help="only draw the README's picture, to this file")

@@ -53,6 +53,7 @@ def as_chat(tokenizer: Qwen2Tokenizer, prompt: str) -> str:
 
 
 def main() -> None:
+    """Write the tokenizer and show how captions are cut."""
     tokenizer = build_tokenizer()
     tokenizer.save_pretrained(FOLDER)
     size = sum(path.stat().st_size for path in Path(FOLDER).iterdir())

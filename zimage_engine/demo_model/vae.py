@@ -255,6 +255,7 @@ def gates(vae: AutoencoderKL, pictures_per_size: int) -> bool:
 
 
 def main() -> None:
+    """Train what is asked for, then check the gates."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--steps", type=int, default=5000)
     options.add_argument("--pictures", type=int, default=100, help="pictures per size for the gates")
