@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from transformers.utils.logging import disable_progress_bar
 
 from bot.errors import StartupError
 from bot.jobs.files import save_picture
@@ -28,6 +29,7 @@ def draw_to_files(settings: Settings, wishes: Wishes, out: Path) -> None:
     if out.suffix.lower() != ".png":
         raise StartupError(f"{out} does not end in .png: pictures are saved as PNG.")
     console = Console(stderr=True)
+    disable_progress_bar()  # it shows one part of the model only, beside the line that says what is loading
     config = EngineConfig(profile, settings.device, settings.dtype, measure=False)
     asyncio.run(_draw(config, [spec.image(number) for number in range(count)], paths, console))
 

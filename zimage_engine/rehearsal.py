@@ -42,7 +42,7 @@ class Measure:
 def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP a second of a large square matrix product: what the device can do at most, measured."""
     matrix = torch.randn(_PEAK_SIDE, _PEAK_SIDE, device=device, dtype=dtype)
-    return 2 * _PEAK_SIDE**3 / _median(lambda: matrix @ matrix, device)
+    return 2 * _PEAK_SIDE**3 / min(_times(lambda: matrix @ matrix, device, 2 * _RUNS))
 
 
 def rehearse(device: torch.device, dtype: torch.dtype, sizes: list[Size]) -> Iterator[Measure]:
@@ -131,14 +131,14 @@ def _random(build: Callable[[], Any], device: torch.device, dtype: torch.dtype) 
 def _measured(unit: str, action: Callable[[], Any], device: torch.device, peak: float, tokens: int = 0) -> Measure:
     with FlopCounterMode(display=False) as counter:
         action()
-    seconds = _median(action, device)
+    seconds = statistics.median(_times(action, device, _RUNS))
     flop = float(counter.get_total_flops())
     return Measure(unit, seconds, flop, flop / seconds / peak, tokens)
 
 
-def _median(action: Callable[[], Any], device: torch.device) -> float:
+def _times(action: Callable[[], Any], device: torch.device, runs: int) -> list[float]:
     seconds = []
-    for _ in range(_RUNS):
+    for _ in range(runs):
         began = time.perf_counter()
         action()
         if device.type == "cuda":
@@ -146,7 +146,7 @@ def _median(action: Callable[[], Any], device: torch.device) -> float:
         elif device.type == "mps":
             torch.mps.synchronize()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return seconds
 
 
 def _free(device: torch.device) -> None:
