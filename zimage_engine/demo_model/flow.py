@@ -9,51 +9,27 @@ outlines form below σ = 0.5, where a logit-normal alone hardly looks.
 from __future__ import annotations
 
 import argparse
-import json
-import time
-from dataclasses import asdict, dataclass
+import os
 from itertools import pairwise
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from torch import nn
 from torch.nn import functional as F
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 
-from zimage_engine.demo_model.captions import any_caption, filler, plain_caption
+from zimage_engine.demo_model.captions import plain_caption
+from zimage_engine.demo_model.latents import SAID, LatentPool, Lesson, Lessons, Normalisation, PixelSize, padded_ids
 from zimage_engine.demo_model.reading import read
-from zimage_engine.demo_model.scenes import COLOURS, PLACES, SHAPES, SIZES, Scene, draw, every_scene
+from zimage_engine.demo_model.scenes import every_scene
 from zimage_engine.demo_model.tokenizer import as_chat, build_tokenizer
-from zimage_engine.demo_model.training import WORK, Trainer, log
-from zimage_engine.demo_model.vae import OFFERED, to_picture, to_tensor, trained_vae
-
-PixelSize = tuple[int, int]
+from zimage_engine.demo_model.training import Trainer, log, pick_device
+from zimage_engine.demo_model.vae import to_picture, trained_vae
+from zimage_engine.profiles import DEMO_WEIGHTS
 
 SHIFT = 3.0
-_TOKENS_PER_STEP = 64 * 32
-_EMPTY_CAPTIONS = 0.1
-_CAPTION_BUCKETS = {32: 0.88, 64: 0.08, 96: 0.04}
-_CHOSEN = {"medium": 0.97, "large": 0.03}
-_SQUARE = (256, 256)
-_SAID = {"shape": SHAPES, "colour": COLOURS, "background": COLOURS, "size": SIZES, "place": PLACES}
+_TOKENS_A_PICTURE = 64
 _LISTENING = 0.05
-_NORMALISATION = WORK / "normalisation.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Normalisation:
-    """``(latents − shift) · scale`` has mean 0 and standard deviation 1 over the pool."""
-
-    shift: float
-    scale: float
-
-    def write(self) -> None:
-        _NORMALISATION.write_text(json.dumps(asdict(self)))
-
-    @classmethod
-    def read(cls) -> Normalisation:
-        return cls(**json.loads(_NORMALISATION.read_text()))
 
 
 class TextToLatents(nn.Module):
@@ -86,194 +62,177 @@ class TextToLatents(nn.Module):
             axes_dims=[16, 16, 16],
             axes_lens=[1024, 64, 64],
         )
-        self.listener = nn.Linear(128, sum(len(choices) for choices in _SAID.values()))
+        self.listener = nn.Linear(128, sum(map(len, SAID.values())))
         for token in (self.transformer.x_pad_token, self.transformer.cap_pad_token):
             nn.init.normal_(token, std=0.02)
 
-    def embed(self, ids: torch.Tensor, lengths: list[int]) -> list[torch.Tensor]:
-        """Caption embeddings, one ``(length, 128)`` each, as Z-Image takes them: the last hidden state but one."""
-        hidden = self.text_encoder(input_ids=ids, output_hidden_states=True).hidden_states[-2]
-        return [states[:length] for states, length in zip(hidden, lengths, strict=True)]
+    def read_shipped(self) -> None:
+        """Take the weights that ship; they are rounded, which a few steps mend."""
+        self.text_encoder = Qwen3Model.from_pretrained(DEMO_WEIGHTS / "text_encoder", dtype=torch.float32)
+        self.transformer = ZImageTransformer2DModel.from_pretrained(
+            DEMO_WEIGHTS / "transformer", torch_dtype=torch.float32
+        )
 
-    def listening_loss(self, captions: list[torch.Tensor], scenes: list[Scene]) -> torch.Tensor:
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Caption embeddings ``(n, tokens, 128)`` as Z-Image takes them: the last hidden state but one."""
+        embedded: torch.Tensor = self.text_encoder(input_ids=ids, output_hidden_states=True).hidden_states[-2]
+        return embedded
+
+    def listening_loss(self, captions: torch.Tensor, lengths: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """How badly shape, colours, size and place are told from the captions' last token: cross entropy, summed.
 
-        The pictures alone teach it too, only much more slowly.
+        ``truth`` is ``(n, 5)``, each part's index. The pictures alone teach it too, only much more slowly.
         """
-        heard = self.listener(torch.stack([states[-1] for states in captions]).float())
-        parts = heard.split([len(choices) for choices in _SAID.values()], dim=1)
-        loss: torch.Tensor = heard.new_zeros(())
-        for (part, choices), answer in zip(_SAID.items(), parts, strict=True):
-            truth = torch.tensor([choices.index(getattr(scene, part)) for scene in scenes])
-            loss = loss + F.cross_entropy(answer, truth)
-        return loss
+        last = captions[torch.arange(len(captions), device=captions.device), lengths - 1]
+        parts = self.listener(last.float()).split([len(choices) for choices in SAID.values()], dim=1)
+        return torch.stack([F.cross_entropy(part, truth[:, i]) for i, part in enumerate(parts)]).sum()
 
-    def forward(self, noisy: torch.Tensor, sigma: torch.Tensor, captions: list[torch.Tensor]) -> torch.Tensor:
-        """``(n, 16, h, w)`` noisy latents at ``sigma`` (n,) → the predicted ``latents − noise``."""
-        answer = self.transformer(list(noisy.unsqueeze(2)), 1 - sigma, captions, return_dict=False)[0]
-        return torch.stack([one.squeeze(1) for one in answer])
+    def forward(
+        self, noisy: torch.Tensor, sigma: torch.Tensor, captions: torch.Tensor, lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """``(n, 16, h, w)`` noisy latents at ``sigma`` (n,) → the predicted ``latents − noise``.
 
-
-class LatentPool:
-    """Sampled latents of drawn scenes, by size, kept on disk; a few are redrawn all the time, so none is memorised."""
-
-    def __init__(self, vae: AutoencoderKL) -> None:
-        self._vae = vae
-        self._scenes = [scene for scene in every_scene() if not scene.held_out]
-        self._latents: dict[PixelSize, torch.Tensor] = {}
-        self._labels: dict[PixelSize, list[Scene]] = {}
-
-    def fill(self, rng: np.random.Generator) -> Normalisation:
-        """Read the pool from disk, or draw it (some minutes)."""
-        path = WORK / "latents.pt"
-        if path.exists():
-            stored = torch.load(path, weights_only=True)
-            self._latents = {tuple(size): latents for size, latents in stored["latents"]}
-            self._labels = {tuple(size): [self._scenes[i] for i in which] for size, which in stored["scenes"]}
-        else:
-            which: list[tuple[PixelSize, list[int]]] = []
-            for size in (size for group in OFFERED.values() for size in group):
-                count = _pool_size(size)
-                picked = rng.integers(len(self._scenes), size=count).tolist()
-                self._labels[size] = [self._scenes[i] for i in picked]
-                chunk = max(1, 16 * 256 * 256 // (size[0] * size[1]))
-                parts = [self._encode(self._labels[size][i : i + chunk], size, rng) for i in range(0, count, chunk)]
-                self._latents[size] = torch.cat(parts)
-                which.append((size, picked))
-                log(f"flow: {count} latents of {size[0]} × {size[1]}")
-            torch.save({"latents": list(self._latents.items()), "scenes": which}, path)
-        square = self._latents[_SQUARE].float()
-        norm = Normalisation(shift=square.mean().item(), scale=1 / square.std().item())
-        norm.write()
-        return norm
-
-    @torch.no_grad()
-    def _encode(self, scenes: list[Scene], size: PixelSize, rng: np.random.Generator) -> torch.Tensor:
-        pixels = to_tensor([draw(scene, *size, rng) for scene in scenes])
-        with torch.autocast("cpu", torch.bfloat16):
-            latents: torch.Tensor = self._vae.encode(pixels).latent_dist.sample().half()
-            return latents
-
-    def redraw(self, size: PixelSize, count: int, rng: np.random.Generator) -> None:
-        places = rng.integers(len(self._labels[size]), size=count).tolist()
-        scenes = [self._scenes[i] for i in rng.integers(len(self._scenes), size=count)]
-        self._latents[size][places] = self._encode(scenes, size, rng)
-        for place, scene in zip(places, scenes, strict=True):
-            self._labels[size][place] = scene
-
-    def batch(self, size: PixelSize, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, list[Scene]]:
-        places = rng.integers(len(self._labels[size]), size=count).tolist()
-        return self._latents[size][places].float(), [self._labels[size][place] for place in places]
+        What the transformer's own forward computes, for pictures of one size and captions ``(n, tokens, 128)`` that
+        round up to the same multiple of 32 tokens. It goes through lists, a sample at a time, which on a GPU takes
+        many times as long as the arithmetic.
+        """
+        net = self.transformer
+        count, channels, height, width = noisy.shape
+        rows, columns, tokens = height // 2, width // 2, captions.shape[1]
+        patches = noisy.view(count, channels, rows, 2, columns, 2).permute(0, 2, 4, 3, 5, 1)
+        image = net.all_x_embedder["2-1"](patches.reshape(count, rows * columns, 4 * channels))
+        padding = net.x_pad_token.to(image.dtype).expand(count, -rows * columns % 32, -1)
+        image = torch.cat([image, padding], dim=1)
+        image_turn, caption_turn = _rotations(net, rows, columns, tokens)
+        time = net.t_embedder((1 - sigma) * net.t_scale).type_as(noisy)
+        for block in net.noise_refiner:
+            image = block(image, None, image_turn, time)
+        caption = net.cap_embedder(captions)
+        unused = torch.arange(tokens, device=lengths.device) >= lengths[:, None]
+        caption = torch.where(unused[..., None], net.cap_pad_token.to(caption.dtype), caption)
+        for block in net.context_refiner:
+            caption = block(caption, None, caption_turn)
+        both, turn = torch.cat([image, caption], dim=1), torch.cat([image_turn, caption_turn], dim=1)
+        for block in net.layers:
+            both = block(both, None, turn, time)
+        answer = net.all_final_layer["2-1"](both[:, : rows * columns], c=time)
+        answer = answer.view(count, rows, columns, 2, 2, channels).permute(0, 5, 1, 3, 2, 4)
+        pictures: torch.Tensor = answer.reshape(count, channels, height, width)
+        return pictures
 
 
-def _pool_size(size: PixelSize) -> int:
-    if size == _SQUARE:
-        return 6000
-    return 800 if size in OFFERED["medium"] else 120
+def _rotations(
+    net: ZImageTransformer2DModel, rows: int, columns: int, tokens: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotary frequencies of the image's and the caption's positions, ``(1, tokens, head ÷ 2)`` each.
+
+    Captions stand at ``(1 …, 0, 0)``, the image's patches at ``(tokens + 1, row, column)``, padding at 0.
+    """
+    device = net.x_pad_token.device
+    grid = torch.cartesian_prod(torch.tensor([tokens + 1]), torch.arange(rows), torch.arange(columns))
+    image = F.pad(grid, (0, 0, 0, -rows * columns % 32))
+    caption = F.pad(torch.arange(1, tokens + 1)[:, None], (0, 2))
+    return net.rope_embedder(image.to(device))[None], net.rope_embedder(caption.to(device))[None]
 
 
-def pick_size(rng: np.random.Generator) -> PixelSize:
-    """Mostly medium sizes, and of these the square one in six of ten."""
-    group = OFFERED[str(rng.choice(list(_CHOSEN), p=list(_CHOSEN.values())))]
-    if group[0] == _SQUARE and rng.random() < 0.6:
-        return _SQUARE
-    return group[rng.integers(len(group))]
-
-
-def tokenise(tokenizer: Qwen2Tokenizer, captions: list[str]) -> tuple[torch.Tensor, list[int]]:
-    """Token ids padded on the right, ``(n, longest)``, and the real lengths."""
-    chats = [as_chat(tokenizer, caption) for caption in captions]
-    made = tokenizer(chats, padding=True, return_tensors="pt")
-    return made.input_ids, made.attention_mask.sum(dim=1).tolist()
-
-
-def caption_for(scene: Scene, bucket: int, rng: np.random.Generator) -> str:
-    """A caption of up to ``bucket`` tokens (and more than 32 less); one in ten is empty, or guidance means nothing."""
-    if bucket == 32:
-        return "" if rng.random() < _EMPTY_CAPTIONS else any_caption(scene, rng)
-    return any_caption(scene, rng) + filler(rng, bucket - 30 + int(rng.integers(-10, 2)))
-
-
-def sample_sigma(count: int, random: torch.Generator) -> torch.Tensor:
+def sample_sigma(count: int, device: torch.device) -> torch.Tensor:
     """``(count,)`` noise levels in 0 … 1."""
-    normal = torch.sigmoid(torch.randn(count, generator=random))
-    even = torch.rand(count, generator=random)
-    sigma = torch.where(torch.rand(count, generator=random) < 0.5, normal, even)
+    normal = torch.sigmoid(torch.randn(count, device=device))
+    even = torch.rand(count, device=device)
+    sigma = torch.where(torch.rand(count, device=device) < 0.5, normal, even)
     return SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
 
 
 @torch.no_grad()
-def preview(model: TextToLatents, vae: AutoencoderKL, tokenizer: Qwen2Tokenizer, norm: Normalisation) -> str:
-    """Draw 40 held-out scenes at 256² in 8 steps and count what reads back."""
-    scenes = [scene for scene in every_scene() if scene.held_out][::6][:40]
-    captions = model.embed(*tokenise(tokenizer, [plain_caption(scene) for scene in scenes]))
-    latents = torch.randn(len(scenes), 16, 16, 16, generator=torch.Generator().manual_seed(0))
-    sigmas = torch.linspace(1, 1 / 8, 8)
-    sigmas = torch.cat([SHIFT * sigmas / (1 + (SHIFT - 1) * sigmas), torch.zeros(1)])
+def preview(
+    model: TextToLatents, vae: AutoencoderKL, tokenizer: Qwen2Tokenizer, norm: Normalisation, size: PixelSize
+) -> str:
+    """Draw 120 held-out scenes in 8 steps and count what reads back."""
+    device = model.transformer.x_pad_token.device
+    scenes = [scene for scene in every_scene() if scene.held_out][::2][:120]
+    rows = [tokenizer(as_chat(tokenizer, plain_caption(scene))).input_ids for scene in scenes]
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    captions = model.embed(padded_ids(rows, 32).to(device))
+    noise = torch.randn(len(scenes), 16, size[1] // 16, size[0] // 16, generator=torch.Generator().manual_seed(0))
+    latents = noise.to(device)
+    sigmas = torch.linspace(1, 1 / 8, 8, device=device)
+    sigmas = F.pad(SHIFT * sigmas / (1 + (SHIFT - 1) * sigmas), (0, 1))
     for now, after in pairwise(sigmas):
-        latents = latents - (after - now) * model(latents, now.expand(len(scenes)), captions)
-    seen = [read(to_picture(one)) for one in vae.decode(latents / norm.scale + norm.shift).sample]
-    parts = ("shape", "colour", "background", "size", "place")
-    pairs = list(zip(seen, scenes, strict=True))
-    counts = {part: sum(getattr(a, part) == getattr(b, part) for a, b in pairs) for part in parts}
-    return f"of {len(scenes)}: " + ", ".join(f"{part} {count}" for part, count in counts.items())
+        latents = latents - (after - now) * model(latents, now.expand(len(scenes)), captions, lengths)
+    drawn = torch.cat([vae.decode(some / norm.scale + norm.shift).sample for some in torch.split(latents, 8)])
+    pairs = list(zip([read(to_picture(one)) for one in drawn.cpu()], scenes, strict=True))
+    counts = {part: sum(getattr(a, part) == getattr(b, part) for a, b in pairs) for part in SAID}
+    return f"of {len(scenes)} at {size}: " + ", ".join(f"{part} {count}" for part, count in counts.items())
 
 
-def train(total: int, *, compiled: bool) -> None:
-    """Train up to ``total`` steps, going on from the checkpoint; every 500 steps some held-out scenes are drawn."""
-    tokenizer = build_tokenizer()
-    vae = trained_vae()
-    pool = LatentPool(vae)
-    norm = pool.fill(np.random.default_rng(3))
-    torch.manual_seed(0)
-    trainer = Trainer("flow", TextToLatents(len(tokenizer)), total=total, peak=1e-3)
-    trainer.resume()
-    if compiled:
-        # All blocks share one function; each combination of size and mask is a compilation of its own.
-        torch._dynamo.config.recompile_limit = 64  # noqa: SLF001
-        trainer.module.transformer.compile_repeated_blocks(dynamic=True)
-    began, first, losses = time.monotonic(), trainer.step, []
-    while trainer.step < total:
-        rng = np.random.default_rng((4, trainer.step))
-        random = torch.Generator().manual_seed(trainer.step)
-        size = pick_size(rng)
-        count = max(8, _TOKENS_PER_STEP // (size[0] * size[1] // 1024))
-        if trainer.step % 10 == 0:
-            pool.redraw(size, 16, rng)
-        raw, scenes = pool.batch(size, count, rng)
-        bucket = int(rng.choice(list(_CAPTION_BUCKETS), p=list(_CAPTION_BUCKETS.values())))
-        captions = [caption_for(scene, bucket, rng) for scene in scenes]
-        latents = (raw - norm.shift) * norm.scale
-        sigma = sample_sigma(count, random)
-        noise = torch.randn(latents.shape, generator=random)
-        mix = sigma[:, None, None, None]
-        with torch.autocast("cpu", torch.bfloat16):
-            embedded = trainer.module.embed(*tokenise(tokenizer, captions))
-            answer = trainer.module((1 - mix) * latents + mix * noise, sigma, embedded)
-        loss = F.mse_loss(answer.float(), latents - noise)
-        told = [i for i, caption in enumerate(captions) if caption]
-        heard = trainer.module.listening_loss([embedded[i] for i in told], [scenes[i] for i in told])
-        trainer.update(loss + _LISTENING * heard)
-        losses.append((loss.item(), heard.item()))
-        if trainer.step % 50 == 0:
-            pace = (time.monotonic() - began) / (trainer.step - first)
-            picture, text = np.mean(losses[-50:], axis=0)
-            log(f"flow: step {trainer.step}/{total}, loss {picture:.4f}, listening {text:.2f}, {pace:.2f} s a step")
-        if trainer.step % 500 == 0:
-            shown = TextToLatents(len(tokenizer))
+def loss_of(model: TextToLatents, lesson: Lesson, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The squared error of the predicted ``latents − noise``, and the listener's loss."""
+    device = latents.device
+    sigma, noise = sample_sigma(len(latents), device), torch.randn_like(latents)
+    mix = sigma[:, None, None, None]
+    lengths, told = lesson.lengths.to(device), lesson.told.nonzero()[:, 0]
+    with torch.autocast(device.type, torch.bfloat16):
+        embedded = model.embed(lesson.ids.to(device))
+        answer = model((1 - mix) * latents + mix * noise, sigma, embedded, lengths)
+    heard = model.listening_loss(embedded[told], lengths[told], lesson.truth[told].to(device))
+    return F.mse_loss(answer.float(), latents - noise), heard
+
+
+def train(trainer: Trainer[TextToLatents], tokenizer: Qwen2Tokenizer, chosen: argparse.Namespace) -> None:
+    """Train until it is over, going on from the checkpoint; now and then held-out scenes are drawn."""
+    device = pick_device()
+    vae = trained_vae().to(device)
+    pool = LatentPool(vae, device)
+    norm = pool.fill(chosen.pool, chosen.workers)
+    lessons = Lessons(pool.labels, tokenizer, _TOKENS_A_PICTURE * chosen.batch)
+    trainer.start()
+    losses: list[torch.Tensor] = []
+    for lesson in lessons.upcoming(trainer.step, trainer.total, chosen.workers):
+        torch.manual_seed(trainer.step)
+        if lesson.redrawn is not None:
+            pool.redraw(lesson.size, lesson.places[: len(lesson.redrawn)], lesson.redrawn)
+        latents = (pool.take(lesson.size, lesson.places) - norm.shift) * norm.scale
+        picture, heard = loss_of(trainer.module, lesson, latents)
+        trainer.update(picture + _LISTENING * heard)
+        losses.append(torch.stack([picture, heard]).detach())
+        trainer.report(losses)
+        if trainer.step % chosen.preview_every == 0 or trainer.over:
+            shown = TextToLatents(len(tokenizer)).to(device).eval()
             shown.load_state_dict(trainer.average)
-            log(f"flow: step {trainer.step}, {preview(shown.eval(), vae, tokenizer, norm)}")
+            for size in ((256, 256), (320, 192)):
+                log(f"flow: step {trainer.step}, {preview(shown, vae, tokenizer, norm, size)}")
+        if trainer.over:
+            break
     trainer.save()
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--steps", type=int, default=7000, help="a longer training may be asked for later")
+    options.add_argument("--minutes", type=float, help="stop by then; the learning rate falls in time")
+    options.add_argument("--batch", type=int, default=32, help="pictures of 256 × 256 a step; a GPU: 768")
+    options.add_argument("--pool", type=int, default=1, help="how many times 13,000 latents are kept; a GPU: 4")
+    options.add_argument("--rate", type=float, default=1e-3, help="the highest learning rate")
+    options.add_argument("--from-shipped", action="store_true", help="start from the weights that ship")
+    options.add_argument("--workers", type=int, default=max(0, (os.cpu_count() or 1) - 2), help="who draw and write")
+    options.add_argument("--preview-every", type=int, default=500, help="steps between two looks at held-out scenes")
     options.add_argument(
         "--compile", action="store_true", help="compile the blocks: a third faster, needs a C++ compiler"
     )
     chosen = options.parse_args()
-    train(chosen.steps, compiled=chosen.compile)
+    tokenizer = build_tokenizer()
+    torch.manual_seed(0)
+    model = TextToLatents(len(tokenizer))
+    if chosen.from_shipped:
+        model.read_shipped()
+    model = model.to(pick_device())
+    trainer = Trainer("flow", model, total=chosen.steps, peak=chosen.rate, minutes=chosen.minutes)
+    trainer.resume()
+    if chosen.compile:
+        # All blocks share one function; each combination of size and mask is a compilation of its own.
+        torch._dynamo.config.recompile_limit = 64  # noqa: SLF001
+        model.transformer.compile_repeated_blocks(dynamic=True)
+    train(trainer, tokenizer, chosen)
 
 
 if __name__ == "__main__":

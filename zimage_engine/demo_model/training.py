@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from dataclasses import dataclass, field
@@ -18,21 +19,24 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 _SAVE_EVERY_SECONDS = 120.0
 
 
-def learning_rate(step: int, total: int, *, peak: float, warm_up: int, decay_from: float) -> float:
-    """Linear warm-up, a plateau, and a linear fall to 2 % of the peak over the steps after ``decay_from · total``."""
+def learning_rate(step: int, progress: float, *, peak: float, warm_up: int, decay_from: float) -> float:
+    """Linear warm-up, a plateau, and a linear fall to 2 % of the peak once ``progress`` passes ``decay_from``."""
     if step < warm_up:
         return peak * (step + 1) / warm_up
-    start = decay_from * total
-    if step < start:
-        return peak
-    return peak * max(0.02, (total - step) / max(1.0, total - start))
+    return peak * min(1.0, max(0.02, (1 - progress) / (1 - decay_from)))
+
+
+def pick_device() -> torch.device:
+    """Where to train: the GPU, if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass
 class Trainer(Generic[ModuleT]):
     """A module with its optimizer, its average (EMA) and its place on disk.
 
-    The average warms up as ``min(decay, (1 + step) ÷ (10 + step))``, so that early steps are forgotten.
+    The average warms up as ``min(decay, (1 + step) ÷ (10 + step))``, so that early steps are forgotten. With
+    ``minutes`` the training is over when they are, and the learning rate falls by the clock where that is sooner.
     """
 
     name: str
@@ -42,15 +46,31 @@ class Trainer(Generic[ModuleT]):
     warm_up: int = 200
     decay_from: float = 0.6
     ema_decay: float = 0.999
+    minutes: float | None = None
     step: int = 0
     optimizer: torch.optim.Optimizer = field(init=False)
     average: dict[str, torch.Tensor] = field(init=False)
+    _began: float = field(default_factory=time.monotonic, init=False)
     _saved_at: float = field(default_factory=time.monotonic, init=False)
 
     def __post_init__(self) -> None:
         parameters = [p for p in self.module.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(parameters, lr=self.peak, betas=(0.9, 0.98), weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(parameters, lr=self.peak, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
         self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
+
+    def start(self) -> None:
+        """The clock of ``minutes`` runs from here, not from the preparations before."""
+        self._began = time.monotonic()
+
+    @property
+    def progress(self) -> float:
+        """How far the training is, 0 … 1."""
+        done = self.step / self.total
+        return done if self.minutes is None else max(done, (time.monotonic() - self._began) / (60 * self.minutes))
+
+    @property
+    def over(self) -> bool:
+        return self.progress >= 1
 
     @staticmethod
     def checkpoint(name: str) -> Path:
@@ -64,7 +84,7 @@ class Trainer(Generic[ModuleT]):
         """Go on from the checkpoint, if there is one."""
         if not self.path.exists():
             return
-        state = torch.load(self.path, weights_only=True)
+        state = torch.load(self.path, weights_only=True, map_location=pick_device())
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
@@ -85,10 +105,8 @@ class Trainer(Generic[ModuleT]):
         self._saved_at = time.monotonic()
 
     def update(self, loss: torch.Tensor) -> None:
-        """One optimizer step on the loss; a loss that is not finite stops the training with its step."""
-        if not torch.isfinite(loss):
-            raise SystemExit(f"{self.name}: the loss is {loss.item()} at step {self.step}; lower the learning rate.")
-        rate = learning_rate(self.step, self.total, peak=self.peak, warm_up=self.warm_up, decay_from=self.decay_from)
+        """One optimizer step on the loss."""
+        rate = learning_rate(self.step, self.progress, peak=self.peak, warm_up=self.warm_up, decay_from=self.decay_from)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -98,8 +116,21 @@ class Trainer(Generic[ModuleT]):
         self.step += 1
         keep = min(self.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for key, value in self.module.state_dict().items():
-                self.average[key].lerp_(value, 1 - keep)
+            torch._foreach_lerp_(list(self.average.values()), list(self.module.state_dict().values()), 1 - keep)
+
+    def report(self, losses: list[torch.Tensor], every: int = 50) -> None:
+        """Every so many steps a line with the mean of the last losses, ``(parts,)`` each, and a checkpoint when due.
+
+        A loss that is not finite stops the training with its step, and the last checkpoint stays.
+        """
+        if self.step % every:
+            return
+        shown = torch.stack(losses[-every:]).mean(dim=0).tolist()
+        if not all(map(math.isfinite, shown)):
+            raise SystemExit(f"{self.name}: a loss is not finite before step {self.step}; lower the learning rate.")
+        pace = (time.monotonic() - self._began) / len(losses)
+        values = ", ".join(f"{value:.4f}" for value in shown)
+        log(f"{self.name}: step {self.step}/{self.total}, loss {values}, {pace:.3f} s a step")
         if time.monotonic() - self._saved_at > _SAVE_EVERY_SECONDS:
             self.save()
 
@@ -109,7 +140,7 @@ def averaged(name: str, module: ModuleT) -> ModuleT:
     path = Trainer.checkpoint(name)
     if not path.exists():
         raise SystemExit(f"{path} is missing: run `python -m zimage_engine.demo_model.{name}` first.")
-    module.load_state_dict(torch.load(path, weights_only=True)["average"])
+    module.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["average"])
     return module.eval()
 
 

@@ -8,7 +8,8 @@ crops of 96² around outlines, where all the difficulty is. Last the decoder lea
 from __future__ import annotations
 
 import argparse
-import time
+import os
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,11 +17,12 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
 
 from zimage_engine.demo_model.reading import read
 from zimage_engine.demo_model.scenes import draw, every_scene, outline, paint, pick_brush
-from zimage_engine.demo_model.training import WORK, Trainer, averaged, log
-from zimage_engine.profiles import find_profile
+from zimage_engine.demo_model.training import WORK, Trainer, averaged, pick_device
+from zimage_engine.profiles import DEMO_WEIGHTS, find_profile
 
 _CHANNELS = (16, 32, 48, 64, 96)
 _CELL = 2 ** (len(_CHANNELS) - 1) * 2
@@ -124,10 +126,12 @@ def loss_of(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
     the colours, and the outlines lie in what a transformer takes for nothing. The mean square of the latents is
     held below 1, or they would simply outgrow the noise.
     """
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(pixels.device.type, torch.bfloat16):
         posterior = vae.encode(pixels).latent_dist
         latents = posterior.sample()
-        latents = latents + _LATENT_NOISE * torch.rand(len(latents), 1, 1, 1) * torch.randn_like(latents)
+        latents = latents + _LATENT_NOISE * torch.rand(len(latents), 1, 1, 1, device=latents.device) * torch.randn_like(
+            latents
+        )
         drawn = vae.decode(latents).sample
     mean_square = (posterior.mean.float() ** 2).mean()
     kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
@@ -135,29 +139,61 @@ def loss_of(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
     return loss
 
 
-def training_pictures(rng: np.random.Generator) -> torch.Tensor:
-    """The pictures of one step."""
+def _pick_size(rng: np.random.Generator) -> tuple[int, int]:
     group = OFFERED[str(rng.choice(list(_SIZE_SHARES), p=list(_SIZE_SHARES.values())))]
-    size = group[rng.integers(len(group))]
-    crop = bool(rng.random() < _CROP_SHARE)
+    return group[rng.integers(len(group))]
+
+
+def training_pictures(rng: np.random.Generator, batch: int = 1) -> torch.Tensor:
+    """The pictures of one step of the whole autoencoder, ``batch`` times as many as a CPU has time for."""
+    size, crop = _pick_size(rng), bool(rng.random() < _CROP_SHARE)
     count = _CROPS_PER_STEP if crop else max(1, round(_PIXELS_PER_STEP / (size[0] * size[1])))
-    return to_tensor([sample_picture(rng, size, crop=crop) for _ in range(count)])
+    return to_tensor([sample_picture(rng, size, crop=crop) for _ in range(count * batch)])
 
 
-def train(total: int) -> None:
-    """Train up to ``total`` steps, going on from the checkpoint."""
-    trainer = Trainer("vae", build_vae(), total=total, peak=1.5e-3, warm_up=100, decay_from=0.4)
+def polishing_pictures(rng: np.random.Generator, batch: int = 1) -> torch.Tensor:
+    """The pictures of one step of the decoder alone: a third are small stars, the hardest to keep."""
+    size = _pick_size(rng)
+    count = batch * max(1, round(_PIXELS_PER_STEP / (size[0] * size[1])))
+    stars = -(-count // 3)
+    scenes = [_SMALL_STARS[i] for i in rng.integers(len(_SMALL_STARS), size=stars)]
+    scenes += [_SCENES[i] for i in rng.integers(len(_SCENES), size=count - stars)]
+    return to_tensor([draw(scene, *size, rng) for scene in scenes])
+
+
+class _Pictures(Dataset[torch.Tensor]):
+    """The pictures of each step, drawn ahead by worker processes."""
+
+    def __init__(self, draw_some: Callable[[np.random.Generator, int], torch.Tensor], seed: int, batch: int) -> None:
+        self._draw_some, self._seed, self._batch = draw_some, seed, batch
+
+    def __getitem__(self, step: int) -> torch.Tensor:
+        return self._draw_some(np.random.default_rng((self._seed, step)), self._batch)
+
+
+def learn(trainer: Trainer[AutoencoderKL], pictures: _Pictures, workers: int) -> None:
+    """Train until it is over, going on from the checkpoint."""
     trainer.resume()
-    began, first, losses = time.monotonic(), trainer.step, []
-    while trainer.step < total:
+    trainer.start()
+    device, losses = pick_device(), list[torch.Tensor]()
+    steps = range(trainer.step, trainer.total)
+    for pixels in DataLoader(pictures, batch_size=None, sampler=steps, num_workers=workers):
         torch.manual_seed(trainer.step)
-        loss = loss_of(trainer.module, training_pictures(np.random.default_rng((1, trainer.step))))
+        loss = loss_of(trainer.module, pixels.to(device))
         trainer.update(loss)
-        losses.append(loss.item())
-        if trainer.step % 50 == 0:
-            pace = (time.monotonic() - began) / (trainer.step - first)
-            log(f"vae: step {trainer.step}/{total}, loss {np.mean(losses[-50:]):.4f}, {pace:.2f} s a step")
+        losses.append(loss.detach()[None])
+        trainer.report(losses)
+        if trainer.over:
+            break
     trainer.save()
+
+
+def train(chosen: argparse.Namespace) -> None:
+    """Train encoder and decoder, and even out the latents of what came of it."""
+    vae = build_vae().to(pick_device())
+    trainer = Trainer("vae", vae, total=chosen.steps, peak=1.5e-3, warm_up=100, decay_from=0.4, minutes=chosen.minutes)
+    learn(trainer, _Pictures(training_pictures, 1, chosen.batch), chosen.workers)
+    torch.save(even_out(averaged("vae", build_vae())).state_dict(), _FINISHED)
 
 
 @torch.no_grad()
@@ -186,44 +222,24 @@ def even_out(vae: AutoencoderKL) -> AutoencoderKL:
     return vae
 
 
-def finish() -> None:
-    """Keep the averaged weights, evened out, as the autoencoder that the transformer learns with and that ships."""
-    torch.save(even_out(averaged("vae", build_vae())).state_dict(), _FINISHED)
-
-
-def polish(steps: int) -> None:
-    """Train the decoder of the finished autoencoder alone, mostly on what is hardest: small stars.
+def polish(chosen: argparse.Namespace) -> None:
+    """Train the decoder of the finished autoencoder alone.
 
     The encoder stays as it is, and with it every latent that a transformer has learnt from.
     """
-    trainer = Trainer("decoder", trained_vae().train(), total=steps, peak=6e-4, warm_up=50, decay_from=0.3)
-    trainer.module.encoder.requires_grad_(requires_grad=False)
-    trainer.resume()
-    losses: list[float] = []
-    while trainer.step < steps:
-        torch.manual_seed(trainer.step)
-        rng = np.random.default_rng((7, trainer.step))
-        sizes = OFFERED["medium"] if rng.random() < _SIZE_SHARES["medium"] else OFFERED["large"]
-        size = sizes[rng.integers(len(sizes))]
-        scenes = [
-            _SMALL_STARS[rng.integers(len(_SMALL_STARS))],
-            *(_SCENES[i] for i in rng.integers(len(_SCENES), size=2)),
-        ]
-        count = max(1, round(_PIXELS_PER_STEP / (size[0] * size[1])))
-        pixels = to_tensor([draw(scene, *size, rng) for scene in scenes[:count]])
-        loss = loss_of(trainer.module, pixels)
-        trainer.update(loss)
-        losses.append(loss.item())
-        if trainer.step % 50 == 0:
-            log(f"decoder: step {trainer.step}/{steps}, loss {np.mean(losses[-50:]):.4f}")
-    trainer.save()
+    vae = trained_vae().train().to(pick_device())
+    vae.encoder.requires_grad_(requires_grad=False)
+    trainer = Trainer(
+        "decoder", vae, total=chosen.polish_steps, peak=6e-4, warm_up=50, decay_from=0.3, minutes=chosen.minutes
+    )
+    learn(trainer, _Pictures(polishing_pictures, 7, chosen.batch), chosen.workers)
     torch.save(averaged("decoder", build_vae()).state_dict(), _FINISHED)
 
 
 def trained_vae() -> AutoencoderKL:
-    """The autoencoder as it ships; exits with a sentence where it is not trained."""
+    """The autoencoder that was trained here or, where none was, the one that ships with the project."""
     if not _FINISHED.exists():
-        raise SystemExit(f"{_FINISHED} is missing: run `python -m zimage_engine.demo_model.vae` first.")
+        return AutoencoderKL.from_pretrained(DEMO_WEIGHTS / "vae").eval()
     vae = build_vae()
     vae.load_state_dict(torch.load(_FINISHED, weights_only=True))
     return vae.eval()
@@ -240,11 +256,13 @@ def gates(vae: AutoencoderKL, pictures_per_size: int) -> bool:
         right = count = 0
         while count < pictures_per_size:
             scenes = [_SCENES[i] for i in rng.integers(len(_SCENES), size=4)]
-            pixels = to_tensor([paint(scene.shape, pick_brush(scene, *size, rng), *size) for scene in scenes])
+            pixels = to_tensor([draw(scene, *size, rng) for scene in scenes]).to(vae.device)
             posterior = vae.encode(pixels).latent_dist
             spreads.append((posterior.std.mean().item(), posterior.mean.std().item()))
             drawn = vae.decode(posterior.sample()).sample
-            right += sum(read(to_picture(one)).shape == scene.shape for one, scene in zip(drawn, scenes, strict=True))
+            right += sum(
+                read(to_picture(one)).shape == scene.shape for one, scene in zip(drawn.cpu(), scenes, strict=True)
+            )
             count += len(scenes)
         print(f"| {size[0]} × {size[1]} | {right} of {count} |", flush=True)
         kept, seen = kept + right, seen + count
@@ -262,13 +280,15 @@ def main() -> None:
     options.add_argument("--polish-steps", type=int, default=600, help="steps for the decoder alone, afterwards")
     options.add_argument("--polish-only", action="store_true", help="only train the decoder, the encoder as it is")
     options.add_argument("--gates-only", action="store_true", help="only check the trained weights")
+    options.add_argument("--minutes", type=float, help="end each training by then; the learning rate falls in time")
+    options.add_argument("--batch", type=int, default=1, help="how many times 180,000 pixels a step; a GPU: 16")
+    options.add_argument("--workers", type=int, default=max(0, (os.cpu_count() or 1) - 2), help="who draw")
     chosen = options.parse_args()
     if not chosen.gates_only:
         if not chosen.polish_only:
-            train(chosen.steps)
-            finish()
-        polish(chosen.polish_steps)
-    if not gates(trained_vae(), chosen.pictures):
+            train(chosen)
+        polish(chosen)
+    if not gates(trained_vae().to(pick_device()), chosen.pictures):
         raise SystemExit("The autoencoder misses a gate: train on with more steps.")
 
 
