@@ -70,6 +70,7 @@ def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
     """
     began = time.perf_counter()
     base, samples = profile.base_size, 1
+    model.encode_anew(_PROMPT)  # the first one also prepares kernels
     encode = _median(lambda: model.encode_anew(_PROMPT), 2)
     times = {(base, 1): _step_time(model, base, 1)}
     while samples < _MOST_SAMPLES and time.perf_counter() - began < _PATIENCE_SECONDS:
@@ -92,6 +93,13 @@ def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
         pixel=decode / base.pixels,
         budget=samples * model.tokens(base),
     )
+
+
+def warm_up(model: ZImageModel, profile: ModelProfile) -> None:
+    """One step of every offered size, alone and, of the base size, as two: whoever asks first need not wait for it."""
+    sizes = [(size, 1) for group in profile.offered_sizes().values() for size in group]
+    for size, samples in [*sizes, (profile.base_size, 2)]:
+        _time_if_it_fits(model, size, samples)
 
 
 def _time_if_it_fits(model: ZImageModel, size: Size, samples: int) -> float | None:

@@ -7,6 +7,7 @@ hand it out again. The rest of the view is the transformer itself, and the resul
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from zimage_engine.queue import padded
+
+_EMBEDDING_CACHE_BYTES = 256 * 2**20
 
 
 @dataclass(slots=True)
@@ -33,6 +36,37 @@ class Embedding:
     @property
     def tokens(self) -> int:
         return self.states.shape[0]
+
+
+class EmbeddingCache:
+    """Embeddings by prompt, least recently used first out, bounded by bytes."""
+
+    def __init__(self, limit: int = _EMBEDDING_CACHE_BYTES) -> None:
+        self._limit = limit
+        self._bytes = 0
+        self._entries: OrderedDict[str, Embedding] = OrderedDict()
+
+    def get(self, prompt: str) -> Embedding | None:
+        found = self._entries.get(prompt)
+        if found is not None:
+            self._entries.move_to_end(prompt)
+        return found
+
+    def clear(self) -> None:
+        self._entries.clear()
+        self._bytes = 0
+
+    def put(self, prompt: str, embedding: Embedding) -> None:
+        self._entries[prompt] = embedding
+        self._bytes += self._size(embedding)
+        while self._bytes > self._limit and len(self._entries) > 1:
+            _, dropped = self._entries.popitem(last=False)
+            self._bytes -= self._size(dropped)
+
+    @staticmethod
+    def _size(embedding: Embedding) -> int:
+        """What the caption branch adds later is about half as wide again."""
+        return embedding.states.nbytes * 5 // 2
 
 
 class _Blank(nn.Module):
@@ -56,10 +90,14 @@ class _Replay(nn.Module):
 
 
 class Transformer:
-    """The transformer as the engine calls it. With ``replay`` off every forward runs the caption branch."""
+    """The transformer as the engine calls it. With ``replay`` off every forward runs the caption branch.
 
-    def __init__(self, transformer: Any, *, replay: bool) -> None:
+    Without ``masks`` captions that pad to different lengths go in forwards of their own: only they need a mask.
+    """
+
+    def __init__(self, transformer: Any, *, replay: bool, masks: bool = True) -> None:
         self._whole = transformer
+        self._masks = masks
         # Hooks that wrap the whole forward (offloading) are bound to the original, so a view would not be one.
         self._replays = replay and "forward" not in vars(transformer)
         self._replay = _Replay()
@@ -72,6 +110,19 @@ class Transformer:
         self, latents: list[torch.Tensor], time: torch.Tensor, prompts: Sequence[Embedding]
     ) -> list[torch.Tensor]:
         """``(channels, 1, h, w)`` latents at time ``1 − σ`` each → the transformer's answers in the same shape."""
+        lengths = [padded(prompt.tokens) for prompt in prompts]
+        if self._masks or len(set(lengths)) == 1:
+            return self._forward(latents, time, prompts)
+        answers: dict[int, torch.Tensor] = {}
+        for length in set(lengths):
+            alike = [i for i, other in enumerate(lengths) if other == length]
+            some = self._forward([latents[i] for i in alike], time[alike], [prompts[i] for i in alike])
+            answers |= zip(alike, some, strict=True)
+        return [answers[i] for i in range(len(prompts))]
+
+    def _forward(
+        self, latents: list[torch.Tensor], time: torch.Tensor, prompts: Sequence[Embedding]
+    ) -> list[torch.Tensor]:
         states = [prompt.states for prompt in prompts]
         known = [prompt.refined for prompt in prompts if prompt.refined is not None]
         if self._replays and len(known) == len(prompts):

@@ -15,7 +15,9 @@ class EngineConfig:
 
     ``cache_dir`` keeps what was measured on this device; without it every start measures anew. ``batch_tokens``
     replaces the measured budget of a batch; 0 measures. A unit that takes ``unit_limit`` seconds is taken for hung.
-    Without ``measure`` nothing is measured before the first request: pictures are drawn one at a time.
+    ``preview_decoder`` is a folder or downloaded hub id of a tiny decoder such as TAEF1, for sharper previews.
+    ``attention`` and ``compiled`` are those of :class:`zimage_engine.acceleration.Acceleration`. Without ``measure``
+    nothing is measured before the first request: pictures are drawn one at a time.
     """
 
     profile: ModelProfile
@@ -25,6 +27,9 @@ class EngineConfig:
     batch_tokens: int = 0
     unit_limit: float = 600.0
     measure: bool = True
+    attention: str = "auto"
+    compiled: bool = False
+    preview_decoder: str | None = None
 
 
 def base_request(profile: ModelProfile) -> ImageRequest:

@@ -30,23 +30,27 @@ from zimage_engine.types import (
     Plan,
     PlanResult,
 )
+from zimage_engine.watchdog import Watchdog
 from zimage_engine.worker import Executor, Worker, free_memory
 
 log = logging.getLogger(__name__)
 
 _MOST_LOSSES = 2
-_WATCH_SECONDS = 1.0
 
 
 class Engine:
     """The image engine. Make it with :meth:`start` inside a running event loop, end it with :meth:`close`."""
 
     def __init__(
-        self, config: EngineConfig, make_worker: Callable[[], Executor], scheduler: Scheduler | None = None
+        self,
+        config: EngineConfig,
+        make_worker: Callable[[], Executor] | None = None,
+        scheduler: Scheduler | None = None,
     ) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._make_worker = make_worker
+        self._make_worker = make_worker or partial(Worker.load, config, self._report)
+        self._stage = ""
         self._queue = RequestQueue(scheduler or Scheduler(CostModel()), config.profile.size_multiple**2)
         self._handles: dict[str, Handle] = {}
         self._changed = threading.Condition()
@@ -54,13 +58,11 @@ class Engine:
         self._draining = False
         self._failure: EngineError | None = None
         self._device = "loading"
-        self._unit_began: float | None = None
         self._had_worker = False
         self._loaded: asyncio.Future[None] = self._loop.create_future()
         self._lost: asyncio.Future[EngineError] = self._loop.create_future()
-        self._over = threading.Event()
         self._thread = threading.Thread(target=self._drive, name="zimage-driver", daemon=True)
-        self._watchdog = threading.Thread(target=self._watch, name="zimage-watchdog", daemon=True)
+        self._watchdog = Watchdog(config.unit_limit, self._hangs)
 
     @classmethod
     def start(
@@ -70,7 +72,7 @@ class Engine:
         scheduler: Scheduler | None = None,
     ) -> Engine:
         """Begin loading in the driver's thread and return at once; requests may be submitted meanwhile."""
-        engine = cls(config, make_worker or (lambda: Worker.load(config)), scheduler)
+        engine = cls(config, make_worker, scheduler)
         engine._thread.start()
         engine._watchdog.start()
         return engine
@@ -121,6 +123,7 @@ class Engine:
                 finished=queue.finished,
                 failed=queue.failed,
                 busy_seconds=queue.busy_seconds,
+                stage=self._stage,
             )
 
     async def close(self, *, drain: bool = False, timeout: float = 10.0) -> None:
@@ -131,7 +134,7 @@ class Engine:
         with self._changed:
             self._closing, self._draining = True, drain
             self._changed.notify_all()
-        self._over.set()
+        self._watchdog.stop()
         await asyncio.to_thread(self._thread.join, timeout)
         if self._thread.is_alive():
             log.warning("the running unit did not end within %s s; it is abandoned", timeout)
@@ -186,12 +189,12 @@ class Engine:
     def _next_plan(self) -> Plan | None:
         """Wait for something to do; None where the engine closes."""
         with self._changed:
-            self._unit_began = None
+            self._watchdog.idle()
             while (plan := None if self._stops_now() else self._queue.next()) is None:
                 if self._closing:
                     return None
                 self._changed.wait()
-            self._unit_began = time.monotonic()
+            self._watchdog.unit_begins()
             return plan
 
     def _book(self, plan: Plan, result: PlanResult) -> bool:
@@ -216,23 +219,22 @@ class Engine:
         with self._changed:
             if not self._queue.is_running(plan):
                 return None
-            self._unit_began = None
+            self._watchdog.idle()
             self._publish(self._queue.restart())
             if self._stops_now():
                 return None
         return self._load()
 
-    def _watch(self) -> None:
-        """The watchdog's thread: a unit that hangs cannot be stopped in this process, but nobody need wait for it."""
-        while not self._over.wait(_WATCH_SECONDS):
-            began = self._unit_began
-            if began is not None and time.monotonic() - began > self._config.unit_limit:
-                log.error("the device hangs: a unit has run for more than %s s", self._config.unit_limit)
-                self._fail(DeviceLost("The device hangs; the bot has to be restarted."))
-                return
+    def _hangs(self) -> None:
+        self._fail(DeviceLost("The device hangs; the bot has to be restarted."))
 
     def _stops_now(self) -> bool:
         return self._closing and not self._draining
+
+    def _report(self, stage: str) -> None:
+        if stage.partition(":")[0] != self._stage.partition(":")[0]:
+            log.info("loading: %s", stage)
+        self._stage = stage
 
     def _load(self) -> Executor | None:
         try:
@@ -243,7 +245,7 @@ class Engine:
             log.exception("loading failed")
             failure = ModelNotFound(f"The model could not be loaded ({type(error).__name__}: {str(error)[:200]}).")
         else:
-            self._device, self._had_worker = worker.device, True
+            self._device, self._had_worker, self._stage = worker.device, True, ""
             with self._changed:
                 self._queue.use_costs(worker.costs, base_request(self._config.profile))
             self._call(partial(self._set_loaded, None))

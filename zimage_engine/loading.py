@@ -6,6 +6,7 @@ Config files are enough to know what a profile offers (:func:`complete_profile`)
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,13 +18,19 @@ import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageTransformer2DModel
 from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
-from zimage_engine.memory import FULL_WIDTH, PARTS, DeviceKind, MemoryPlan, Placement, part_sizes, plan_memory
+from zimage_engine.acceleration import Acceleration
+from zimage_engine.memory import FULL_WIDTH, GB, PARTS, DeviceKind, MemoryPlan, Placement, part_sizes, plan_memory
 from zimage_engine.model import Components
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import DeviceNotFound, ModelNotFound, OutOfMemory
 
+Report = Callable[[str], None]
+"""Takes a few words on what loading is at, such as "reading the transformer"."""
+
+_AS_IT_COMES = Acceleration()
 _WANTED = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
 
 
@@ -90,12 +97,29 @@ def _has_weights(part: Path) -> bool:
     return any(part.glob("*.safetensors"))
 
 
-def weights_folder(profile: ModelProfile) -> Path:
+def weights_folder(profile: ModelProfile, report: Report = lambda _: None) -> Path:
     """The local folder with the weights; those of a hub id are downloaded once into the hub's cache."""
-    folder = Path(profile.source)
-    if folder.is_dir():
+    folder = cached_folder(profile)
+    if folder is not None:
         return folder
-    return Path(_from_hub(profile, lambda: snapshot_download(profile.source, allow_patterns=_WANTED)))
+    bar = _reporting_bar(report)
+    return Path(_from_hub(profile, lambda: snapshot_download(profile.source, allow_patterns=_WANTED, tqdm_class=bar)))
+
+
+def _reporting_bar(report: Report) -> Any:
+    """A progress bar for the hub's downloads that draws nothing and reports the bytes instead."""
+
+    class ReportingBar(tqdm):  # type: ignore[misc,type-arg,unused-ignore]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            options.pop("name", None)  # the hub's own bars know it, tqdm's do not
+            super().__init__(*args, **(options | {"disable": False, "file": io.StringIO()}))
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if self.unit == "B" and self.total:
+                report(f"downloading: {(self.n + (n or 0)) / GB:.1f} of {self.total / GB:.1f} GB")
+            return bool(super().update(n))
+
+    return ReportingBar
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -132,31 +156,30 @@ def plan_for(folder: Path, device: torch.device, dtype_name: str = "auto") -> Me
     return plan_memory(part_sizes(folder), kind, memory, host, width)
 
 
-def load_components(folder: Path, device: torch.device, plan: MemoryPlan) -> Components:
+def load_components(
+    folder: Path,
+    device: torch.device,
+    plan: MemoryPlan,
+    acceleration: Acceleration = _AS_IT_COMES,
+    report: Report = lambda _: None,
+) -> Components:
     """Read the weights as the plan says, ready to run.
 
     One part after the other goes from its safetensors to its place, so that the host never holds more than one.
-    Raises :class:`ModelNotFound` where a part is missing, damaged or of another architecture.
+    Raises :class:`ModelNotFound` where a part is missing, damaged or of another architecture, and
+    :class:`NotAvailable` where the acceleration asked for cannot be had.
     """
     dtype = torch.float32 if plan.width == FULL_WIDTH else torch.bfloat16
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
     resident = plan.placement is Placement.RESIDENT
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False)
+        report("reading the transformer")
         transformer = ZImageTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype, **options)
-        if plan.placement is Placement.GROUP_OFFLOAD:
-            transformer.eval().requires_grad_(requires_grad=False)
-            transformer.enable_group_offload(
-                onload_device=device,
-                offload_device=torch.device("cpu"),
-                offload_type="block_level",
-                num_blocks_per_group=1,
-                use_stream=device.type == "cuda",
-                low_cpu_mem_usage=True,
-            )
-        else:
-            _place(transformer, device)
+        _place_transformer(transformer, device, plan)
+        report("reading the image decoder")
         vae = _place(AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **options), device)
+        report("reading the text encoder")
         # Last, since it may stay on the host: until here the host held one part at a time.
         text_encoder = AutoModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options)
         _place(text_encoder, device if resident else torch.device("cpu"))
@@ -168,7 +191,25 @@ def load_components(folder: Path, device: torch.device, plan: MemoryPlan) -> Com
             f"The weights in {folder} cannot be read ({type(error).__name__}: {str(error)[:200]}). "
             "Download them again, or name another folder with MODEL."
         ) from error
-    return Components(tokenizer, text_encoder, transformer, vae, dict(scheduler_config), plan.placement)
+    acceleration.apply(transformer, resident=plan.placement is not Placement.GROUP_OFFLOAD)
+    return Components(
+        tokenizer, text_encoder, transformer, vae, dict(scheduler_config), plan.placement, acceleration.takes_masks
+    )
+
+
+def _place_transformer(transformer: Any, device: torch.device, plan: MemoryPlan) -> None:
+    if plan.placement is not Placement.GROUP_OFFLOAD:
+        _place(transformer, device)
+        return
+    transformer.eval().requires_grad_(requires_grad=False)
+    transformer.enable_group_offload(
+        onload_device=device,
+        offload_device=torch.device("cpu"),
+        offload_type="block_level",
+        num_blocks_per_group=1,
+        use_stream=device.type == "cuda",
+        low_cpu_mem_usage=True,
+    )
 
 
 def _place(part: Any, device: torch.device) -> Any:

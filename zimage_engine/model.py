@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from zimage_engine.captions import Embedding, Transformer
+from zimage_engine.captions import Embedding, EmbeddingCache, Transformer
 from zimage_engine.memory import Placement
 from zimage_engine.profiles import Size
 from zimage_engine.queue import TOKEN_MULTIPLE, padded
@@ -25,44 +25,17 @@ from zimage_engine.sampling import (
 )
 from zimage_engine.types import ImageRequest, NumericalError, RawImage
 
+log = logging.getLogger(__name__)
+
 _LONGEST_PROMPT = 512
-_EMBEDDING_CACHE_BYTES = 256 * 2**20
-
-
-class EmbeddingCache:
-    """Embeddings by prompt, least recently used first out, bounded by bytes."""
-
-    def __init__(self, limit: int = _EMBEDDING_CACHE_BYTES) -> None:
-        self._limit = limit
-        self._bytes = 0
-        self._entries: OrderedDict[str, Embedding] = OrderedDict()
-
-    def get(self, prompt: str) -> Embedding | None:
-        found = self._entries.get(prompt)
-        if found is not None:
-            self._entries.move_to_end(prompt)
-        return found
-
-    def clear(self) -> None:
-        self._entries.clear()
-        self._bytes = 0
-
-    def put(self, prompt: str, embedding: Embedding) -> None:
-        self._entries[prompt] = embedding
-        self._bytes += self._size(embedding)
-        while self._bytes > self._limit and len(self._entries) > 1:
-            _, dropped = self._entries.popitem(last=False)
-            self._bytes -= self._size(dropped)
-
-    @staticmethod
-    def _size(embedding: Embedding) -> int:
-        """What the caption branch adds later is about half as wide again."""
-        return embedding.states.nbytes * 5 // 2
 
 
 @dataclass(slots=True)
 class Drawing:
-    """One picture in the making: its latents ``(channels, h, w)`` float32 and where it stands."""
+    """One picture in the making: its latents ``(channels, h, w)`` float32 and where it stands.
+
+    ``expected`` are the clean latents that the last step was heading for, where previews are wanted.
+    """
 
     request: ImageRequest
     positive: Embedding
@@ -70,6 +43,7 @@ class Drawing:
     latents: torch.Tensor
     step: int = 0
     original: Original | None = None
+    expected: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +57,10 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """A loaded Z-Image model in diffusers' parts. ``scheduler_config`` is the folder's scheduler configuration."""
+    """A loaded Z-Image model in diffusers' parts. ``scheduler_config`` is the folder's scheduler configuration.
+
+    Without ``masks`` the transformer is never given an attention mask.
+    """
 
     tokenizer: Any
     text_encoder: torch.nn.Module
@@ -91,6 +68,7 @@ class Components:
     vae: torch.nn.Module
     scheduler_config: dict[str, Any]
     placement: Placement = Placement.RESIDENT
+    masks: bool = True
 
 
 class ZImageModel:
@@ -105,7 +83,9 @@ class ZImageModel:
         self._schedule = SigmaSchedule(components.scheduler_config)
         self._embeddings = EmbeddingCache()
         self.transformer = Transformer(
-            components.transformer, replay=components.placement is not Placement.GROUP_OFFLOAD
+            components.transformer,
+            replay=components.placement is not Placement.GROUP_OFFLOAD,
+            masks=components.masks,
         )
         config: Any = components.vae.config
         self._latent_scale = 2 ** (len(config.block_out_channels) - 1)
@@ -224,6 +204,8 @@ class ZImageModel:
         sigmas = self._levels(drawing)[0].to(self._device)
         after = sigmas[drawing.step + 1]
         latents = euler_step(drawing.latents, -answer.squeeze(1), sigmas[drawing.step], after)
+        if drawing.request.previews:
+            drawing.expected = latents + after * answer.squeeze(1)
         if drawing.original is not None:
             kept = add_noise(drawing.original.clean, drawing.original.noise, after)
             latents = (1 - drawing.original.mask) * kept + drawing.original.mask * latents
@@ -234,13 +216,31 @@ class ZImageModel:
         """The finished picture's pixels."""
         vae: Any = self.parts.vae
         latents = drawing.latents.to(vae.dtype)[None] / self._scaling + self._shift
-        decoded = vae.decode(latents, return_dict=False)[0][0]
+        decoded = self._decode(vae, latents)
         if not torch.isfinite(decoded).all() and vae.dtype != torch.float32:
             # Half precision overflows in some decoders; the latents are sound, so they get a second chance.
             decoded = self._decode_in_full(vae, latents)
         if not torch.isfinite(decoded).all():
             raise broken_numbers()
         return to_raw_image(decoded)
+
+    def _decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
+        """Pixels ``(3, height, width)``; in tiles, with seams that are blended, where memory is too small for all."""
+        try:
+            whole: torch.Tensor = vae.decode(latents, return_dict=False)[0][0]
+        except torch.OutOfMemoryError as error:
+            error.__traceback__ = None  # its frames hold what has to go
+        else:
+            return whole
+        log.info("too little memory to decode %s latents at once; in tiles", tuple(latents.shape[-2:]))
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        vae.enable_tiling()
+        try:
+            tiled: torch.Tensor = vae.decode(latents, return_dict=False)[0][0]
+        finally:
+            vae.disable_tiling()
+        return tiled
 
     @staticmethod
     def _decode_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -243,7 +243,7 @@ class RequestQueue:
         entry.steps_done += unit is Unit.DENOISE and name not in result.failures
         if entry.cancelled:
             return self._end_cancelled(entry)
-        return [(name, Step(entry.steps_done, entry.request.real_steps))]
+        return [(name, Step(entry.steps_done, entry.request.real_steps, result.previews.get(name)))]
 
     def _retry_smaller(self, batch: Batch) -> Published | None:
         """Too little memory: batches of half the size from now on, and a single request once more. None: give it up.

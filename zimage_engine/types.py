@@ -35,6 +35,12 @@ class DeviceNotFound(EngineError):
     code = "device_not_found"
 
 
+class NotAvailable(EngineError):
+    """An option that this machine or its installed packages cannot serve."""
+
+    code = "not_available"
+
+
 class WorkerLost(EngineError):
     """The worker stopped and with it what it held; a new one can begin again."""
 
@@ -89,6 +95,8 @@ class ImageRequest:
     With ``image``, of exactly the request's size, that image is changed: by little or by much as ``strength`` (above
     0, up to 1) says, which leaves out the first steps. With ``mask`` too (``height · width`` bytes, from 128 on:
     repaint) only there.
+
+    With ``previews`` each step but the last is followed by a look at the picture, as long as time allows.
     """
 
     id: str
@@ -102,6 +110,7 @@ class ImageRequest:
     image: RawImage | None = None
     mask: bytes | None = field(default=None, repr=False)
     strength: float = 1.0
+    previews: bool = False
 
     @property
     def first_step(self) -> int:
@@ -141,6 +150,7 @@ class PlanResult:
     ``truncated`` names the requests of which the model reads only the prompt's beginning; ``caption_tokens`` says how
     many tokens the prompt (and the negative prompt where guidance is on) came to. With ``out_of_memory`` the unit was
     too large as a whole: nothing has changed, and each request's failure is what to say if it is not tried again.
+    ``previews`` has a small picture of some that asked for one.
     """
 
     seconds: float
@@ -149,6 +159,7 @@ class PlanResult:
     truncated: frozenset[str] = frozenset()
     caption_tokens: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     out_of_memory: bool = False
+    previews: Mapping[str, RawImage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +172,14 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """``done`` of ``total`` denoising steps are behind us."""
+    """``done`` of ``total`` denoising steps are behind us; ``preview`` is what the picture looks like so far.
+
+    The preview may be much smaller than the picture; it is None where none was asked for, or none could be had.
+    """
 
     done: int
     total: int
+    preview: RawImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +214,10 @@ Event = Progress | Terminal
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """A look at the engine: ``state`` is loading, ready, failed or closed; ``waiting`` counts requests not started."""
+    """A look at the engine: ``state`` is loading, ready, failed or closed; ``waiting`` counts requests not started.
+
+    ``stage`` says in a few words what loading is at, such as "downloading: 3.1 of 20.5 GB".
+    """
 
     state: str
     device: str
@@ -209,3 +227,4 @@ class EngineStats:
     finished: int
     failed: int
     busy_seconds: float
+    stage: str = ""

@@ -11,11 +11,13 @@ from typing import Protocol
 
 import torch
 
-from zimage_engine.calibration import known_costs
+from zimage_engine.acceleration import Acceleration
+from zimage_engine.calibration import known_costs, warm_up
 from zimage_engine.config import EngineConfig
 from zimage_engine.costs import CostModel
-from zimage_engine.loading import load_components, pick_device, plan_for, weights_folder
+from zimage_engine.loading import Report, load_components, pick_device, plan_for, weights_folder
 from zimage_engine.model import Drawing, ZImageModel
+from zimage_engine.previews import Previewer, find_previewer
 from zimage_engine.types import (
     EngineError,
     ImageRequest,
@@ -44,26 +46,39 @@ class Executor(Protocol):
 class Worker:
     """One model on one device."""
 
-    def __init__(self, model: ZImageModel, device: torch.device, costs: CostModel) -> None:
+    def __init__(
+        self, model: ZImageModel, device: torch.device, costs: CostModel, previewer: Previewer | None = None
+    ) -> None:
         self.device = _device_name(device)
         self.costs = costs
         self.model = model
+        self._previewer = previewer
         self._slots: dict[str, Drawing] = {}
 
     @classmethod
-    def load(cls, config: EngineConfig) -> Worker:
-        """Load the profile's weights and learn what a unit costs here; takes seconds to minutes."""
+    def load(cls, config: EngineConfig, report: Report = lambda _: None) -> Worker:
+        """Load the profile's weights and learn what a unit costs here; takes seconds to minutes.
+
+        ``report`` is told in a few words what it is at.
+        """
         device = pick_device(config.device)
-        folder = weights_folder(config.profile)
+        folder = weights_folder(config.profile, report)
         plan = plan_for(folder, device, config.dtype)
-        log.info("loading %s on %s: %s", config.profile.title, _device_name(device), plan)
-        model = ZImageModel(load_components(folder, device, plan), device)
+        acceleration = Acceleration(config.attention, config.compiled)
+        name = ", ".join(filter(None, (_device_name(device), str(plan), str(acceleration))))
+        log.info("loading %s on %s", config.profile.title, name)
+        model = ZImageModel(load_components(folder, device, plan, acceleration, report), device)
+        if config.compiled:
+            report("compiling")
+            warm_up(model, config.profile)
         costs = CostModel()
         if config.measure:
-            costs = known_costs(model, config.profile, f"{_device_name(device)}, {plan}", config.cache_dir)
+            report("measuring the device")
+            costs = known_costs(model, config.profile, name, config.cache_dir)
         if config.batch_tokens:
             costs.budget = config.batch_tokens
-        return cls(model, device, costs)
+        previewer = find_previewer(folder, model.parts.vae, config.preview_decoder, device)
+        return cls(model, device, costs, previewer)
 
     def execute(self, plan: Plan) -> PlanResult:
         """Do the plan's unit for its requests; failures are named in the result, never raised."""
@@ -76,9 +91,10 @@ class Worker:
             self.model.synchronise()
         except torch.OutOfMemoryError as error:
             outcome = self._out_of_memory(plan.requests, error)
-        for request_id in outcome.failures:
-            if not outcome.out_of_memory:
+        else:
+            for request_id in outcome.failures:
                 self._slots.pop(request_id, None)
+            self._look(plan, outcome, time.perf_counter() - began)
         return PlanResult(
             time.perf_counter() - began,
             outcome.images,
@@ -86,7 +102,20 @@ class Worker:
             frozenset(outcome.truncated),
             outcome.caption_tokens,
             outcome.out_of_memory,
+            outcome.previews,
         )
+
+    def _look(self, plan: Plan, outcome: _Outcome, seconds: float) -> None:
+        """Previews of the pictures whose owners want to watch."""
+        if self._previewer is None:
+            return
+        self._previewer.worked(seconds)
+        for request in plan.requests if plan.unit is Unit.DENOISE else ():
+            drawing = self._slots.get(request.id)
+            if drawing is None or drawing.expected is None or drawing.step == request.steps:
+                continue  # failed, does not want one, or is about to be decoded anyway
+            if (image := self._previewer.preview(drawing.expected)) is not None:
+                outcome.previews[request.id] = image
 
     def _run(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> None:
         """The unit for all requests; after an ordinary error for each alone, so that one culprit fails alone."""
@@ -160,6 +189,7 @@ class _Outcome:
     truncated: set[str] = field(default_factory=set)
     caption_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
     out_of_memory: bool = False
+    previews: dict[str, RawImage] = field(default_factory=dict)
 
 
 def free_memory() -> None:

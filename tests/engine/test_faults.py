@@ -6,9 +6,11 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import Faulty
@@ -25,6 +27,7 @@ from zimage_engine.types import (
     OutOfMemory,
     Plan,
     PlanResult,
+    RawImage,
     Unit,
     UnitFailed,
     WorkerLost,
@@ -32,6 +35,7 @@ from zimage_engine.types import (
 from zimage_engine.worker import Executor, Worker
 
 PROMPTS = {"a": "a red circle", "b": "a blue star", "c": "a green heart", "d": "a white square"}
+METHODS = {Unit.ENCODE_TEXT: "start", Unit.ENCODE_IMAGE: "read_image", Unit.DENOISE: "step", Unit.DECODE: "decode"}
 Wrap = Callable[[Worker], Executor]
 
 
@@ -54,22 +58,37 @@ def ask(name: str, steps: int = 2) -> ImageRequest:
     return ImageRequest(name, PROMPTS[name], 256, 256, steps, ord(name))
 
 
+def edit(name: str) -> ImageRequest:
+    """Change a grey picture, so that a unit of each kind is needed."""
+    grey = RawImage(256, 256, bytes([128]) * (3 * 256 * 256))
+    return replace(ask(name), image=grey, strength=0.9)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(cache_dir: Path) -> dict[str, bytes]:
+    return _each_alone(ask, cache_dir)
+
+
+@pytest.fixture(scope="module")
+def undisturbed_edits(cache_dir: Path) -> dict[str, bytes]:
+    return _each_alone(edit, cache_dir)
+
+
+def _each_alone(make: Callable[[str], ImageRequest], cache_dir: Path) -> dict[str, bytes]:
     """Each picture as it comes out alone."""
 
     async def draw() -> dict[str, bytes]:
         engine = Engine.start(EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir))
-        pictures = {name: (await engine.submit(ask(name), owner=1).result()).image.data for name in PROMPTS}
+        pictures = {name: (await engine.submit(make(name), owner=1).result()).image.data for name in PROMPTS}
         await engine.close()
         return pictures
 
     return asyncio.run(draw())
 
 
-async def outcomes(engine: Engine) -> dict[str, bytes | Exception]:
+async def outcomes(engine: Engine, make: Callable[[str], ImageRequest] = ask) -> dict[str, bytes | Exception]:
     """All four asked at once by four owners."""
-    handles = {name: engine.submit(ask(name), owner=name) for name in PROMPTS}
+    handles = {name: engine.submit(make(name), owner=name) for name in PROMPTS}
     ended: dict[str, bytes | Exception] = {}
     for name, handle in handles.items():
         try:
@@ -90,7 +109,7 @@ def break_for(prompt: str, unit: Unit, error: Callable[[], BaseException]) -> Wr
 
     def wrap(worker: Worker) -> Executor:
         model: Any = worker.model
-        original = {Unit.ENCODE_TEXT: model.start, Unit.DENOISE: model.step, Unit.DECODE: model.decode}[unit]
+        original = getattr(model, METHODS[unit])
 
         def broken(argument: Any) -> Any:
             requests = [argument] if unit is Unit.ENCODE_TEXT else [
@@ -100,13 +119,13 @@ def break_for(prompt: str, unit: Unit, error: Callable[[], BaseException]) -> Wr
                 raise error()
             return original(argument)
 
-        setattr(model, {Unit.ENCODE_TEXT: "start", Unit.DENOISE: "step", Unit.DECODE: "decode"}[unit], broken)
+        setattr(model, METHODS[unit], broken)
         return worker
 
     return wrap
 
 
-@pytest.mark.parametrize("unit", [Unit.ENCODE_TEXT, Unit.DENOISE, Unit.DECODE])
+@pytest.mark.parametrize("unit", list(Unit))
 @pytest.mark.parametrize(
     ("raised", "ends_with"),
     [
@@ -118,14 +137,51 @@ def break_for(prompt: str, unit: Unit, error: Callable[[], BaseException]) -> Wr
 )
 async def test_who_is_to_blame_fails_alone(
     start: Callable[..., Engine],
-    undisturbed: dict[str, bytes],
+    undisturbed_edits: dict[str, bytes],
     unit: Unit,
     raised: Callable[[], BaseException],
     ends_with: type[Exception],
 ) -> None:
-    ended = await outcomes(start(break_for(PROMPTS["b"], unit, raised)))
+    ended = await outcomes(start(break_for(PROMPTS["b"], unit, raised)), edit)
     assert isinstance(ended.pop("b"), ends_with)
-    assert all(same(data, undisturbed[name]) for name, data in ended.items())
+    assert all(same(data, undisturbed_edits[name]) for name, data in ended.items())
+
+
+@pytest.mark.parametrize("unit", list(Unit))
+async def test_a_slow_unit_delays_and_nothing_else(
+    start: Callable[..., Engine], undisturbed_edits: dict[str, bytes], unit: Unit
+) -> None:
+    """Far slower than was measured: the pictures come all the same, nobody waits for the device, and the ETA learns."""
+
+    def wrap(worker: Worker) -> Executor:
+        original = getattr(worker.model, METHODS[unit])
+
+        def slow(argument: Any) -> Any:
+            time.sleep(0.25)
+            return original(argument)
+
+        setattr(worker.model, METHODS[unit], slow)
+        return worker
+
+    engine = start(wrap)
+    await engine.ready()
+    measured = engine._queue._costs_of(edit("a"))[unit]
+    lags: list[float] = []
+
+    async def look() -> None:
+        while True:
+            began = time.monotonic()
+            engine.stats()
+            engine.submit(replace(ask("d"), id=f"{began}"), owner="in passing").cancel()
+            lags.append(time.monotonic() - began)
+            await asyncio.sleep(0.01)
+
+    looking = asyncio.create_task(look())
+    ended = await outcomes(engine, edit)
+    looking.cancel()
+    assert all(same(data, undisturbed_edits[name]) for name, data in ended.items())
+    assert sorted(lags)[len(lags) * 9 // 10] < 0.1
+    assert engine._queue._costs_of(edit("a"))[unit] > measured
 
 
 async def test_a_batch_that_does_not_fit_is_drawn_in_smaller_ones(
@@ -171,6 +227,28 @@ async def test_pixels_that_are_not_finite_are_decoded_once_more_in_full_precisio
     data = (await start(wrap).submit(ask("a"), owner=1).result()).image.data
     assert seen == [torch.bfloat16, torch.float32]
     assert len(data) == len(undisturbed["a"])
+
+
+async def test_a_large_picture_that_cannot_be_decoded_at_once_is_decoded_in_tiles(start: Callable[..., Engine]) -> None:
+    large = replace(ask("a"), width=512, height=512)
+    drawn: list[np.ndarray] = []
+
+    def little_memory(worker: Worker) -> Executor:
+        decoder: Any = worker.model.parts.vae.decoder  # type: ignore[union-attr]
+        forward = decoder.forward
+
+        def small(latents: torch.Tensor, *rest: Any) -> Any:
+            if latents.shape[-1] > 16:
+                raise torch.OutOfMemoryError("too large")
+            return forward(latents, *rest)
+
+        decoder.forward = small
+        return worker
+
+    for wrap in (lambda worker: worker, little_memory):
+        image = (await start(wrap).submit(large, owner=1).result()).image
+        drawn.append(np.frombuffer(image.data, np.uint8).astype(int))
+    assert np.abs(drawn[0] - drawn[1]).mean() < 40, "tiles know less of the whole, yet it is the same picture"
 
 
 async def test_a_lost_worker_is_replaced_and_everything_begins_again(

@@ -11,16 +11,44 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImagePipeline
+from torch.nn import functional as F
 
-from zimage_engine.demo_model.flow import SHIFT, Normalisation, TextToLatents
+from zimage_engine.demo_model.flow import SHIFT, TextToLatents
+from zimage_engine.demo_model.latents import Normalisation, training_scenes
+from zimage_engine.demo_model.scenes import draw
 from zimage_engine.demo_model.tokenizer import build_tokenizer
 from zimage_engine.demo_model.training import averaged
-from zimage_engine.demo_model.vae import trained_vae
+from zimage_engine.demo_model.vae import to_tensor, trained_vae
+from zimage_engine.previews import PREVIEW_FILE
 from zimage_engine.profiles import DEMO_WEIGHTS
 
 _LARGEST = 16_000_000
+_FITTED_PICTURES = 256
+
+
+@torch.no_grad()
+def fit_preview(vae: AutoencoderKL, norm: Normalisation) -> dict[str, object]:
+    """The matrix that best tells a cell's mean colour from its latent and the picture's mean latent.
+
+    Least squares over drawn scenes; the arguments of :class:`zimage_engine.previews.LinearMap`.
+    """
+    rng, scenes = np.random.default_rng(8), training_scenes()
+    inputs: list[torch.Tensor] = []
+    colours: list[torch.Tensor] = []
+    for _ in range(_FITTED_PICTURES // 8):
+        pixels = to_tensor([draw(scenes[i], 256, 256, rng) for i in rng.integers(len(scenes), size=8)])
+        latents = (vae.encode(pixels).latent_dist.mode() - norm.shift) * norm.scale
+        mean = latents.mean(dim=(2, 3), keepdim=True).expand_as(latents)
+        inputs.append(torch.cat([latents, mean], dim=1).movedim(1, -1).flatten(0, -2))
+        colours.append(F.avg_pool2d(pixels, 256 // latents.shape[-1]).movedim(1, -1).flatten(0, -2))
+    known = F.pad(torch.cat(inputs), (0, 1), value=1.0)
+    fitted = torch.linalg.lstsq(known, torch.cat(colours)).solution
+    rounded = [[round(value, 4) for value in row] for row in fitted.tolist()]
+    channels = vae.config.latent_channels
+    return {"factors": rounded[:channels], "mean_factors": rounded[channels:-1], "bias": rounded[-1]}
 
 
 def export(folder: Path) -> int:
@@ -40,6 +68,7 @@ def export(folder: Path) -> int:
     pipeline.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
     config = folder / "text_encoder" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
+    (folder / PREVIEW_FILE).write_text(json.dumps(fit_preview(trained_vae(), norm)) + "\n")
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
