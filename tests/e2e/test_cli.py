@@ -40,7 +40,8 @@ def test_imagine_twice_gives_the_same_bytes_and_the_pipeline_s_pixels(tmp_path: 
         assert "seed 3" in done.stderr
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     ours = picture_of((tmp_path / "one.png").read_bytes())
-    assert read(ours).background == "black"
+    seen = read(ours)
+    assert (seen.shape, seen.colour, seen.background, seen.size) == ("star", "yellow", "black", "large")
     pipeline = ZImagePipeline.from_pretrained(DEMO_WEIGHTS)
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline(
