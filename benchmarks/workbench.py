@@ -106,11 +106,15 @@ class Workbench:
         vae.decode(latents[None], return_dict=False)
 
 
+def demo_config() -> EngineConfig:
+    return EngineConfig(complete_profile(find_profile("demo")), "cpu")
+
+
 @asynccontextmanager
 async def open_workbench(make_scheduler: Callable[[], Scheduler] | None = None) -> AsyncIterator[Workbench]:
-    """Engine and pipeline, loaded and warm."""
+    """Engine and pipeline with the demo model, loaded and warm."""
     made: list[Worker] = []
-    config = EngineConfig(complete_profile(find_profile("demo")), "cpu")
+    config = demo_config()
 
     def make_worker() -> Worker:
         made.append(Worker.load(config))

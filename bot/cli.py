@@ -55,14 +55,23 @@ def doctor() -> None:
 
 @app.command()
 def bench(
+    weights: Annotated[str, typer.Option(help="random: nothing is downloaded. own: the profile's weights.")] = "random",
+    profile: Annotated[str | None, typer.Option(help="turbo, base, or with --weights own any profile.")] = None,
     size: Annotated[list[str] | None, typer.Option(help="Pixels like 256x256; may be given several times.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Pictures a step; may be given several times.")] = None,
     dtype: Annotated[str, typer.Option(help="bfloat16 or float32.")] = "bfloat16",
+    attention: Annotated[str, typer.Option(help="auto, or an attention kernel that diffusers knows.")] = "auto",
+    *,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Compile the transformer's blocks first.")] = False,
 ) -> None:
-    """Time the full-size Z-Image with random weights on this machine: nothing is downloaded."""
-    from bot.benching import bench_full_size
+    """Time encoding, steps and decoding of the full-size Z-Image on this machine."""
+    from bot.benching import BenchWishes
+    from bot.benching import bench as run_bench
+    from zimage_engine.acceleration import Acceleration
 
-    settings = _settings()
-    _or_explain(lambda: bench_full_size(settings.device, dtype, size or ["256x256"]))
+    settings = _settings(**({"profile": profile} if profile else {}))
+    wishes = BenchWishes(weights, profile, size or [], batch or [1], dtype, Acceleration(attention, compiled))
+    _or_explain(lambda: run_bench(settings, wishes))
 
 
 @app.command()

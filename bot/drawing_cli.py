@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,11 +15,13 @@ from bot.jobs.files import save_picture
 from bot.jobs.flags import read_flags
 from bot.jobs.spec import ImageSpec, Wishes, settle
 from bot.media.metadata import encode_png
-from bot.services import choose_profile
+from bot.services import choose_profile, engine_config
 from bot.settings import Settings
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
 from zimage_engine.types import Failed, Finished, Step
+
+_LOOK_SECONDS = 0.2
 
 
 def draw_to_files(settings: Settings, wishes: Wishes, out: Path) -> None:
@@ -30,7 +33,7 @@ def draw_to_files(settings: Settings, wishes: Wishes, out: Path) -> None:
         raise StartupError(f"{out} does not end in .png: pictures are saved as PNG.")
     console = Console(stderr=True)
     disable_progress_bar()  # it shows one part of the model only, beside the line that says what is loading
-    config = EngineConfig(profile, settings.device, settings.dtype, measure=False)
+    config = replace(engine_config(settings, profile), measure=False)
     asyncio.run(_draw(config, [spec.image(number) for number in range(count)], paths, console))
 
 
@@ -40,8 +43,13 @@ async def _draw(config: EngineConfig, specs: list[ImageSpec], paths: list[Path],
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     )
     try:
-        with console.status(f"Loading {config.profile.title} …"):
-            await engine.ready()
+        with console.status("") as shown:
+            ready = asyncio.ensure_future(engine.ready())
+            while not ready.done():
+                stage = engine.stats().stage
+                shown.update(f"Loading {config.profile.title} … {stage}")
+                await asyncio.wait([ready], timeout=_LOOK_SECONDS)
+            await ready
         with bar:
             task = bar.add_task("steps", total=sum(spec.steps for spec in specs))
             for number, (spec, path) in enumerate(zip(specs, paths, strict=True)):

@@ -36,7 +36,14 @@ def choose_profile(settings: Settings) -> ModelProfile:
 def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:
     """How the settings want the engine to run."""
     return EngineConfig(
-        profile, settings.device, settings.dtype, settings.engine_cache_dir, batch_tokens=settings.batch_tokens
+        profile,
+        settings.device,
+        settings.dtype,
+        settings.engine_cache_dir,
+        batch_tokens=settings.batch_tokens,
+        attention=settings.attention,
+        compiled=settings.compiled,
+        preview_decoder=settings.preview_decoder,
     )
 
 
@@ -82,7 +89,7 @@ class Services:
         self.engine = self._start_engine(engine_config(settings, profile))
         self._started.append("engine")
         log.info("model_loading", profile=profile.name, source=profile.source)
-        self.jobs = JobService(self.database, self.engine, outbox, settings.image_dir)
+        self.jobs = JobService(self.database, self.engine, outbox, settings.image_dir, previews=settings.previews)
         await self.jobs.start()
         self._started.append("jobs")
 

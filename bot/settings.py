@@ -33,10 +33,24 @@ class Settings(BaseSettings):
     batch_tokens: int = Field(
         0, ge=0, description="Most tokens that pictures drawn together may have in all. 0: measured at the first start."
     )
+    attention: str = Field(
+        "auto",
+        description="The attention kernel: auto (torch's own), or one that diffusers knows, such as flash or sage.",
+    )
+    compiled: bool = Field(
+        default=False, description="true compiles the model's blocks: slow to start the first time, then faster steps."
+    )
     cache_dir: Path | None = Field(
         None, description="Where measurements of the device are kept. Default: cache inside DATA_DIR."
     )
     max_count: int = Field(4, ge=1, le=4, description="Most images one command may ask for, 1 to 4.")
+    previews: bool = Field(
+        default=True, description="Whether the progress message shows what the picture looks like so far."
+    )
+    preview_decoder: str | None = Field(
+        None,
+        description="A folder or downloaded hub id of a tiny decoder such as madebyollin/taef1, for sharper previews.",
+    )
     progress_interval: float = Field(1.5, ge=0.01, description="Least seconds between two edits of a progress message.")
     shutdown_seconds: float = Field(
         8.0, gt=0, description="How long shutting down waits for the picture in the making."

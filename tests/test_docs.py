@@ -26,7 +26,8 @@ def test_env_example_has_every_setting_and_no_other() -> None:
 def test_env_example_shows_the_defaults() -> None:
     for name, value in re.findall(r"^# ([A-Z][A-Z_]+)=(.+)$", page(".env.example"), re.MULTILINE):
         default = Settings.model_fields[name.lower()].default
-        assert value == (f"{default:g}" if isinstance(default, float) else str(default)), name
+        shown = f"{default:g}" if isinstance(default, float) else str(default)
+        assert value == (shown.lower() if isinstance(default, bool) else shown), name
 
 
 def test_the_readme_names_make_targets_that_exist_and_files_that_are_there() -> None:

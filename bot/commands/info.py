@@ -62,9 +62,10 @@ class InfoCog(commands.Cog):
         stats = self._engine.stats()
         latency = self._client.latency
         gateway = f"{latency * 1000:.0f} ms" if math.isfinite(latency) else "unknown"
+        doing = _STATES[stats.state] + (f" ({stats.stage})" if stats.stage else "")
         lines = [
             f"Gateway: {gateway}",
             f"Queue: {stats.waiting} waiting, {stats.running} being drawn",
-            f"Model: {stats.model} on {stats.device}: {_STATES[stats.state]}",
+            f"Model: {stats.model} on {stats.device}: {doing}",
         ]
         await interaction.response.send_message("\n".join(lines), ephemeral=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
@@ -44,12 +45,16 @@ class Card(Protocol):
 class Drawing:
     """One job on the engine: its handles, what they bring, and what the card should say."""
 
-    def __init__(self, job: Job, engine: Engine, database: Database, image_dir: Path, card: Card) -> None:
+    def __init__(
+        self, job: Job, engine: Engine, database: Database, image_dir: Path, card: Card, *, previews: bool
+    ) -> None:
         self._job = job
         self._engine = engine
         self._database = database
         self._image_dir = image_dir
         self._card = card
+        self._wants_previews = previews
+        self._previews: dict[int, RawImage] = {}
         self._handles: list[Handle] = []
         self._cost = job.credits // job.order.count
         self._steps: list[int] = [0] * job.order.count
@@ -78,7 +83,7 @@ class Drawing:
         """Queue every image; the handles, for cancelling. What the engine refuses becomes the job's error."""
         order = self._job.order
         for position, image_id in enumerate(self._job.image_ids):
-            request = order.spec.image(position).request(image_id)
+            request = replace(order.spec.image(position).request(image_id), previews=self._wants_previews)
             try:
                 self._handles.append(self._engine.submit(request, owner=order.owner_id))
             except EngineError as error:
@@ -121,7 +126,7 @@ class Drawing:
                 case Queued():
                     self._show_queued(event)
                 case Step():
-                    await self._note_step(position, event.done)
+                    await self._note_step(position, event)
                 case Finished():
                     self._truncated = self._truncated or event.truncated
                     return await self._keep(position, event.image, event.seconds)
@@ -140,8 +145,10 @@ class Drawing:
         state: Literal["loading", "queued"] = "loading" if self._engine.stats().state == "loading" else "queued"
         self._card.show(JobProgress(state, event.position, event.eta))
 
-    async def _note_step(self, position: int, done: int) -> None:
-        self._steps[position] = done
+    async def _note_step(self, position: int, event: Step) -> None:
+        self._steps[position] = event.done
+        if event.preview is not None:
+            self._previews[position] = event.preview
         await self._mark_started()
         self._show_running()
 
@@ -153,7 +160,11 @@ class Drawing:
     def _show_running(self) -> None:
         self._card.show(
             JobProgress(
-                "running", steps_done=self.steps_done, steps_total=self.steps_total, images_done=self._images_done
+                "running",
+                steps_done=self.steps_done,
+                steps_total=self.steps_total,
+                images_done=self._images_done,
+                previews=tuple(preview for _, preview in sorted(self._previews.items())),
             )
         )
 

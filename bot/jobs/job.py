@@ -7,6 +7,7 @@ from typing import Literal
 
 from bot.jobs.spec import ImageSpec
 from bot.store.jobs import ReplyToken, Visibility
+from zimage_engine.types import RawImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """The newest state of a job, for people. ``eta`` in seconds, ``position`` requests go first."""
+    """The newest state of a job, for people. ``eta`` in seconds, ``position`` requests go first.
+
+    ``previews`` are the newest looks at the images that are being drawn, in order.
+    """
 
     state: Literal["loading", "queued", "running"]
     position: int = 0
@@ -56,3 +60,4 @@ class JobProgress:
     steps_done: int = 0
     steps_total: int = 0
     images_done: int = 0
+    previews: tuple[RawImage, ...] = ()

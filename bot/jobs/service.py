@@ -38,11 +38,14 @@ class Outbox(Protocol):
 class JobService:
     """Takes orders in and brings each to its end."""
 
-    def __init__(self, database: Database, engine: Engine, outbox: Outbox, image_dir: Path) -> None:
+    def __init__(
+        self, database: Database, engine: Engine, outbox: Outbox, image_dir: Path, *, previews: bool = True
+    ) -> None:
         self._database = database
         self._engine = engine
         self._outbox = outbox
         self._image_dir = image_dir
+        self._previews = previews
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._handles: dict[int, list[Handle]] = {}
         self._owners: dict[int, int] = {}
@@ -143,7 +146,7 @@ class JobService:
         try:
             if card_message_id is not None:
                 await self._database.write(partial(store.card_shown, job_id=job.id, message_id=card_message_id))
-            drawing = Drawing(job, self._engine, self._database, self._image_dir, card)
+            drawing = Drawing(job, self._engine, self._database, self._image_dir, card, previews=self._previews)
             self._handles[job.id] = drawing.submit()
             if job.id in self._cancelled:  # pressed before there was anything to stop
                 self.cancel(job.id)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from io import BytesIO
+from typing import Any
 
 import aiohttp
 import discord
 import structlog
 
 from bot.jobs.job import Job, JobProgress
+from bot.media.previews import preview_sheet
 from bot.views.buttons import progress_view
 from bot.views.text import duration, inert
+from zimage_engine.types import RawImage
 
 log = structlog.get_logger(__name__)
 
 _NOT_SENT = (discord.HTTPException, aiohttp.ClientError, OSError)
 _BAR = 12
+_PREVIEW_SAYS = "What the picture looks like so far"
 _PROMPT_SHOWN = 300
 
 
@@ -85,7 +90,7 @@ class ProgressCard:
                 await self.remove()
                 return
         try:
-            await self._webhook.edit_message(self._message_id, content=sentence, view=None)
+            await self._webhook.edit_message(self._message_id, content=sentence, view=None, attachments=[])
         except _NOT_SENT as error:
             log.warning("refusal_not_shown", job=self._job.id, reason=str(error))
 
@@ -102,17 +107,23 @@ class ProgressCard:
         newest, self._newest = self._newest, None
         try:
             if newest is not None:
-                await self._edit(card_text(self._job, newest))
+                await self._edit(card_text(self._job, newest), newest.previews)
         finally:
             self._editing = None
         if self._newest is not None:
             self.show(self._newest)
 
-    async def _edit(self, text: str) -> None:
+    async def _edit(self, text: str, previews: tuple[RawImage, ...]) -> None:
         if text == self._shown:
             return
+        changes: dict[str, Any] = {}
+        if previews:
+            sheet = await asyncio.to_thread(preview_sheet, previews)
+            changes["attachments"] = [discord.File(BytesIO(sheet), "preview.webp", description=_PREVIEW_SAYS)]
         try:
-            await self._webhook.edit_message(self._message_id, content=text, view=progress_view(self._job.id))
+            await self._webhook.edit_message(
+                self._message_id, content=text, view=progress_view(self._job.id), **changes
+            )
             self._shown = text
         except _NOT_SENT as error:
             # The card is a courtesy: the picture comes whether or not its progress can be shown.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from functools import partial
 
@@ -63,6 +64,31 @@ async def test_progress_is_shown_on_one_card_that_goes_away(world: World) -> Non
     removed = next(i for i, (method, path) in enumerate(requests) if method == "DELETE")
     assert edits, "the card is edited while the picture is drawn"
     assert max(edits) < posted < removed, "posted first, then the card is removed, and no edit comes after"
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("previews", [True, False])
+async def test_the_card_shows_what_the_picture_looks_like_so_far(
+    world_of: OpenWorld, *, previews: bool, private: bool
+) -> None:
+    gate = threading.Event()
+    paused = partial(Faulty, unit=Unit.DECODE, gate=gate)
+    async with world_of(paused, previews=previews, progress_interval=0.01) as world:
+        asked = asyncio.create_task(
+            world.member.slash(world.channel, "imagine", prompt=PROMPT, count=2, size="320x192", private=private)
+        )
+        await until(lambda: any(re.search("[5-9]\\d%|100%", card.content) for card in shown_to(world, world.member)))
+        (card,) = shown_to(world, world.member)
+        if previews:
+            (attachment,) = card.attachments
+            assert (attachment.filename, attachment.content_type) == ("preview.webp", "image/webp")
+            assert picture_of(await attachment.read()).size in {(256, 154), (512, 154)}, "side by side"
+        else:
+            assert not card.attachments
+        gate.set()
+        await asked
+        (message,) = shown_to(world, world.member)
+        assert [attachment.filename.endswith(".png") for attachment in message.attachments] == [True, True]
 
 
 async def test_options_flags_and_several_images(world: World) -> None:
