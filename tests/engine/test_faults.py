@@ -153,11 +153,13 @@ async def test_a_slow_unit_delays_and_nothing_else(
 ) -> None:
     """Far slower than was measured: the pictures come all the same, nobody waits for the device, and the ETA learns."""
 
+    pause: list[float] = []
+
     def wrap(worker: Worker) -> Executor:
         original = getattr(worker.model, METHODS[unit])
 
         def slow(argument: Any) -> Any:
-            time.sleep(0.25)
+            time.sleep(pause[0])
             return original(argument)
 
         setattr(worker.model, METHODS[unit], slow)
@@ -166,6 +168,7 @@ async def test_a_slow_unit_delays_and_nothing_else(
     engine = start(wrap)
     await engine.ready()
     measured = engine._queue._costs_of(edit("a"))[unit]
+    pause.append(max(0.25, 2 * measured))
     lags: list[float] = []
 
     async def look() -> None:

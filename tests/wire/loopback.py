@@ -187,9 +187,8 @@ class Loopback:
                     | {"bot_public": True, "bot_require_code_grant": False, "verify_key": ""}
                 )
             case "PUT", ["applications", _, "commands"]:
-                return _json(
-                    [command | {"id": "1", "application_id": APPLICATION, "version": "1"} for command in call.body]
-                )
+                known = {"id": "1", "application_id": APPLICATION, "version": "1"}
+                return _json([{"description": ""} | command | known for command in call.body])
             case "POST", ["interactions", number, _, "callback"]:
                 message = self._message(call)
                 answer = {"interaction": {"id": number, "type": 2, "response_message_id": message["id"]}}
