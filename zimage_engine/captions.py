@@ -8,7 +8,7 @@ hand it out again. The rest of the view is the transformer itself, and the resul
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -110,15 +110,19 @@ class Transformer:
         self, latents: list[torch.Tensor], time: torch.Tensor, prompts: Sequence[Embedding]
     ) -> list[torch.Tensor]:
         """``(channels, 1, h, w)`` latents at time ``1 − σ`` each → the transformer's answers in the same shape."""
-        lengths = [padded(prompt.tokens) for prompt in prompts]
-        if self._masks or len(set(lengths)) == 1:
+        kinds = [self._kind(prompt) for prompt in prompts]
+        if len(set(kinds)) == 1:
             return self._forward(latents, time, prompts)
         answers: dict[int, torch.Tensor] = {}
-        for length in set(lengths):
-            alike = [i for i, other in enumerate(lengths) if other == length]
+        for kind in set(kinds):
+            alike = [i for i, other in enumerate(kinds) if other == kind]
             some = self._forward([latents[i] for i in alike], time[alike], [prompts[i] for i in alike])
             answers |= zip(alike, some, strict=True)
         return [answers[i] for i in range(len(prompts))]
+
+    def _kind(self, prompt: Embedding) -> Hashable:
+        """What has to be the same of all that go in one forward."""
+        return None if self._masks else padded(prompt.tokens)
 
     def _forward(
         self, latents: list[torch.Tensor], time: torch.Tensor, prompts: Sequence[Embedding]

@@ -19,11 +19,22 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageTran
 from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from tqdm import tqdm
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from zimage_engine.acceleration import Acceleration
-from zimage_engine.memory import FULL_WIDTH, GB, PARTS, DeviceKind, MemoryPlan, Placement, part_sizes, plan_memory
+from zimage_engine.memory import (
+    FULL_WIDTH,
+    GB,
+    PARTS,
+    SIGLIP,
+    DeviceKind,
+    MemoryPlan,
+    Placement,
+    part_sizes,
+    plan_memory,
+)
 from zimage_engine.model import Components
+from zimage_engine.omni import Vision
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import DeviceNotFound, ModelNotFound, OutOfMemory
 
@@ -37,13 +48,20 @@ _WANTED = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
 def complete_profile(profile: ModelProfile) -> ModelProfile:
     """The profile with its ``size_multiple``, read from the model's config files (a few kB from the hub at most).
 
-    Raises :class:`ModelNotFound` where they are missing or not a Z-Image model's.
+    Raises :class:`ModelNotFound` where they are missing, not a Z-Image model's, or of one that edits in another way.
     """
     index = _read_json(profile, "model_index.json")
     if not str(index.get("_class_name", "")).startswith("ZImage"):
         raise ModelNotFound(
             f"{profile.source} is not a Z-Image model: its model_index.json names {index.get('_class_name')}."
         )
+    if profile.editing == "instruction" and not _has_siglip(index):
+        raise ModelNotFound(
+            f"{profile.source} cannot edit by instruction, it has no SigLIP encoder: set MODEL to a model for "
+            "ZImageOmniPipeline, or PROFILE to turbo or base."
+        )
+    if profile.editing == "img2img" and _has_siglip(index):
+        raise ModelNotFound(f"{profile.source} is a model that edits by instruction: set PROFILE=edit.")
     blocks = _read_json(profile, "vae/config.json").get("block_out_channels", [])
     if not blocks:
         raise ModelNotFound(f"{profile.source} has an image decoder of an unknown kind; it needs AutoencoderKL.")
@@ -63,6 +81,10 @@ def _read_json(profile: ModelProfile, name: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelNotFound(f"{path} cannot be read ({type(error).__name__}): download the model again.") from error
     return parsed
+
+
+def _has_siglip(index: dict[str, Any]) -> bool:
+    return index.get("_class_name") == "ZImageOmniPipeline" and SIGLIP in index
 
 
 def _from_hub(profile: ModelProfile, fetch: Callable[[], str]) -> str:
@@ -86,7 +108,8 @@ def cached_folder(profile: ModelProfile) -> Path | None:
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         return None
     # The small config files alone make such a folder, too.
-    return folder if all(_has_weights(folder / part) for part in PARTS) else None
+    wanted = (*PARTS, SIGLIP) if profile.editing == "instruction" else PARTS
+    return folder if all(_has_weights(folder / part) for part in wanted) else None
 
 
 def _has_weights(part: Path) -> bool:
@@ -179,6 +202,7 @@ def load_components(
         _place_transformer(transformer, device, plan)
         report("reading the image decoder")
         vae = _place(AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **options), device)
+        vision = _load_vision(folder, device, transformer.config.siglip_feat_dim, {"dtype": dtype, **options}, report)
         report("reading the text encoder")
         # Last, since it may stay on the host: until here the host held one part at a time.
         text_encoder = AutoModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options)
@@ -192,9 +216,25 @@ def load_components(
             "Download them again, or name another folder with MODEL."
         ) from error
     acceleration.apply(transformer, resident=plan.placement is not Placement.GROUP_OFFLOAD)
-    return Components(
-        tokenizer, text_encoder, transformer, vae, dict(scheduler_config), plan.placement, acceleration.takes_masks
-    )
+    scheduler, masks = dict(scheduler_config), acceleration.takes_masks
+    return Components(tokenizer, text_encoder, transformer, vae, scheduler, plan.placement, masks, vision)
+
+
+def _load_vision(
+    folder: Path, device: torch.device, width: int | None, options: dict[str, Any], report: Report
+) -> Vision | None:
+    """SigLIP where the model edits by instruction; ``width`` is that of the features which the transformer takes."""
+    if not _has_siglip(json.loads((folder / "model_index.json").read_text(encoding="utf-8"))):
+        return None
+    report("reading the image encoder")
+    encoder = _place(AutoModel.from_pretrained(folder / SIGLIP, **options), device)
+    processor = AutoImageProcessor.from_pretrained(folder / f"{SIGLIP}_processor", local_files_only=True)
+    if encoder.config.hidden_size != width:
+        raise ModelNotFound(
+            f"The parts in {folder} are of different models: SigLIP's features are {encoder.config.hidden_size} wide, "
+            f"the transformer takes {width or 'none'}. Download them again, or name another folder with MODEL."
+        )
+    return Vision(encoder, processor)
 
 
 def _place_transformer(transformer: Any, device: torch.device, plan: MemoryPlan) -> None:

@@ -17,6 +17,9 @@ FULL_WIDTH = 4
 
 DeviceKind = Literal["cuda", "mps", "cpu"]
 PARTS = ("text_encoder", "transformer", "vae")
+SIGLIP = "siglip"
+"""The folder of the image encoder that a model for editing by instruction has besides."""
+
 _WORK = 1.5 * GB
 _USABLE = 0.95
 _LONGEST_HEADER = 100_000_000
@@ -34,7 +37,10 @@ class Placement(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PartSizes:
-    """Parameters of the parts, in numbers, not bytes."""
+    """Parameters of the parts, in numbers, not bytes. SigLIP's, where there is one, count with ``vae``'s.
+
+    Both lie on the device in every placement.
+    """
 
     text_encoder: int
     transformer: int
@@ -99,7 +105,10 @@ def _missing(lacking: float, what: str) -> OutOfMemory:
 
 def part_sizes(folder: Path) -> PartSizes:
     """Count the parameters in a model folder from the safetensors' headers alone: no weights are read."""
-    return PartSizes(*(sum(map(_parameters, sorted((folder / part).glob("*.safetensors")))) for part in PARTS))
+    encoder, transformer, vae, siglip = (
+        sum(map(_parameters, sorted((folder / part).glob("*.safetensors")))) for part in (*PARTS, SIGLIP)
+    )
+    return PartSizes(encoder, transformer, vae + siglip)
 
 
 def _parameters(path: Path) -> int:

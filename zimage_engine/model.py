@@ -11,13 +11,16 @@ import torch
 
 from zimage_engine.captions import Embedding, EmbeddingCache, Transformer
 from zimage_engine.memory import Placement
+from zimage_engine.omni import Omni, OmniTransformer, Vision
 from zimage_engine.profiles import Size
 from zimage_engine.queue import TOKEN_MULTIPLE, padded
 from zimage_engine.sampling import (
     SigmaSchedule,
     add_noise,
+    composite,
     euler_step,
     from_raw_image,
+    grow_mask,
     guided,
     initial_noise,
     latent_mask,
@@ -59,7 +62,8 @@ class Original:
 class Components:
     """A loaded Z-Image model in diffusers' parts. ``scheduler_config`` is the folder's scheduler configuration.
 
-    Without ``masks`` the transformer is never given an attention mask.
+    Without ``masks`` the transformer is never given an attention mask. With ``vision`` it runs in omni mode: images
+    are changed by instruction.
     """
 
     tokenizer: Any
@@ -69,12 +73,14 @@ class Components:
     scheduler_config: dict[str, Any]
     placement: Placement = Placement.RESIDENT
     masks: bool = True
+    vision: Vision | None = None
 
 
 class ZImageModel:
     """Diffusers' Z-Image components with the loop taken apart.
 
-    Equal to ``ZImagePipeline`` called for one image with a CPU generator: ±1 of 255 in float32 on the CPU.
+    Equal to ``ZImagePipeline`` (in omni mode to ``ZImageOmniPipeline``) called for one image with a CPU generator: ±1
+    of 255 in float32 on the CPU.
     """
 
     def __init__(self, components: Components, device: torch.device) -> None:
@@ -82,40 +88,44 @@ class ZImageModel:
         self._device = device
         self._schedule = SigmaSchedule(components.scheduler_config)
         self._embeddings = EmbeddingCache()
-        self.transformer = Transformer(
-            components.transformer,
-            replay=components.placement is not Placement.GROUP_OFFLOAD,
-            masks=components.masks,
-        )
         config: Any = components.vae.config
         self._latent_scale = 2 ** (len(config.block_out_channels) - 1)
         self._scaling, self._shift = float(config.scaling_factor), float(config.shift_factor or 0.0)
         self._dtype = next(components.transformer.parameters()).dtype
+        replay = components.placement is not Placement.GROUP_OFFLOAD
+        self.transformer = Transformer(components.transformer, replay=replay, masks=components.masks)
+        self._omni: Omni | None = None
+        if components.vision is not None:
+            self.transformer = OmniTransformer(components.transformer, masks=components.masks)
+            self._omni = Omni(components.vision, components.vae, device, self._dtype)
 
     @torch.inference_mode()
     def start(self, request: ImageRequest) -> Drawing:
         """Encode the prompt (and the negative prompt where guidance is on) and draw the noise.
 
-        Where an image is to be changed, :meth:`read_image` comes next and replaces the noise.
+        Where an image is to be changed, :meth:`read_image` comes next and, but for omni mode, replaces the noise.
         """
         rows, columns = request.height // self._latent_scale, request.width // self._latent_scale
         channels: Any = self.parts.transformer.in_channels
         return Drawing(
             request=request,
-            positive=self._embed(request.prompt),
-            negative=self._embed(request.negative_prompt) if request.guidance_scale > 0 else None,
+            positive=self._read_prompt(request, request.prompt),
+            negative=self._read_prompt(request, request.negative_prompt) if request.guidance_scale > 0 else None,
             latents=initial_noise(request.seed, (channels, rows, columns)).to(self._device),
         )
 
     @torch.inference_mode()
     def read_image(self, drawing: Drawing) -> None:
-        """Encode the request's image and noise it up to where its strength begins.
+        """Encode the request's image and noise it up to where its strength begins; in omni mode, show it.
 
         As diffusers' pipelines do it, the posterior's noise is drawn first and then the latents', from one generator;
         latents are in the embeddings' dtype until the first step.
         """
         request = drawing.request
         assert request.image is not None
+        if self._omni is not None:
+            self._omni.show(request.image, [drawing.positive, drawing.negative])
+            return
         vae, dtype = self.parts.vae, drawing.positive.states.dtype
         generator = torch.Generator("cpu").manual_seed(request.seed)
         pixels = from_raw_image(request.image).to(self._device, dtype)
@@ -126,7 +136,8 @@ class ZImageModel:
         sigma = self._levels(drawing)[0][drawing.step].to(self._device, dtype)
         drawing.latents = add_noise(clean, noise, sigma)
         if request.mask is not None:
-            mask = latent_mask(request.mask, request.width, request.height, self._latent_scale)
+            to_cells = grow_mask if request.keep_outside else latent_mask
+            mask = to_cells(request.mask, request.width, request.height, self._latent_scale)
             drawing.original = Original(clean, noise, mask.to(self._device, dtype))
 
     def tokens(self, size: Size) -> int:
@@ -140,6 +151,9 @@ class ZImageModel:
         self._encode(prompt)
         self.synchronise()
 
+    def _read_prompt(self, request: ImageRequest, prompt: str) -> Embedding:
+        return self._embed(prompt) if self._omni is None else self._omni.instruction(request, prompt, self._embed)
+
     def _embed(self, prompt: str) -> Embedding:
         found = self._embeddings.get(prompt)
         if found is None:
@@ -149,10 +163,11 @@ class ZImageModel:
 
     def _encode(self, prompt: str) -> Embedding:
         """The last hidden state but one of the chat-wrapped prompt, unpadded: padding only adds masked positions."""
-        tokenizer = self.parts.tokenizer
-        chat = tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True, enable_thinking=True
-        )
+        tokenizer, chat = self.parts.tokenizer, prompt
+        if self._omni is None:  # which wraps what it has encoded
+            chat = tokenizer.apply_chat_template(
+                [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True, enable_thinking=True
+            )
         ids = tokenizer(chat, return_tensors="pt").input_ids
         truncated = ids.shape[1] > _LONGEST_PROMPT
         encoder = self.parts.text_encoder
@@ -213,7 +228,8 @@ class ZImageModel:
 
     @torch.inference_mode()
     def decode(self, drawing: Drawing) -> RawImage:
-        """The finished picture's pixels."""
+        """The finished picture's pixels, with the original's put back where the request wants them kept."""
+        request, original = drawing.request, drawing.original
         vae: Any = self.parts.vae
         latents = drawing.latents.to(vae.dtype)[None] / self._scaling + self._shift
         decoded = self._decode(vae, latents)
@@ -222,7 +238,10 @@ class ZImageModel:
             decoded = self._decode_in_full(vae, latents)
         if not torch.isfinite(decoded).all():
             raise broken_numbers()
-        return to_raw_image(decoded)
+        drawn = to_raw_image(decoded)
+        if request.image is not None and original is not None and request.keep_outside:
+            return composite(drawn, request.image, original.mask)
+        return drawn
 
     def _decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
         """Pixels ``(3, height, width)``; in tiles, with seams that are blended, where memory is too small for all."""

@@ -94,7 +94,9 @@ class ImageRequest:
 
     With ``image``, of exactly the request's size, that image is changed: by little or by much as ``strength`` (above
     0, up to 1) says, which leaves out the first steps. With ``mask`` too (``height · width`` bytes, from 128 on:
-    repaint) only there.
+    repaint) only there. With ``keep_outside`` as well, the mask grows to whole cells of the latents, and every pixel
+    outside the grown mask is the original's, byte for byte; without it, all is as diffusers' inpainting draws it.
+    A model that edits by instruction takes the prompt for what to change, and neither mask nor strength.
 
     With ``previews`` each step but the last is followed by a look at the picture, as long as time allows.
     """
@@ -111,6 +113,7 @@ class ImageRequest:
     mask: bytes | None = field(default=None, repr=False)
     strength: float = 1.0
     previews: bool = False
+    keep_outside: bool = False
 
     @property
     def first_step(self) -> int:
@@ -148,9 +151,10 @@ class PlanResult:
     """What came of a plan: the seconds the device was busy, finished images and failures by request id.
 
     ``truncated`` names the requests of which the model reads only the prompt's beginning; ``caption_tokens`` says how
-    many tokens the prompt (and the negative prompt where guidance is on) came to. With ``out_of_memory`` the unit was
-    too large as a whole: nothing has changed, and each request's failure is what to say if it is not tried again.
-    ``previews`` has a small picture of some that asked for one.
+    many tokens the prompt (and the negative prompt where guidance is on) came to, those of an image that is edited by
+    instruction included. With ``out_of_memory`` the unit was too large as a whole: nothing has changed, and each
+    request's failure is what to say if it is not tried again. ``previews`` has a small picture of some that asked for
+    one.
     """
 
     seconds: float
