@@ -1,0 +1,147 @@
+"""Every kind and mode comes out upright, in its colours, with its transparency and its parameters."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import numpy as np
+import pytest
+from corpus import (
+    HEIGHT,
+    QUARTERS,
+    SIZE,
+    WIDTH,
+    alpha,
+    assert_is_the_picture,
+    oriented,
+    picture,
+    pixels,
+    png,
+    quarters,
+    saved,
+    with_text,
+)
+from PIL import Image, ImageCms
+
+from bot.media.incoming import ImageReader, Incoming
+from bot.media.metadata import encode_png
+from zimage_engine.types import RawImage
+
+
+async def read(data: bytes) -> Incoming:
+    return await ImageReader().read(data, 1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+async def test_every_orientation_comes_out_upright(kind: str) -> None:
+    reader = ImageReader()
+    files = [oriented(kind, orientation, quality=95) for orientation in range(1, 9)]
+    for incoming in await asyncio.gather(*(reader.read(data, member) for member, data in enumerate(files))):
+        assert_is_the_picture(incoming)
+
+
+async def test_compressed_tiffs_are_turned_too() -> None:
+    assert_is_the_picture(await read(oriented("TIFF", 6, compression="tiff_lzw")))
+
+
+def grey_rows(depth: int, *values: int) -> bytes:
+    """One PNG row of these values."""
+    return b"\0" + b"".join(value.to_bytes(depth // 8) for value in values)
+
+
+CONVERSIONS = {
+    "cmyk jpeg": (saved(picture().convert("CMYK"), "JPEG", quality=95), QUARTERS),
+    "cmyk tiff": (saved(picture().convert("CMYK"), "TIFF"), QUARTERS),
+    "palette": (saved(picture().convert("P", palette=Image.Palette.ADAPTIVE), "PNG"), QUARTERS),
+    "grey": (saved(Image.new("L", SIZE, 77), "PNG"), [(77,) * 3] * 4),
+    "grey and alpha": (saved(Image.new("LA", SIZE, (77, 255)), "PNG"), [(77,) * 3] * 4),
+    "grey, half seen": (saved(Image.new("LA", SIZE, (0, 127)), "PNG"), [(128,) * 3] * 4),
+    "one bit": (saved(Image.new("1", SIZE, 1), "PNG"), [(255,) * 3] * 4),
+    "colour, half seen": (saved(Image.new("RGBA", SIZE, (200, 0, 0, 127)), "PNG"), [(228, 128, 128)] * 4),
+    "16-bit grey": (saved(Image.new("I;16", SIZE, 77 * 257), "PNG"), [(77,) * 3] * 4),
+    "16-bit grey tiff": (saved(Image.new("I;16B", SIZE, 77 * 257), "TIFF"), [(77,) * 3] * 4),
+    "16-bit colour": (
+        png(*SIZE, 16, 2, (b"\0" + bytes([200, 9, 100, 9, 50, 9]) * WIDTH) * HEIGHT),
+        [(200, 100, 50)] * 4,
+    ),
+    "16-bit white": (png(*SIZE, 16, 0, (b"\0" + b"\xff\xff" * WIDTH) * HEIGHT), [(255,) * 3] * 4),
+}
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+async def test_every_mode_comes_out_in_its_colours(name: str) -> None:
+    data, colours = CONVERSIONS[name]
+    assert np.abs(quarters(await read(data)).astype(int) - colours).max() < 4
+
+
+TRANSPARENT = {
+    "palette": png(2, 1, 8, 3, b"\0\0\1", PLTE=bytes([255, 0, 0, 0, 0, 255]), tRNS=b"\0\xff"),
+    "grey": png(2, 1, 8, 0, grey_rows(8, 9, 99), tRNS=b"\0\x09"),
+    "one bit": png(2, 1, 1, 0, b"\0\x80", tRNS=b"\0\1"),
+    "colour": png(2, 1, 8, 2, b"\0" + bytes([1, 2, 3, 4, 5, 6]), tRNS=bytes([0, 1, 0, 2, 0, 3])),
+    "16-bit grey": png(2, 1, 16, 0, grey_rows(16, 5000, 5001), tRNS=(5000).to_bytes(2)),
+    "16-bit colour": png(
+        2, 1, 16, 2, b"\0" + bytes([1, 7, 2, 7, 3, 7, 9, 7, 9, 7, 9, 7]), tRNS=bytes([1, 7, 2, 7, 3, 7])
+    ),
+    "webp": saved(Image.fromarray(np.array([[[9, 9, 9, 0], [9, 9, 9, 255]]], np.uint8)), "WEBP", lossless=True),
+    "gif": saved(Image.fromarray(np.array([[[9, 9, 9, 0], [9, 9, 9, 255]]], np.uint8)), "GIF"),
+    "tiff": saved(Image.fromarray(np.array([[[9, 9, 9, 0], [9, 9, 9, 255]]], np.uint8)), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPARENT)
+async def test_what_is_transparent_becomes_white_and_is_told(name: str) -> None:
+    incoming = await read(TRANSPARENT[name])
+    assert alpha(incoming).tolist() == [[0, 255]]
+    assert pixels(incoming)[0, 0].tolist() == [255, 255, 255]
+    assert pixels(incoming)[0, 1].min() < 255
+
+
+async def test_an_alpha_channel_that_hides_nothing_is_none() -> None:
+    assert (await read(saved(picture().convert("RGBA"), "PNG"))).alpha is None
+
+
+async def test_a_large_alpha_channel_keeps_its_rows() -> None:
+    image = picture(1600, 1200).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    incoming = await read(saved(image, "PNG", compress_level=1))
+    assert np.array_equal(alpha(incoming), np.asarray(image)[..., 3])
+
+
+async def test_a_colour_profile_is_followed() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # A space whose red is sRGB's blue, and the other way round.
+    swapped = srgb.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+    red = Image.new("RGB", (4, 4), (255, 0, 0))
+    assert np.abs(pixels(await read(saved(red, "PNG", icc_profile=srgb))).astype(int) - (255, 0, 0)).max() < 3
+    assert np.abs(pixels(await read(saved(red, "PNG", icc_profile=swapped))).astype(int) - (0, 0, 255)).max() < 3
+    grey = Image.new("L", (4, 4), 99)
+    assert pixels(await read(saved(grey, "PNG", icc_profile=srgb))).max() == 99, "one for other modes is ignored"
+
+
+async def test_a_photo_of_too_many_pixels_is_read_smaller() -> None:
+    photo = saved(picture(8000, 4000), "JPEG")
+    incoming = await read(photo)
+    assert (incoming.image.width, incoming.image.height) == (4000, 2000)
+    assert np.abs(quarters(incoming).astype(int) - QUARTERS).max() < 12
+
+
+async def test_parameters_are_kept_and_nothing_else() -> None:
+    incoming = await read(with_text(parameters="a cat 一只猫", zimage='{"seed": 1}', workflow="x", Comment="y"))
+    assert incoming.text == {"parameters": "a cat 一只猫", "zimage": '{"seed": 1}'}
+    assert (await read(saved(picture(), "PNG"))).text == {}
+    gif = saved(picture(), "GIF", comment=b"parameters")
+    assert (await read(gif)).text == {}
+
+
+async def test_parameters_that_are_too_long_are_left_out() -> None:
+    assert (await read(with_text(parameters="x" * 65_536, zimage="ä" * 40_000))).text == {"parameters": "x" * 65_536}
+
+
+async def test_our_own_pictures_come_back_as_they_were() -> None:
+    ours = RawImage(6, 4, os.urandom(72))
+    spec = {"prompt": "p", "negative_prompt": "", "steps": 8, "guidance_scale": 0.0, "seed": 1, "width": 6}
+    incoming = await read(encode_png(ours, {**spec, "height": 4, "model": "m"}))
+    assert incoming.image == ours
+    assert set(incoming.text) == {"parameters", "zimage"}
