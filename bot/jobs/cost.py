@@ -12,11 +12,11 @@ _LEAST = 5
 
 
 def image_cost(spec: ImageSpec, profile: ModelProfile) -> int:
-    """One image's credits: (pixels ÷ base pixels) × (steps ÷ default steps) × (2 with guidance), at least 0.05.
+    """One image's credits: (pixels ÷ base pixels) × (real steps ÷ default steps) × (2 with guidance), at least 0.05.
 
     Rounded up to 1/100, so that no work is free.
     """
-    share = Fraction(spec.size.pixels, profile.base_size.pixels) * Fraction(spec.steps, int(profile.steps.default))
+    share = Fraction(spec.size.pixels, profile.base_size.pixels) * Fraction(spec.real_steps, int(profile.steps.default))
     passes = 2 if spec.guidance_scale > 0 else 1
     return max(_LEAST, math.ceil(share * passes * 100))
 

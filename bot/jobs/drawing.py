@@ -72,7 +72,7 @@ class Drawing:
 
     @property
     def steps_total(self) -> int:
-        return self._job.order.count * self._job.order.spec.steps
+        return self._job.order.count * self._job.order.spec.real_steps
 
     @property
     def spent(self) -> int:
@@ -84,6 +84,8 @@ class Drawing:
         order = self._job.order
         for position, image_id in enumerate(self._job.image_ids):
             request = replace(order.spec.image(position).request(image_id), previews=self._wants_previews)
+            if order.source is not None:
+                request = order.source.applied_to(request)
             try:
                 self._handles.append(self._engine.submit(request, owner=order.owner_id))
             except EngineError as error:
@@ -135,7 +137,7 @@ class Drawing:
                     await self._end_image(position, "failed", event.seconds)
                 case Cancelled():
                     self._steps[position] = event.steps_done
-                    self._spent[position] = round(self._cost * event.steps_done / self._job.order.spec.steps)
+                    self._spent[position] = round(self._cost * event.steps_done / self._job.order.spec.real_steps)
                     await self._end_image(position, "cancelled", event.seconds)
         return None
 
@@ -179,7 +181,7 @@ class Drawing:
         await self._end_image(position, "rendered", seconds, file)
         self._images_done += 1
         self._spent[position] = self._cost
-        self._steps[position] = spec.steps
+        self._steps[position] = spec.real_steps
         self._show_running()
         return Picture(image_id, spec.seed, png)
 

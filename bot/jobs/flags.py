@@ -6,7 +6,7 @@ Phones turn ``--`` into a dash, so ``—ar`` is the same flag. The prompt is wha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -56,6 +56,7 @@ def _size(text: str) -> str | None:
 _SIZE_NAMES = get_args(SizeName)
 _ASPECT = Flag("aspect", "width:height from 1:4 to 4:1, like 16:9", _aspect)
 _NEGATIVE = Flag("negative", "what the picture should not show, like blur", _text, rest_of_text=True)
+_FITS = ("crop", "pad")
 FLAGS: dict[str, Flag] = {
     "ar": _ASPECT,
     "aspect": _ASPECT,
@@ -67,6 +68,16 @@ FLAGS: dict[str, Flag] = {
     "no": _NEGATIVE,
     "negative": _NEGATIVE,
 }
+EDIT_FLAGS: dict[str, Flag] = FLAGS | {
+    "strength": Flag("strength", "a number above 0, up to 1, like 0.5", _decimal),
+    "image": Flag("which", "the number of a picture, like 2", _whole),
+    "fit": Flag("fit", "crop or pad", lambda text: text.lower() if text.lower() in _FITS else None),
+}
+
+
+def has_flag(text: str) -> bool:
+    """Whether somebody wrote a flag that edits know, whatever follows it."""
+    return any(match["name"].lower() in EDIT_FLAGS for match in _FLAG.finditer(text))
 
 
 def _first_word(text: str) -> tuple[str, str]:
@@ -75,22 +86,22 @@ def _first_word(text: str) -> tuple[str, str]:
     return word, after[0] if after else ""
 
 
-def read_flags(wishes: Wishes) -> Wishes:
+def read_flags(wishes: Wishes, flags: Mapping[str, Flag] = FLAGS) -> Wishes:
     """The wishes with the prompt's flags taken out of it and applied.
 
     Raises :class:`InvalidRequest`, naming the flag, where it is unknown, lacks its value or is also an option.
     """
     text = wishes.prompt
     found = list(_FLAG.finditer(text))
-    if not found:
+    if not found or wishes.verbatim:
         return wishes
     kept = [text[: found[0].start()]]
     changes: dict[str, str | int | float] = {}
     for match, following in zip(found, [*found[1:], None], strict=True):
         shown = f"--{match['name'].lower()[:30]}"
-        flag = FLAGS.get(match["name"].lower())
+        flag = flags.get(match["name"].lower())
         if flag is None:
-            raise InvalidRequest(f"There is no flag {shown}; the flags are {', '.join(f'--{name}' for name in FLAGS)}.")
+            raise InvalidRequest(f"There is no flag {shown}; the flags are {', '.join(f'--{name}' for name in flags)}.")
         rest = text[match.end() : following.start() if following else len(text)].strip()
         value_text, after = (rest, "") if flag.rest_of_text else _first_word(rest)
         value = flag.read(value_text) if match["mark"] in ("", "=") else None

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bot.jobs.sources import Source
 from bot.jobs.spec import ImageSpec
 from bot.store.jobs import ReplyToken, Visibility
 from zimage_engine.types import RawImage
+
+Kind = Literal["imagine", "edit", "vary", "again", "upscale"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,8 @@ class Order:
     """What a member asks for, who and where: everything :meth:`JobService.submit` needs.
 
     ``source_id`` is the interaction's or message's id. ``scope_id`` is the server where credits count, or 0;
-    ``response_file_limit`` is the largest file in bytes that the interaction's own response takes.
+    ``response_file_limit`` is the largest file in bytes that the interaction's own response takes. An edit has the
+    ``source`` that it starts from, the image's id where it is one of ours, and a link to where that stands.
     """
 
     source_id: int
@@ -28,7 +32,10 @@ class Order:
     visibility: Visibility
     reply: ReplyToken | None
     response_file_limit: int | None = None
-    kind: Literal["imagine"] = "imagine"
+    kind: Kind = "imagine"
+    source: Source | None = None
+    parent_image_id: str | None = None
+    source_link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

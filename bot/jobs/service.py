@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from bot.jobs.cost import job_cost
 from bot.jobs.delivery import Result, Undeliverable, Way, deliver
 from bot.jobs.drawing import Card, Drawing
 from bot.jobs.job import Job, JobProgress, Order
+from bot.jobs.sources import SourceFolder
 from bot.store import jobs as store
 from bot.store.database import Database
 from zimage_engine.engine import Engine
@@ -45,6 +47,7 @@ class JobService:
         self._engine = engine
         self._outbox = outbox
         self._image_dir = image_dir
+        self.sources = SourceFolder(image_dir.parent / "sources")
         self._previews = previews
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._handles: dict[int, list[Handle]] = {}
@@ -64,6 +67,9 @@ class JobService:
         """Reserve the credits and insert the job, in one transaction; None for an event that came twice."""
         if self._closing:
             raise Refusal("I am just restarting; please ask again in a minute.")
+        if order.source is not None:
+            image, mask = await asyncio.to_thread(self.sources.keep, order.source)
+            order = replace(order, spec=replace(order.spec, source=image, mask=mask))
         created_at, nonce = _now(), "j" + secrets.token_hex(11)
         image_ids = tuple(secrets.token_hex(6) for _ in range(order.count))
         credit = job_cost(order.spec, order.count, self._engine.profile)
@@ -81,6 +87,7 @@ class JobService:
             nonce=nonce,
             reply=order.reply,
             created_at=created_at,
+            parent_image_id=order.parent_image_id,
         )
         job_id = await self._database.write(partial(store.insert, new=new))
         if job_id is None:

@@ -23,7 +23,8 @@ from zimage_engine.types import ImageRequest, InvalidRequest
 class ImageSpec:
     """Everything that determines an image: reproducing it needs the spec and the model, nothing else.
 
-    Sizes in pixels; the seed from 0 to 2³²−1.
+    Sizes in pixels; the seed from 0 to 2³²−1. An edit names its source and its mask by what they show
+    (see :mod:`bot.jobs.sources`) and has a strength above 0, up to 1.
     """
 
     prompt: str
@@ -34,6 +35,14 @@ class ImageSpec:
     guidance_scale: float
     negative_prompt: str
     model: str
+    strength: float = 1.0
+    source: str = ""
+    mask: str = ""
+
+    @property
+    def real_steps(self) -> int:
+        """How many steps are run: an edit leaves out the first ones."""
+        return self.steps if not self.source else self.steps - int(self.steps - self.steps * self.strength)
 
     @property
     def size(self) -> Size:
@@ -53,11 +62,22 @@ class ImageSpec:
             seed=self.seed,
             guidance_scale=self.guidance_scale,
             negative_prompt=self.negative_prompt,
+            strength=self.strength,
         )
 
     def fields(self) -> dict[str, str | int | float]:
-        """The spec by field name, as it is stored beside and inside a picture."""
-        return asdict(self)
+        """The spec by field name, as it is stored beside and inside a picture; what only edits have, only for them."""
+        fields = asdict(self)
+        if not self.source:
+            del fields["strength"], fields["source"]
+        if not self.mask:
+            del fields["mask"]
+        return fields
+
+    @classmethod
+    def from_json(cls, text: str) -> ImageSpec:
+        """What :meth:`to_json` wrote; for the database's own rows, not for strangers' text."""
+        return cls(**json.loads(text))
 
     def to_json(self) -> str:
         return json.dumps(self.fields(), ensure_ascii=False, sort_keys=True)
@@ -65,7 +85,10 @@ class ImageSpec:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a member asked for, before the profile had its say. None is "not said"."""
+    """What a member asked for, before the profile had its say. None is "not said".
+
+    With ``verbatim`` the prompt is one that was drawn before: what looks like a flag in it is none.
+    """
 
     prompt: str
     negative: str | None = None
@@ -75,6 +98,10 @@ class Wishes:
     seed: int | None = None
     steps: int | None = None
     guidance: float | None = None
+    strength: float | None = None
+    fit: str | None = None
+    which: int | None = None
+    verbatim: bool = False
 
 
 def settle(wishes: Wishes, profile: ModelProfile, *, max_count: int) -> tuple[ImageSpec, int]:
@@ -99,6 +126,27 @@ def settle(wishes: Wishes, profile: ModelProfile, *, max_count: int) -> tuple[Im
     )
     profile.check(spec.request(""))
     return spec, count
+
+
+def settle_edit(
+    wishes: Wishes, profile: ModelProfile, *, max_count: int, size: Size, masked: bool
+) -> tuple[ImageSpec, int]:
+    """The spec (without its source) and the count of an edit; ``size`` is the one nearest to the picture's own.
+
+    With a mask the strength is 1 where none is given: all that is inside is drawn anew.
+    """
+    if profile.editing == "none":
+        raise InvalidRequest(f"{profile.title} cannot change pictures that are given to it.")
+    sized = wishes if wishes.size or wishes.aspect else replace(wishes, size=str(size))
+    spec, count = settle(sized, profile, max_count=max_count)
+    strength = wishes.strength
+    if profile.editing == "instruction":
+        strength = 1.0
+    elif strength is None:
+        strength = 1.0 if masked else profile.strength
+    if not 0 < strength <= 1:
+        raise InvalidRequest(f"Strength must be above 0 and at most 1, not {strength:g}.")
+    return replace(spec, strength=strength), count
 
 
 def choose_size(size: str | None, aspect: str | None, profile: ModelProfile) -> Size:

@@ -36,9 +36,10 @@ def a1111_parameters(fields: dict[str, str | int | float]) -> str:
     if fields["negative_prompt"]:
         lines.append(f"Negative prompt: {fields['negative_prompt']}")
     cfg = float(fields["guidance_scale"]) + 1
+    strength = f"Denoising strength: {fields['strength']:g}, " if "strength" in fields else ""
     lines.append(
         f"Steps: {fields['steps']}, Sampler: Euler, CFG scale: {cfg:g}, Seed: {fields['seed']}, "
-        f"Size: {fields['width']}x{fields['height']}, Model: {fields['model']}"
+        f"Size: {fields['width']}x{fields['height']}, {strength}Model: {fields['model']}"
     )
     return "\n".join(lines)
 

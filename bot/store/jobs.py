@@ -55,6 +55,7 @@ class NewJob:
     nonce: str
     reply: ReplyToken | None
     created_at: int
+    parent_image_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ def insert(connection: sqlite3.Connection, new: NewJob) -> int | None:
     reply = new.reply
     cursor = connection.execute(
         "INSERT INTO jobs (source_id, owner_id, scope_id, guild_id, channel_id, visibility, kind, spec, count, credits,"
-        " nonce, application_id, interaction_token, token_expires_at, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source_id) DO NOTHING RETURNING id",
+        " nonce, application_id, interaction_token, token_expires_at, created_at, parent_image_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source_id) DO NOTHING RETURNING id",
         (
             new.source_id,
             new.owner_id,
@@ -91,6 +92,7 @@ def insert(connection: sqlite3.Connection, new: NewJob) -> int | None:
             reply.token if reply else None,
             reply.expires_at if reply else None,
             new.created_at,
+            new.parent_image_id,
         ),
     )
     row = cursor.fetchone()

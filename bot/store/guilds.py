@@ -1,0 +1,21 @@
+"""What a server's admins have set."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from bot.store.database import Database
+
+
+async def read_setting(database: Database, guild_id: int | None, name: str) -> str | None:
+    """The value that was set, or None: direct messages have no settings."""
+    if guild_id is None:
+        return None
+    rows = await database.read("SELECT value FROM guild_settings WHERE guild_id = ? AND name = ?", (guild_id, name))
+    return rows[0]["value"] if rows else None
+
+
+def write_setting(connection: sqlite3.Connection, guild_id: int, name: str, value: str) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO guild_settings (guild_id, name, value) VALUES (?, ?, ?)", (guild_id, name, value)
+    )

@@ -1,0 +1,157 @@
+"""Images that were drawn: by id, by the message they stand in, by their family. Reads are async, writes part of one."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from bot.store.database import Database
+
+_COLUMNS = """
+    images.id, images.job_id, images.position, images.seed, images.state, images.file,
+    jobs.owner_id, jobs.guild_id, jobs.channel_id, jobs.visibility, jobs.kind, jobs.spec, jobs.count,
+    jobs.parent_image_id AS parent_id, jobs.result_channel_id, jobs.result_message_id
+    FROM images JOIN jobs ON jobs.id = images.job_id
+"""
+_SHOWN = "images.state = 'rendered' AND jobs.state IN ('rendered', 'delivering', 'delivered')"
+_FAMILY_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """An image with what its job knows. ``spec`` is the job's JSON; the image's own seed is ``seed``.
+
+    ``file`` is its name in the image folder, None where it is gone.
+    """
+
+    id: str
+    job_id: int
+    position: int
+    seed: int
+    state: str
+    file: str | None
+    owner_id: int
+    guild_id: int | None
+    channel_id: int
+    visibility: str
+    kind: str
+    spec: str
+    count: int
+    parent_id: str | None
+    result_channel_id: int | None
+    result_message_id: int | None
+
+    @property
+    def private(self) -> bool:
+        return self.visibility == "private"
+
+    @property
+    def deleted(self) -> bool:
+        return self.state == "deleted"
+
+
+async def find(database: Database, image_id: str) -> ImageRow | None:
+    return _first(await database.read(f"SELECT {_COLUMNS} WHERE images.id = ?", (image_id,)))
+
+
+async def of_job(database: Database, job_id: int) -> list[ImageRow]:
+    """The images of a job that were drawn and are not deleted, in order."""
+    return _all(
+        await database.read(f"SELECT {_COLUMNS} WHERE images.job_id = ? AND {_SHOWN} ORDER BY position", (job_id,))
+    )
+
+
+async def of_message(database: Database, message_id: int) -> list[ImageRow]:
+    """The images that a result message shows, in order; empty where it is none of ours."""
+    return _all(
+        await database.read(
+            f"SELECT {_COLUMNS} WHERE jobs.result_message_id = ? AND {_SHOWN} ORDER BY position", (message_id,)
+        )
+    )
+
+
+async def newest_here(database: Database, channel_id: int, owner_id: int) -> ImageRow | None:
+    """The member's own newest public image in the channel, else the channel's newest public one."""
+    rows = await database.read(
+        f"SELECT {_COLUMNS} WHERE jobs.channel_id = ? AND jobs.visibility = 'public' AND jobs.state = 'delivered'"
+        " AND images.state = 'rendered' ORDER BY jobs.owner_id = ? DESC, jobs.id DESC, images.position LIMIT 1",
+        (channel_id, owner_id),
+    )
+    return _first(rows)
+
+
+async def recent_of(database: Database, owner_id: int, guild_id: int | None, count: int = 25) -> list[ImageRow]:
+    """The member's newest images in this server (or in direct messages), private ones too: for the member alone."""
+    rows = await database.read(
+        f"SELECT {_COLUMNS} WHERE jobs.owner_id = ? AND jobs.guild_id IS ? AND {_SHOWN}"
+        " ORDER BY jobs.created_at DESC, jobs.id DESC, images.position LIMIT ?",
+        (owner_id, guild_id, count),
+    )
+    return _all(rows)
+
+
+async def family(database: Database, image_id: str) -> list[ImageRow]:
+    """The image, all that it comes from, and all that comes from any of these; oldest first."""
+    rows = await database.read(
+        "WITH RECURSIVE up (id) AS ("
+        "  SELECT ? UNION SELECT jobs.parent_image_id FROM up JOIN images ON images.id = up.id"
+        "  JOIN jobs ON jobs.id = images.job_id WHERE jobs.parent_image_id IS NOT NULL),"
+        " kin (id) AS ("
+        "  SELECT id FROM up UNION SELECT images.id FROM kin JOIN jobs ON jobs.parent_image_id = kin.id"
+        "  JOIN images ON images.job_id = jobs.id WHERE images.state IN ('rendered', 'deleted'))"
+        f" SELECT {_COLUMNS} WHERE images.id IN (SELECT id FROM kin) ORDER BY jobs.id, images.position LIMIT ?",
+        (image_id, _FAMILY_LIMIT),
+    )
+    return _all(rows)
+
+
+def delete(connection: sqlite3.Connection, image_id: str) -> str | None:
+    """Mark an image as deleted; the name of the file that has to go, None where there is none."""
+    row = connection.execute("SELECT file FROM images WHERE id = ?", (image_id,)).fetchone()
+    connection.execute("UPDATE images SET state = 'deleted', file = NULL WHERE id = ?", (image_id,))
+    return row["file"] if row is not None else None
+
+
+def delete_of_messages(connection: sqlite3.Connection, message_ids: list[int]) -> list[str]:
+    """Somebody deleted these messages in Discord: their images count as deleted, too. The files that have to go."""
+    files: list[str] = []
+    for message_id in message_ids:
+        rows = connection.execute(
+            "SELECT images.id FROM images JOIN jobs ON jobs.id = images.job_id WHERE jobs.result_message_id = ?"
+            " AND images.state = 'rendered'",
+            (message_id,),
+        ).fetchall()
+        files += [file for row in rows if (file := delete(connection, row["id"])) is not None]
+    return files
+
+
+def keep_upload(
+    connection: sqlite3.Connection, upload_id: str, owner_id: int, source: str, spec: str, now: int
+) -> None:
+    connection.execute(
+        "INSERT INTO uploads (id, owner_id, source, spec, created_at) VALUES (?, ?, ?, ?, ?)",
+        (upload_id, owner_id, source, spec, now),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A picture that a member showed to ``/details``: its source's name and the spec in its metadata."""
+
+    id: str
+    owner_id: int
+    source: str
+    spec: str
+
+
+async def find_upload(database: Database, upload_id: str) -> Upload | None:
+    rows = await database.read("SELECT id, owner_id, source, spec FROM uploads WHERE id = ?", (upload_id,))
+    return Upload(**dict(rows[0])) if rows else None
+
+
+def _all(rows: list[sqlite3.Row]) -> list[ImageRow]:
+    return [ImageRow(**dict(row)) for row in rows]
+
+
+def _first(rows: list[sqlite3.Row]) -> ImageRow | None:
+    return ImageRow(**dict(rows[0])) if rows else None
