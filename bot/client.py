@@ -12,15 +12,23 @@ import structlog
 from discord import app_commands
 from discord.ext import commands
 
+from bot.commands.administration import AdminCommands
+from bot.commands.editing import Editing
+from bot.commands.gallery import Gallery
 from bot.commands.imagine import imagine_command
 from bot.commands.info import InfoCog
 from bot.commands.ordering import Desk
+from bot.commands.pressing import Presses
+from bot.commands.replies import ReplyCog
+from bot.commands.subjects import Subjects
 from bot.jobs.service import JobService
+from bot.media.incoming import ImageReader
 from bot.services import Services
 from bot.settings import Settings
 from bot.store.facts import read_fact, write_fact
 from bot.views.buttons import DYNAMIC_ITEMS
 from bot.views.errors import answer, answer_error
+from bot.views.modals import read_form
 from bot.views.outbox import Outbox
 from zimage_engine.types import EngineError
 
@@ -49,7 +57,7 @@ class ZImageBot(commands.Bot):
 
     def __init__(self, settings: Settings, services: Services) -> None:
         # Replies to the bot and mentions arrive without the privileged message-content intent.
-        intents = discord.Intents(guilds=True, messages=True)
+        intents = discord.Intents(guilds=True, messages=True, message_content=settings.message_content_intent)
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -94,9 +102,35 @@ class ZImageBot(commands.Bot):
         )
         self.tree.add_command(imagine_command(desk))
         await self.add_cog(InfoCog(self, self._services.engine, desk))
+        await self._offer_editing(desk)
         self.add_dynamic_items(*DYNAMIC_ITEMS)
         await self._sync_commands()
         self._set_up.set()
+
+    async def _offer_editing(self, desk: Desk) -> None:
+        services, settings = self._services, self.settings
+        reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
+        subjects = Subjects(self, services.database, services.jobs, settings.image_dir, reader)
+        gallery = Gallery(
+            services.database, services.jobs, subjects, settings.image_dir, reader, services.engine.profile
+        )
+        self.pressing = Presses(desk, subjects, gallery, services.database)
+        self._editing = Editing(desk, subjects, gallery, self.pressing, services.database)
+        for command in self._editing.commands():
+            self.tree.add_command(command)
+        self.tree.add_command(AdminCommands(services.database))
+        await self.add_cog(ReplyCog(self, desk, subjects, gallery, services.database))
+
+    async def on_interaction(self, interaction: discord.Interaction[Any], /) -> None:
+        """Filled-in modals are read here: discord.py forgets those that were open when the program was started anew."""
+        if interaction.type is not discord.InteractionType.modal_submit:
+            return
+        try:
+            form = read_form(interaction)
+            if form is not None and await self.tree.interaction_check(interaction):
+                await self._editing.on_form(interaction, form)
+        except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
+            await answer_error(interaction, error)
 
     async def close(self) -> None:
         """Disconnect last: jobs that end now can still tell their owners."""
@@ -111,7 +145,7 @@ class ZImageBot(commands.Bot):
         log.info("online", user=str(self.user), guilds=len(self.guilds))
 
     async def on_message(self, message: discord.Message, /) -> None:
-        """No text commands: the bot answers slash commands only, so far."""
+        """No text commands: discord.py would look for some in every message. Replies are the business of a cog."""
 
     async def _sync_commands(self) -> None:
         """Tell Discord the commands only when they changed since it was told last."""

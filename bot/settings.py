@@ -19,6 +19,10 @@ class Settings(BaseSettings):
         frozenset(),
         description="Ids of the only servers that may use the bot, separated by commas. Empty: every server and DMs.",
     )
+    message_content_intent: bool = Field(
+        default=False,
+        description="true where the portal grants it: @bot in a reply to anybody's picture edits that picture.",
+    )
     data_dir: Path = Field(Path("data"), description="Where the database and the images lie.")
     profile: Literal["auto", "demo", "turbo", "base", "edit"] = Field(
         "auto", description="What the model can do: demo, turbo, base or edit. auto: turbo on a GPU, demo without one."
@@ -44,6 +48,7 @@ class Settings(BaseSettings):
         None, description="Where measurements of the device are kept. Default: cache inside DATA_DIR."
     )
     max_count: int = Field(4, ge=1, le=4, description="Most images one command may ask for, 1 to 4.")
+    max_upload_mb: int = Field(25, ge=1, description="Largest image in MB that the bot downloads to edit.")
     previews: bool = Field(
         default=True, description="Whether the progress message shows what the picture looks like so far."
     )

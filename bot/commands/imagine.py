@@ -8,6 +8,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from bot.commands.asking import InteractionAsker
 from bot.commands.ordering import Desk
 from bot.jobs.spec import Wishes
 from zimage_engine.profiles import ASPECTS, SEED_LIMIT, ModelProfile, parse_aspect
@@ -43,7 +44,7 @@ def _plain(desk: Desk) -> app_commands.Command[Any, ..., None]:
         private: bool = False,  # noqa: FBT001, FBT002 - an option of the command
     ) -> None:
         wishes = Wishes(prompt, aspect=aspect, size=size, count=count, seed=seed, steps=steps)
-        await desk.take(interaction, wishes, private=private)
+        await desk.take(InteractionAsker(interaction), wishes, private=private)
 
     return imagine
 
@@ -75,7 +76,7 @@ def _guided(desk: Desk) -> app_commands.Command[Any, ..., None]:
         private: bool = False,  # noqa: FBT001, FBT002 - an option of the command
     ) -> None:
         wishes = Wishes(prompt, negative, aspect, size, count, seed, steps, guidance)
-        await desk.take(interaction, wishes, private=private)
+        await desk.take(InteractionAsker(interaction), wishes, private=private)
 
     return imagine
 

@@ -36,12 +36,24 @@ def help_text(profile: ModelProfile, max_count: int) -> str:
         f"**{profile.title}** draws what you describe, in English or Chinese.",
         "**/imagine** `prompt: a red circle on a blue background`: your picture comes into this channel.",
         options,
+        _editing_text(profile),
         "The line under a picture has its seed: the same prompt, seed, size and steps draw the same picture again.",
         "**Cancel** under the progress stops a picture. **/ping** says how busy I am.",
     ]
     if not profile.negative_prompt:
         lines.append(f"-# {profile.title} takes no negative prompt: say what you want to see instead.")
     return "\n".join(lines)
+
+
+def _editing_text(profile: ModelProfile) -> str:
+    """How pictures are changed, and what a prompt for that says with this model."""
+    if profile.editing == "none":
+        return f"{profile.title} cannot change pictures."
+    says = "say what to change" if profile.editing == "instruction" else "say what the picture shows afterwards"
+    return (
+        f"**/edit** changes one: {says}. Or use the buttons under a picture, reply to it with `/edit …`, or "
+        "right-click any picture → Apps → **Edit image**."
+    )
 
 
 class InfoCog(commands.Cog):

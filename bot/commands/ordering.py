@@ -1,27 +1,39 @@
-"""From an interaction to a job under way: the one door that every command goes through."""
+"""From what somebody asks for to a job under way: the one door that every command, button and reply goes through."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+from dataclasses import dataclass, replace
 
 import discord
 import structlog
 
-from bot.jobs.flags import read_flags
-from bot.jobs.job import Job, Order
+from bot.commands.asking import Asker
+from bot.commands.subjects import Subject
+from bot.errors import Refusal
+from bot.jobs.flags import EDIT_FLAGS, read_flags
+from bot.jobs.job import Job, Kind, Order
 from bot.jobs.service import JobService
-from bot.jobs.spec import Wishes, settle
-from bot.store.jobs import ReplyToken
+from bot.jobs.sources import Source, fit_source
+from bot.jobs.spec import ImageSpec, Wishes, choose_size, settle, settle_edit
+from bot.media.fitting import nearest_size
+from bot.media.incoming import Incoming
 from bot.views.buttons import progress_view
-from bot.views.progress import ProgressCard, card_text
-from zimage_engine.profiles import ModelProfile
+from bot.views.errors import explain
+from bot.views.progress import ProgressCard, card_text, opening_text
+from bot.views.surfaces import Surface, refuse_on, remove
+from zimage_engine.profiles import ModelProfile, Size
 
 log = structlog.get_logger(__name__)
 
-_TOKEN_SECONDS = 15 * 60
-_SAFETY_SECONDS = 30
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What is to be done with a picture: the member's wishes, and a mask that was drawn for it."""
+
+    wishes: Wishes
+    kind: Kind = "edit"
+    mask: Subject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,36 +45,34 @@ class Desk:
     max_count: int
     progress_interval: float
 
-    async def take(self, interaction: discord.Interaction[Any], wishes: Wishes, *, private: bool) -> None:
-        """Check the wishes, reserve, answer with the progress card, and set the job going.
+    async def take(self, asker: Asker, wishes: Wishes, *, private: bool) -> None:
+        """Check the wishes for a new picture, reserve, answer with the progress card, and set the job going.
 
         Everything that can be refused is refused before the first answer, so that refusals are private.
         """
         spec, count = settle(read_flags(wishes), self.profile, max_count=self.max_count)
-        order = Order(
-            source_id=interaction.id,
-            spec=spec,
-            count=count,
-            owner_id=interaction.user.id,
-            scope_id=interaction.guild_id or 0,
-            guild_id=interaction.guild_id,
-            channel_id=interaction.channel_id or 0,
-            visibility="private" if private else "public",
-            reply=ReplyToken(
-                interaction.application_id, interaction.token, int(time.time()) + _TOKEN_SECONDS - _SAFETY_SECONDS
-            ),
-            response_file_limit=interaction.filesize_limit,
-        )
-        job = await self.jobs.submit(order)
-        if job is not None:
-            await self._show_card(interaction, job)
+        await self.draw(asker, spec, count, kind="imagine", private=private)
 
-    async def _show_card(self, interaction: discord.Interaction[Any], job: Job) -> None:
+    async def draw(
+        self,
+        asker: Asker,
+        spec: ImageSpec,
+        count: int,
+        *,
+        kind: Kind,
+        private: bool,
+        source: Source | None = None,
+        parent_id: str | None = None,
+        link: str | None = None,
+    ) -> None:
+        """The same for a spec that is settled already, with its source where it has one."""
+        order = replace(self._order(asker, spec, count, kind=kind, private=private), source=source)
+        job = await self.jobs.submit(replace(order, parent_image_id=parent_id, source_link=link))
+        if job is None:
+            return
         try:
-            shown = await interaction.response.send_message(
-                card_text(job, self.jobs.opening()), view=progress_view(job.id), ephemeral=job.private
-            )
-            message_id = shown.message_id or (await interaction.original_response()).id
+            text = card_text(job, self.jobs.opening())
+            surface = await asker.open_card(text, progress_view(job.id), private=job.private)
         except discord.HTTPException as error:
             # Discord did not take the answer (10062: it came too late), so the member saw a failure.
             log.warning("card_not_shown", job=job.id, code=error.code, status=error.status)
@@ -71,5 +81,61 @@ class Desk:
         except BaseException:
             await self.jobs.abandon(job, "not_acknowledged")
             raise
-        card = ProgressCard(job, interaction.followup, message_id, self.progress_interval)
-        self.jobs.begin(job, card, message_id)
+        self._begin(job, surface)
+
+    async def edit(self, asker: Asker, edit: Edit, subject: Subject, *, private: bool) -> None:
+        """Change a picture. Reading it may take seconds, so the card comes before what only the picture can tell."""
+        wishes = read_flags(edit.wishes, EDIT_FLAGS)
+        private = private or subject.private
+        # Whatever is wrong with the wishes themselves is refused before anything public is said.
+        settle_edit(wishes, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
+        opening = f"{opening_text(wishes.prompt, subject.link)}\nReading the picture …"
+        surface = await asker.open_card(opening, None, private=private)
+        try:
+            job = await self._submit_edit(asker, replace(edit, wishes=wishes), subject, private=private)
+        except Exception as error:  # noqa: BLE001 - explained to the member, and logged where nobody foresaw it
+            await refuse_on(surface, explain(error))
+            return
+        if job is None:
+            await remove(surface)
+            return
+        self._begin(job, surface)
+
+    async def _submit_edit(self, asker: Asker, edit: Edit, subject: Subject, *, private: bool) -> Job | None:
+        picture = await subject.read()
+        mask = await edit.mask.read() if edit.mask is not None else None
+        wanted = self._size(edit.wishes, picture)
+        source = await asyncio.to_thread(fit_source, picture, mask, wanted, edit.wishes.fit)
+        spec, count = settle_edit(
+            edit.wishes, self.profile, max_count=self.max_count, size=wanted, masked=source.mask is not None
+        )
+        self.profile.check(source.applied_to(spec.request("")))
+        order = replace(self._order(asker, spec, count, kind=edit.kind, private=private), source=source)
+        return await self.jobs.submit(replace(order, parent_image_id=subject.parent_id, source_link=subject.link))
+
+    def _size(self, wishes: Wishes, picture: Incoming) -> Size:
+        if wishes.size or wishes.aspect:
+            return choose_size(wishes.size, wishes.aspect, self.profile)
+        return nearest_size(self.profile, picture.image.width, picture.image.height)
+
+    def _begin(self, job: Job, surface: Surface) -> None:
+        self.jobs.begin(job, ProgressCard(job, surface, self.progress_interval), surface.message_id)
+
+    @staticmethod
+    def _order(asker: Asker, spec: ImageSpec, count: int, *, kind: Kind, private: bool) -> Order:
+        guild_id = asker.guild.id if asker.guild is not None else None
+        if private and asker.reply is None:
+            raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")
+        return Order(
+            source_id=asker.source_id,
+            spec=spec,
+            count=count,
+            owner_id=asker.user.id,
+            scope_id=guild_id or 0,
+            guild_id=guild_id,
+            channel_id=asker.channel_id,
+            visibility="private" if private else "public",
+            reply=asker.reply,
+            response_file_limit=asker.response_file_limit,
+            kind=kind,
+        )

@@ -30,6 +30,7 @@ class World:
 async def open_world(client: ZImageBot) -> AsyncIterator[World]:
     """Connect the client to a new simulated Discord; closes both at the end."""
     intents = discord.Intents.default()
+    intents.message_content = client.intents.message_content  # as if the portal granted what the bot asks for
     env = simcord.Env(client, approved_intents=intents, settle_timeout=_SETTLE_SECONDS)
     await env.start()
     try:

@@ -14,11 +14,10 @@ import discord
 import structlog
 
 from bot.views.errors import answer_error, explain
+from bot.views.surfaces import reply_shortly
 
 log = structlog.get_logger(__name__)
 ItemT = TypeVar("ItemT", bound="discord.ui.Item[Any]")
-
-_REPLY_LIFETIME = 20.0
 
 
 class SafeView(discord.ui.View):
@@ -66,7 +65,7 @@ def safe_message_handler(handler: MessageHandler) -> MessageHandler:
         except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
             sentence = explain(error)
             try:
-                await message.reply(sentence, delete_after=_REPLY_LIFETIME, mention_author=False)
+                await reply_shortly(message, sentence)
             except discord.HTTPException as failure:
                 log.warning("answer_not_sent", code=failure.code, status=failure.status)
 

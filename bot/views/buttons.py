@@ -11,6 +11,7 @@ from bot.errors import Refusal
 from bot.jobs.service import JobService
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.errors import answer
+from bot.views.results import RESULT_ITEMS
 
 
 class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cancel:(?P<job>\d{1,18})\Z"):
@@ -40,7 +41,7 @@ class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cance
         await answer(interaction, "Cancelling: it stops after the step that is running.")
 
 
-DYNAMIC_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (CancelButton,)
+DYNAMIC_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (CancelButton, *RESULT_ITEMS)
 """Every template the client listens for. No custom_id may match two of them."""
 
 

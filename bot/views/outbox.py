@@ -14,6 +14,7 @@ import structlog
 
 from bot.jobs.delivery import Posted, Result, Undeliverable, Upload, Way
 from bot.jobs.job import Job
+from bot.views.results import result_view
 from bot.views.text import ALT_TEXT_LIMIT, cut, result_text
 
 log = structlog.get_logger(__name__)
@@ -100,7 +101,7 @@ class ResponseWay:
                 self._card_message_id,
                 content=_text(job, result),
                 attachments=_files(job, uploads),
-                view=None,
+                view=result_view(job.id),
                 allowed_mentions=discord.AllowedMentions.none(),
             )
 
@@ -139,6 +140,7 @@ async def _send(
         return await channel.send(
             _text(job, result),
             files=_files(job, uploads),
+            view=result_view(job.id),
             nonce=nonce,
             allowed_mentions=_mentions(job, result),
             suppress_embeds=True,
@@ -183,7 +185,8 @@ def _files(job: Job, uploads: list[Upload]) -> list[discord.File]:
 
 def _text(job: Job, result: Result) -> str:
     seeds = [picture.seed for picture in result.pictures]
-    return result_text(job.order.spec, job.order.owner_id, seeds, result.device_seconds, result.note)
+    order = job.order
+    return result_text(order.spec, order.owner_id, seeds, result.device_seconds, result.note, order.source_link)
 
 
 def _mentions(job: Job, result: Result) -> discord.AllowedMentions:

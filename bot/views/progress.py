@@ -7,27 +7,32 @@ import time
 from io import BytesIO
 from typing import Any
 
-import aiohttp
 import discord
 import structlog
 
 from bot.jobs.job import Job, JobProgress
 from bot.media.previews import preview_sheet
 from bot.views.buttons import progress_view
-from bot.views.text import duration, inert
+from bot.views.surfaces import NOT_SENT, Surface, refuse_on, remove
+from bot.views.text import duration, inert, made_from
 from zimage_engine.types import RawImage
 
 log = structlog.get_logger(__name__)
 
-_NOT_SENT = (discord.HTTPException, aiohttp.ClientError, OSError)
 _BAR = 12
 _PREVIEW_SAYS = "What the picture looks like so far"
 _PROMPT_SHOWN = 300
 
 
 def card_text(job: Job, progress: JobProgress) -> str:
-    """The card's text: the prompt, and one line of what is going on."""
-    return f"{inert(job.order.spec.prompt, _PROMPT_SHOWN)}\n{_state_line(job, progress)}"
+    """The card's text: the prompt, what is being edited, and one line of what is going on."""
+    return f"{opening_text(job.order.spec.prompt, job.order.source_link)}\n{_state_line(job, progress)}"
+
+
+def opening_text(prompt: str, source_link: str | None) -> str:
+    """The card's first lines."""
+    origin = f"\n-# {made_from(source_link)}" if source_link else ""
+    return inert(prompt, _PROMPT_SHOWN) + origin
 
 
 def _state_line(job: Job, progress: JobProgress) -> str:
@@ -47,12 +52,11 @@ def _state_line(job: Job, progress: JobProgress) -> str:
 
 
 class ProgressCard:
-    """Edits the interaction's own response; the newest state wins, edits are ``interval`` seconds apart at least."""
+    """Edits its surface; the newest state wins, edits are ``interval`` seconds apart at least."""
 
-    def __init__(self, job: Job, webhook: discord.Webhook, message_id: int, interval: float) -> None:
+    def __init__(self, job: Job, surface: Surface, interval: float) -> None:
         self._job = job
-        self._webhook = webhook
-        self._message_id = message_id
+        self._surface = surface
         self._interval = interval
         self._newest: JobProgress | None = None
         self._shown: str | None = None
@@ -73,26 +77,12 @@ class ProgressCard:
             self._timer = asyncio.get_running_loop().call_later(wait, self._start_edit)
 
     async def remove(self) -> None:
-        try:
-            await self._webhook.delete_message(self._message_id)
-        except _NOT_SENT as error:
-            log.info("progress_not_removed", job=self._job.id, reason=str(error))
+        await remove(self._surface)
 
     async def refuse(self, sentence: str) -> None:
         """Tell the owner alone, and take the card away; where that fails, the card itself says it."""
         await self.stop()
-        if not self._job.private:
-            try:
-                await self._webhook.send(sentence, ephemeral=True)
-            except _NOT_SENT as error:
-                log.info("refusal_not_private", job=self._job.id, reason=str(error))
-            else:
-                await self.remove()
-                return
-        try:
-            await self._webhook.edit_message(self._message_id, content=sentence, view=None, attachments=[])
-        except _NOT_SENT as error:
-            log.warning("refusal_not_shown", job=self._job.id, reason=str(error))
+        await refuse_on(self._surface, sentence)
 
     def _start_edit(self) -> None:
         self._drop_timer()
@@ -121,11 +111,9 @@ class ProgressCard:
             sheet = await asyncio.to_thread(preview_sheet, previews)
             changes["attachments"] = [discord.File(BytesIO(sheet), "preview.webp", description=_PREVIEW_SAYS)]
         try:
-            await self._webhook.edit_message(
-                self._message_id, content=text, view=progress_view(self._job.id), **changes
-            )
+            await self._surface.edit(content=text, view=progress_view(self._job.id), **changes)
             self._shown = text
-        except _NOT_SENT as error:
+        except NOT_SENT as error:
             # The card is a courtesy: the picture comes whether or not its progress can be shown.
             log.info("progress_not_shown", job=self._job.id, reason=str(error))
         finally:

@@ -34,15 +34,26 @@ def result_line(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float
     """Who asked, and what it takes to draw it again, in small print."""
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else "seeds " + ", ".join(map(str, seeds))
     parts = [f"<@{owner_id}>", seed, f"{spec.width}×{spec.height}", f"{spec.steps} steps"]
+    if spec.source:
+        parts.append(f"strength {spec.strength:g}")
     if spec.guidance_scale:
         parts.append(f"guidance {spec.guidance_scale:g}")
     parts.append(f"{seconds:.1f} s")
     return "-# " + " · ".join(parts)
 
 
-def result_text(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float, note: str) -> str:
+def made_from(link: str) -> str:
+    """ "edit of …" with a link to the message where the original stands."""
+    return f"edit of {link}"
+
+
+def result_text(
+    spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float, note: str, source_link: str | None = None
+) -> str:
     """The result message's text, within Discord's limit whatever the prompt."""
     tail = [result_line(spec, owner_id, seeds, seconds)]
+    if source_link:
+        tail.append(f"-# {made_from(source_link)}")
     if note:
         tail.append(f"-# {note}")
     room = MESSAGE_LIMIT - sum(len(line) + 1 for line in tail)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from functools import partial
+from typing import Any
 
 import pytest
 from conftest import Faulty, OpenWorld, until
@@ -15,8 +16,11 @@ from bot.app import create_client
 from bot.errors import Refusal, StartupError
 from bot.playground.world import World
 from bot.settings import Settings
-from bot.views.buttons import DYNAMIC_ITEMS, CancelButton
+from bot.views.buttons import DYNAMIC_ITEMS, progress_view
+from bot.views.results import delete_view, more_view, result_view, upload_view, vary_view, which_view
 from zimage_engine.types import Unit
+
+IMAGE = "0123456789ab"
 
 
 async def test_help_is_private_and_fits(world: World) -> None:
@@ -33,11 +37,21 @@ async def test_ping_says_model_device_and_queue(world: World) -> None:
 
 
 def test_each_custom_id_matches_exactly_one_template() -> None:
-    ids = [CancelButton(job_id).custom_id for job_id in (1, 10**17)]
-    for custom_id in ids:
-        matching = [item for item in DYNAMIC_ITEMS if item.__discord_ui_compiled_template__.match(custom_id)]
-        assert matching == [CancelButton]
-        assert len(custom_id) <= 100
+    views = [
+        progress_view(1),
+        progress_view(10**17),
+        result_view(1),
+        vary_view(IMAGE),
+        delete_view(IMAGE, several=True),
+    ]
+    views += [more_view(IMAGE, has_parent=True, may_delete=True), upload_view(IMAGE, again=True)]
+    views += [which_view(what, 10**17, [(IMAGE, 1), (IMAGE, 2)]) for what in ("edit", "vary", "upscale", "more")]
+    items: list[Any] = [item for view in views for item in view.children]
+    assert len({item.custom_id for item in items}) == len(items)
+    for item in items:
+        matching = [kind for kind in DYNAMIC_ITEMS if kind.__discord_ui_compiled_template__.match(item.custom_id)]
+        assert matching == [type(item)]
+        assert len(item.custom_id) <= 100
 
 
 async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWorld) -> None:
@@ -47,7 +61,7 @@ async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWo
         world.env.settle_timeout = 0.5  # the job goes on while somebody clicks
         with pytest.raises(TimeoutError):
             await world.member.slash(world.channel, "imagine", prompt="a red circle")
-        assert entered.is_set()
+        await until(entered.is_set)
         (card,) = world.channel.history()
         for clicker in (stranger, world.member):
             with pytest.raises(TimeoutError):

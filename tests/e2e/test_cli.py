@@ -15,6 +15,7 @@ from conftest import picture_of
 from diffusers import ZImagePipeline
 
 from zimage_engine.demo_model.reading import read
+from zimage_engine.demo_model.scenes import Scene, draw
 from zimage_engine.profiles import DEMO_WEIGHTS
 
 STAR = "a large yellow star on a black background"
@@ -53,6 +54,23 @@ def test_imagine_twice_gives_the_same_bytes_and_the_pipeline_s_pixels(tmp_path: 
         generator=torch.Generator().manual_seed(3),
     ).images[0]
     assert np.abs(np.asarray(ours).astype(int) - np.asarray(theirs).astype(int)).max() <= 1
+
+
+def test_editing_a_file(tmp_path: Path) -> None:
+    scene = draw(Scene("star", "yellow", "black", "large"), 256, 256, np.random.default_rng(0))
+    scene.save(tmp_path / "star.jpg", quality=95)
+    prompt = "a large green star on a black background"
+    done = run("edit", "star.jpg", prompt, "--strength", "0.9", "--seed", "1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seen = read(picture_of((tmp_path / "edited.png").read_bytes()))
+    assert (seen.shape, seen.colour, seen.background) == ("star", "green", "black")
+    for arguments, sentence in (
+        (("absent.png", prompt), "cannot be read"),
+        (("star.jpg", prompt, "--strength", "2"), "Strength must be above 0"),
+        (("star.jpg", prompt, "--mask", "absent.png"), "cannot be read"),
+    ):
+        done = run("edit", *arguments, folder=tmp_path)
+        assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr
 
 
 def test_imagine_several_into_a_new_folder(tmp_path: Path) -> None:

@@ -1,0 +1,231 @@
+"""What is shown about pictures, at no credits: details, comparisons, families; and deleting them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import discord
+import structlog
+
+from bot.commands.asking import InteractionAsker
+from bot.commands.subjects import Subjects, message_link
+from bot.errors import Refusal
+from bot.jobs.service import JobService
+from bot.jobs.sources import Source
+from bot.jobs.spec import ImageSpec
+from bot.media.incoming import ImageReader, Incoming
+from bot.media.parameters import parameters_text, read_spec
+from bot.media.sheets import Relative, compare_sheet, family_sheet
+from bot.store import images
+from bot.store.database import Database
+from bot.store.images import ImageRow
+from bot.views.downloads import fetch_attachment
+from bot.views.results import delete_view, upload_view
+from bot.views.text import MESSAGE_LIMIT
+from zimage_engine.profiles import ModelProfile
+
+log = structlog.get_logger(__name__)
+
+_COOLDOWN_SECONDS = 2.0
+_AT_ONCE = 2
+_FORGET_ABOVE = 1000
+
+
+class FreeWork:
+    """Work that costs no credits: a pause for each member between two, and few at once for all."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, float] = {}
+        self._room = asyncio.Semaphore(_AT_ONCE)
+
+    @contextlib.asynccontextmanager
+    async def turn(self, member: int) -> AsyncIterator[None]:
+        """Raises :class:`Refusal` for who asks again too soon."""
+        now = time.monotonic()
+        if now - self._last.get(member, float("-inf")) < _COOLDOWN_SECONDS:
+            raise Refusal("One moment: ask again in two seconds.")
+        if len(self._last) > _FORGET_ABOVE:
+            self._last = {who: at for who, at in self._last.items() if now - at < _COOLDOWN_SECONDS}
+        self._last[member] = now
+        async with self._room:
+            yield
+
+
+class Gallery:
+    """Shows and deletes pictures that the member may see."""
+
+    def __init__(
+        self,
+        database: Database,
+        jobs: JobService,
+        subjects: Subjects,
+        image_dir: Path,
+        reader: ImageReader,
+        profile: ModelProfile,
+    ) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._subjects = subjects
+        self._image_dir = image_dir
+        self._reader = reader
+        self._profile = profile
+        self._work = FreeWork()
+
+    async def details(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        """Everything needed to draw the image again."""
+        async with self._work.turn(interaction.user.id):
+            spec = ImageSpec.from_json(row.spec).image(row.position)
+            told = _copyable(parameters_text(spec))
+            if (link := message_link(row)) is not None:
+                told["content"] = f"{told['content']}\n-# {row.kind} by <@{row.owner_id}> · {link}"
+            await interaction.response.send_message(**told, ephemeral=True, suppress_embeds=True)
+
+    async def details_of_file(self, interaction: discord.Interaction[Any], attachment: discord.Attachment) -> None:
+        """What a picture's own metadata says, with Again and Edit."""
+        async with self._work.turn(interaction.user.id):
+            await interaction.response.defer(ephemeral=True)
+            data = await fetch_attachment(attachment, self._reader.limit_bytes)
+            incoming = await self._reader.read(data, interaction.user.id)
+            spec = read_spec(incoming.text, self._profile)
+            upload_id = secrets.token_hex(6)
+            source, _ = await asyncio.to_thread(self._jobs.sources.keep, Source(incoming.image))
+            await self._database.write(
+                partial(
+                    images.keep_upload,
+                    upload_id=upload_id,
+                    owner_id=interaction.user.id,
+                    source=source,
+                    spec=spec.to_json(),
+                    now=int(time.time()),
+                )
+            )
+            # An edit cannot be drawn again from its result: what it started from is not in the file.
+            view = upload_view(upload_id, again=spec.strength == 1.0)
+            await interaction.followup.send(**_copyable(parameters_text(spec)), view=view, ephemeral=True)
+
+    def open_upload(self, source: str) -> Incoming:
+        """The pixels of a picture that was brought. Blocks."""
+        return Incoming(self._jobs.sources.load(source).image, None, {})
+
+    async def compare(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        """Before and after side by side."""
+        async with self._work.turn(interaction.user.id):
+            await interaction.response.defer(ephemeral=True)
+            spec = ImageSpec.from_json(row.spec)
+            before, caption = await self._before(InteractionAsker(interaction), row, spec)
+            after = await self._subjects.bytes_of(row)
+            sheet = await asyncio.to_thread(compare_sheet, before, after, caption, spec.prompt)
+            file = discord.File(BytesIO(sheet), "compare.png", description="Before and after")
+            await interaction.followup.send(file=file, ephemeral=True)
+
+    async def _before(self, asker: InteractionAsker, row: ImageRow, spec: ImageSpec) -> tuple[bytes, str]:
+        """The original's bytes and what it was drawn from: our image, or the source as it was brought."""
+        parent = await images.find(self._database, row.parent_id) if row.parent_id else None
+        if parent is not None and not parent.deleted and await self._subjects.may_see(asker, parent):
+            return await self._subjects.bytes_of(parent), ImageSpec.from_json(parent.spec).prompt
+        if parent is not None:
+            raise Refusal("The original was deleted, so there is nothing to compare with.")
+        if not spec.source:
+            raise Refusal("This picture was drawn from a text alone: there is nothing to compare it with.")
+        return await asyncio.to_thread(self._jobs.sources.picture, spec.source), "original"
+
+    async def tree(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        """The image's family as a sheet; other members' private images are not in it."""
+        async with self._work.turn(interaction.user.id):
+            await interaction.response.defer(ephemeral=True)
+            asker = InteractionAsker(interaction)
+            kin = [each for each in await images.family(self._database, row.id) if await self._shown_to(asker, each)]
+            relatives = [await self._relative(each, marked=each.id == row.id) for each in kin]
+            sheet = await asyncio.to_thread(family_sheet, relatives)
+            file = discord.File(BytesIO(sheet), "tree.png", description="The family of this picture")
+            await interaction.followup.send(file=file, ephemeral=True)
+
+    async def _shown_to(self, asker: InteractionAsker, row: ImageRow) -> bool:
+        return (not row.private or row.owner_id == asker.user.id) and await self._subjects.may_see(asker, row)
+
+    async def _relative(self, row: ImageRow, *, marked: bool) -> Relative:
+        spec = ImageSpec.from_json(row.spec)
+        picture: bytes | None = None
+        if not row.deleted:
+            with contextlib.suppress(Refusal):  # gone: it is drawn as such
+                picture = await self._subjects.bytes_of(row)
+        strength = f" · strength {spec.strength:g}" if spec.source else ""
+        return Relative(row.id, row.parent_id, spec.prompt, f"{row.kind}{strength}", picture, marked)
+
+    async def ask_delete(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        """Ask once before anything goes."""
+        self._check_delete(interaction, row)
+        several = len(await images.of_job(self._database, row.job_id)) > 1
+        text = "Delete this picture? What was made from it stays."
+        await interaction.response.send_message(text, view=delete_view(row.id, several=several), ephemeral=True)
+
+    async def drop(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        """Delete one image: from the database, from disk, and from its message."""
+        self._check_delete(interaction, row)
+        await interaction.response.defer(ephemeral=True)
+        left = [each for each in await images.of_job(self._database, row.job_id) if each.id != row.id]
+        await self._delete([row])
+        await self._take_out(interaction, row, left)
+        await interaction.followup.send("Deleted.", ephemeral=True)
+
+    async def drop_all(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        """Delete every image of the message, and the message."""
+        self._check_delete(interaction, row)
+        await interaction.response.defer(ephemeral=True)
+        await self._delete(await images.of_job(self._database, row.job_id))
+        await self._take_out(interaction, row, [])
+        await interaction.followup.send("Deleted.", ephemeral=True)
+
+    async def messages_deleted(self, message_ids: Iterable[int]) -> None:
+        """Somebody deleted messages in Discord: the images in them count as deleted."""
+        files = await self._database.write(partial(images.delete_of_messages, message_ids=list(message_ids)))
+        await self._remove_files(files)
+
+    async def _delete(self, rows: list[ImageRow]) -> None:
+        files = [await self._database.write(partial(images.delete, image_id=row.id)) for row in rows]
+        await self._remove_files([file for file in files if file is not None])
+        log.info("images_deleted", count=len(rows), job=rows[0].job_id)
+
+    async def _remove_files(self, files: list[str]) -> None:
+        for file in files:
+            await asyncio.to_thread((self._image_dir / file).unlink, missing_ok=True)
+
+    async def _take_out(self, interaction: discord.Interaction[Any], row: ImageRow, left: list[ImageRow]) -> None:
+        """Take the picture off its message; a message with none left goes. One that is gone already is fine."""
+        if row.result_channel_id is None or row.result_message_id is None:
+            return
+        channel = interaction.client.get_partial_messageable(row.result_channel_id)
+        try:
+            message = await channel.fetch_message(row.result_message_id)
+            if left:
+                kept = [file for file in message.attachments if any(each.id in file.filename for each in left)]
+                await message.edit(attachments=kept)
+            else:
+                await message.delete()
+        except discord.HTTPException as error:
+            # Private results are the interaction's own and out of reach by now; their file is gone all the same.
+            log.info("message_not_changed", job=row.job_id, code=error.code)
+
+    @staticmethod
+    def _check_delete(interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        moderator = interaction.guild is not None and interaction.permissions.manage_messages
+        if row.owner_id != interaction.user.id and not moderator:
+            raise Refusal("Only the member who asked for this picture, or a moderator, can delete it.")
+
+
+def _copyable(text: str) -> dict[str, Any]:
+    """Text as a code block, which phones copy with one touch; as a file where it is too long or would end the block."""
+    if len(text) <= MESSAGE_LIMIT - 300 and "```" not in text:
+        return {"content": f"```\n{text}\n```"}
+    return {
+        "content": "Everything needed to draw it again:",
+        "file": discord.File(BytesIO(text.encode()), "details.txt"),
+    }

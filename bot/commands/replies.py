@@ -1,0 +1,123 @@
+"""Replies and mentions: ``/edit make it night`` under a picture, ``@bot make it night`` with one."""
+
+from __future__ import annotations
+
+import re
+
+import discord
+from discord.ext import commands
+
+from bot.commands.asking import MessageAsker
+from bot.commands.gallery import Gallery
+from bot.commands.ordering import Desk, Edit
+from bot.commands.subjects import NO_PICTURE, Subject, Subjects, pick, picture_attachments
+from bot.errors import Refusal
+from bot.jobs.flags import EDIT_FLAGS, has_flag, read_flags
+from bot.jobs.spec import Wishes
+from bot.store import images
+from bot.store.database import Database
+from bot.store.guilds import read_setting
+from bot.views.base import safe_message_handler
+from zimage_engine.types import InvalidRequest
+
+EVERY_REPLY = "replies_as_edits"
+"""The server's setting: ``on`` makes every reply to a result an edit; ``off`` is the default."""
+
+_COMMAND = re.compile(r"(?:/edit|edit)(?:\s*:\s*|\s+|$)", re.IGNORECASE)
+_SEVERAL_SPACES = re.compile(r"[^\S\n]+")
+
+
+def asked_for(content: str, bot_id: int, *, to_result: bool, every_reply: bool, direct: bool) -> str | None:
+    """What a message asks to change, or None where it is talk.
+
+    A written mention always asks. Under a result so do ``/edit …``, ``edit: …``, a flag and, where the server wants
+    that, anything; in direct messages (``direct``: with a picture) anything does.
+    """
+    mention = re.compile(rf"<@!?{bot_id}>")
+    mentioned = mention.search(content) is not None
+    text = _SEVERAL_SPACES.sub(" ", mention.sub(" ", content)).strip()
+    command = _COMMAND.match(text)
+    if command is not None and (to_result or mentioned or direct):
+        return text[command.end() :].strip()
+    if mentioned or direct or (to_result and text and (every_reply or has_flag(text))):
+        return text
+    return None
+
+
+class ReplyCog(commands.Cog):
+    """Listens to messages; and to deleted ones, whose images count as deleted."""
+
+    def __init__(
+        self, client: discord.Client, desk: Desk, subjects: Subjects, gallery: Gallery, database: Database
+    ) -> None:
+        self._client = client
+        self._desk = desk
+        self._subjects = subjects
+        self._gallery = gallery
+        self._database = database
+
+    @commands.Cog.listener("on_message")
+    @safe_message_handler
+    async def on_message(self, message: discord.Message) -> None:
+        me = self._client.user
+        if me is None or message.author.bot or message.webhook_id is not None or not self._serves(message):
+            return
+        replied = message.reference.message_id if message.reference is not None else None
+        to_result = replied is not None and bool(await images.of_message(self._database, replied))
+        pictures = picture_attachments(message)
+        text = asked_for(
+            message.content,
+            me.id,
+            to_result=to_result,
+            every_reply=to_result and await self._every_reply(message),
+            direct=message.guild is None and bool(pictures),
+        )
+        if text is None:
+            return
+        if not text:
+            raise Refusal("Say what to change, like: make it night. Flags work too: --strength 0.5")
+        await self._edit(MessageAsker(message), message, text, pictures)
+
+    @commands.Cog.listener("on_raw_message_delete")
+    async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
+        await self._gallery.messages_deleted([event.message_id])
+
+    @commands.Cog.listener("on_raw_bulk_message_delete")
+    async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
+        await self._gallery.messages_deleted(event.message_ids)
+
+    async def _edit(
+        self, asker: MessageAsker, message: discord.Message, text: str, pictures: list[discord.Attachment]
+    ) -> None:
+        wishes = read_flags(Wishes(text), EDIT_FLAGS)
+        if not wishes.prompt:
+            raise InvalidRequest("Say in words what the picture shows afterwards; flags alone change nothing.")
+        if pictures:
+            subject = self._subjects.attachment(asker, pictures[pick(len(pictures), wishes.which)], message.jump_url)
+        elif message.reference is not None and message.reference.message_id is not None:
+            subject = await self._replied_to(asker, message, wishes.which)
+        else:
+            raise Refusal(NO_PICTURE)
+        await self._desk.edit(asker, Edit(wishes), subject, private=False)
+
+    async def _replied_to(self, asker: MessageAsker, message: discord.Message, which: int | None) -> Subject:
+        reference = message.reference
+        assert reference is not None
+        assert reference.message_id is not None
+        rows = await images.of_message(self._database, reference.message_id)
+        if rows:
+            return await self._subjects.image(asker, rows[pick(len(rows), which)].id)
+        shown = reference.resolved
+        if not isinstance(shown, discord.Message):
+            try:
+                shown = await message.channel.fetch_message(reference.message_id)
+            except discord.HTTPException as error:
+                raise Refusal(NO_PICTURE) from error
+        return await self._subjects.message(asker, shown, which)
+
+    async def _every_reply(self, message: discord.Message) -> bool:
+        return await read_setting(self._database, message.guild.id if message.guild else None, EVERY_REPLY) == "on"
+
+    def _serves(self, message: discord.Message) -> bool:
+        allowed: frozenset[int] = self._client.settings.allowed_guilds  # type: ignore[attr-defined]
+        return not allowed or (message.guild is not None and message.guild.id in allowed)

@@ -1,0 +1,188 @@
+"""What stands under a result, and the steps behind it. A ``custom_id`` names all it needs: ``zib:<what>:<kind><id>``.
+
+The items hold no image and no state, so they work after a restart and on messages a year old. What they do is
+:class:`Pressing`, which the client carries.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, Self, get_args
+
+import discord
+
+from bot.views.base import SafeDynamicItem, SafeView
+from bot.views.text import cut
+
+RowAction = Literal["edit", "vary", "again", "upscale", "more"]
+ImageAction = Literal[
+    "edit", "vary", "subtle", "strong", "upscale", "more", "details", "compare", "tree", "delete", "drop", "dropall"
+]
+UploadAction = Literal["edit", "again"]
+
+_ROW: tuple[tuple[RowAction, str], ...] = (
+    ("edit", "Edit"),
+    ("vary", "Vary"),
+    ("again", "Again"),
+    ("upscale", "Upscale"),
+    ("more", "More…"),
+)
+_IMAGE_LABELS: dict[ImageAction, str] = {
+    "subtle": "Subtle",
+    "strong": "Strong",
+    "details": "Details",
+    "compare": "Compare",
+    "tree": "Tree",
+    "delete": "Delete",
+    "drop": "Delete this picture",
+    "dropall": "Delete the whole message",
+}
+_DANGER = ("delete", "drop", "dropall")
+
+
+class Pressing(Protocol):
+    """What the items do; ``interaction.client.pressing`` is one."""
+
+    async def on_row(self, interaction: discord.Interaction[Any], what: str, job_id: int) -> None: ...
+
+    async def on_image(self, interaction: discord.Interaction[Any], what: str, image_id: str) -> None: ...
+
+    async def on_upload(self, interaction: discord.Interaction[Any], what: str, upload_id: str) -> None: ...
+
+
+class RowButton(
+    SafeDynamicItem[discord.ui.Button[Any]],
+    template=rf"zib:(?P<what>{'|'.join(get_args(RowAction))}):j(?P<job>\d{{1,18}})\Z",
+):
+    """A button in the row under a result: for the whole job, which may have several images."""
+
+    def __init__(self, what: str, job_id: int) -> None:
+        self.what, self.job_id = what, job_id
+        label = dict(_ROW)[what]  # type: ignore[index]  # the template lets nothing else in
+        super().__init__(discord.ui.Button(label=label, custom_id=f"zib:{what}:j{job_id}"))
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        del interaction, item
+        return cls(match["what"], int(match["job"]))
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.client.pressing.on_row(interaction, self.what, self.job_id)
+
+
+class ImageButton(
+    SafeDynamicItem[discord.ui.Button[Any]],
+    template=rf"zib:(?P<what>{'|'.join(_IMAGE_LABELS)}):i(?P<image>[0-9a-f]{{12}})\Z",
+):
+    """A button of a private menu, for one image."""
+
+    def __init__(self, what: str, image_id: str) -> None:
+        self.what, self.image_id = what, image_id
+        style = discord.ButtonStyle.danger if what in _DANGER else discord.ButtonStyle.secondary
+        label = _IMAGE_LABELS[what]  # type: ignore[index]  # the template lets nothing else in
+        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"zib:{what}:i{image_id}"))
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        del interaction, item
+        return cls(match["what"], match["image"])
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.client.pressing.on_image(interaction, self.what, self.image_id)
+
+
+class WhichSelect(
+    SafeDynamicItem[discord.ui.Select[Any]],
+    template=r"zib:which-(?P<what>edit|vary|upscale|more):j(?P<job>\d{1,18})\Z",
+):
+    """Which image of several a row's button is meant for."""
+
+    def __init__(self, what: str, job_id: int, options: Sequence[discord.SelectOption] = ()) -> None:
+        self.what, self.job_id = what, job_id
+        # Discord sends the choice alone; the options that were offered need not be made again to receive it.
+        choices = list(options) or [discord.SelectOption(label="1", value="-")]
+        select: discord.ui.Select[Any] = discord.ui.Select(
+            placeholder="Which picture?", options=choices, custom_id=f"zib:which-{what}:j{job_id}"
+        )
+        super().__init__(select)
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        del interaction, item
+        return cls(match["what"], int(match["job"]))
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        data: Any = interaction.data
+        await interaction.client.pressing.on_image(interaction, self.what, str(data["values"][0]))
+
+
+class UploadButton(
+    SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:(?P<what>edit|again):u(?P<upload>[0-9a-f]{12})\Z"
+):
+    """A button under the details of a picture that somebody brought."""
+
+    def __init__(self, what: str, upload_id: str) -> None:
+        self.what, self.upload_id = what, upload_id
+        super().__init__(discord.ui.Button(label=what.capitalize(), custom_id=f"zib:{what}:u{upload_id}"))
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        del interaction, item
+        return cls(match["what"], match["upload"])
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.client.pressing.on_upload(interaction, self.what, self.upload_id)
+
+
+RESULT_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (RowButton, ImageButton, WhichSelect, UploadButton)
+
+
+def result_view(job_id: int) -> discord.ui.View:
+    """The row under a result."""
+    return _view(RowButton(what, job_id) for what, _ in _ROW)
+
+
+def which_view(what: str, job_id: int, images: Sequence[tuple[str, int]]) -> discord.ui.View:
+    """Asks which of a job's images, given as id and seed, is meant."""
+    options = [
+        discord.SelectOption(label=f"Picture {number}", description=f"seed {seed}", value=image_id)
+        for number, (image_id, seed) in enumerate(images, 1)
+    ]
+    return _view([WhichSelect(what, job_id, options)])
+
+
+def vary_view(image_id: str) -> discord.ui.View:
+    return _view(ImageButton(what, image_id) for what in ("subtle", "strong"))
+
+
+def more_view(image_id: str, *, has_parent: bool, may_delete: bool) -> discord.ui.View:
+    whats = ["details", *(["compare"] if has_parent else []), "tree", *(["delete"] if may_delete else [])]
+    return _view(ImageButton(what, image_id) for what in whats)
+
+
+def delete_view(image_id: str, *, several: bool) -> discord.ui.View:
+    return _view(ImageButton(what, image_id) for what in (("drop", "dropall") if several else ("drop",)))
+
+
+def upload_view(upload_id: str, *, again: bool) -> discord.ui.View:
+    return _view(UploadButton(what, upload_id) for what in (("again", "edit") if again else ("edit",)))
+
+
+def _view(items: Any) -> discord.ui.View:
+    view = SafeView(timeout=None)
+    for item in items:
+        view.add_item(item)
+    return view
+
+
+def image_option(number: int, name: str) -> discord.SelectOption:
+    return discord.SelectOption(label=cut(f"{number}: {name}", 100), value=str(number))

@@ -1,0 +1,103 @@
+"""Where a progress card stands: an interaction's own response, or a reply to a message. Both are edited alike."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import aiohttp
+import discord
+import structlog
+
+log = structlog.get_logger(__name__)
+
+NOT_SENT = (discord.HTTPException, aiohttp.ClientError, OSError)
+SHORT_LIVED_SECONDS = 20.0
+
+
+class Surface(Protocol):
+    """A message of the bot that can be changed; ``private`` where the owner alone sees it.
+
+    The methods raise what discord.py raises (:data:`NOT_SENT`).
+    """
+
+    message_id: int
+    private: bool
+
+    async def edit(self, **changes: Any) -> None: ...
+
+    async def delete(self) -> None: ...
+
+    async def tell(self, sentence: str) -> None:
+        """Say it to the owner, as privately as this place allows."""
+        ...
+
+
+class ResponseSurface:
+    """An interaction's own response."""
+
+    def __init__(self, webhook: discord.Webhook, message_id: int, *, private: bool) -> None:
+        self._webhook = webhook
+        self.message_id = message_id
+        self.private = private
+
+    async def edit(self, **changes: Any) -> None:
+        await self._webhook.edit_message(self.message_id, **changes)
+
+    async def delete(self) -> None:
+        await self._webhook.delete_message(self.message_id)
+
+    async def tell(self, sentence: str) -> None:
+        await self._webhook.send(sentence, ephemeral=True)
+
+
+class ReplySurface:
+    """A reply to the message that asked. Nothing here is private, so what is said removes itself."""
+
+    private = False
+
+    def __init__(self, asked: discord.Message, card: discord.Message) -> None:
+        self._asked = asked
+        self._card = card
+        self.message_id = card.id
+
+    async def edit(self, **changes: Any) -> None:
+        await self._card.edit(**changes)
+
+    async def delete(self) -> None:
+        await self._card.delete()
+
+    async def tell(self, sentence: str) -> None:
+        await reply_shortly(self._asked, sentence)
+
+
+async def reply_shortly(message: discord.Message, sentence: str) -> None:
+    """Answer a message with a sentence that goes away by itself; a message that is gone is answered in its channel."""
+    try:
+        await message.reply(sentence, delete_after=SHORT_LIVED_SECONDS, mention_author=False)
+    except discord.HTTPException as error:
+        if isinstance(error, discord.Forbidden):
+            raise
+        await message.channel.send(sentence, delete_after=SHORT_LIVED_SECONDS)
+
+
+async def refuse_on(surface: Surface, sentence: str) -> None:
+    """End a card with a sentence: told to the owner alone where that can be, then it goes; else the card says it."""
+    if not surface.private:
+        try:
+            await surface.tell(sentence)
+        except NOT_SENT as error:
+            log.info("refusal_not_private", reason=str(error))
+        else:
+            await remove(surface)
+            return
+    try:
+        await surface.edit(content=sentence, view=None, attachments=[])
+    except NOT_SENT as error:
+        log.warning("refusal_not_shown", reason=str(error))
+
+
+async def remove(surface: Surface) -> None:
+    try:
+        await surface.delete()
+    except NOT_SENT as error:
+        log.info("card_not_removed", reason=str(error))
