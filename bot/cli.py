@@ -128,6 +128,35 @@ def imagine(
     _or_explain(lambda: draw_to_files(settings, wishes, out))
 
 
+@app.command()
+def edit(
+    image: Annotated[Path, typer.Argument(help="The picture to change: PNG, JPEG, WebP and others.")],
+    prompt: Annotated[str, typer.Argument(help="What it shows afterwards. Flags like --strength work inside it, too.")],
+    mask: Annotated[
+        Path | None, typer.Option(help="Only where this picture is white is the other one changed.")
+    ] = None,
+    strength: Annotated[float | None, typer.Option(help="0.1 keeps nearly everything, 1 nothing.")] = None,
+    size: Annotated[str | None, typer.Option(help="Default: the size nearest to the picture's own.")] = None,
+    fit: Annotated[str | None, typer.Option(help="crop or pad: how another shape comes to that size.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed makes the same change. Random when not given.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    count: Annotated[int | None, typer.Option(help="How many pictures; the seed counts up.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="demo, turbo, base or edit. Default: the PROFILE setting.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where to save; with several pictures, numbered.")] = Path("edited.png"),
+) -> None:
+    """Change a picture without Discord."""
+    from bot.drawing_cli import edit_to_files
+    from bot.jobs.spec import Wishes
+
+    settings = _settings(**({"profile": profile} if profile else {}))
+    wishes = Wishes(prompt, size=size, count=count, seed=seed, steps=steps, strength=strength, fit=fit)
+    _or_explain(lambda: edit_to_files(settings, image, wishes, mask, out))
+
+
 def _settings(**overrides: Any) -> Settings:
     from pydantic import ValidationError
 
