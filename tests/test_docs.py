@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import discord
+from discord import app_commands
 
 from bot.playground.world import World
 from bot.settings import Settings
@@ -41,7 +42,8 @@ def test_the_readme_names_make_targets_that_exist_and_files_that_are_there() -> 
 async def test_the_command_page_has_every_command_and_option(world: World) -> None:
     text = page("docs/commands.md")
     for command in world.env.bot.tree.get_commands():
-        assert f"## /{command.name}" in text
+        slash = "" if isinstance(command, app_commands.ContextMenu) else "/"
+        assert f"## {slash}{command.name}" in text
         for parameter in getattr(command, "parameters", []):
             assert f"`{parameter.name}`" in text, parameter.name
 
