@@ -246,7 +246,7 @@ PROFILES: dict[str, ModelProfile] = {
             scales={"medium": 1.0, "large": 2.0},
             max_pixels=640 * 640,
             editing="img2img",
-            strength=0.7,  # the least at which it makes the change in 85 of 100 edits: docs/editing.md
+            strength=0.8,  # the least at which it makes 85 % of the changes of each kind: docs/editing.md
         ),
         ModelProfile(
             name="turbo",

@@ -1,7 +1,8 @@
 """Measure the shipped demo model: ``python -m zimage_engine.demo_model.evaluate``.
 
 Draws scenes that training never saw with the product's own engine, reads each picture back from its pixels
-and prints, for each set, how many show what was asked for. Exit status 1 where a goal is missed.
+and prints, for each set, how many show what was asked for. With --edit it changes given pictures instead.
+Exit status 1 where a goal is missed.
 """
 
 from __future__ import annotations
@@ -11,20 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from zimage_engine.demo_model.captions import Language, plain_caption
+from zimage_engine.demo_model.drawing import STEPS, draw_requests, load_demo
+from zimage_engine.demo_model.edits import draw_strip, measure_edits, measure_strengths
 from zimage_engine.demo_model.reading import Reading, read
-from zimage_engine.demo_model.scenes import Scene, every_scene
-from zimage_engine.loading import load_components, plan_for
+from zimage_engine.demo_model.scenes import Scene, held_out_scenes
 from zimage_engine.model import ZImageModel
-from zimage_engine.profiles import DEMO_WEIGHTS, Size
+from zimage_engine.profiles import Size
 from zimage_engine.types import ImageRequest
 
 PARTS = ("colour", "background", "place", "size", "shape")
-_STEPS = 8
-_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +57,10 @@ _GALLERY = (
 )
 
 
-def held_out_scenes(count: int) -> list[Scene]:
-    """``count`` of the scenes that training never saw, spread evenly over all of them."""
-    scenes = [scene for scene in every_scene() if scene.held_out]
-    return [scenes[i * len(scenes) // count] for i in range(min(count, len(scenes)))]
-
-
 def draw_prompts(model: ZImageModel, prompts: Sequence[str], size: Size) -> list[Image.Image]:
     """One picture for each prompt in eight steps, with its index as the seed."""
-    asks = [ImageRequest(str(i), prompt, size.width, size.height, _STEPS, i) for i, prompt in enumerate(prompts)]
-    pictures: list[Image.Image] = []
-    for together in (asks[i : i + _BATCH] for i in range(0, len(asks), _BATCH)):
-        drawings = [model.start(ask) for ask in together]
-        for _ in range(_STEPS):
-            model.step(drawings)
-        images = [model.decode(drawing) for drawing in drawings]
-        pictures += [Image.frombytes("RGB", (image.width, image.height), image.data) for image in images]
-    return pictures
+    asks = [ImageRequest(str(i), prompt, size.width, size.height, STEPS, i) for i, prompt in enumerate(prompts)]
+    return draw_requests(model, asks)
 
 
 def share_right(part: str, seen: list[tuple[Scene, Reading]]) -> float:
@@ -85,7 +71,7 @@ def share_right(part: str, seen: list[tuple[Scene, Reading]]) -> float:
 def measure(model: ZImageModel, count: int) -> list[str]:
     """Print the table, a row a set as soon as it is drawn; the goals that are missed, each as a sentence's part."""
     scenes = held_out_scenes(count)
-    print(f"{len(scenes)} held-out scenes a set, {_STEPS} steps\n")
+    print(f"{len(scenes)} held-out scenes a set, {STEPS} steps\n")
     print(f"| set | {' | '.join(PARTS)} |\n|---|{'---|' * len(PARTS)}")
     missed: list[str] = []
     for test in _SETS:
@@ -102,21 +88,31 @@ def measure(model: ZImageModel, count: int) -> list[str]:
 
 
 def main() -> None:
-    """Measure the shipped weights, or draw the README's picture."""
+    """Measure the shipped weights, or draw the pictures of the README and of the page on editing."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--scenes", type=int, default=200, help="held-out scenes in each set (247 at most)")
-    options.add_argument("--gallery", type=Path, help="only draw the README's picture, to this file")
+    options.add_argument(
+        "--edit", type=int, nargs="?", const=100, metavar="EDITS", help="measure edits: 100, up to 247"
+    )
+    options.add_argument("--strengths", action="store_true", help="compare the strengths of edits by prompt")
+    options.add_argument("--gallery", type=Path, help="only draw the README's picture, or the edits', to this file")
     chosen = options.parse_args()
-    device = torch.device("cpu")
-    plan = plan_for(DEMO_WEIGHTS, device, "float32")
-    model = ZImageModel(load_components(DEMO_WEIGHTS, device, plan), device)
+    model = load_demo()
     if chosen.gallery:
-        contact_sheet(draw_prompts(model, _GALLERY, Size(256, 256)), columns=4, side=200).save(chosen.gallery)
+        (draw_strip(model) if chosen.edit else draw_gallery(model)).save(chosen.gallery)
         return
-    missed = measure(model, chosen.scenes)
+    if chosen.strengths:
+        measure_strengths(model, chosen.edit or 100)
+        return
+    missed = measure_edits(model, chosen.edit) if chosen.edit else measure(model, chosen.scenes)
     if missed:
         raise SystemExit("\nMissed: " + "; ".join(missed))
     print("\nEvery goal is reached.")
+
+
+def draw_gallery(model: ZImageModel) -> Image.Image:
+    """The README's eight pictures."""
+    return contact_sheet(draw_prompts(model, _GALLERY, Size(256, 256)), columns=4, side=200)
 
 
 def contact_sheet(pictures: list[Image.Image], columns: int, side: int) -> Image.Image:

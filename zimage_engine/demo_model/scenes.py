@@ -85,6 +85,12 @@ def every_scene() -> list[Scene]:
     return [Scene(*parts) for parts in combinations if parts[1] != parts[2]]
 
 
+def held_out_scenes(count: int) -> list[Scene]:
+    """``count`` of the 247 scenes that training never saw, spread evenly over all of them."""
+    scenes = [scene for scene in every_scene() if scene.held_out]
+    return [scenes[i * len(scenes) // count] for i in range(min(count, len(scenes)))]
+
+
 def outline(shape: Shape, tilt: float = 0.0) -> NDArray[np.float64]:
     """The shape's corners, ``(n, 2)``, x right and y down; its bounding box is centred on 0, the longer side is 2."""
     turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
