@@ -1,4 +1,4 @@
-"""Replies and mentions: ``/edit make it night`` under a picture, ``@bot make it night`` with one."""
+"""Replies and mentions: ``/edit a lighthouse at night`` under a picture, ``@bot …`` with one."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ReplyCog(commands.Cog):
         if text is None:
             return
         if not text:
-            raise Refusal("Say what to change, like: make it night. Flags work too: --strength 0.5")
+            raise Refusal("Say what the picture shows afterwards, like: a lighthouse at night --strength 0.5")
         await self._edit(MessageAsker(message), message, text, pictures)
 
     @commands.Cog.listener("on_raw_message_delete")

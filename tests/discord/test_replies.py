@@ -118,7 +118,7 @@ async def test_with_the_intent_somebodys_picture_can_be_edited(readable: World) 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("<@ME>", "Say what to change"),
+        ("<@ME>", "Say what the picture shows afterwards"),
         ("<@ME> make it night", "I see no picture to edit"),
     ],
 )
