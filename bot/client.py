@@ -47,7 +47,7 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
         allowed = self.client.settings.allowed_guilds
         if not allowed or interaction.guild_id in allowed:
             return True
-        if interaction.type is discord.InteractionType.application_command:
+        if interaction.type is not discord.InteractionType.autocomplete:
             await answer(interaction, "This bot serves other servers only; ask its operator to add this one.")
         return False
 

@@ -23,7 +23,7 @@ from bot.views.text import cut
 from zimage_engine.profiles import SEED_LIMIT
 
 _REMEMBERED_MESSAGES = 500
-_SHORT_LIVED = 25
+_MOST_OPTIONS = 25
 
 
 class Editing:
@@ -145,7 +145,7 @@ class Editing:
             names = [f"seed {row.seed}" for row in rows] or [picture.filename for picture in pictures]
             strength = self._desk.profile.strength if self._desk.profile.editing == "img2img" else None
             target = f"m{message.channel.id}-{message.id}"
-            await interaction.response.send_modal(EditModal(target, first.prompt, strength, names[:_SHORT_LIVED]))
+            await interaction.response.send_modal(EditModal(target, first.prompt, strength, names[:_MOST_OPTIONS]))
 
         return app_commands.ContextMenu(name="Edit image", callback=edit_image)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -19,8 +18,9 @@ from bot.commands.asking import InteractionAsker
 from bot.commands.subjects import Subjects, message_link
 from bot.errors import Refusal
 from bot.jobs.service import JobService
-from bot.jobs.sources import Source
+from bot.jobs.sources import Source, fit_source
 from bot.jobs.spec import ImageSpec
+from bot.media.fitting import nearest_size
 from bot.media.incoming import ImageReader, Incoming
 from bot.media.parameters import parameters_text, read_spec
 from bot.media.sheets import Relative, compare_sheet, family_sheet
@@ -36,6 +36,9 @@ log = structlog.get_logger(__name__)
 
 _COOLDOWN_SECONDS = 2.0
 _AT_ONCE = 2
+_STILL_SHOWN = (
+    "Deleted from my store. Discord still shows the message, which I cannot reach: dismiss or delete it yourself."
+)
 _FORGET_ABOVE = 1000
 
 
@@ -44,19 +47,16 @@ class FreeWork:
 
     def __init__(self) -> None:
         self._last: dict[int, float] = {}
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        self.room = asyncio.Semaphore(_AT_ONCE)
 
-    @contextlib.asynccontextmanager
-    async def turn(self, member: int) -> AsyncIterator[None]:
-        """Raises :class:`Refusal` for who asks again too soon."""
+    def check(self, member: int) -> None:
+        """Raises :class:`Refusal` for who asks again too soon. Answer before waiting for :attr:`room`."""
         now = time.monotonic()
         if now - self._last.get(member, float("-inf")) < _COOLDOWN_SECONDS:
             raise Refusal("One moment: ask again in two seconds.")
         if len(self._last) > _FORGET_ABOVE:
             self._last = {who: at for who, at in self._last.items() if now - at < _COOLDOWN_SECONDS}
         self._last[member] = now
-        async with self._room:
-            yield
 
 
 class Gallery:
@@ -81,22 +81,25 @@ class Gallery:
 
     async def details(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Everything needed to draw the image again."""
-        async with self._work.turn(interaction.user.id):
-            spec = ImageSpec.from_json(row.spec).image(row.position)
-            told = _copyable(parameters_text(spec))
-            if (link := message_link(row)) is not None:
-                told["content"] = f"{told['content']}\n-# {row.kind} by <@{row.owner_id}> · {link}"
-            await interaction.response.send_message(**told, ephemeral=True, suppress_embeds=True)
+        self._work.check(interaction.user.id)
+        spec = ImageSpec.from_json(row.spec).image(row.position)
+        told = _copyable(parameters_text(spec))
+        if (link := message_link(row)) is not None:
+            told["content"] = f"{told['content']}\n-# {row.kind} by <@{row.owner_id}> · {link}"
+        await interaction.response.send_message(**told, ephemeral=True, suppress_embeds=True)
 
     async def details_of_file(self, interaction: discord.Interaction[Any], attachment: discord.Attachment) -> None:
         """What a picture's own metadata says, with Again and Edit."""
-        async with self._work.turn(interaction.user.id):
-            await interaction.response.defer(ephemeral=True)
+        self._work.check(interaction.user.id)
+        await interaction.response.defer(ephemeral=True)
+        async with self._work.room:
             data = await fetch_attachment(attachment, self._reader.limit_bytes)
             incoming = await self._reader.read(data, interaction.user.id)
             spec = read_spec(incoming.text, self._profile)
             upload_id = secrets.token_hex(6)
-            source, _ = await asyncio.to_thread(self._jobs.sources.keep, Source(incoming.image))
+            size = nearest_size(self._profile, incoming.image.width, incoming.image.height)
+            fitted = await asyncio.to_thread(fit_source, incoming, None, size, None)
+            source, _ = await asyncio.to_thread(self._jobs.sources.keep, Source(fitted.image))
             await self._database.write(
                 partial(
                     images.keep_upload,
@@ -117,8 +120,9 @@ class Gallery:
 
     async def compare(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Before and after side by side."""
-        async with self._work.turn(interaction.user.id):
-            await interaction.response.defer(ephemeral=True)
+        self._work.check(interaction.user.id)
+        await interaction.response.defer(ephemeral=True)
+        async with self._work.room:
             spec = ImageSpec.from_json(row.spec)
             before, caption = await self._before(InteractionAsker(interaction), row, spec)
             after = await self._subjects.bytes_of(row)
@@ -139,8 +143,9 @@ class Gallery:
 
     async def tree(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """The image's family as a sheet; other members' private images are not in it."""
-        async with self._work.turn(interaction.user.id):
-            await interaction.response.defer(ephemeral=True)
+        self._work.check(interaction.user.id)
+        await interaction.response.defer(ephemeral=True)
+        async with self._work.room:
             asker = InteractionAsker(interaction)
             kin = [each for each in await images.family(self._database, row.id) if await self._shown_to(asker, each)]
             relatives = [await self._relative(each, marked=each.id == row.id) for each in kin]
@@ -153,36 +158,33 @@ class Gallery:
 
     async def _relative(self, row: ImageRow, *, marked: bool) -> Relative:
         spec = ImageSpec.from_json(row.spec)
-        picture: bytes | None = None
-        if not row.deleted:
-            with contextlib.suppress(Refusal):  # gone: it is drawn as such
-                picture = await self._subjects.bytes_of(row)
+        picture = await self._subjects.file_of(row)
         strength = f" · strength {spec.strength:g}" if spec.source else ""
         return Relative(row.id, row.parent_id, spec.prompt, f"{row.kind}{strength}", picture, marked)
 
     async def ask_delete(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Ask once before anything goes."""
-        self._check_delete(interaction, row)
+        _check_delete(interaction, row)
         several = len(await images.of_job(self._database, row.job_id)) > 1
         text = "Delete this picture? What was made from it stays."
         await interaction.response.send_message(text, view=delete_view(row.id, several=several), ephemeral=True)
 
     async def drop(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Delete one image: from the database, from disk, and from its message."""
-        self._check_delete(interaction, row)
+        _check_delete(interaction, row)
         await interaction.response.defer(ephemeral=True)
         left = [each for each in await images.of_job(self._database, row.job_id) if each.id != row.id]
         await self._delete([row])
-        await self._take_out(interaction, row, left)
-        await interaction.followup.send("Deleted.", ephemeral=True)
+        gone = await self._take_out(interaction, row, left)
+        await interaction.followup.send("Deleted." if gone else _STILL_SHOWN, ephemeral=True)
 
     async def drop_all(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Delete every image of the message, and the message."""
-        self._check_delete(interaction, row)
+        _check_delete(interaction, row)
         await interaction.response.defer(ephemeral=True)
         await self._delete(await images.of_job(self._database, row.job_id))
-        await self._take_out(interaction, row, [])
-        await interaction.followup.send("Deleted.", ephemeral=True)
+        gone = await self._take_out(interaction, row, [])
+        await interaction.followup.send("Deleted." if gone else _STILL_SHOWN, ephemeral=True)
 
     async def messages_deleted(self, message_ids: Iterable[int]) -> None:
         """Somebody deleted messages in Discord: the images in them count as deleted."""
@@ -198,10 +200,10 @@ class Gallery:
         for file in files:
             await asyncio.to_thread((self._image_dir / file).unlink, missing_ok=True)
 
-    async def _take_out(self, interaction: discord.Interaction[Any], row: ImageRow, left: list[ImageRow]) -> None:
-        """Take the picture off its message; a message with none left goes. One that is gone already is fine."""
+    async def _take_out(self, interaction: discord.Interaction[Any], row: ImageRow, left: list[ImageRow]) -> bool:
+        """Take the picture off its message; a message with none left goes. False where it cannot be reached."""
         if row.result_channel_id is None or row.result_message_id is None:
-            return
+            return True
         channel = interaction.client.get_partial_messageable(row.result_channel_id)
         try:
             message = await channel.fetch_message(row.result_message_id)
@@ -210,15 +212,23 @@ class Gallery:
                 await message.edit(attachments=kept)
             else:
                 await message.delete()
+        except discord.NotFound:
+            return not row.private  # private results are the interaction's own, and out of reach by now
         except discord.HTTPException as error:
-            # Private results are the interaction's own and out of reach by now; their file is gone all the same.
             log.info("message_not_changed", job=row.job_id, code=error.code)
+            return False
+        return True
 
-    @staticmethod
-    def _check_delete(interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        moderator = interaction.guild is not None and interaction.permissions.manage_messages
-        if row.owner_id != interaction.user.id and not moderator:
-            raise Refusal("Only the member who asked for this picture, or a moderator, can delete it.")
+
+def may_delete(interaction: discord.Interaction[Any], row: ImageRow) -> bool:
+    """The owner and moderators may."""
+    moderator = interaction.guild is not None and interaction.permissions.manage_messages
+    return row.owner_id == interaction.user.id or moderator
+
+
+def _check_delete(interaction: discord.Interaction[Any], row: ImageRow) -> None:
+    if not may_delete(interaction, row):
+        raise Refusal("Only the member who asked for this picture, or a moderator, can delete it.")
 
 
 def _copyable(text: str) -> dict[str, Any]:

@@ -87,6 +87,8 @@ class Desk:
         """Change a picture. Reading it may take seconds, so the card comes before what only the picture can tell."""
         wishes = read_flags(edit.wishes, EDIT_FLAGS)
         private = private or subject.private
+        if private and asker.reply is None:
+            raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")
         # Whatever is wrong with the wishes themselves is refused before anything public is said.
         settle_edit(wishes, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
         opening = f"{opening_text(wishes.prompt, subject.link)}\nReading the picture …"
@@ -96,6 +98,9 @@ class Desk:
         except Exception as error:  # noqa: BLE001 - explained to the member, and logged where nobody foresaw it
             await refuse_on(surface, explain(error))
             return
+        except asyncio.CancelledError:
+            await refuse_on(surface, "I am just restarting; please ask again in a minute.")
+            raise
         if job is None:
             await remove(surface)
             return
@@ -124,8 +129,6 @@ class Desk:
     @staticmethod
     def _order(asker: Asker, spec: ImageSpec, count: int, *, kind: Kind, private: bool) -> Order:
         guild_id = asker.guild.id if asker.guild is not None else None
-        if private and asker.reply is None:
-            raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")
         return Order(
             source_id=asker.source_id,
             spec=spec,

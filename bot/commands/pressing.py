@@ -12,7 +12,7 @@ from typing import Any
 import discord
 
 from bot.commands.asking import InteractionAsker
-from bot.commands.gallery import Gallery
+from bot.commands.gallery import Gallery, may_delete
 from bot.commands.ordering import Desk, Edit
 from bot.commands.subjects import Subject, Subjects
 from bot.errors import Refusal
@@ -169,16 +169,17 @@ class Presses:
         """The same spec with another seed, as many images as before; an edit starts from the same source."""
         self._once.check(interaction.user.id, f"again {row.job_id}")
         spec = self._for_this_model(ImageSpec.from_json(row.spec))
-        sources = self._desk.jobs.sources
-        source = await asyncio.to_thread(sources.load, spec.source, spec.mask) if spec.source else None
-        asker = InteractionAsker(interaction)
+        asker, source = InteractionAsker(interaction), None
+        if spec.source:
+            await self._subjects.image(asker, row.id)  # the server may say whose pictures are edited
+            source = await asyncio.to_thread(self._desk.jobs.sources.load, spec.source, spec.mask)
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
         seen = parent if parent is not None and await self._subjects.may_see(asker, parent) else None
         link = self._subjects.of_row(seen, asker.user.id).link if seen is not None else None
         await self._desk.draw(
             asker,
             _reseeded(spec),
-            row.count,
+            min(row.count, self._desk.max_count),
             kind="again",
             private=row.private,
             source=source,
@@ -205,12 +206,6 @@ class Presses:
     async def _of_upload(self, interaction: discord.Interaction[Any], upload_id: str) -> Subject:
         upload = await self._upload(interaction, upload_id)
         return Subject(lambda: asyncio.to_thread(self._gallery.open_upload, upload.source))
-
-
-def may_delete(interaction: discord.Interaction[Any], row: ImageRow) -> bool:
-    """The owner and moderators may."""
-    moderator = interaction.guild is not None and interaction.permissions.manage_messages
-    return row.owner_id == interaction.user.id or moderator
 
 
 def upscaled(size: Size, profile: ModelProfile) -> Size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,8 @@ class Subjects:
             return False
         if asker.guild is None or row.guild_id != asker.guild.id:
             return row.guild_id is None and asker.guild is None and row.channel_id == asker.channel_id
-        if row.result_channel_id in (None, asker.channel_id):
-            return True
-        channel = asker.guild.get_channel_or_thread(row.result_channel_id or 0)
-        return channel is not None and _may_read(asker.user, channel)
+        where = row.result_channel_id or row.channel_id
+        return where == asker.channel_id or await _may_read(asker, asker.guild.get_channel_or_thread(where))
 
     async def message(self, asker: Asker, message: discord.Message, which: int | None) -> Subject:
         """The picture of a message: ours by its id, somebody's by its attachment."""
@@ -118,7 +116,10 @@ class Subjects:
                 "image option."
             )
         await self._check_setting(asker, message.author.id, ours=False)
-        return self.attachment(asker, pictures[pick(len(pictures), which)], message.jump_url)
+        chosen = pictures[pick(len(pictures), which)]
+        if message.flags.ephemeral:  # shown to this member alone, and so is what is made from it
+            return replace(self.attachment(asker, chosen), private=True)
+        return self.attachment(asker, chosen, message.jump_url)
 
     async def named(self, asker: Asker, text: str, which: int | None) -> Subject:
         """What the ``source`` option says: one of our images' ids (from the autocomplete) or a message's link."""
@@ -152,6 +153,15 @@ class Subjects:
                 pass  # the message may still have it
         return await self._reader.read(await self._bytes_from_message(row), member)
 
+    async def file_of(self, row: ImageRow) -> bytes | None:
+        """The image's file, None where it is gone."""
+        if row.file is None:
+            return None
+        try:
+            return await asyncio.to_thread((self._image_dir / row.file).read_bytes)
+        except OSError:
+            return None
+
     async def bytes_of(self, row: ImageRow) -> bytes:
         """The image's file, or what its message shows; :class:`Refusal` where both are gone."""
         if row.file is not None:
@@ -183,12 +193,13 @@ class Subjects:
         return await self._reader.read(await fetch_attachment(attachment, self._reader.limit_bytes), member)
 
     async def _fetch(self, asker: Asker, channel_id: int, message_id: int) -> discord.Message:
-        channel = asker.guild.get_channel_or_thread(channel_id) if asker.guild is not None else None
-        if channel is None or not _may_read(asker.user, channel):
-            raise Refusal(_NOT_YOURS)
+        if channel_id != asker.channel_id:
+            channel = asker.guild.get_channel_or_thread(channel_id) if asker.guild is not None else None
+            if not await _may_read(asker, channel):
+                raise Refusal(_NOT_YOURS)
         try:
-            message: discord.Message = await channel.fetch_message(message_id)  # type: ignore[union-attr]
-        except (discord.HTTPException, AttributeError) as error:
+            message = await self._client.get_partial_messageable(channel_id).fetch_message(message_id)
+        except discord.HTTPException as error:
             raise Refusal("I cannot read that message; give the picture with the image option.") from error
         return message
 
@@ -228,8 +239,21 @@ def pick(count: int, which: int | None) -> int:
     return (which or 1) - 1
 
 
-def _may_read(member: discord.User | discord.Member, channel: discord.abc.GuildChannel | discord.Thread) -> bool:
-    return isinstance(member, discord.Member) and channel.permissions_for(member).read_messages
+async def _may_read(asker: Asker, channel: discord.abc.GuildChannel | discord.Thread | None) -> bool:
+    """Whether the member can scroll up there; a private thread is for those who are in it."""
+    member = asker.user
+    if channel is None or not isinstance(member, discord.Member):
+        return False
+    granted = channel.permissions_for(member)
+    if not (granted.read_messages and granted.read_message_history):
+        return False
+    if not isinstance(channel, discord.Thread) or not channel.is_private() or granted.manage_threads:
+        return True
+    try:
+        await channel.fetch_member(member.id)
+    except discord.HTTPException:
+        return False
+    return True
 
 
 def _open_own(path: Path) -> Incoming:

@@ -18,6 +18,8 @@ from zimage_engine.profiles import (
 )
 from zimage_engine.types import ImageRequest, InvalidRequest
 
+_LEAST_STRENGTH = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
@@ -144,8 +146,8 @@ def settle_edit(
         strength = 1.0
     elif strength is None:
         strength = 1.0 if masked else profile.strength
-    if not 0 < strength <= 1:
-        raise InvalidRequest(f"Strength must be above 0 and at most 1, not {strength:g}.")
+    if not _LEAST_STRENGTH <= strength <= 1:
+        raise InvalidRequest(f"Strength must be from {_LEAST_STRENGTH:g} to 1, not {strength:g}.")
     return replace(spec, strength=strength), count
 
 

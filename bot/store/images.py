@@ -15,6 +15,7 @@ _COLUMNS = """
 """
 _SHOWN = "images.state = 'rendered' AND jobs.state IN ('rendered', 'delivering', 'delivered')"
 _FAMILY_LIMIT = 200
+_UPLOADS_KEPT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ async def newest_here(database: Database, channel_id: int, owner_id: int) -> Ima
     """The member's own newest public image in the channel, else the channel's newest public one."""
     rows = await database.read(
         f"SELECT {_COLUMNS} WHERE jobs.channel_id = ? AND jobs.visibility = 'public' AND jobs.state = 'delivered'"
-        " AND images.state = 'rendered' ORDER BY jobs.owner_id = ? DESC, jobs.id DESC, images.position LIMIT 1",
-        (channel_id, owner_id),
+        " AND images.state = 'rendered' AND (jobs.result_channel_id = jobs.channel_id OR jobs.owner_id = ?)"
+        " ORDER BY jobs.owner_id = ? DESC, jobs.id DESC, images.position LIMIT 1",
+        (channel_id, owner_id, owner_id),
     )
     return _first(rows)
 
@@ -91,7 +93,7 @@ async def recent_of(database: Database, owner_id: int, guild_id: int | None, cou
 
 
 async def family(database: Database, image_id: str) -> list[ImageRow]:
-    """The image, all that it comes from, and all that comes from any of these; oldest first."""
+    """The image, all that it comes from, and all that comes from any of these; the newest where they are very many."""
     rows = await database.read(
         "WITH RECURSIVE up (id) AS ("
         "  SELECT ? UNION SELECT jobs.parent_image_id FROM up JOIN images ON images.id = up.id"
@@ -99,10 +101,11 @@ async def family(database: Database, image_id: str) -> list[ImageRow]:
         " kin (id) AS ("
         "  SELECT id FROM up UNION SELECT images.id FROM kin JOIN jobs ON jobs.parent_image_id = kin.id"
         "  JOIN images ON images.job_id = jobs.id WHERE images.state IN ('rendered', 'deleted'))"
-        f" SELECT {_COLUMNS} WHERE images.id IN (SELECT id FROM kin) ORDER BY jobs.id, images.position LIMIT ?",
-        (image_id, _FAMILY_LIMIT),
+        f" SELECT {_COLUMNS} WHERE images.id IN (SELECT id FROM kin)"
+        " ORDER BY images.id = ? DESC, jobs.id DESC, images.position DESC LIMIT ?",
+        (image_id, image_id, _FAMILY_LIMIT),
     )
-    return _all(rows)
+    return sorted(_all(rows), key=lambda row: (row.job_id, row.position))
 
 
 def delete(connection: sqlite3.Connection, image_id: str) -> str | None:
@@ -128,6 +131,11 @@ def delete_of_messages(connection: sqlite3.Connection, message_ids: list[int]) -
 def keep_upload(
     connection: sqlite3.Connection, upload_id: str, owner_id: int, source: str, spec: str, now: int
 ) -> None:
+    connection.execute(
+        "DELETE FROM uploads WHERE owner_id = ? AND id NOT IN"
+        " (SELECT id FROM uploads WHERE owner_id = ? ORDER BY created_at DESC LIMIT ?)",
+        (owner_id, owner_id, _UPLOADS_KEPT),
+    )
     connection.execute(
         "INSERT INTO uploads (id, owner_id, source, spec, created_at) VALUES (?, ?, ?, ?, ?)",
         (upload_id, owner_id, source, spec, now),

@@ -47,7 +47,8 @@ class SafeDynamicItem(discord.ui.DynamicItem[ItemT], Generic[ItemT], template=r"
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         try:
-            await self.press(interaction)
+            if await interaction.client.tree.interaction_check(interaction):
+                await self.press(interaction)
         except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
             await answer_error(interaction, error)
 

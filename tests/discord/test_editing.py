@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import discord
 import pytest
 from conftest import picture_of
@@ -213,7 +211,6 @@ async def test_the_menu_behind_more(world: World) -> None:
     details = await world.member.click(menu, label="Details")
     assert CHANGED in details.response.content
     assert "--seed 1" in details.response.content
-    await asyncio.sleep(0)
     world.env.bot.pressing._gallery._work._last.clear()
     compared = await world.member.click(menu, label="Compare")
     sheet = picture_of(await compared.followups[0].attachments[0].read())
@@ -263,9 +260,6 @@ async def test_one_of_several_is_taken_out_of_its_message(world: World) -> None:
 async def test_a_result_that_is_deleted_in_discord_counts_as_deleted(world: World) -> None:
     result = await drawn(world)
     (image,) = await rows(world, "SELECT file FROM images")
-    moderator = world.channel.guild.add_member(world.env.create_user("mod"))
-    moderator_role = world.channel.guild.create_role("mods", permissions=discord.Permissions(manage_messages=True))
-    await moderator.add_role(moderator_role) if hasattr(moderator, "add_role") else None
     world.env.backend.delete_message(world.channel.id, result.id)
     await world.env.settle()
     assert [row["state"] for row in await rows(world, "SELECT state FROM images")] == ["deleted"]
@@ -322,7 +316,6 @@ async def test_forged_custom_ids_end_in_a_sentence(world: World) -> None:
     result = await drawn(world)
     (secret, _) = await rows(world, "SELECT images.id, job_id FROM images ORDER BY job_id")
     stranger = world.channel.guild.add_member(world.env.create_user("noa"))
-    pressing = world.env.bot.pressing
     for custom_id in (f"zib:details:i{secret['id']}", f"zib:again:j{secret['job_id']}", "zib:edit:i000000000000"):
         matching = [item for item in RESULT_ITEMS if item.__discord_ui_compiled_template__.match(custom_id)]
         assert len(matching) == (0 if ":edit:i" in custom_id else 1)
@@ -333,4 +326,61 @@ async def test_forged_custom_ids_end_in_a_sentence(world: World) -> None:
     for label in ("Edit", "Vary", "Again", "Upscale", "More…"):
         answered = await stranger.click(result, label=label)
         assert answered.response.content == "I know no such picture here."
-    assert pressing is not None
+
+
+async def test_a_picture_whose_file_is_gone_is_taken_from_its_message(world: World) -> None:
+    result = await drawn(world)
+    (image,) = await rows(world, "SELECT id, file FROM images")
+    (world.env.bot.settings.image_dir / image["file"]).unlink()
+    await world.member.slash(world.channel, "edit", prompt=CHANGED, source=image["id"], strength=0.9)
+    assert await seen_in(newest(world)) == ("circle", "green", "blue")
+    world.env.backend.edit_message(world.channel.id, result.id, {"attachments": []})
+    await world.member.slash(world.channel, "edit", prompt=CHANGED, source=image["id"])
+    assert "no longer kept, and its message is gone" in newest(world).content
+
+
+async def test_a_moderator_deletes_anybodys_picture(world: World) -> None:
+    result = await drawn(world)
+    guild = world.channel.guild
+    role = guild.create_role("mods", permissions=discord.Permissions(manage_messages=True))
+    moderator = guild.add_member(world.env.create_user("mod"), roles=[role])
+    menu = (await moderator.click(result, label="More…")).response.message
+    confirm = (await moderator.click(menu, label="Delete")).response.message
+    await moderator.click(confirm, label="Delete this picture")
+    assert world.channel.history() == []
+    assert [row["state"] for row in await rows(world, "SELECT state FROM images")] == ["deleted"]
+
+
+async def test_what_went_to_somebodys_direct_messages_is_nobody_elses_default(world: World) -> None:
+    guild = world.channel.guild
+    closed = guild.create_text_channel(
+        "closed", overwrites={guild.default_role: discord.PermissionOverwrite(attach_files=False)}
+    )
+    await world.member.slash(closed, "imagine", prompt=PROMPT)
+    await world.env.bot._services.database.write(
+        lambda connection: connection.execute("UPDATE jobs SET result_channel_id = 1")
+    )
+    stranger = guild.add_member(world.env.create_user("noa"))
+    answered = await stranger.slash(closed, "edit", prompt=CHANGED)
+    assert "I see no picture to edit" in answered.response.content
+    (image,) = await rows(world, "SELECT id FROM images")
+    answered = await stranger.slash(closed, "edit", prompt=CHANGED, source=image["id"])
+    assert answered.response.content == "I know no such picture here."
+    assert len(world.env.errors) == 2
+
+
+async def test_pictures_of_a_hidden_channel_are_not_for_everybody(world: World) -> None:
+    guild = world.channel.guild
+    stranger = guild.add_member(world.env.create_user("noa"))
+    hidden = guild.create_text_channel(
+        "hidden",
+        overwrites={
+            guild.default_role: discord.PermissionOverwrite(view_channel=False),
+            world.member: discord.PermissionOverwrite(view_channel=True),
+        },
+    )
+    await world.member.slash(hidden, "imagine", prompt=PROMPT)
+    (image,) = await rows(world, "SELECT id FROM images")
+    answered = await stranger.slash(world.channel, "edit", prompt=CHANGED, source=image["id"])
+    assert answered.response.content == "I know no such picture here."
+    assert len(world.env.errors) == 1

@@ -66,7 +66,7 @@ def test_editing_a_file(tmp_path: Path) -> None:
     assert (seen.shape, seen.colour, seen.background) == ("star", "green", "black")
     for arguments, sentence in (
         (("absent.png", prompt), "cannot be read"),
-        (("star.jpg", prompt, "--strength", "2"), "Strength must be above 0"),
+        (("star.jpg", prompt, "--strength", "2"), "Strength must be from 0.05 to 1"),
         (("star.jpg", prompt, "--mask", "absent.png"), "cannot be read"),
     ):
         done = run("edit", *arguments, folder=tmp_path)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zimage_engine.loading import complete_profile, load_components, pick_device, plan_for
+from zimage_engine.loading import _reporting_bar, complete_profile, load_components, pick_device, plan_for
 from zimage_engine.memory import MemoryPlan, Placement
 from zimage_engine.profiles import DEMO_WEIGHTS, PROFILES, Size, find_profile, parse_aspect, parse_size
 from zimage_engine.types import InvalidRequest, ModelNotFound
@@ -103,3 +103,19 @@ def test_a_missing_folder_a_stranger_and_damaged_weights_are_one_sentence_each(t
 def test_importing_the_engine_package_loads_no_torch() -> None:
     code = "import sys, zimage_engine, zimage_engine.scheduler; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_download_says_how_far_it_is() -> None:
+    """The bar is made and moved as ``snapshot_download`` does it: its total grows while files are found."""
+    said: list[str] = []
+    bar = _reporting_bar(said.append)(
+        desc="Reconstructing (incomplete total...)", total=0, initial=0, unit="B", unit_scale=True, name="hub"
+    )
+    files = _reporting_bar(said.append)(desc="Fetching 7 files", total=7)
+    files.update(1)
+    bar.total += 20_500_000_000
+    bar.update(3_100_000_000)
+    bar.update(1_000_000_000)
+    bar.close()
+    files.close()
+    assert said == ["downloading: 3.1 of 20.5 GB", "downloading: 4.1 of 20.5 GB"]
