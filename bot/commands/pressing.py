@@ -235,4 +235,4 @@ def _number(text: str) -> float | None:
     try:
         return float(text[:8])
     except ValueError as error:
-        raise Refusal(f"“{text[:20]}” is no strength: give a number above 0, up to 1, like 0.6.") from error
+        raise Refusal(f"“{text[:20]}” is no strength: give a number from 0.05 to 1, like 0.6.") from error

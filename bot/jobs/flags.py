@@ -69,7 +69,7 @@ FLAGS: dict[str, Flag] = {
     "negative": _NEGATIVE,
 }
 EDIT_FLAGS: dict[str, Flag] = FLAGS | {
-    "strength": Flag("strength", "a number above 0, up to 1, like 0.5", _decimal),
+    "strength": Flag("strength", "a number from 0.05 to 1, like 0.5", _decimal),
     "image": Flag("which", "the number of a picture, like 2", _whole),
     "fit": Flag("fit", "crop or pad", lambda text: text.lower() if text.lower() in _FITS else None),
 }

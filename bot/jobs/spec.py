@@ -18,7 +18,7 @@ from zimage_engine.profiles import (
 )
 from zimage_engine.types import ImageRequest, InvalidRequest
 
-_LEAST_STRENGTH = 0.05
+LEAST_STRENGTH = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ImageSpec:
     """Everything that determines an image: reproducing it needs the spec and the model, nothing else.
 
     Sizes in pixels; the seed from 0 to 2³²−1. An edit names its source and its mask by what they show
-    (see :mod:`bot.jobs.sources`) and has a strength above 0, up to 1.
+    (see :mod:`bot.jobs.sources`) and has a strength from 0.05 to 1.
     """
 
     prompt: str
@@ -146,8 +146,8 @@ def settle_edit(
         strength = 1.0
     elif strength is None:
         strength = 1.0 if masked else profile.strength
-    if not _LEAST_STRENGTH <= strength <= 1:
-        raise InvalidRequest(f"Strength must be from {_LEAST_STRENGTH:g} to 1, not {strength:g}.")
+    if not LEAST_STRENGTH <= strength <= 1:
+        raise InvalidRequest(f"Strength must be from {LEAST_STRENGTH:g} to 1, not {strength:g}.")
     return replace(spec, strength=strength), count
 
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from bot.errors import Refusal
 from bot.jobs.flags import EDIT_FLAGS, FLAGS, read_flags
-from bot.jobs.spec import ImageSpec, Wishes
+from bot.jobs.spec import LEAST_STRENGTH, ImageSpec, Wishes
 from bot.media.metadata import FIELD
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import InvalidRequest
@@ -121,8 +121,10 @@ def _from_json(text: str) -> ImageSpec:
     """What ``ImageSpec.fields`` wrote. Fields that it does not have are passed over."""
     fields = _parse_object(text)
     strength = _number(fields, "strength") if "strength" in fields else 1.0
-    if not 0 < strength <= 1:
-        raise Refusal("The strength in this picture's parameters is not above 0 and at most 1; send another picture.")
+    if not LEAST_STRENGTH <= strength <= 1:
+        raise Refusal(
+            f"The strength in this picture's parameters is not from {LEAST_STRENGTH:g} to 1; send another picture."
+        )
     return ImageSpec(
         prompt=_clean(_text(fields, "prompt")),
         width=_whole(fields, "width"),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bot.errors import Refusal
 from bot.jobs.flags import EDIT_FLAGS, read_flags
-from bot.jobs.spec import ImageSpec, Wishes, settle, settle_edit
+from bot.jobs.spec import LEAST_STRENGTH, ImageSpec, Wishes, settle, settle_edit
 from bot.media.metadata import a1111_parameters, encode_png
 from bot.media.parameters import parameters_text, read_spec
 from zimage_engine.profiles import find_profile
@@ -217,7 +217,7 @@ def test_the_line_pasted_as_a_prompt_gives_the_spec_back(spec: ImageSpec) -> Non
         assert settle(read_flags(Wishes(text)), BASE, max_count=1) == (spec, 1)
 
 
-@given(specs(), st.floats(0.01, 1) | st.just(0.6))
+@given(specs(), st.floats(LEAST_STRENGTH, 1) | st.just(0.6))
 def test_the_line_of_an_edit_pasted_there_gives_all_but_its_source_back(spec: ImageSpec, strength: float) -> None:
     edit = replace(spec, strength=strength, source="0" * 32)
     text = parameters_text(edit)
