@@ -37,7 +37,8 @@ _LONGEST_PROMPT = 512
 class Drawing:
     """One picture in the making: its latents ``(channels, h, w)`` float32 and where it stands.
 
-    ``expected`` are the clean latents that the last step was heading for, where previews are wanted.
+    ``expected`` are the clean latents that the last step was heading for, where previews are wanted, and
+    ``preview_allowance`` the seconds that the next one may take.
     """
 
     request: ImageRequest
@@ -47,6 +48,7 @@ class Drawing:
     step: int = 0
     original: Original | None = None
     expected: torch.Tensor | None = None
+    preview_allowance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A look at a picture in the making: the picture that a step expects, at one pixel a latent or by a tiny decoder.
 
-Previews never take more than a twentieth of the device's time: where they would, some are left out.
+A picture's previews never take more than a twentieth of its own time: where they would, some are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ PREVIEW_FILE = "preview.json"
 Row = Sequence[float]
 Rows = Sequence[Row]
 
-_MOST_SHARE = 0.05
+MOST_SHARE = 0.05
+"""How much of the time that a picture has taken its previews may take."""
+
+_TRIAL_SIDE = 32
 
 # Fitted to the autoencoder of FLUX.1, which Z-Image decodes with. Source: ComfyUI, comfy/latent_formats.py, class Flux.
 _FLUX_SCALING = 0.3611
@@ -83,29 +86,30 @@ class TinyDecoder:
 
 
 class Previewer:
-    """Makes previews, as long as they take little of the time."""
+    """Makes previews, as long as they take little time. What one takes is measured when it is made, by the latent."""
 
-    def __init__(self, look: LinearMap | TinyDecoder) -> None:
+    def __init__(self, look: LinearMap | TinyDecoder, channels: int, device: torch.device) -> None:
         self._look = look
-        self._spent = 0.0
-        self._allowed = 0.0
-
-    def worked(self, seconds: float) -> None:
-        """The device was busy with pictures for so long, previews not counted."""
-        self._allowed += _MOST_SHARE * seconds
+        trial = torch.zeros(channels, _TRIAL_SIDE, _TRIAL_SIDE, device=device)
+        self._seconds_a_latent = 0.0
+        for _ in range(2):  # the first one also prepares kernels
+            _, seconds = self.preview(trial, float("inf"))
+            self._seconds_a_latent = seconds / _TRIAL_SIDE**2
 
     @torch.inference_mode()
-    def preview(self, latents: torch.Tensor) -> RawImage | None:
-        """The picture that these clean latents stand for; None where previews have had their share of the time."""
-        if self._spent > self._allowed:
-            return None
+    def preview(self, latents: torch.Tensor, allowance: float) -> tuple[RawImage | None, float]:
+        """The picture that these clean ``(channels, h, w)`` latents stand for, and the seconds it took.
+
+        None where it would take more than ``allowance`` seconds.
+        """
+        if latents[0].numel() * self._seconds_a_latent > allowance:
+            return None, 0.0
         began = time.perf_counter()
         try:
-            return to_raw_image(self._look(latents))  # copied to the host, so it is done when it returns
+            image = to_raw_image(self._look(latents))  # copied to the host, so it is done when it returns
         except torch.OutOfMemoryError:
-            return None  # a picture in the making is worth more than a look at it
-        finally:
-            self._spent += time.perf_counter() - began
+            image = None  # a picture in the making is worth more than a look at it
+        return image, time.perf_counter() - began
 
 
 def find_previewer(folder: Path, vae: Any, tiny: str | None, device: torch.device) -> Previewer | None:
@@ -114,14 +118,18 @@ def find_previewer(folder: Path, vae: Any, tiny: str | None, device: torch.devic
     That is the tiny decoder ``tiny`` (a folder, or a hub id that has been downloaded), the matrix in the model's
     folder, or the published one where the autoencoder is FLUX.1's.
     """
+    look = _find_look(folder, vae, tiny, device)
+    return None if look is None else Previewer(look, vae.config.latent_channels, device)
+
+
+def _find_look(folder: Path, vae: Any, tiny: str | None, device: torch.device) -> LinearMap | TinyDecoder | None:
     if tiny is not None and (decoder := _load_tiny(tiny, vae, device)) is not None:
-        return Previewer(decoder)
+        return decoder
     path = folder / PREVIEW_FILE
     if path.is_file():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return Previewer(LinearMap(**kept))
+        return LinearMap(**json.loads(path.read_text(encoding="utf-8")))
     if vae.config.latent_channels == len(_FLUX_FACTORS) and vae.config.scaling_factor == _FLUX_SCALING:
-        return Previewer(LinearMap(_FLUX_FACTORS, _FLUX_BIAS))
+        return LinearMap(_FLUX_FACTORS, _FLUX_BIAS)
     return None
 
 

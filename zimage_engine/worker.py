@@ -17,7 +17,7 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.costs import CostModel
 from zimage_engine.loading import Report, load_components, pick_device, plan_for, weights_folder
 from zimage_engine.model import Drawing, ZImageModel
-from zimage_engine.previews import Previewer, find_previewer
+from zimage_engine.previews import MOST_SHARE, Previewer, find_previewer
 from zimage_engine.types import (
     EngineError,
     ImageRequest,
@@ -107,14 +107,16 @@ class Worker:
 
     def _look(self, plan: Plan, outcome: _Outcome, seconds: float) -> None:
         """Previews of the pictures whose owners want to watch."""
-        if self._previewer is None:
+        if self._previewer is None or plan.unit is not Unit.DENOISE:
             return
-        self._previewer.worked(seconds)
-        for request in plan.requests if plan.unit is Unit.DENOISE else ():
+        for request in plan.requests:
             drawing = self._slots.get(request.id)
             if drawing is None or drawing.expected is None or drawing.step == request.steps:
                 continue  # failed, does not want one, or is about to be decoded anyway
-            if (image := self._previewer.preview(drawing.expected)) is not None:
+            drawing.preview_allowance += MOST_SHARE * seconds / len(plan.requests)
+            image, spent = self._previewer.preview(drawing.expected, drawing.preview_allowance)
+            drawing.preview_allowance -= spent
+            if image is not None:
                 outcome.previews[request.id] = image
 
     def _run(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> None:

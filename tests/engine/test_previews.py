@@ -16,9 +16,10 @@ from diffusers import AutoencoderTiny
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
 from zimage_engine.loading import complete_profile
-from zimage_engine.previews import LinearMap, Previewer, TinyDecoder, find_previewer
+from zimage_engine.previews import LinearMap, Previewer, TinyDecoder, _find_look, find_previewer
 from zimage_engine.profiles import DEMO_WEIGHTS, find_profile
 from zimage_engine.types import Finished, ImageRequest, RawImage, Step
+from zimage_engine.worker import Worker
 
 ASK = ImageRequest("plain", "a large red circle on a blue background", 256, 256, 8, 3)
 CPU = torch.device("cpu")
@@ -61,14 +62,15 @@ async def test_previews_show_the_picture_and_leave_it_as_it_is(config: EngineCon
     assert pixels(last)[1:3].mean(axis=(0, 1)).argmax() == 2, "on blue"
 
 
-async def test_a_tiny_decoder_is_used_where_it_is_present(config: EngineConfig, tmp_path: Path) -> None:
+def test_a_tiny_decoder_is_used_where_it_is_present(tmp_path: Path) -> None:
     AutoencoderTiny(latent_channels=16).save_pretrained(tmp_path)
-    engine = Engine.start(replace(config, preview_decoder=str(tmp_path)))
-    try:
-        previews, _ = await draw(engine, replace(ASK, id="sharp", previews=True))
-    finally:
-        await engine.close()
-    assert {(preview.width, preview.height) for preview in previews.values()} == {(128, 128)}
+    vae = SimpleNamespace(config=SimpleNamespace(latent_channels=16, scaling_factor=1.0), dtype=torch.float32)
+    previewer = find_previewer(DEMO_WEIGHTS, vae, str(tmp_path), CPU)
+    assert previewer is not None
+    preview, seconds = previewer.preview(torch.randn(16, 16, 16), 60.0)
+    assert preview is not None
+    assert (preview.width, preview.height) == (128, 128)
+    assert seconds > 0
 
 
 def test_what_previews_are_made_with(tmp_path: Path) -> None:
@@ -77,8 +79,8 @@ def test_what_previews_are_made_with(tmp_path: Path) -> None:
         return SimpleNamespace(config=config, dtype=torch.float32)
 
     def kind(folder: Path, decoder: Any, tiny: str | None = None) -> type | None:
-        found = find_previewer(folder, decoder, tiny, CPU)
-        return None if found is None else type(found._look)
+        found = _find_look(folder, decoder, tiny, CPU)
+        return None if found is None else type(found)
 
     (tmp_path / "tiny").mkdir()
     AutoencoderTiny(latent_channels=16).save_pretrained(tmp_path / "tiny")
@@ -90,17 +92,45 @@ def test_what_previews_are_made_with(tmp_path: Path) -> None:
     assert kind(DEMO_WEIGHTS, vae(4, 1.0), str(tmp_path / "tiny")) is LinearMap, "another model's decoder"
 
 
-def test_previews_take_a_twentieth_of_the_time_at_most() -> None:
-    class Slow(LinearMap):
+class Slow(LinearMap):
+    """A look that takes 20 ms, as a tiny decoder on a small device might."""
+
+    def __init__(self) -> None:
+        super().__init__([[0.0, 0.0, 0.0]] * 16, [0.0, 0.0, 0.0])
+
+    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.02)
+        return super().__call__(latents)
+
+
+async def test_the_previews_of_a_picture_take_a_twentieth_of_its_time_at_most(config: EngineConfig) -> None:
+    """Whatever the pictures before it have saved up: nobody wanted previews of them."""
+    looks: list[int] = []
+
+    class Counted(Slow):
         def __call__(self, latents: torch.Tensor) -> torch.Tensor:
-            time.sleep(0.02)
+            looks.append(1)
             return super().__call__(latents)
 
-    previewer = Previewer(Slow([[1.0, 1.0, 1.0]], [0.0, 0.0, 0.0]))
-    latents, worked, made = torch.zeros(1, 4, 4), 0.0, 0
-    for _ in range(100):
-        previewer.worked(0.1)
-        worked += 0.1
-        made += previewer.preview(latents) is not None
-    assert made > 10
-    assert previewer._spent <= 0.05 * worked + 0.05, "never more than one preview ahead of its share"
+    def make_worker() -> Worker:
+        worker = Worker.load(config)
+        worker._previewer = Previewer(Counted(), 16, CPU)
+        return worker
+
+    engine = Engine.start(config, make_worker)
+    try:
+        for number in range(3):
+            await draw(engine, replace(ASK, id=f"unwatched {number}"))
+        looks.clear()
+        began = time.perf_counter()
+        await draw(engine, replace(ASK, id="watched", steps=20, previews=True))
+        seconds = time.perf_counter() - began
+    finally:
+        await engine.close()
+    assert len(looks) * 0.02 <= 0.05 * seconds
+
+
+def test_a_preview_that_would_take_too_long_is_left_out() -> None:
+    previewer = Previewer(Slow(), 16, CPU)
+    assert previewer.preview(torch.zeros(16, 32, 32), 0.01) == (None, 0.0)
+    assert previewer.preview(torch.zeros(16, 32, 32), 1.0)[0] is not None
