@@ -110,7 +110,7 @@ class ZImageBot(commands.Bot):
     async def _offer_editing(self, desk: Desk) -> None:
         services, settings = self._services, self.settings
         reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
-        subjects = Subjects(self, services.database, services.jobs, settings.image_dir, reader)
+        subjects = Subjects(self, services.database, settings.image_dir, reader)
         gallery = Gallery(
             services.database, services.jobs, subjects, settings.image_dir, reader, services.engine.profile
         )

@@ -81,13 +81,14 @@ class LoadedParts:
 
 @dataclass(frozen=True, slots=True)
 class RandomParts:
-    """The full-size Z-Image with random weights: Qwen3-4B, the transformer's own defaults, FLUX.1's autoencoder."""
+    """The full-size Z-Image with random weights."""
 
     device: torch.device
     dtype: torch.dtype
     scale: int = 8
 
     def text_encoder(self) -> Any:
+        """Qwen3-4B."""
         config = Qwen3Config(
             vocab_size=_VOCABULARY,
             hidden_size=2560,
@@ -101,9 +102,11 @@ class RandomParts:
         return self._random(lambda: Qwen3Model(config))
 
     def transformer(self) -> Any:
+        """diffusers' defaults are Z-Image's dimensions."""
         return self._random(ZImageTransformer2DModel)
 
     def vae(self) -> Any:
+        """The autoencoder of FLUX.1."""
         return self._random(
             lambda: AutoencoderKL(
                 down_block_types=("DownEncoderBlock2D",) * 4,

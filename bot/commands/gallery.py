@@ -133,10 +133,12 @@ class Gallery:
     async def _before(self, asker: InteractionAsker, row: ImageRow, spec: ImageSpec) -> tuple[bytes, str]:
         """The original's bytes and what it was drawn from: our image, or the source as it was brought."""
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
-        if parent is not None and not parent.deleted and await self._subjects.may_see(asker, parent):
-            return await self._subjects.bytes_of(parent), ImageSpec.from_json(parent.spec).prompt
-        if parent is not None:
+        if parent is not None and not await self._subjects.may_see(asker, parent):
+            raise Refusal("The original is not for you to see, so there is nothing to compare with.")
+        if parent is not None and parent.deleted:
             raise Refusal("The original was deleted, so there is nothing to compare with.")
+        if parent is not None:
+            return await self._subjects.bytes_of(parent), ImageSpec.from_json(parent.spec).prompt
         if not spec.source:
             raise Refusal("This picture was drawn from a text alone: there is nothing to compare it with.")
         return await asyncio.to_thread(self._jobs.sources.picture, spec.source), "original"

@@ -8,14 +8,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import discord
 from PIL import Image
 
 from bot.commands.asking import Asker
 from bot.errors import Refusal
-from bot.jobs.service import JobService
 from bot.jobs.spec import ImageSpec
 from bot.media.incoming import ImageReader, Incoming
 from bot.store import images
@@ -56,12 +54,9 @@ class Subject:
 class Subjects:
     """Finds what a member means, and what they may see of it."""
 
-    def __init__(
-        self, client: discord.Client, database: Database, jobs: JobService, image_dir: Path, reader: ImageReader
-    ) -> None:
+    def __init__(self, client: discord.Client, database: Database, image_dir: Path, reader: ImageReader) -> None:
         self._client = client
         self._database = database
-        self._jobs = jobs
         self._image_dir = image_dir
         self._reader = reader
 
@@ -164,12 +159,7 @@ class Subjects:
 
     async def bytes_of(self, row: ImageRow) -> bytes:
         """The image's file, or what its message shows; :class:`Refusal` where both are gone."""
-        if row.file is not None:
-            try:
-                return await asyncio.to_thread((self._image_dir / row.file).read_bytes)
-            except OSError:
-                pass
-        return await self._bytes_from_message(row)
+        return await self.file_of(row) or await self._bytes_from_message(row)
 
     async def _bytes_from_message(self, row: ImageRow) -> bytes:
         gone = Refusal(
@@ -178,9 +168,7 @@ class Subjects:
         if row.result_channel_id is None or row.result_message_id is None:
             raise gone
         try:
-            channel: Any = self._client.get_channel(row.result_channel_id) or await self._client.fetch_channel(
-                row.result_channel_id
-            )
+            channel = self._client.get_partial_messageable(row.result_channel_id)
             message = await channel.fetch_message(row.result_message_id)
         except discord.HTTPException as error:
             raise gone from error

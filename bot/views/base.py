@@ -7,8 +7,9 @@ to nobody's; here they all come to :func:`bot.views.errors.answer_error`.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import discord
 import structlog
@@ -40,9 +41,20 @@ class SafeModal(discord.ui.Modal):
 
 
 class SafeDynamicItem(discord.ui.DynamicItem[ItemT], Generic[ItemT], template=r"never-used"):
-    """An item that lives in its ``custom_id`` alone, so it works after a restart; it does :meth:`press`."""
+    """An item that lives in its ``custom_id`` alone, so it works after a restart; it does :meth:`press`.
+
+    The template's groups are the constructor's arguments, as text.
+    """
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        del interaction, item
+        return cls(*match.groups())  # type: ignore[arg-type]  # each kind takes its own
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
+        """What a click or a choice does; each kind of item says it."""
         raise NotImplementedError
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:

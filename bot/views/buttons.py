@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Self
+from typing import Any
 
 import discord
 
@@ -17,19 +16,12 @@ from bot.views.results import RESULT_ITEMS
 class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cancel:(?P<job>\d{1,18})\Z"):
     """Stops a job; for its owner and for moderators."""
 
-    def __init__(self, job_id: int) -> None:
-        self.job_id = job_id
+    def __init__(self, job_id: int | str) -> None:
+        self.job_id = int(job_id)
         button: discord.ui.Button[Any] = discord.ui.Button(
             label="Cancel", style=discord.ButtonStyle.secondary, custom_id=f"zib:cancel:{job_id}"
         )
         super().__init__(button)
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        del interaction, item
-        return cls(int(match["job"]))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         jobs: JobService = interaction.client.jobs

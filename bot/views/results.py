@@ -6,9 +6,8 @@ The items hold no image and no state, so they work after a restart and on messag
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import discord
 
@@ -57,17 +56,10 @@ class RowButton(
 ):
     """A button in the row under a result: for the whole job, which may have several images."""
 
-    def __init__(self, what: str, job_id: int) -> None:
-        self.what, self.job_id = what, job_id
+    def __init__(self, what: str, job_id: int | str) -> None:
+        self.what, self.job_id = what, int(job_id)
         label = dict(_ROW)[what]  # type: ignore[index]  # the template lets nothing else in
         super().__init__(discord.ui.Button(label=label, custom_id=f"zib:{what}:j{job_id}"))
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        del interaction, item
-        return cls(match["what"], int(match["job"]))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.client.pressing.on_row(interaction, self.what, self.job_id)
@@ -85,13 +77,6 @@ class ImageButton(
         label = _IMAGE_LABELS[what]  # type: ignore[index]  # the template lets nothing else in
         super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"zib:{what}:i{image_id}"))
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        del interaction, item
-        return cls(match["what"], match["image"])
-
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.client.pressing.on_image(interaction, self.what, self.image_id)
 
@@ -102,21 +87,14 @@ class WhichSelect(
 ):
     """Which image of several a row's button is meant for."""
 
-    def __init__(self, what: str, job_id: int, options: Sequence[discord.SelectOption] = ()) -> None:
-        self.what, self.job_id = what, job_id
+    def __init__(self, what: str, job_id: int | str, options: Sequence[discord.SelectOption] = ()) -> None:
+        self.what, self.job_id = what, int(job_id)
         # Discord sends the choice alone; the options that were offered need not be made again to receive it.
         choices = list(options) or [discord.SelectOption(label="1", value="-")]
         select: discord.ui.Select[Any] = discord.ui.Select(
             placeholder="Which picture?", options=choices, custom_id=f"zib:which-{what}:j{job_id}"
         )
         super().__init__(select)
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        del interaction, item
-        return cls(match["what"], int(match["job"]))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         data: Any = interaction.data
@@ -131,13 +109,6 @@ class UploadButton(
     def __init__(self, what: str, upload_id: str) -> None:
         self.what, self.upload_id = what, upload_id
         super().__init__(discord.ui.Button(label=what.capitalize(), custom_id=f"zib:{what}:u{upload_id}"))
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        del interaction, item
-        return cls(match["what"], match["upload"])
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.client.pressing.on_upload(interaction, self.what, self.upload_id)

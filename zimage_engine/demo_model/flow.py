@@ -207,6 +207,7 @@ def train(trainer: Trainer[TextToLatents], tokenizer: Qwen2Tokenizer, chosen: ar
 
 
 def main() -> None:
+    """Train from where the checkpoint stands, or from nothing."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--steps", type=int, default=7000, help="a longer training may be asked for later")
     options.add_argument("--minutes", type=float, help="stop by then; the learning rate falls in time")
