@@ -83,12 +83,11 @@ def _applied(backend: Any) -> list[str]:
 class Database:
     """An open database. Make it with :meth:`open`, end it with :meth:`close`."""
 
-    def __init__(
-        self, writer: ThreadPoolExecutor, connection: sqlite3.Connection, reader: aiosqlite.Connection
-    ) -> None:
-        self._writer = writer
-        self._connection = connection
+    def __init__(self, threads: tuple[ThreadPoolExecutor, ThreadPoolExecutor], reader: aiosqlite.Connection) -> None:
+        self._writer, self._looker = threads
         self._reader = reader
+        self._connection: sqlite3.Connection
+        self._view: sqlite3.Connection
 
     @classmethod
     async def open(cls, path: Path) -> Database:
@@ -97,15 +96,22 @@ class Database:
         writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
         path = await loop.run_in_executor(writer, path.absolute)
         await loop.run_in_executor(writer, migrate, path)
-        connection = await loop.run_in_executor(writer, _connect, path)
+        looker = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
         reader = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True)
         reader.row_factory = sqlite3.Row
         await reader.execute("PRAGMA busy_timeout = 5000")
-        return cls(writer, connection, reader)
+        database = cls((writer, looker), reader)
+        database._connection = await loop.run_in_executor(writer, _connect, path)
+        database._view = await loop.run_in_executor(looker, _connect_to_read, path)
+        return database
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` in one transaction on the writer's thread; its result, or its exception after a rollback."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._transaction, function)
+
+    async def look(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``function``, which only reads, on one state of the database; never waits for the writer."""
+        return await asyncio.get_running_loop().run_in_executor(self._looker, self._snapshot, function)
 
     async def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         """The rows of one SELECT; never waits for the writer."""
@@ -114,8 +120,18 @@ class Database:
     async def close(self) -> None:
         """Finish the writes under way and close the file."""
         await self._reader.close()
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._connection.close)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._looker, self._view.close)
+        await loop.run_in_executor(self._writer, self._connection.close)
+        self._looker.shutdown()
         self._writer.shutdown()
+
+    def _snapshot(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        self._view.execute("BEGIN")
+        try:
+            return function(self._view)
+        finally:
+            self._view.execute("ROLLBACK")
 
     def _transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._connection
@@ -136,4 +152,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.executescript(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;"
     )
+    return connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA busy_timeout = 5000")
     return connection

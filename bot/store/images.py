@@ -10,7 +10,7 @@ from bot.store.database import Database
 _COLUMNS = """
     images.id, images.job_id, images.position, images.seed, images.state, images.file,
     jobs.owner_id, jobs.guild_id, jobs.channel_id, jobs.visibility, jobs.kind, jobs.spec, jobs.count,
-    jobs.parent_image_id AS parent_id, jobs.result_channel_id, jobs.result_message_id
+    jobs.parent_image_id AS parent_id, jobs.result_channel_id, jobs.result_message_id, jobs.forgotten_at
     FROM images JOIN jobs ON jobs.id = images.job_id
 """
 _SHOWN = "images.state = 'rendered' AND jobs.state IN ('rendered', 'delivering', 'delivered')"
@@ -22,7 +22,8 @@ _UPLOADS_KEPT = 50
 class ImageRow:
     """An image with what its job knows. ``spec`` is the job's JSON; the image's own seed is ``seed``.
 
-    ``file`` is its name in the image folder, None where it is gone.
+    ``file`` is its name in the image folder, None where it is gone. The owner is 0, nobody, where they had their data
+    deleted; what was forgotten by then or for its age has an empty prompt.
     """
 
     id: str
@@ -41,6 +42,7 @@ class ImageRow:
     parent_id: str | None
     result_channel_id: int | None
     result_message_id: int | None
+    forgotten_at: int | None
 
     @property
     def private(self) -> bool:
@@ -59,6 +61,13 @@ async def of_job(database: Database, job_id: int) -> list[ImageRow]:
     """The images of a job that were drawn and are not deleted, in order."""
     return _all(
         await database.read(f"SELECT {_COLUMNS} WHERE images.job_id = ? AND {_SHOWN} ORDER BY position", (job_id,))
+    )
+
+
+async def any_of_job(database: Database, job_id: int) -> ImageRow | None:
+    """An image of a job, whatever became of it."""
+    return _first(
+        await database.read(f"SELECT {_COLUMNS} WHERE images.job_id = ? ORDER BY position LIMIT 1", (job_id,))
     )
 
 

@@ -1,4 +1,4 @@
-"""Jobs, their images and the ledger. Each function is part of one write transaction, unless it is async and reads."""
+"""Jobs and their images. Each function is part of one write transaction, unless it is async and reads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Literal
 
+from bot.store import ledger, usage
+from bot.store.accounts import account_of
 from bot.store.database import Database
 
 State = Literal["queued", "running", "rendered", "delivering", "delivered", "failed", "cancelled", "expired"]
@@ -69,13 +71,29 @@ class Image:
     file: str | None
 
 
-def insert(connection: sqlite3.Connection, new: NewJob) -> int | None:
-    """Insert a job with its images and reserve its credits; its id, or None where its source already made one."""
+def exists(connection: sqlite3.Connection, source_id: int) -> bool:
+    """Whether an interaction or message has already made a job."""
+    return connection.execute("SELECT 1 FROM jobs WHERE source_id = ?", (source_id,)).fetchone() is not None
+
+
+def count_open(connection: sqlite3.Connection, owner_id: int | None = None, scope_id: int | None = None) -> int:
+    """How many jobs wait or are drawn: a member's in one scope, or everybody's."""
+    whose, values = ("", ()) if owner_id is None else (" AND owner_id = ? AND scope_id = ?", (owner_id, scope_id))
+    row = connection.execute(f"SELECT count(*) FROM jobs WHERE state IN ('queued', 'running'){whose}", values)
+    return int(row.fetchone()[0])
+
+
+def insert(connection: sqlite3.Connection, new: NewJob, *, granted: int = 0) -> int | None:
+    """Insert a job with its images and reserve its credits, ``granted`` of them from what an admin gave.
+
+    Its id, or None where its source already made one. Whether it may be is :mod:`bot.store.admission`'s business.
+    """
     reply = new.reply
     cursor = connection.execute(
         "INSERT INTO jobs (source_id, owner_id, scope_id, guild_id, channel_id, visibility, kind, spec, count, credits,"
-        " nonce, application_id, interaction_token, token_expires_at, created_at, parent_image_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source_id) DO NOTHING RETURNING id",
+        " nonce, application_id, interaction_token, token_expires_at, created_at, parent_image_id, account_id, granted)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (source_id) DO NOTHING RETURNING id",
         (
             new.source_id,
             new.owner_id,
@@ -93,6 +111,8 @@ def insert(connection: sqlite3.Connection, new: NewJob) -> int | None:
             reply.expires_at if reply else None,
             new.created_at,
             new.parent_image_id,
+            account_of(connection, new.owner_id),
+            granted,
         ),
     )
     row = cursor.fetchone()
@@ -103,7 +123,7 @@ def insert(connection: sqlite3.Connection, new: NewJob) -> int | None:
         "INSERT INTO images (id, job_id, position, seed) VALUES (?, ?, ?, ?)",
         [(image_id, job_id, position, seed) for position, (image_id, seed) in enumerate(new.images)],
     )
-    _enter(connection, job_id, "reserved", new.credits, 0, new.created_at)
+    ledger.reserve(connection, job_id, new.credits, granted, new.created_at)
     return job_id
 
 
@@ -199,19 +219,8 @@ def _move(connection: sqlite3.Connection, job_id: int, to: State) -> None:
 
 def _close(connection: sqlite3.Connection, job_id: int, spent: int, now: int) -> None:
     """Settle the ledger and forget the way back to the interaction."""
-    row = connection.execute("SELECT credits, device_ms FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    spent = min(spent, row["credits"])
-    _enter(connection, job_id, "settled", spent, row["device_ms"], now)
-    if spent < row["credits"]:
-        _enter(connection, job_id, "given_back", row["credits"] - spent, 0, now)
+    settled = ledger.close(connection, job_id, spent, now)
+    usage.add(connection, job_id, settled, now)
     connection.execute(
         "UPDATE jobs SET ended_at = ?, interaction_token = NULL, token_expires_at = NULL WHERE id = ?", (now, job_id)
-    )
-
-
-def _enter(connection: sqlite3.Connection, job_id: int, entry: str, credit: int, device_ms: int, now: int) -> None:
-    connection.execute(
-        "INSERT INTO ledger (job_id, owner_id, scope_id, channel_id, entry, credits, device_ms, at)"
-        " SELECT id, owner_id, scope_id, channel_id, ?, ?, ?, ? FROM jobs WHERE id = ?",
-        (entry, credit, device_ms, now, job_id),
     )

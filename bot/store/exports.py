@@ -1,0 +1,115 @@
+"""What is stored about one member, in readable form: ids as text, times as ISO 8601 in UTC, credits as 1.00.
+
+Left out are the interaction's token (a key, wiped when the job ends) and who of the admins did what.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bot.store.accounts import DAY
+
+Readable = str | int | float | bool | None | dict[str, "Readable"] | list["Readable"]
+
+_MINE = "account_id IN (SELECT id FROM accounts WHERE member_id = :member)"
+_ABOUT = {
+    "settings": "SELECT name, value FROM member_settings WHERE member_id = :member ORDER BY name",
+    "pictures_you_brought": (
+        "SELECT id, source || '.png' AS file, spec, created_at AS at FROM uploads"
+        " WHERE owner_id = :member ORDER BY created_at"
+    ),
+    "limits_for_you": (
+        "SELECT guild_id, name, value, until FROM limits WHERE target = 'user' AND target_id = :member"
+        " ORDER BY guild_id, name"
+    ),
+    "blocks": "SELECT guild_id, until, reason, at FROM blocks WHERE member_id = :member ORDER BY guild_id",
+    "changes_about_you": (
+        "SELECT guild_id, action, target, before, after, reason, at FROM audit WHERE member_id = :member ORDER BY id"
+    ),
+    "changes_by_you": (
+        "SELECT guild_id, action, target, before, after, reason, at FROM audit WHERE actor_id = :member ORDER BY id"
+    ),
+    "credits_by_server": (
+        "SELECT scope_id AS guild_id, entry, sum(credits) AS credits, count(*) AS entries FROM ledger"
+        f" WHERE {_MINE} GROUP BY scope_id, entry ORDER BY scope_id, entry"
+    ),
+    "usage_by_day": (
+        f"SELECT day * {DAY} AS day_from, scope_id AS guild_id, channel_id, kind, jobs, images, credits, device_ms"
+        f" FROM usage_days WHERE {_MINE} ORDER BY day, scope_id, channel_id, kind"
+    ),
+}
+_JOB = (
+    "SELECT id, kind, state, visibility, source_id AS asked_in, guild_id, channel_id, spec, count, credits, device_ms,"
+    " parent_image_id AS made_from_image, result_channel_id, result_message_id, error_code, created_at, started_at,"
+    " ended_at, forgotten_at FROM jobs WHERE owner_id = :member AND id >= :first ORDER BY id LIMIT :most"
+)
+_IMAGE = "SELECT id, position, seed, state, file, device_ms FROM images WHERE job_id = ? ORDER BY position"
+_IDS = ("_id", "asked_in")
+_TIMES = ("_at", "at", "until", "day_from")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedJob:
+    """A job in readable form; ``files`` are those of its images, in order, ``brought`` those that the member gave."""
+
+    id: int
+    row: dict[str, Readable]
+    files: list[str]
+    brought: list[str]
+
+
+def about(connection: sqlite3.Connection, member_id: int) -> tuple[dict[str, Readable], list[str]]:
+    """All there is about a member besides their jobs, and the files of pictures that they brought."""
+    told: dict[str, Readable] = {"member_id": str(member_id)}
+    for title, sql in _ABOUT.items():
+        told[title] = [_readable(row) for row in connection.execute(sql, {"member": member_id})]
+    rows = connection.execute("SELECT DISTINCT source FROM uploads WHERE owner_id = ?", (member_id,))
+    return told, [f"{row['source']}.png" for row in rows]
+
+
+def jobs_from(connection: sqlite3.Connection, member_id: int, first: int, most: int) -> list[ExportedJob]:
+    """A member's jobs, from the one with the id ``first`` on."""
+    exported: list[ExportedJob] = []
+    for row in connection.execute(_JOB, {"member": member_id, "first": first, "most": most}).fetchall():
+        images = connection.execute(_IMAGE, (row["id"],)).fetchall()
+        told, spec = _readable(row), json.loads(row["spec"])
+        told["images"] = [_readable(image) for image in images]
+        # An edit of an image of ours has it as its source: that is not the member's own.
+        names = [spec.get("source") if row["made_from_image"] is None else None, spec.get("mask")]
+        exported.append(
+            ExportedJob(
+                row["id"],
+                told,
+                [image["file"] for image in images if image["file"] is not None],
+                [f"{name}.png" for name in names if name],
+            )
+        )
+    return exported
+
+
+def _readable(row: sqlite3.Row) -> dict[str, Readable]:
+    values: Mapping[str, str | int | None] = dict(row)
+    return {_title(name): _value(name, value) for name, value in values.items()}
+
+
+def _title(name: str) -> str:
+    return {"guild_id": "server_id", "device_ms": "device_seconds"}.get(name, name)
+
+
+def _value(name: str, value: str | int | None) -> Readable:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        spec: dict[str, Readable] | None = json.loads(value) if name == "spec" else None
+        return spec if spec is not None else value
+    if name.endswith(_IDS):
+        return str(value)
+    if name.endswith(_TIMES):
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    if name == "credits":
+        return value / 100
+    return value / 1000 if name == "device_ms" else value

@@ -1,0 +1,71 @@
+"""What the operator wants to know of the whole instance. Functions are part of a transaction that reads."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from bot.store.accounts import DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Jobs by state as they are now, those that ended in the last day by state, and what is in line the longest.
+
+    ``oldest_wait`` in seconds, None where nothing waits; ``device_seconds`` of the last day; ``paused_servers`` are
+    those whose admins paused the bot.
+    """
+
+    open_jobs: dict[str, int]
+    ended_jobs: dict[str, int]
+    oldest_wait: int | None
+    device_seconds: float
+    paused_servers: int
+    database_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a server used in the last day."""
+
+    jobs: int
+    credits: int
+
+
+def health(connection: sqlite3.Connection, now: int) -> Health:
+    open_jobs = connection.execute(
+        "SELECT state, count(*) FROM jobs WHERE state NOT IN ('delivered', 'failed', 'cancelled', 'expired') GROUP BY 1"
+    ).fetchall()
+    ended = connection.execute(
+        "SELECT state, count(*) FROM jobs WHERE ended_at > ? AND forgotten_at IS NULL GROUP BY 1", (now - DAY,)
+    ).fetchall()
+    oldest = connection.execute("SELECT min(created_at) FROM jobs WHERE state IN ('queued', 'running')").fetchone()[0]
+    device_ms = connection.execute(
+        "SELECT coalesce(sum(device_ms), 0) FROM jobs WHERE ended_at > ? AND forgotten_at IS NULL", (now - DAY,)
+    ).fetchone()[0]
+    paused = connection.execute(
+        "SELECT count(*) FROM guild_settings WHERE guild_id <> 0 AND name = 'paused' AND value = 'on'"
+    ).fetchone()[0]
+    pages = connection.execute("PRAGMA page_count").fetchone()[0] * connection.execute("PRAGMA page_size").fetchone()[0]
+    return Health(
+        dict(map(tuple, open_jobs)),
+        dict(map(tuple, ended)),
+        None if oldest is None else max(0, now - oldest),
+        device_ms / 1000,
+        paused,
+        pages,
+    )
+
+
+def servers(connection: sqlite3.Connection, scope_ids: list[int], now: int) -> dict[int, Server]:
+    """What each of the servers used; those that used nothing are left out."""
+    found: dict[int, Server] = {}
+    for scope_id in scope_ids:
+        row = connection.execute(
+            "SELECT count(*), coalesce(sum(credits), 0) FROM ledger"
+            " WHERE scope_id = ? AND counted_at > ? AND entry = 'settled'",
+            (scope_id, now - DAY),
+        ).fetchone()
+        if row[0]:
+            found[scope_id] = Server(*row)
+    return found

@@ -1,0 +1,95 @@
+"""What was used, by day of UTC: sums of the ledger's settled rows, kept up by the transaction that settles.
+
+Days are numbers of days since 1970. Every read is of one server (or of direct messages, scope 0) or of one member.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from bot.store.accounts import DAY
+from bot.store.database import Database
+
+By = Literal["day", "user", "channel", "kind"]
+BYS: tuple[By, ...] = get_args(By)
+
+_SUMS = "sum(jobs) AS jobs, sum(images) AS images, sum(credits) AS credits, sum(device_ms) AS device_ms"
+# The sign keeps SQLite from reading a whole server where a member's own few rows are wanted.
+_OF_MEMBER = "account_id IN (SELECT id FROM accounts WHERE member_id = ?) AND day BETWEEN ? AND ?"
+_OF_MEMBER_IN = f"{_OF_MEMBER} AND +scope_id = ?"
+_OF_SCOPE = "day BETWEEN ? AND ? AND scope_id = ?"
+_KEYS: dict[By, str] = {"day": "day", "user": "account_id", "channel": "channel_id", "kind": "kind"}
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What jobs that ended came to: ``credits`` in 1/100, ``device_ms`` in milliseconds."""
+
+    jobs: int = 0
+    images: int = 0
+    credits: int = 0
+    device_ms: int = 0
+
+    def __add__(self, other: Used) -> Used:
+        return Used(
+            self.jobs + other.jobs,
+            self.images + other.images,
+            self.credits + other.credits,
+            self.device_ms + other.device_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one day, member, channel or kind used. The key of members that were forgotten, all together, is None."""
+
+    key: int | str | None
+    used: Used
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """From the first to the last day, both counted."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def until(cls, now: int, count: int) -> Days:
+        """The ``count`` days that end with the one of ``now`` (UTC seconds)."""
+        return cls(now // DAY - count + 1, now // DAY)
+
+
+def add(connection: sqlite3.Connection, job_id: int, credit: int, now: int) -> None:
+    """Count a job that has ended, with the images that it brought."""
+    connection.execute(
+        "INSERT INTO usage_days (scope_id, day, account_id, channel_id, kind, jobs, images, credits, device_ms)"
+        " SELECT scope_id, ?, account_id, channel_id, kind, 1,"
+        "  (SELECT count(*) FROM images WHERE job_id = jobs.id AND state IN ('rendered', 'deleted')), ?, device_ms"
+        " FROM jobs WHERE id = ?"
+        " ON CONFLICT DO UPDATE SET jobs = jobs + 1, images = images + excluded.images,"
+        "  credits = credits + excluded.credits, device_ms = device_ms + excluded.device_ms",
+        (now // DAY, credit, job_id),
+    )
+
+
+async def shares(database: Database, scope_id: int, days: Days, by: By, member_id: int | None = None) -> list[Share]:
+    """What was used in one scope, by one member or by all, the largest first; days come in their own order."""
+    condition, whose = (_OF_SCOPE, ()) if member_id is None else (_OF_MEMBER_IN, (member_id,))
+    sql = f"SELECT {_KEYS[by]} AS key, {_SUMS} FROM usage_days WHERE {condition} GROUP BY 1"
+    if by == "user":
+        # A member who had their data deleted has two accounts for a day, and then one that is nobody's.
+        sql = f"SELECT member_id AS key, {_SUMS} FROM ({sql}) AS own JOIN accounts ON accounts.id = own.key GROUP BY 1"
+    order = "key" if by == "day" else "credits DESC, device_ms DESC, key"
+    rows = await database.read(f"{sql} ORDER BY {order}", (*whose, days.first, days.last, scope_id))
+    return [Share(row["key"], Used(row["jobs"], row["images"], row["credits"], row["device_ms"])) for row in rows]
+
+
+async def used_everywhere(database: Database, member_id: int, days: Days) -> Used:
+    """What a member used in all servers and in direct messages."""
+    (row,) = await database.read(
+        f"SELECT {_SUMS} FROM usage_days WHERE {_OF_MEMBER}", (member_id, days.first, days.last)
+    )
+    return Used(**{name: row[name] or 0 for name in row.keys()})  # noqa: SIM118 - a row's own iterator is its values

@@ -1,0 +1,234 @@
+"""Forgetting in the database: by age, by a member's wish, and what a day later unlinks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.jobs.spec import ImageSpec
+from bot.store import accounts, audit, images, jobs, ledger, privacy, rules
+from bot.store.audit import Change
+from bot.store.database import Database
+
+MIRA, NOA = 5, 6
+SPEC = ImageSpec("a red circle", 256, 256, 7, 8, 0.0, "blur", "Z-Image demo")
+NOW = 10_000_000
+DAY = accounts.DAY
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(tmp_path / "bot.sqlite3")
+    yield opened
+    await opened.close()
+
+
+async def add(
+    database: Database,
+    source_id: int,
+    *,
+    owner: int = MIRA,
+    state: str = "delivered",
+    at: int = NOW,
+    spec: ImageSpec = SPEC,
+    parent: str | None = None,
+    guild: int | None = 9,
+) -> int:
+    """A job that came to a state, with one image ``i<source_id>``."""
+    new = jobs.NewJob(
+        source_id=source_id,
+        owner_id=owner,
+        scope_id=guild or 0,
+        guild_id=guild,
+        channel_id=40 + owner,
+        visibility="public",
+        kind="imagine",
+        spec=spec.to_json(),
+        credits=100,
+        images=((f"i{source_id}", 7),),
+        nonce="n",
+        reply=jobs.ReplyToken(1, "secret-token", at + 900),
+        created_at=at,
+        parent_image_id=parent,
+    )
+    job_id = await database.write(partial(jobs.insert, new=new))
+    assert job_id is not None
+    steps: list[Any] = []
+    if state != "queued":
+        steps += [
+            partial(jobs.started, job_id=job_id, now=at),
+            partial(
+                jobs.image_ended, job_id=job_id, position=0, state="rendered", file=f"{source_id}.png", device_ms=9
+            ),
+        ]
+    if state in ("rendered", "delivering", "delivered"):
+        steps.append(partial(jobs.rendered, job_id=job_id))
+    if state in ("delivering", "delivered"):
+        steps.append(partial(jobs.delivering, job_id=job_id))
+    if state == "delivered":
+        steps.append(partial(jobs.delivered, job_id=job_id, channel_id=45, message_id=source_id, spent=100, now=at))
+    for step in steps:
+        await database.write(step)
+    return job_id
+
+
+async def table(database: Database, sql: str) -> list[dict[str, Any]]:
+    return [dict(row) for row in await database.read(sql)]
+
+
+async def test_what_is_old_keeps_its_numbers_alone(database: Database) -> None:
+    edit = ImageSpec("a green circle", 256, 256, 7, 8, 0.0, "blur", "Z-Image demo", 0.6, "a" * 32, "b" * 32)
+    old = await add(database, 1, at=NOW - 31 * DAY, spec=edit)
+    young = await add(database, 2, at=NOW - 29 * DAY)
+    await add(database, 3, at=NOW - 31 * DAY, state="queued")
+    await database.write(
+        partial(images.keep_upload, upload_id="u", owner_id=5, source="c", spec="{}", now=NOW - 31 * DAY)
+    )
+    forgotten = await database.write(partial(privacy.forget_old, ended_before=NOW - 30 * DAY, at_most=10, now=NOW))
+    assert (forgotten.jobs, forgotten.files) == (1, ["1.png"])
+    row = await images.find(database, "i1")
+    assert row is not None
+    assert (row.state, row.file, row.owner_id, row.forgotten_at) == ("deleted", None, MIRA, NOW)
+    spec = ImageSpec.from_json(row.spec)
+    assert (spec.prompt, spec.negative_prompt, spec.source, spec.mask) == ("", "", "", "")
+    assert (spec.width, spec.seed, spec.steps, spec.strength) == (256, 7, 8, 0.6)
+    kept = await images.find(database, "i2")
+    assert kept is not None
+    assert kept.spec == SPEC.to_json()
+    assert await table(database, "SELECT * FROM uploads") == []
+    assert old != young
+    assert await images.of_job(database, old) == []
+
+
+async def test_old_jobs_go_in_bites(database: Database) -> None:
+    for source_id in range(5):
+        await add(database, source_id + 1, at=NOW - 40 * DAY - source_id)
+    forget = partial(privacy.forget_old, ended_before=NOW, at_most=2, now=NOW)
+    assert [(await database.write(forget)).jobs for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def test_a_member_is_forgotten_and_nobody_else(database: Database) -> None:
+    source = ImageSpec("x", 256, 256, 7, 8, 0.0, "", "m", 0.6, "a" * 32)
+    await add(database, 1)
+    await add(database, 2, spec=source)
+    theirs = await add(database, 3, owner=NOA, parent="i1", spec=ImageSpec(**{**source.fields(), "source": "d" * 32}))
+    await database.write(partial(images.keep_upload, upload_id="u", owner_id=MIRA, source="c" * 32, spec="{}", now=NOW))
+    before = (await table(database, "SELECT * FROM jobs"))[theirs - 1]
+    forgotten = await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW + 5))
+    assert (forgotten.jobs, forgotten.files, forgotten.still_open) == (2, ["1.png", "2.png"], 0)
+    assert forgotten.sources == {"a" * 32, "c" * 32, "d" * 32}
+    assert await privacy.kept_sources(database) == set(), "an edit of what was forgotten needs its source no more"
+    assert (await table(database, "SELECT * FROM jobs"))[theirs - 1] == before
+    assert await privacy.kept_files(database) == {"3.png"}
+    mine = await table(database, "SELECT owner_id, forgotten_at, interaction_token FROM jobs WHERE id < 3")
+    assert mine == [{"owner_id": 0, "forgotten_at": NOW + 5, "interaction_token": None}] * 2
+
+
+async def test_what_somebody_else_needs_too_is_kept(database: Database) -> None:
+    shared = ImageSpec("x", 256, 256, 7, 8, 0.0, "", "m", 0.6, "a" * 32, "b" * 32)
+    await add(database, 1, spec=shared)
+    await add(database, 2, owner=NOA, spec=shared)
+    forgotten = await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
+    assert forgotten.sources - await privacy.kept_sources(database) == set()
+
+
+async def test_reasons_go_and_ids_stay(database: Database) -> None:
+    await database.write(lambda c: rules.write_block(c, 9, rules.Block(MIRA, None, "spam", NOW)))
+    await database.write(lambda c: rules.write_block(c, 9, rules.Block(NOA, None, "rude", NOW)))
+    await database.write(
+        lambda c: audit.record(c, 9, 1, Change("block", f"<@{MIRA}>", "free", "blocked", MIRA, "spam"), NOW)
+    )
+    await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
+    blocks = await table(database, "SELECT member_id, reason FROM blocks ORDER BY member_id")
+    assert blocks == [{"member_id": MIRA, "reason": None}, {"member_id": NOA, "reason": "rude"}]
+    (change,) = await database.look(partial(audit.newest, guild_id=9, count=5))
+    assert (change.change.member_id, change.change.reason, change.change.after) == (MIRA, None, "blocked")
+
+
+async def test_what_is_used_still_counts_for_a_day_and_is_nobody_s_then(database: Database) -> None:
+    await add(database, 1)
+    await add(database, 2, guild=None)
+    await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
+    await add(database, 3)
+    assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 200
+    sums = await table(database, "SELECT sum(credits) AS credits, sum(images) AS images FROM usage_days")
+    assert await database.write(partial(privacy.unlink, now=NOW + DAY - 1)) == 0
+    assert [message.job_id for message in await privacy.posted_of(database, MIRA)] == [1, 2, 3]
+    assert await database.write(partial(privacy.unlink, now=NOW + DAY)) == 1
+    assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100, "the new account's"
+    assert [message.job_id for message in await privacy.posted_of(database, MIRA)] == [3]
+    rows = await table(
+        database, "SELECT source_id, channel_id, progress_message_id, result_message_id FROM jobs WHERE owner_id = 0"
+    )
+    assert [row["source_id"] for row in rows] == [-1, -2]
+    assert [row["channel_id"] for row in rows] == [45, 0], "a channel of direct messages tells whose it was"
+    assert {row["result_message_id"] for row in rows} == {None}
+    days = await table(database, "SELECT channel_id FROM usage_days WHERE scope_id = 0")
+    assert days == [{"channel_id": 0}]
+    assert await table(database, "SELECT sum(credits) AS credits, sum(images) AS images FROM usage_days") == sums
+
+
+async def test_days_of_direct_messages_are_added_up_when_they_are_unlinked(database: Database) -> None:
+    for source_id in (1, 2):
+        await add(database, source_id, guild=None)
+    await database.write(lambda c: c.execute("UPDATE usage_days SET channel_id = 0"))
+    await add(database, 3, guild=None)
+    await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
+    await database.write(partial(privacy.unlink, now=NOW + DAY))
+    days = await table(database, "SELECT channel_id, jobs, images, credits FROM usage_days")
+    assert days == [{"channel_id": 0, "jobs": 3, "images": 3, "credits": 300}]
+
+
+async def test_what_still_runs_is_forgotten_when_it_ends(database: Database) -> None:
+    running = await add(database, 1, state="running")
+    forgotten = await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
+    assert (forgotten.jobs, forgotten.still_open) == (0, 1)
+    assert (await database.write(partial(privacy.forget_closed, now=NOW))).still_open == 1
+    await database.write(partial(jobs.rendered, job_id=running))
+    await database.write(partial(jobs.ended, job_id=running, state="expired", error_code=None, spent=0, now=NOW))
+    await add(database, 2)  # of the new account: not meant
+    forgotten = await database.write(partial(privacy.forget_closed, now=NOW))
+    assert (forgotten.jobs, forgotten.files, forgotten.still_open) == (1, ["1.png"], 0)
+    assert [row["owner_id"] for row in await table(database, "SELECT owner_id FROM jobs ORDER BY id")] == [0, MIRA]
+
+
+@pytest.mark.parametrize("state", ["rendered", "delivering"])
+async def test_what_was_never_delivered_ends_with_its_credits_given_back(database: Database, state: str) -> None:
+    await add(database, 1, state=state, at=NOW - DAY)
+    await add(database, 2, state=state, at=NOW - DAY + 1)
+    assert await database.write(partial(privacy.expire_undelivered, now=NOW)) == 1
+    rows = await table(database, "SELECT state, ended_at FROM jobs ORDER BY id")
+    assert rows == [{"state": "expired", "ended_at": NOW}, {"state": state, "ended_at": None}]
+    assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100
+    await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
+    assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 0
+
+
+async def test_a_block_that_ran_out_goes_with_its_reason(database: Database) -> None:
+    await database.write(lambda c: rules.write_block(c, 9, rules.Block(MIRA, NOW, "spam", NOW - 9)))
+    await database.write(lambda c: rules.write_block(c, 9, rules.Block(NOA, NOW + 1, "rude", NOW - 9)))
+    await database.write(partial(privacy.drop_expired_blocks, now=NOW))
+    assert [row["member_id"] for row in await table(database, "SELECT member_id FROM blocks")] == [NOA]
+
+
+async def test_freed_text_is_overwritten_in_the_file(database: Database, tmp_path: Path) -> None:
+    await add(database, 1, spec=ImageSpec("a very secret wish " * 200, 256, 256, 7, 8, 0.0, "", "m"))
+    await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
+    privacy.empty_log(tmp_path / "bot.sqlite3")
+    assert not any(b"very secret wish" in path.read_bytes() for path in tmp_path.glob("bot.sqlite3*"))
+    assert json.loads((await table(database, "SELECT spec FROM jobs"))[0]["spec"])["width"] == 256
+
+
+async def test_looking_for_old_jobs_and_closed_accounts_scans_nothing(database: Database) -> None:
+    plans = [
+        "SELECT id FROM jobs WHERE forgotten_at IS NULL AND ended_at < 5 ORDER BY ended_at LIMIT 5",
+        "SELECT id FROM jobs WHERE owner_id = 5 AND account_id IN (SELECT id FROM accounts WHERE closed_at > 0)",
+    ]
+    for sql in plans:
+        for step in await table(database, f"EXPLAIN QUERY PLAN {sql}"):
+            assert "SCAN jobs" not in step["detail"], step
