@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from typing import Any
 
 import discord
@@ -12,29 +10,36 @@ import structlog
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.administration import AdminCommands
+from bot.commands.admin.group import admin_group
+from bot.commands.admin.office import Office
 from bot.commands.editing import Editing
 from bot.commands.gallery import Gallery
 from bot.commands.imagine import imagine_command
 from bot.commands.info import InfoCog
 from bot.commands.ordering import Desk
+from bot.commands.owner import OwnerCommands
+from bot.commands.preferences import settings_command
 from bot.commands.pressing import Presses
+from bot.commands.privacy import PrivacyDesk, privacy_group
+from bot.commands.questions import Questions
+from bot.commands.quota import QuotaCog
 from bot.commands.replies import ReplyCog
 from bot.commands.subjects import Subjects
+from bot.commands.usage import UsageCog
+from bot.jobs.privacy import Privacy
 from bot.jobs.service import JobService
 from bot.media.incoming import ImageReader
 from bot.services import Services
 from bot.settings import Settings
-from bot.store.facts import read_fact, write_fact
+from bot.syncing import sync_commands
 from bot.views.buttons import DYNAMIC_ITEMS
 from bot.views.errors import answer, answer_error
 from bot.views.modals import read_form
 from bot.views.outbox import Outbox
+from bot.views.privacy import is_about_privacy
 from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
-
-_COMMANDS_FACT = "commands_hash"
 
 
 class Tree(app_commands.CommandTree["ZImageBot"]):
@@ -45,7 +50,7 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         allowed = self.client.settings.allowed_guilds
-        if not allowed or interaction.guild_id in allowed:
+        if not allowed or interaction.guild_id in allowed or is_about_privacy(interaction):
             return True
         if interaction.type is not discord.InteractionType.autocomplete:
             await answer(interaction, "This bot serves other servers only; ask its operator to add this one.")
@@ -64,11 +69,14 @@ class ZImageBot(commands.Bot):
             intents=intents,
             tree_cls=Tree,
             allowed_mentions=discord.AllowedMentions.none(),
-            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
-            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+            allowed_contexts=app_commands.AppCommandContext(
+                guild=True, dm_channel=True, private_channel=settings.user_install
+            ),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=settings.user_install),
         )
         self.settings = settings
         self._services = services
+        self.questions = Questions()
         self._closing = False
         self._set_up = asyncio.Event()
 
@@ -99,18 +107,24 @@ class ZImageBot(commands.Bot):
             self._services.engine.profile,
             self.settings.max_count,
             self.settings.progress_interval,
+            self._services.database,
+            self.questions,
         )
         self.tree.add_command(imagine_command(desk))
         await self.add_cog(InfoCog(self, self._services.engine, desk))
+        await self.add_cog(QuotaCog(self._services.jobs))
+        await self.add_cog(UsageCog(self._services.database))
+        self._offer_privacy()
         await self._offer_editing(desk)
+        self._offer_administration()
         self.add_dynamic_items(*DYNAMIC_ITEMS)
-        await self._sync_commands()
+        await sync_commands(self.tree, self._services.database, self.settings.owner_guild_id)
         self._set_up.set()
 
     async def _offer_editing(self, desk: Desk) -> None:
         services, settings = self._services, self.settings
         reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
-        subjects = Subjects(self, services.database, settings.image_dir, reader)
+        subjects = Subjects(self, services.database, settings.image_dir, reader, settings.retention_days)
         gallery = Gallery(
             services.database, services.jobs, subjects, settings.image_dir, reader, services.engine.profile
         )
@@ -118,8 +132,22 @@ class ZImageBot(commands.Bot):
         self._editing = Editing(desk, subjects, gallery, self.pressing, services.database)
         for command in self._editing.commands():
             self.tree.add_command(command)
-        self.tree.add_command(AdminCommands(services.database))
         await self.add_cog(ReplyCog(self, desk, subjects, gallery, services.database))
+
+    def _offer_privacy(self) -> None:
+        services, settings = self._services, self.settings
+        privacy = Privacy(services.database, services.jobs, settings.database_path, settings.image_dir)
+        self.privacy = PrivacyDesk(self, privacy, settings)
+        self.tree.add_command(privacy_group(self.privacy))
+        self.tree.add_command(settings_command(services.database, services.engine.profile, settings.max_count))
+
+    def _offer_administration(self) -> None:
+        self.office = Office(self, self._services.database, self._services.jobs)
+        self.tree.add_command(admin_group(self.office))
+        settings = self.settings
+        if settings.owner_guild_id is not None:
+            owner = OwnerCommands(self.office, self._services.engine, settings.bot_owner_ids)
+            self.tree.add_command(owner, guild=discord.Object(settings.owner_guild_id))
 
     async def on_interaction(self, interaction: discord.Interaction[Any], /) -> None:
         """Filled-in modals are read here: discord.py forgets those that were open when the program was started anew."""
@@ -146,14 +174,3 @@ class ZImageBot(commands.Bot):
 
     async def on_message(self, message: discord.Message, /) -> None:
         """No text commands: discord.py would look for some in every message. Replies are the business of a cog."""
-
-    async def _sync_commands(self) -> None:
-        """Tell Discord the commands only when they changed since it was told last."""
-        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
-        text = json.dumps([self.application_id, payload], sort_keys=True, default=str)
-        fingerprint = hashlib.sha256(text.encode()).hexdigest()
-        if await read_fact(self._services.database, _COMMANDS_FACT) == fingerprint:
-            return
-        synced = await self.tree.sync()
-        await write_fact(self._services.database, _COMMANDS_FACT, fingerprint)
-        log.info("commands_synced", count=len(synced))

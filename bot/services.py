@@ -10,9 +10,14 @@ import filelock
 import structlog
 
 from bot.errors import StartupError
-from bot.jobs.service import JobService, Outbox
-from bot.settings import Settings
+from bot.jobs.endings import Outbox
+from bot.jobs.housekeeping import Housekeeping
+from bot.jobs.service import JobService
+from bot.settings import Settings, Unlimited
+from bot.store.admission import Terms
+from bot.store.ceilings import read_terms
 from bot.store.database import Database
+from bot.store.limits import LimitName
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
 from zimage_engine.loading import complete_profile, pick_device
@@ -47,12 +52,42 @@ def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:
     )
 
 
+def configured_terms(settings: Settings, profile: ModelProfile) -> Terms:
+    """Limits where nobody set any, and ceilings, as the settings want them for the model."""
+    defaults: dict[LimitName, int | None] = {
+        "credits_per_day": _hundredths(settings.credits_per_day),
+        "concurrent_jobs": _whole(settings.concurrent_jobs),
+        "queued_jobs": _whole(settings.queued_jobs),
+        "max_pixels": _whole(settings.max_pixels),
+        "max_count": settings.max_count,
+    }
+    return Terms(
+        defaults,
+        {**defaults, "credits_per_day": _hundredths(settings.direct_credits_per_day)},
+        credits_per_user=_hundredths(settings.ceiling_credits_per_user),
+        credits_per_server=_hundredths(settings.ceiling_credits_per_server),
+        queue_length=_whole(settings.ceiling_queue_length),
+        caps={"max_pixels": profile.max_pixels, "max_count": settings.max_count},
+        direct_messages=settings.direct_messages,
+        user_install=settings.user_install,
+    )
+
+
+def _hundredths(amount: float | Unlimited) -> int | None:
+    return None if amount == "unlimited" else round(amount * 100)
+
+
+def _whole(number: int | Unlimited) -> int | None:
+    return None if number == "unlimited" else number
+
+
 class Services:
     """Everything but Discord. Attributes exist between :meth:`start` and :meth:`stop`."""
 
     database: Database
     engine: Engine
     jobs: JobService
+    housekeeping: Housekeeping
 
     def __init__(self, settings: Settings, start_engine: StartEngine = Engine.start) -> None:
         self._settings = settings
@@ -89,9 +124,21 @@ class Services:
         self.engine = self._start_engine(engine_config(settings, profile))
         self._started.append("engine")
         log.info("model_loading", profile=profile.name, source=profile.source)
-        self.jobs = JobService(self.database, self.engine, outbox, settings.image_dir, previews=settings.previews)
+        terms = await read_terms(self.database, configured_terms(settings, profile))
+        self.jobs = JobService(
+            self.database, self.engine, outbox, settings.image_dir, terms, previews=settings.previews
+        )
         await self.jobs.start()
         self._started.append("jobs")
+        self.housekeeping = Housekeeping(
+            self.database,
+            settings.database_path,
+            settings.image_dir,
+            self.jobs.sources.folder,
+            settings.retention_days,
+        )
+        self.housekeeping.start()
+        self._started.append("housekeeping")
 
     async def stop(self) -> None:
         """End everything that was started: the engine first, so that its jobs come to an end."""
@@ -100,6 +147,8 @@ class Services:
             await self.engine.close(timeout=self._settings.shutdown_seconds)
         if "jobs" in started:
             await self.jobs.close(_LAST_WORDS_SECONDS)
+        if "housekeeping" in started:
+            await self.housekeeping.close()
         try:
             if "database" in started:
                 await self.database.close()

@@ -8,6 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+Unlimited = Literal["unlimited"]
+Amount = Annotated[float, Field(ge=0)] | Unlimited
+Number = Annotated[int, Field(ge=0)] | Unlimited
+
 
 class Settings(BaseSettings):
     """What an operator can set; ``.env.example`` shows each with its meaning."""
@@ -47,8 +51,33 @@ class Settings(BaseSettings):
     cache_dir: Path | None = Field(
         None, description="Where measurements of the device are kept. Default: cache inside DATA_DIR."
     )
+    direct_messages: bool = Field(default=True, description="Whether members may draw in direct messages.")
+    user_install: bool = Field(
+        default=False,
+        description="true: people can install the bot for themselves and draw with it in servers it is not in.",
+    )
+    bot_owner_ids: Annotated[frozenset[int], NoDecode] = Field(
+        frozenset(), description="Ids of the people who may use /owner, separated by commas."
+    )
+    owner_guild_id: int | None = Field(None, description="The one server where /owner is offered.")
+    credits_per_day: Amount = Field(50.0, description="Credits a member has in 24 hours where nobody set anything.")
+    direct_credits_per_day: Amount = Field(10.0, description="The same for direct messages and user-installed use.")
+    concurrent_jobs: Number = Field(3, description="A member's commands that are drawn at a time; more wait in line.")
+    queued_jobs: Number = Field(10, description="A member's commands that may wait in line.")
+    max_pixels: Number = Field(
+        "unlimited", description="Pixels of one picture where nobody set anything; the model has a bound of its own."
+    )
+    ceiling_credits_per_user: Amount = Field(
+        "unlimited", description="Most credits a member has in 24 hours over all servers and direct messages."
+    )
+    ceiling_credits_per_server: Amount = Field("unlimited", description="Most credits of a server in 24 hours.")
+    ceiling_queue_length: Number = Field(200, description="Most jobs that may be waiting or drawn in all.")
     max_count: int = Field(4, ge=1, le=4, description="Most images one command may ask for, 1 to 4.")
     max_upload_mb: int = Field(25, ge=1, description="Largest image in MB that the bot downloads to edit.")
+    retention_days: int = Field(30, ge=1, description="Days after which the prompts and images of a job are removed.")
+    backup_days: int = Field(
+        14, ge=0, description="How many days you keep backups, which /privacy says to members. 0: you make none."
+    )
     previews: bool = Field(
         default=True, description="Whether the progress message shows what the picture looks like so far."
     )
@@ -71,7 +100,7 @@ class Settings(BaseSettings):
         defaults = {name: field.default for name, field in cls.model_fields.items()}
         return cls(_env_file=None, **(defaults | values))
 
-    @field_validator("allowed_guilds", mode="before")
+    @field_validator("allowed_guilds", "bot_owner_ids", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -110,6 +110,10 @@ class Engine:
             self._changed.notify_all()
         return handle
 
+    def seconds_alone(self, request: ImageRequest) -> float:
+        """What a request would take on an idle device, in seconds: a guess before the model is loaded."""
+        return self._queue.seconds_alone(request)
+
     def stats(self) -> EngineStats:
         """What the engine is doing now; never waits for the device."""
         with self._changed:
@@ -138,7 +142,8 @@ class Engine:
         await asyncio.to_thread(self._thread.join, timeout)
         if self._thread.is_alive():
             log.warning("the running unit did not end within %s s; it is abandoned", timeout)
-        self._end_all(EngineClosed("The bot is restarting; please ask again in a minute."))
+        with self._changed:
+            self._publish(self._queue.drop_all(EngineClosed("The bot is restarting; please ask again in a minute.")))
 
     def _state(self) -> str:
         if self._failure is not None:
@@ -267,21 +272,15 @@ class Engine:
             self._call(partial(self._set_lost, error))
 
     def _set_loaded(self, failure: EngineError | None) -> None:
-        if self._loaded.done():
-            return
-        if failure is None:
+        if failure is None and not self._loaded.done():
             self._loaded.set_result(None)
-        else:
+        elif failure is not None and not self._loaded.done():
             self._loaded.set_exception(failure)
             self._loaded.exception()  # seen: whoever waits is told, and nobody need wait
 
     def _set_lost(self, error: EngineError) -> None:
         if not self._lost.done():
             self._lost.set_result(error)
-
-    def _end_all(self, error: EngineError) -> None:
-        with self._changed:
-            self._publish(self._queue.drop_all(error))
 
     def _publish(self, events: Published) -> None:
         """Hand events to their handles on the event loop; the lock is held, so they arrive in order."""

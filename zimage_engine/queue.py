@@ -93,6 +93,11 @@ class RequestQueue:
                 entry.task.costs = self._costs_of(entry.request)
                 self._scheduler.start_again(entry.task)
 
+    def seconds_alone(self, request: ImageRequest) -> float:
+        """What a request takes on an idle device, by what was measured so far."""
+        costs = self._costs_of(request)
+        return sum(costs[unit] for unit in units_of(request))
+
     def submit(self, request: ImageRequest, owner: Hashable, weight: float = 1.0) -> Published:
         """Take a request in; :class:`ValueError` where its id is already here."""
         if request.id in self._entries:

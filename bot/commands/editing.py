@@ -98,7 +98,7 @@ class Editing:
             seed: seed_range | None = None,
             steps: steps_range | None = None,
             count: count_range | None = None,
-            private: bool = False,  # noqa: FBT001, FBT002 - an option of the command
+            private: bool | None = None,  # noqa: FBT001 - an option of the command
         ) -> None:
             asker = InteractionAsker(interaction)
             subject = await self.find(asker, image, source)

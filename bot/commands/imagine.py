@@ -41,7 +41,7 @@ def _plain(desk: Desk) -> app_commands.Command[Any, ..., None]:
         count: count_range | None = None,
         seed: seed_range | None = None,
         steps: steps_range | None = None,
-        private: bool = False,  # noqa: FBT001, FBT002 - an option of the command
+        private: bool | None = None,  # noqa: FBT001 - an option of the command
     ) -> None:
         wishes = Wishes(prompt, aspect=aspect, size=size, count=count, seed=seed, steps=steps)
         await desk.take(InteractionAsker(interaction), wishes, private=private)
@@ -73,7 +73,7 @@ def _guided(desk: Desk) -> app_commands.Command[Any, ..., None]:
         seed: seed_range | None = None,
         steps: steps_range | None = None,
         guidance: guidance_range | None = None,
-        private: bool = False,  # noqa: FBT001, FBT002 - an option of the command
+        private: bool | None = None,  # noqa: FBT001 - an option of the command
     ) -> None:
         wishes = Wishes(prompt, negative, aspect, size, count, seed, steps, guidance)
         await desk.take(InteractionAsker(interaction), wishes, private=private)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 
 import discord
 import structlog
 
 from bot.commands.asking import Asker
+from bot.commands.questions import Questions
 from bot.commands.subjects import Subject
 from bot.errors import Refusal
 from bot.jobs.flags import EDIT_FLAGS, read_flags
 from bot.jobs.job import Job, Kind, Order
+from bot.jobs.preferences import apply
 from bot.jobs.service import JobService
 from bot.jobs.sources import Source, fit_source
 from bot.jobs.spec import ImageSpec, Wishes, choose_size, settle, settle_edit
 from bot.media.fitting import nearest_size
 from bot.media.incoming import Incoming
+from bot.store.database import Database
+from bot.store.members import read_preferences
 from bot.views.buttons import progress_view
 from bot.views.errors import explain
-from bot.views.progress import ProgressCard, card_text, opening_text
+from bot.views.progress import ProgressCard, card_text, opening_text, price_text
 from bot.views.surfaces import Surface, refuse_on, remove
 from zimage_engine.profiles import ModelProfile, Size
 
@@ -38,20 +43,24 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What taking orders needs: the jobs, what the model can do, and the operator's bounds."""
+    """What taking orders needs: the jobs, what the model can do, the operator's bounds, and how to ask back."""
 
     jobs: JobService
     profile: ModelProfile
     max_count: int
     progress_interval: float
+    database: Database
+    questions: Questions
 
-    async def take(self, asker: Asker, wishes: Wishes, *, private: bool) -> None:
+    async def take(self, asker: Asker, wishes: Wishes, *, private: bool | None) -> None:
         """Check the wishes for a new picture, reserve, answer with the progress card, and set the job going.
 
-        Everything that can be refused is refused before the first answer, so that refusals are private.
+        Everything that can be refused is refused before the first answer, so that refusals are private. What the
+        member did not say (None) is taken from their settings.
         """
-        spec, count = settle(read_flags(wishes), self.profile, max_count=self.max_count)
-        await self.draw(asker, spec, count, kind="imagine", private=private)
+        wishes, private, defaults = await self._filled(asker, read_flags(wishes), private=private, edit=False)
+        spec, count = settle(wishes, self.profile, max_count=self.max_count)
+        await self.draw(asker, spec, count, kind="imagine", private=private, defaults=defaults)
 
     async def draw(
         self,
@@ -64,37 +73,38 @@ class Desk:
         source: Source | None = None,
         parent_id: str | None = None,
         link: str | None = None,
+        defaults: str = "",
     ) -> None:
         """The same for a spec that is settled already, with its source where it has one."""
-        order = replace(self._order(asker, spec, count, kind=kind, private=private), source=source)
-        job = await self.jobs.submit(replace(order, parent_image_id=parent_id, source_link=link))
-        if job is None:
-            return
-        try:
-            text = card_text(job, self.jobs.opening())
-            surface = await asker.open_card(text, progress_view(job.id), private=job.private)
-        except discord.HTTPException as error:
-            # Discord did not take the answer (10062: it came too late), so the member saw a failure.
-            log.warning("card_not_shown", job=job.id, code=error.code, status=error.status)
-            await self.jobs.abandon(job, "not_acknowledged")
-            return
-        except BaseException:
-            await self.jobs.abandon(job, "not_acknowledged")
-            raise
-        self._begin(job, surface)
+        order = replace(
+            self._order(asker, spec, count, kind=kind, private=private),
+            source=source,
+            parent_image_id=parent_id,
+            source_link=link,
+            defaults=defaults,
+        )
+        if not await self._ask_first(asker, order):
+            await self._carry_out(order, asker)
 
-    async def edit(self, asker: Asker, edit: Edit, subject: Subject, *, private: bool) -> None:
+    async def edit(self, asker: Asker, edit: Edit, subject: Subject, *, private: bool | None) -> None:
         """Change a picture. Reading it may take seconds, so the card comes before what only the picture can tell."""
         wishes = read_flags(edit.wishes, EDIT_FLAGS)
+        # A message cannot be answered privately: there the member's setting does not count.
+        said = False if asker.reply is None else private
+        wishes, private, defaults = await self._filled(asker, wishes, private=said, edit=True)
         private = private or subject.private
         if private and asker.reply is None:
             raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")
         # Whatever is wrong with the wishes themselves is refused before anything public is said.
         settle_edit(wishes, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
+        await self.jobs.door.check_place(asker.asking)
         opening = f"{opening_text(wishes.prompt, subject.link)}\nReading the picture …"
         surface = await asker.open_card(opening, None, private=private)
         try:
-            job = await self._submit_edit(asker, replace(edit, wishes=wishes), subject, private=private)
+            order = await self._order_edit(asker, replace(edit, wishes=wishes), subject, private=private)
+            order = replace(order, defaults=defaults)
+            asked = await self._ask_first(asker, order)
+            job = None if asked else await self.jobs.submit(order)
         except Exception as error:  # noqa: BLE001 - explained to the member, and logged where nobody foresaw it
             await refuse_on(surface, explain(error))
             return
@@ -106,7 +116,50 @@ class Desk:
             return
         self._begin(job, surface)
 
-    async def _submit_edit(self, asker: Asker, edit: Edit, subject: Subject, *, private: bool) -> Job | None:
+    async def _filled(
+        self, asker: Asker, wishes: Wishes, *, private: bool | None, edit: bool
+    ) -> tuple[Wishes, bool, str]:
+        """The wishes with the member's own settings where they said nothing; what of these was applied."""
+        preferences = await read_preferences(self.database, asker.user.id)
+        most = self.max_count
+        if preferences.count is not None and wishes.count is None:
+            standing = await self.jobs.door.standing(asker.asking)
+            most = min(most, standing.limits["max_count"].value or most)
+        return apply(preferences, wishes, private, profile=self.profile, edit=edit, max_count=most)
+
+    async def _ask_first(self, asker: Asker, order: Order) -> bool:
+        """Put the price to the member where it is worth a question; whether that was done."""
+        quote = await self.jobs.door.quote(order)
+        if not quote.asks:
+            return False
+        text = price_text(order, quote, self.jobs.seconds_of(order))
+        await self.questions.put(asker, text, partial(self._confirmed, order), yes="Draw", no="Never mind")
+        return True
+
+    async def _confirmed(self, order: Order, asker: Asker) -> None:
+        """The member said yes. Everything is checked again: roles, limits and rules are those of now."""
+        order = replace(order, asking=asker.asking, reply=asker.reply, response_file_limit=asker.response_file_limit)
+        await self._carry_out(order, asker)
+
+    async def _carry_out(self, order: Order, asker: Asker) -> None:
+        """Submit, show the card, begin."""
+        job = await self.jobs.submit(order)
+        if job is None:
+            return
+        try:
+            text = card_text(job, self.jobs.opening(job))
+            surface = await asker.open_card(text, progress_view(job.id), private=job.private)
+        except discord.HTTPException as error:
+            # Discord did not take the answer (10062: it came too late), so the member saw a failure.
+            log.warning("card_not_shown", job=job.id, code=error.code, status=error.status)
+            await self.jobs.abandon(job, "not_acknowledged")
+            return
+        except BaseException:
+            await self.jobs.abandon(job, "not_acknowledged")
+            raise
+        self._begin(job, surface)
+
+    async def _order_edit(self, asker: Asker, edit: Edit, subject: Subject, *, private: bool) -> Order:
         picture = await subject.read()
         mask = await edit.mask.read() if edit.mask is not None else None
         wanted = self._size(edit.wishes, picture)
@@ -115,8 +168,8 @@ class Desk:
             edit.wishes, self.profile, max_count=self.max_count, size=wanted, masked=source.mask is not None
         )
         self.profile.check(source.applied_to(spec.request("")))
-        order = replace(self._order(asker, spec, count, kind=edit.kind, private=private), source=source)
-        return await self.jobs.submit(replace(order, parent_image_id=subject.parent_id, source_link=subject.link))
+        order = self._order(asker, spec, count, kind=edit.kind, private=private)
+        return replace(order, source=source, parent_image_id=subject.parent_id, source_link=subject.link)
 
     def _size(self, wishes: Wishes, picture: Incoming) -> Size:
         if wishes.size or wishes.aspect:
@@ -128,14 +181,11 @@ class Desk:
 
     @staticmethod
     def _order(asker: Asker, spec: ImageSpec, count: int, *, kind: Kind, private: bool) -> Order:
-        guild_id = asker.guild.id if asker.guild is not None else None
         return Order(
             source_id=asker.source_id,
             spec=spec,
             count=count,
-            owner_id=asker.user.id,
-            scope_id=guild_id or 0,
-            guild_id=guild_id,
+            asking=asker.asking,
             channel_id=asker.channel_id,
             visibility="private" if private else "public",
             reply=asker.reply,

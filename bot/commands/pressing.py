@@ -82,7 +82,11 @@ class Presses:
         rows = await images.of_job(self._database, job_id)
         asker = InteractionAsker(interaction)
         if not rows:
-            raise Refusal("The pictures of this message were deleted.")
+            gone = await images.any_of_job(self._database, job_id)
+            forgotten = gone is not None and gone.forgotten_at is not None
+            raise Refusal(
+                self._subjects.why_gone(gone) if gone and forgotten else "The pictures of this message were deleted."
+            )
         if not await self._subjects.may_see(asker, rows[0]):
             raise Refusal("I know no such picture here.")
         if what == "again":
@@ -116,7 +120,7 @@ class Presses:
         elif form.upload_id is not None:
             subject = await self._of_upload(interaction, form.upload_id)
         assert subject is not None, "a modal names its picture"
-        await self._desk.edit(asker, Edit(Wishes(form.prompt, strength=_number(form.strength))), subject, private=False)
+        await self._desk.edit(asker, Edit(Wishes(form.prompt, strength=_number(form.strength))), subject, private=None)
 
     @property
     def _strength(self) -> float | None:
@@ -149,7 +153,7 @@ class Presses:
 
     async def _change(self, interaction: discord.Interaction[Any], row: ImageRow, edit: Edit) -> None:
         asker = InteractionAsker(interaction)
-        await self._desk.edit(asker, edit, await self._subjects.image(asker, row.id), private=False)
+        await self._desk.edit(asker, edit, await self._subjects.image(asker, row.id), private=None)
 
     def _same(self, row: ImageRow, *, strength: float) -> Wishes:
         """What the image was drawn from, with a seed of chance."""

@@ -55,7 +55,10 @@ class Drawing:
         self._card = card
         self._wants_previews = previews
         self._previews: dict[int, RawImage] = {}
-        self._handles: list[Handle] = []
+        self._handles: dict[int, Handle] = {}
+        self._pictures: dict[int, Picture] = {}
+        self._open = set(range(job.order.count))
+        self._withdrawn = False
         self._cost = job.credits // job.order.count
         self._steps: list[int] = [0] * job.order.count
         self._spent: list[int] = [0] * job.order.count
@@ -79,24 +82,48 @@ class Drawing:
         """Credits to charge, in 1/100: whole images, the steps done of cancelled ones, nothing for failed ones."""
         return sum(self._spent)
 
-    def submit(self) -> list[Handle]:
-        """Queue every image; the handles, for cancelling. What the engine refuses becomes the job's error."""
+    @property
+    def started(self) -> bool:
+        """True once anything of it was drawn."""
+        return self._started
+
+    @property
+    def handles(self) -> list[Handle]:
+        """What can be cancelled."""
+        return list(self._handles.values())
+
+    @property
+    def withdrawn(self) -> bool:
+        """True where images were taken back: the job is to be submitted again."""
+        return self._withdrawn and bool(self._open)
+
+    def withdraw(self) -> None:
+        """Take a job back from the engine that has not begun; one that has goes on."""
+        if self._started:
+            return
+        self._withdrawn = True
+        for handle in self._handles.values():
+            handle.cancel()
+
+    def submit(self) -> None:
+        """Queue every image that has not ended. What the engine refuses becomes the job's error."""
         order = self._job.order
-        for position, image_id in enumerate(self._job.image_ids):
+        self._withdrawn = False
+        for position in sorted(self._open):
+            image_id = self._job.image_ids[position]
             request = replace(order.spec.image(position).request(image_id), previews=self._wants_previews)
             if order.source is not None:
                 request = order.source.applied_to(request)
             try:
-                self._handles.append(self._engine.submit(request, owner=order.owner_id))
+                self._handles[position] = self._engine.submit(request, owner=order.owner_id)
             except EngineError as error:
                 self.error = error
                 break
-        return self._handles
 
     async def finish(self) -> Result:
         """Wait for every image; the pictures there are, in order. One that fails leaves the others alone."""
-        results = await asyncio.gather(*(self._follow(i, handle) for i, handle in enumerate(self._handles)))
-        pictures = [picture for picture in results if picture is not None]
+        await asyncio.gather(*(self._follow(i, handle) for i, handle in self._handles.items()))
+        pictures = [picture for _, picture in sorted(self._pictures.items())]
         return Result(pictures, time.monotonic() - self._began, self.device_seconds, self._note())
 
     def _note(self) -> str:
@@ -107,22 +134,24 @@ class Drawing:
             notes.append(f"{missing} of {self._job.order.count} images failed and were not charged.")
         elif missing:
             notes.append(f"{missing} of {self._job.order.count} images were cancelled.")
+        if self._job.order.defaults:
+            notes.append(f"With {self._job.order.defaults}.")
         if self._truncated:
             notes.append("The prompt was longer than the 512 tokens the model reads; its end had no effect.")
         return " ".join(notes)
 
-    async def _follow(self, position: int, handle: Handle) -> Picture | None:
+    async def _follow(self, position: int, handle: Handle) -> None:
         """One image to its end. Whatever breaks on the way breaks this image alone."""
         try:
-            return await self._to_picture(position, handle)
+            await self._to_picture(position, handle)
         except Exception:
             log.exception("image_lost", job=self._job.id, position=position)
             handle.cancel()
             self.error = UnitFailed("The picture could not be kept; the operator's log says why.")
+            self._open.discard(position)
             self._spent[position] = 0
-            return None
 
-    async def _to_picture(self, position: int, handle: Handle) -> Picture | None:
+    async def _to_picture(self, position: int, handle: Handle) -> None:
         async for event in handle:
             match event:
                 case Queued():
@@ -131,15 +160,16 @@ class Drawing:
                     await self._note_step(position, event)
                 case Finished():
                     self._truncated = self._truncated or event.truncated
-                    return await self._keep(position, event.image, event.seconds)
+                    await self._keep(position, event.image, event.seconds)
                 case Failed():
                     self.error = event.error
                     await self._end_image(position, "failed", event.seconds)
+                case Cancelled() if self._withdrawn:
+                    pass
                 case Cancelled():
                     self._steps[position] = event.steps_done
                     self._spent[position] = round(self._cost * event.steps_done / self._job.order.spec.real_steps)
                     await self._end_image(position, "cancelled", event.seconds)
-        return None
 
     def _show_queued(self, event: Queued) -> None:
         if self._started:
@@ -170,7 +200,7 @@ class Drawing:
             )
         )
 
-    async def _keep(self, position: int, image: RawImage, seconds: float) -> Picture:
+    async def _keep(self, position: int, image: RawImage, seconds: float) -> None:
         """Encode the picture, write it to its file and note it in the database."""
         await self._mark_started()
         spec = self._job.order.spec.image(position)
@@ -182,10 +212,11 @@ class Drawing:
         self._images_done += 1
         self._spent[position] = self._cost
         self._steps[position] = spec.real_steps
+        self._pictures[position] = Picture(image_id, spec.seed, png)
         self._show_running()
-        return Picture(image_id, spec.seed, png)
 
     async def _end_image(self, position: int, state: str, seconds: float, file: str | None = None) -> None:
+        self._open.discard(position)
         self.device_seconds += seconds
         await self._database.write(
             partial(

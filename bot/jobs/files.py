@@ -1,11 +1,16 @@
-"""Pictures on disk: written whole or not at all."""
+"""Pictures on disk: written whole or not at all, and removed."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
+import structlog
+
 from bot.errors import StartupError
+
+log = structlog.get_logger(__name__)
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -28,3 +33,34 @@ def save_picture(path: Path, data: bytes) -> None:
         write_file(path, data)
     except OSError as error:
         raise StartupError(f"{path} cannot be written: {error.strerror}. Name another file.") from error
+
+
+def remove_files(folder: Path, names: Iterable[str]) -> int:
+    """Remove files; how many could not be. Those are logged, and :func:`sweep` tries them again. Blocks."""
+    failed = 0
+    for name in names:
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            failed += 1
+            log.warning("file_not_removed", file=name, reason=str(error))
+    return failed
+
+
+def sweep(folder: Path, kept: set[str], written_before: float) -> int:
+    """Remove what lies in a folder, is not named in ``kept`` and was written before a time; how many. Blocks.
+
+    So nothing stays for ever that a crash left: a picture without its row, half a file, a file that went not.
+    """
+    strangers: list[str] = []
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            strangers = [entry.name for entry in entries if entry.name not in kept and _is_old(entry, written_before)]
+    return len(strangers) - remove_files(folder, strangers)
+
+
+def _is_old(entry: os.DirEntry[str], written_before: float) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < written_before
+    except FileNotFoundError:  # somebody else removed it meanwhile
+        return False

@@ -8,6 +8,7 @@ from typing import Literal
 from bot.jobs.sources import Source
 from bot.jobs.spec import ImageSpec
 from bot.store.jobs import ReplyToken, Visibility
+from bot.store.limits import Asking
 from zimage_engine.types import RawImage
 
 Kind = Literal["imagine", "edit", "vary", "again", "upscale"]
@@ -17,17 +18,17 @@ Kind = Literal["imagine", "edit", "vary", "again", "upscale"]
 class Order:
     """What a member asks for, who and where: everything :meth:`JobService.submit` needs.
 
-    ``source_id`` is the interaction's or message's id. ``scope_id`` is the server where credits count, or 0;
-    ``response_file_limit`` is the largest file in bytes that the interaction's own response takes. An edit has the
-    ``source`` that it starts from, the image's id where it is one of ours, and a link to where that stands.
+    ``source_id`` is the interaction's or message's id, ``asking`` who asks and where; ``channel_id`` is where the
+    result goes. ``response_file_limit`` is the largest file in bytes that the interaction's own response takes. An
+    edit has the ``source`` that it starts from, the image's id where it is one of ours, and a link to where that
+    stands. ``defaults`` says which of the member's own settings were applied; with ``spoiler`` pictures are hidden
+    until somebody clicks.
     """
 
     source_id: int
     spec: ImageSpec
     count: int
-    owner_id: int
-    scope_id: int
-    guild_id: int | None
+    asking: Asking
     channel_id: int
     visibility: Visibility
     reply: ReplyToken | None
@@ -36,11 +37,29 @@ class Order:
     source: Source | None = None
     parent_image_id: str | None = None
     source_link: str | None = None
+    defaults: str = ""
+    spoiler: bool = False
+
+    @property
+    def owner_id(self) -> int:
+        return self.asking.member_id
+
+    @property
+    def scope_id(self) -> int:
+        """The server where credits count, or 0."""
+        return self.asking.scope_id
+
+    @property
+    def guild_id(self) -> int | None:
+        return self.asking.guild_id
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job that stands in the database. ``credits`` in 1/100; ``image_ids`` are the images' public ids, in order."""
+    """A job that stands in the database. ``credits`` in 1/100; ``image_ids`` are the images' public ids, in order.
+
+    ``at_a_time`` is how many jobs of its owner may be drawn at a time, None for any number.
+    """
 
     id: int
     order: Order
@@ -48,6 +67,7 @@ class Job:
     image_ids: tuple[str, ...]
     nonce: str
     created_at: int
+    at_a_time: int | None = None
 
     @property
     def private(self) -> bool:
@@ -58,10 +78,12 @@ class Job:
 class JobProgress:
     """The newest state of a job, for people. ``eta`` in seconds, ``position`` requests go first.
 
+    ``held`` waits for its owner's other jobs, ``paused`` for an admin.
+
     ``previews`` are the newest looks at the images that are being drawn, in order.
     """
 
-    state: Literal["loading", "queued", "running"]
+    state: Literal["loading", "held", "paused", "queued", "running"]
     position: int = 0
     eta: float | None = None
     steps_done: int = 0

@@ -6,6 +6,7 @@ The functions block; a source's name is a hash of its pixels, so a picture that 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -55,11 +56,11 @@ class SourceFolder:
     """Sources on disk, as PNG."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def keep(self, source: Source) -> tuple[str, str]:
         """The names of the image and of the mask ("" without one), under which :meth:`load` finds them again."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         size = (source.image.width, source.image.height)
         image = self._write(Image.frombytes("RGB", size, source.image.data))
         return image, self._write(Image.frombytes("L", size, source.mask)) if source.mask is not None else ""
@@ -79,8 +80,10 @@ class SourceFolder:
 
     def _write(self, picture: Image.Image) -> str:
         digest = _fingerprint(picture)
-        path = self._folder / f"{digest}.png"
-        if not path.exists():
+        path = self.folder / f"{digest}.png"
+        try:
+            os.utime(path)  # housekeeping leaves alone what was just asked for
+        except FileNotFoundError:
             buffer = BytesIO()
             picture.save(buffer, "PNG", compress_level=6)
             write_file(path, buffer.getvalue())
@@ -90,7 +93,7 @@ class SourceFolder:
         """Names are our own hashes; anything else, whoever brought it, is no file here."""
         if not _NAME.fullmatch(name):
             raise Refusal(_GONE)
-        return self._folder / f"{name}.png"
+        return self.folder / f"{name}.png"
 
     def _read(self, name: str, mode: str) -> Image.Image:
         try:

@@ -8,9 +8,13 @@ import discord
 
 from bot.errors import Refusal
 from bot.jobs.service import JobService
+from bot.views.audits import AuditPages
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.errors import answer
+from bot.views.privacy import PrivacyButton
+from bot.views.questions import AnswerButton
 from bot.views.results import RESULT_ITEMS
+from bot.views.rules import RULE_PAGES
 
 
 class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cancel:(?P<job>\d{1,18})\Z"):
@@ -33,7 +37,14 @@ class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cance
         await answer(interaction, "Cancelling: it stops after the step that is running.")
 
 
-DYNAMIC_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (CancelButton, *RESULT_ITEMS)
+DYNAMIC_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (
+    CancelButton,
+    AnswerButton,
+    PrivacyButton,
+    AuditPages,
+    *RULE_PAGES,
+    *RESULT_ITEMS,
+)
 """Every template the client listens for. No custom_id may match two of them."""
 
 

@@ -180,7 +180,8 @@ def _missing_permissions(granted: discord.Permissions, *, thread: bool) -> list[
 
 def _files(job: Job, uploads: list[Upload]) -> list[discord.File]:
     alt_text = cut(job.order.spec.prompt, ALT_TEXT_LIMIT)
-    return [discord.File(BytesIO(upload.data), upload.name, description=alt_text) for upload in uploads]
+    hidden = job.order.spoiler
+    return [discord.File(BytesIO(upload.data), upload.name, description=alt_text, spoiler=hidden) for upload in uploads]
 
 
 def _text(job: Job, result: Result) -> str:

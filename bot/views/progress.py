@@ -10,7 +10,9 @@ from typing import Any
 import discord
 import structlog
 
-from bot.jobs.job import Job, JobProgress
+from bot.jobs.cost import format_credits
+from bot.jobs.door import Quote
+from bot.jobs.job import Job, JobProgress, Order
 from bot.media.previews import preview_sheet
 from bot.views.buttons import progress_view
 from bot.views.surfaces import NOT_SENT, Surface, refuse_on, remove
@@ -26,7 +28,8 @@ _PROMPT_SHOWN = 300
 
 def card_text(job: Job, progress: JobProgress) -> str:
     """The card's text: the prompt, what is being edited, and one line of what is going on."""
-    return f"{opening_text(job.order.spec.prompt, job.order.source_link)}\n{_state_line(job, progress)}"
+    defaults = f"\n-# with {job.order.defaults}" if job.order.defaults else ""
+    return f"{opening_text(job.order.spec.prompt, job.order.source_link)}{defaults}\n{_state_line(job, progress)}"
 
 
 def opening_text(prompt: str, source_link: str | None) -> str:
@@ -35,9 +38,20 @@ def opening_text(prompt: str, source_link: str | None) -> str:
     return inert(prompt, _PROMPT_SHOWN) + origin
 
 
+def price_text(order: Order, quote: Quote, seconds: float) -> str:
+    """The question before a costly job: how many images, what they cost of what is left, and how long they take."""
+    images = f"{order.count} images" if order.count > 1 else f"1 image of {order.spec.size}"
+    left = f" of your {format_credits(quote.left)}" if quote.left is not None else ""
+    return f"{images} · {format_credits(quote.credits)}{left} credits · {duration(seconds)}"
+
+
 def _state_line(job: Job, progress: JobProgress) -> str:
     many = job.order.count > 1
     match progress.state:
+        case "held":
+            return f"Waiting for your other pictures: {job.at_a_time} of your commands may be drawn at a time."
+        case "paused":
+            return "Paused by an admin: it stays in line, and goes on by itself."
         case "loading":
             return "Waiting for the model to load …"
         case "queued":
@@ -109,7 +123,10 @@ class ProgressCard:
         changes: dict[str, Any] = {}
         if previews:
             sheet = await asyncio.to_thread(preview_sheet, previews)
-            changes["attachments"] = [discord.File(BytesIO(sheet), "preview.webp", description=_PREVIEW_SAYS)]
+            hidden = self._job.order.spoiler
+            changes["attachments"] = [
+                discord.File(BytesIO(sheet), "preview.webp", description=_PREVIEW_SAYS, spoiler=hidden)
+            ]
         try:
             await self._surface.edit(content=text, view=progress_view(self._job.id), **changes)
             self._shown = text

@@ -46,11 +46,12 @@ async def test_a_picture_of_what_was_asked_for_comes_into_the_channel(world: Wor
     (job,) = await rows(world, "SELECT * FROM jobs")
     assert (job["state"], job["result_message_id"], job["interaction_token"]) == ("delivered", message.id, None)
     ledger = await rows(
-        world, "SELECT entry, credits, owner_id, scope_id, channel_id, device_ms FROM ledger ORDER BY id"
+        world,
+        "SELECT entry, credits, member_id, scope_id, device_ms FROM ledger"
+        " JOIN accounts ON accounts.id = account_id ORDER BY ledger.id",
     )
     assert [(entry["entry"], entry["credits"]) for entry in ledger] == [("reserved", 100), ("settled", 100)]
-    assert ledger[1]["owner_id"] == world.member.id
-    assert ledger[1]["channel_id"] == world.channel.id
+    assert (ledger[1]["member_id"], ledger[1]["scope_id"]) == (world.member.id, world.channel.guild.id)
     assert ledger[1]["device_ms"] > 0
     (image,) = await rows(world, "SELECT file FROM images")
     assert (world.env.bot.settings.image_dir / image["file"]).read_bytes() == png
@@ -242,7 +243,7 @@ async def test_cancelling_charges_the_steps_that_were_done(world_of: OpenWorld) 
         client = world.env.bot
         asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt=PROMPT))
         await until(entered.is_set)
-        (job_id,) = client.jobs._handles
+        (job_id,) = client.jobs._carried
         assert client.jobs.owner_of(job_id) == world.member.id
         client.jobs.cancel(job_id)
         gate.set()
@@ -282,9 +283,10 @@ async def test_a_duplicate_event_does_nothing(world: World) -> None:
 
     from bot.jobs.job import Order
     from bot.jobs.spec import Wishes, settle
+    from bot.store.limits import Asking
 
     spec, count = settle(Wishes(PROMPT), world.env.bot._services.engine.profile, max_count=4)
-    order = Order(0, spec, count, world.member.id, 1, 1, world.channel.id, "public", None)
+    order = Order(0, spec, count, Asking(world.member.id, 1, 1), world.channel.id, "public", None)
     assert await jobs.submit(replace(order, source_id=row["source_id"])) is None
     assert len(await rows(world, "SELECT id FROM jobs")) == 1
 

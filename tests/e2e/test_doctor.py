@@ -28,7 +28,10 @@ def test_a_sound_machine_needs_a_token_only(settings: Settings) -> None:
 def test_the_database_is_looked_at_and_not_changed(settings: Settings) -> None:
     settings.data_dir.mkdir(parents=True)
     sqlite3.connect(settings.database_path).close()
-    assert states(settings)["database"] == (None, "0001_jobs, 0002_editing will be applied at the next start.")
+    assert states(settings)["database"] == (
+        None,
+        "0001_jobs, 0002_editing, 0003_limits will be applied at the next start.",
+    )
     migrate(settings.database_path)
     assert "up to date" in states(settings)["database"][1]
     settings.database_path.write_bytes(b"this is no database, whatever its name says" * 100)

@@ -89,8 +89,15 @@ class Loopback:
         """The calls so far whose path matches the pattern."""
         return [call for call in self.calls if call.method == method and re.fullmatch(path, call.path)]
 
-    async def command(self, name: str, **options: str | int) -> str:
-        """A member types a slash command; the interaction's token."""
+    async def command(self, name: str, *, installed_in: str | None = None, **options: str | int) -> str:
+        """A member types a slash command; the interaction's token.
+
+        ``installed_in`` is a server that the bot is no member of, where somebody who installed it for themselves does.
+        """
+        server: dict[str, Any] = {"guild_id": GUILD, "authorizing_integration_owners": {"0": GUILD}}
+        if installed_in is not None:
+            server = {"guild_id": installed_in, "authorizing_integration_owners": {"1": MEMBER}}
+            server["guild"] = {"id": installed_in, "locale": "en-US", "features": []}
         number = str(next(self._ids))
         kinds: dict[type, int] = {str: 3, int: 4}
         given = [{"name": key, "type": kinds[type(value)], "value": value} for key, value in options.items()]
@@ -103,9 +110,8 @@ class Loopback:
                 "token": f"token-{number}",
                 "version": 1,
                 "data": {"id": "1", "name": name, "type": 1, "options": given},
-                "guild_id": GUILD,
                 "channel_id": CHANNEL,
-                "channel": {"id": CHANNEL, "type": 0, "name": "pictures"},
+                "channel": {"id": CHANNEL, "type": 0, "name": "pictures", "position": 0, "nsfw": False},
                 "member": {
                     "user": USER,
                     "roles": [],
@@ -119,9 +125,9 @@ class Loopback:
                 "app_permissions": _PERMISSIONS,
                 "attachment_size_limit": 10 * 2**20,
                 "entitlements": [],
-                "authorizing_integration_owners": {"0": GUILD},
                 "context": 0,
-            },
+            }
+            | server,
         )
         return f"token-{number}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from conftest import picture_of, until
-from loopback import CHANNEL, TOKEN, Loopback, open_loopback
+from loopback import CHANNEL, MEMBER, TOKEN, Loopback, open_loopback
 from pydantic import SecretStr
 
 from bot.app import create_client
@@ -125,3 +126,40 @@ def ask_until_heard(discord: Loopback) -> None:
         time.sleep(0.05)
     for _ in range(3):
         asyncio.run_coroutine_threadsafe(discord.command("imagine", prompt="a red circle"), discord.loop).result(10)
+
+
+ELSEWHERE = "999"
+HERE_ONLY = "I draw in servers, and only in those that I am a member of."
+
+
+def said(discord: Loopback) -> list[str]:
+    """What interactions were answered with."""
+    return [call.body["data"]["content"] for call in discord.made("POST", "interactions/.*/callback")]
+
+
+async def test_installed_by_a_member_is_off_by_default(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with online(settings, monkeypatch) as discord:
+        await discord.command("imagine", prompt="a red circle", installed_in=ELSEWHERE)
+        await until(lambda: bool(said(discord)))
+        assert said(discord) == [HERE_ONLY]
+        (call,) = discord.made("POST", "interactions/.*/callback")
+        assert call.body["data"]["flags"] & 64, "for the member alone"
+
+
+async def test_installed_by_a_member_it_counts_as_theirs_and_that_server_s_rules_hold(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings.model_copy(update={"user_install": True})
+    async with online(settings, monkeypatch) as discord:
+        token = await discord.command("imagine", prompt="a red circle", steps=2, installed_in=ELSEWHERE)
+        answered = f"webhooks/.*/{token}/messages/.*"
+        await until(lambda: any(call.files for call in discord.made("PATCH", answered)))
+        assert discord.made("POST", POSTED) == [], "it cannot write in that server"
+        with sqlite3.connect(settings.database_path) as database:
+            assert database.execute("SELECT scope_id, guild_id FROM jobs").fetchall() == [(0, int(ELSEWHERE))]
+            database.execute("INSERT INTO blocks VALUES (?, ?, NULL, 'spam', 1)", (int(ELSEWHERE), int(MEMBER)))
+        database.close()
+        await discord.command("imagine", prompt="a red circle", steps=2, installed_in=ELSEWHERE)
+        await until(lambda: "You are blocked from drawing with me here. The reason: spam" in said(discord)[-1])
+        await discord.command("imagine", prompt="a red circle", steps=2)
+        await until(lambda: bool(discord.made("POST", POSTED)))

@@ -1,0 +1,81 @@
+"""Asking once before something is done: the question waits for its member's yes or no, and for twelve minutes at most.
+
+Nothing waits with it: the answer starts what was asked about. After a restart an open question is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+import structlog
+
+from bot.commands.asking import Asker
+from bot.errors import Refusal
+from bot.views.questions import question_view
+from bot.views.surfaces import Surface, remove
+
+log = structlog.get_logger(__name__)
+
+_SECONDS = 12 * 60
+_MOST = 100
+"""A question about an edit holds its picture, so there are not to be very many."""
+
+
+@dataclass(slots=True)
+class _Question:
+    asker: Asker
+    act: Callable[[Asker], Awaitable[None]]
+    surface: Surface
+    timer: asyncio.TimerHandle
+
+
+class Questions:
+    """The open questions, one for each member at most: a new one takes the place of the old."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, _Question] = OrderedDict()
+        self._removing: set[asyncio.Task[None]] = set()
+
+    async def put(self, asker: Asker, text: str, act: Callable[[Asker], Awaitable[None]], *, yes: str, no: str) -> None:
+        """Ask; on yes ``act`` is called with the asker of the answer. Raises what discord.py raises."""
+        question_id = secrets.token_hex(6)
+        surface = await asker.ask(text, question_view(question_id, yes, no))
+        for other_id in [key for key, other in self._open.items() if other.asker.user.id == asker.user.id]:
+            self._drop(other_id)
+        while len(self._open) >= _MOST:
+            self._drop(next(iter(self._open)))
+        timer = asyncio.get_running_loop().call_later(_SECONDS, self._drop, question_id)
+        self._open[question_id] = _Question(asker, act, surface, timer)
+
+    async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None:
+        """A button was pressed. A second click finds the question gone."""
+        question = self._open.get(question_id)
+        if question is None:
+            raise Refusal("This question is over; please ask again.")
+        if question.asker.user.id != interaction.user.id:
+            raise Refusal("Only the member who was asked can answer this.")
+        del self._open[question_id]
+        question.timer.cancel()
+        try:
+            if yes:
+                await question.act(await question.asker.answered_by(interaction))
+            else:
+                await interaction.response.defer()
+        finally:
+            await remove(question.surface)
+
+    def _drop(self, question_id: str) -> None:
+        """Take an unanswered question away."""
+        question = self._open.pop(question_id, None)
+        if question is None:
+            return
+        question.timer.cancel()
+        task = asyncio.create_task(remove(question.surface), name=f"question-{question_id}")
+        self._removing.add(task)
+        task.add_done_callback(self._removing.discard)

@@ -1,0 +1,30 @@
+"""Periods as admins write them: ``30m``, ``12h``, ``7d``, ``2w``, ``1d12h``."""
+
+from __future__ import annotations
+
+import re
+
+from bot.errors import Refusal
+
+_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_LONGEST = 3650 * _SECONDS["d"]
+_PART = r"\s*([0-9]{1,9})\s*([mhdw])\s*"
+
+
+def parse_period(text: str) -> int:
+    """A period in seconds, from 60 to ten years (3650 days); its parts add up, in any order, spaces and case aside.
+
+    Raises :class:`Refusal` where the text is none.
+    """
+    lowered = text.lower()
+    if re.fullmatch(f"(?:{_PART})+", lowered) is None:
+        raise Refusal(
+            f"“{text.strip()[:20]}” is no period: write it as minutes, hours, days or weeks, like 30m, 12h, 7d, 2w or "
+            "1d12h."
+        )
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in re.findall(_PART, lowered))
+    if seconds == 0:
+        raise Refusal("A period is at least one minute: write 1m or more.")
+    if seconds > _LONGEST:
+        raise Refusal("A period is at most ten years: write 3650d or less.")
+    return seconds

@@ -1,0 +1,231 @@
+"""A member's data: handed out as ZIP parts, and forgotten. Free of Discord."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from bot.errors import Refusal
+from bot.jobs.delivery import Undeliverable
+from bot.jobs.files import remove_files
+from bot.jobs.parcels import Entry, Packer, json_entries, picture_entry
+from bot.jobs.service import JobService
+from bot.store import exports, privacy
+from bot.store.database import Database
+from bot.store.exports import ExportedJob
+from bot.store.privacy import Forgotten, PostedMessage
+
+log = structlog.get_logger(__name__)
+
+_EXPORT_EVERY_SECONDS = 10 * 60
+_EXPORTS_AT_ONCE = 3
+_JOBS_AT_ONCE = 500
+_LOOK_EVERY_SECONDS = 1.0
+
+
+class Courier(Protocol):
+    """Takes parts to a member. ``limit`` is the largest file in bytes that it takes now."""
+
+    @property
+    def limit(self) -> int: ...
+
+    async def send(self, number: int, part: bytes) -> None:
+        """Raises :class:`Undeliverable` where no way to the member is open."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A ZIP file; ``goes_on_at`` is the job that what follows begins with, None after the last."""
+
+    data: bytes
+    goes_on_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How many parts arrived, the job to go on at where not all did, and how many files were gone from disk."""
+
+    parts: int
+    goes_on_at: int | None
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What deleting a member's data came to: jobs, pictures and how many jobs still run, to be forgotten after."""
+
+    jobs: int
+    pictures: int
+    still_open: int
+
+
+class Privacy:
+    """What a member may ask about their own data."""
+
+    def __init__(self, database: Database, jobs: JobService, database_path: Path, image_dir: Path) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._database_path = database_path
+        self._image_dir = image_dir
+        self._source_dir = jobs.sources.folder
+        self._exporting: set[int] = set()
+        self._exported: dict[int, float] = {}
+        self._deleting: set[int] = set()
+
+    @contextmanager
+    def one_export(self, member_id: int) -> Iterator[None]:
+        """One at a time and one every 10 minutes for each member, few at once for all; else :class:`Refusal`."""
+        now = time.monotonic()
+        self._exported = {who: at for who, at in self._exported.items() if now - at < _EXPORT_EVERY_SECONDS}
+        if member_id in self._exporting:
+            raise Refusal("Your export is on its way: wait until its last part has come.")
+        if member_id in self._exported:
+            minutes = math.ceil((self._exported[member_id] + _EXPORT_EVERY_SECONDS - now) / 60)
+            raise Refusal(f"One export every 10 minutes: ask again in {minutes} min.")
+        if len(self._exporting) >= _EXPORTS_AT_ONCE:
+            raise Refusal("Others are having their data exported right now: ask again in some minutes.")
+        self._exporting.add(member_id)
+        try:
+            yield
+            self._exported[member_id] = now
+        finally:
+            self._exporting.discard(member_id)
+
+    async def export(self, member_id: int, first_job: int, courier: Courier) -> Exported:
+        """Hand out everything about a member, with the jobs from ``first_job`` on; one part in memory at a time."""
+        packing = _Packing(self._database, self._image_dir, self._source_dir, member_id, courier)
+        number, goes_on_at = 0, first_job
+        async for part in packing.parts(first_job):
+            try:
+                await courier.send(number + 1, part.data)
+            except Undeliverable as error:
+                log.info("export_broken_off", user=member_id, part=number + 1, reason=str(error))
+                return Exported(number, goes_on_at, packing.missing)
+            number, goes_on_at = number + 1, part.goes_on_at or goes_on_at
+        log.info("exported", user=member_id, parts=number)
+        return Exported(number, None, packing.missing)
+
+    @contextmanager
+    def one_deletion(self, member_id: int) -> Iterator[None]:
+        """One at a time for each member, else :class:`Refusal`."""
+        if member_id in self._deleting:
+            raise Refusal("Already on it.")
+        self._deleting.add(member_id)
+        try:
+            yield
+        finally:
+            self._deleting.discard(member_id)
+
+    async def forget(self, member_id: int) -> Removed:
+        """Cancel what a member has under way, and forget everything else at once."""
+        await self._jobs.cancel_all_of(member_id)
+        forgotten = await self._database.write(partial(privacy.forget_member, member_id=member_id, now=_now()))
+        await self._remove(forgotten)
+        log.info(
+            "member_forgotten",
+            user=member_id,
+            jobs=forgotten.jobs,
+            images=len(forgotten.files),
+            open=forgotten.still_open,
+        )
+        return Removed(forgotten.jobs, len(forgotten.files), forgotten.still_open)
+
+    async def forget_rest(self, member_id: int, seconds: float) -> int:
+        """Forget the jobs that were still open, as they end; how many remain for the daily task after ``seconds``."""
+        end = time.monotonic() + seconds
+        while True:
+            forgotten = await self._database.write(partial(privacy.forget_closed, member_id=member_id, now=_now()))
+            await self._remove(forgotten)
+            if not forgotten.still_open or time.monotonic() >= end:
+                return forgotten.still_open
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+    async def posted(self, member_id: int) -> list[PostedMessage]:
+        """Result messages that may still stand in Discord: until a day after the data was forgotten."""
+        return await privacy.posted_of(self._database, member_id)
+
+    async def posted_gone(self, message: PostedMessage) -> None:
+        await self._database.write(partial(privacy.message_gone, job_id=message.job_id))
+
+    async def _remove(self, forgotten: Forgotten) -> None:
+        """The files. What fails, or is left by a crash, housekeeping sweeps away."""
+        await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
+        if forgotten.sources:
+            kept = await privacy.kept_sources(self._database)
+            names = [f"{name}.png" for name in forgotten.sources - kept]
+            await asyncio.to_thread(remove_files, self._source_dir, names)
+        if forgotten.jobs:
+            await asyncio.to_thread(privacy.empty_log, self._database_path)
+
+
+class _Packing:
+    """One export: what there is, in the order in which it is handed out."""
+
+    def __init__(self, database: Database, image_dir: Path, source_dir: Path, member_id: int, courier: Courier) -> None:
+        self._database = database
+        self._folders = {"images": image_dir, "sources": source_dir}
+        self._member_id = member_id
+        self._courier = courier
+        self._named: set[str] = set()
+        self.missing = 0
+
+    async def parts(self, first_job: int) -> AsyncIterator[Part]:
+        packer = Packer()
+        async for entry in self._entries(first_job):
+            full = await asyncio.to_thread(packer.add, entry, self._courier.limit)
+            if full is not None:
+                yield Part(full, entry.job_id)
+        yield Part(await asyncio.to_thread(packer.finish), None)
+
+    async def _entries(self, first_job: int) -> AsyncIterator[Entry]:
+        """What is known of the member, then their jobs page by page, each page followed by its pictures."""
+        told, brought = await self._database.look(partial(exports.about, member_id=self._member_id))
+        for entry in json_entries("about-you", [told], first_job, self._courier.limit):
+            yield entry
+        for name in brought:
+            async for entry in self._picture("sources", name, first_job):
+                yield entry
+        page = 1
+        while jobs := await self._page(first_job):
+            rows = [job.row for job in jobs]
+            title = "jobs" if page == 1 else f"jobs-{page}"
+            for entry in await asyncio.to_thread(json_entries, title, rows, jobs[0].id, self._courier.limit):
+                yield entry
+            for job in jobs:
+                for folder, names in (("images", job.files), ("sources", job.brought)):
+                    for name in names:
+                        async for entry in self._picture(folder, name, job.id):
+                            yield entry
+            first_job, page = jobs[-1].id + 1, page + 1
+
+    async def _page(self, first: int) -> list[ExportedJob]:
+        return await self._database.look(
+            partial(exports.jobs_from, member_id=self._member_id, first=first, most=_JOBS_AT_ONCE)
+        )
+
+    async def _picture(self, folder: str, name: str, job_id: int) -> AsyncIterator[Entry]:
+        """The picture, where it has not been handed out yet and is there."""
+        title = f"{folder}/{name}"
+        if title in self._named:
+            return
+        self._named.add(title)
+        path = self._folders[folder] / name
+        entry = await asyncio.to_thread(picture_entry, title, path, job_id, self._courier.limit)
+        if entry is not None:
+            yield entry
+        else:
+            self.missing += 1
+
+
+def _now() -> int:
+    return int(time.time())

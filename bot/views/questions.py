@@ -1,0 +1,38 @@
+"""The buttons under a question that is asked once, such as a price. What they lead to is kept in memory alone."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import discord
+
+from bot.views.base import SafeDynamicItem, SafeView
+
+
+class Answering(Protocol):
+    """What the buttons do; ``interaction.client.questions`` is one."""
+
+    async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None: ...
+
+
+class AnswerButton(
+    SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:answer-(?P<what>yes|no):q(?P<question>[0-9a-f]{12})\Z"
+):
+    """Yes or no to one question."""
+
+    def __init__(self, what: str, question_id: str, label: str | None = None) -> None:
+        self.what, self.question_id = what, question_id
+        style = discord.ButtonStyle.primary if what == "yes" else discord.ButtonStyle.secondary
+        super().__init__(
+            discord.ui.Button(label=label or what, style=style, custom_id=f"zib:answer-{what}:q{question_id}")
+        )
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.client.questions.answered(interaction, self.question_id, yes=self.what == "yes")
+
+
+def question_view(question_id: str, yes: str, no: str) -> discord.ui.View:
+    view = SafeView(timeout=None)
+    view.add_item(AnswerButton("yes", question_id, yes))
+    view.add_item(AnswerButton("no", question_id, no))
+    return view
