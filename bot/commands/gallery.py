@@ -136,7 +136,8 @@ class Gallery:
         if parent is not None and not await self._subjects.may_see(asker, parent):
             raise Refusal("The original is not for you to see, so there is nothing to compare with.")
         if parent is not None and parent.deleted:
-            raise Refusal("The original was deleted, so there is nothing to compare with.")
+            became = "was deleted" if parent.forgotten_at is None else "is no longer kept"
+            raise Refusal(f"The original {became}, so there is nothing to compare with.")
         if parent is not None:
             return await self._subjects.bytes_of(parent), ImageSpec.from_json(parent.spec).prompt
         if not spec.source:
@@ -162,7 +163,8 @@ class Gallery:
         spec = ImageSpec.from_json(row.spec)
         picture = await self._subjects.file_of(row)
         strength = f" · strength {spec.strength:g}" if spec.source else ""
-        return Relative(row.id, row.parent_id, spec.prompt, f"{row.kind}{strength}", picture, marked)
+        missing = "original deleted" if row.forgotten_at is None else "no longer kept"
+        return Relative(row.id, row.parent_id, spec.prompt, f"{row.kind}{strength}", picture, marked, missing)
 
     async def ask_delete(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Ask once before anything goes."""

@@ -38,7 +38,8 @@ def help_text(profile: ModelProfile, max_count: int) -> str:
         options,
         _editing_text(profile),
         "The line under a picture has its seed: the same prompt, seed, size and steps draw the same picture again.",
-        "**Cancel** under the progress stops a picture. **/ping** says how busy I am.",
+        "**Cancel** under the progress stops a picture. **/ping** says how busy I am, **/quota** what you have left.",
+        "**/settings** keeps your defaults; **/privacy** says what is stored about you, and removes it.",
     ]
     if not profile.negative_prompt:
         lines.append(f"-# {profile.title} takes no negative prompt: say what you want to see instead.")

@@ -54,11 +54,14 @@ class Subject:
 class Subjects:
     """Finds what a member means, and what they may see of it."""
 
-    def __init__(self, client: discord.Client, database: Database, image_dir: Path, reader: ImageReader) -> None:
+    def __init__(
+        self, client: discord.Client, database: Database, image_dir: Path, reader: ImageReader, retention_days: int
+    ) -> None:
         self._client = client
         self._database = database
         self._image_dir = image_dir
         self._reader = reader
+        self._retention_days = retention_days
 
     def attachment(self, asker: Asker, attachment: discord.Attachment, link: str | None = None) -> Subject:
         """A picture that somebody attached."""
@@ -78,11 +81,25 @@ class Subjects:
     async def visible(self, asker: Asker, image_id: str) -> ImageRow:
         """The image, if this member may see it from here; :class:`Refusal` otherwise, whatever the reason."""
         row = await images.find(self._database, image_id)
+        if row is not None and not row.owner_id:
+            raise Refusal(self.why_gone(row))
         if row is None or not await self.may_see(asker, row):
             raise Refusal(_NOT_YOURS)
         if row.deleted:
-            raise Refusal(_GONE)
+            raise Refusal(self.why_gone(row))
         return row
+
+    def why_gone(self, row: ImageRow) -> str:
+        """A sentence about an image that was deleted: by somebody, or for its age."""
+        if not row.owner_id:
+            return "This picture is no longer kept."
+        if row.forgotten_at is None:
+            return _GONE
+        days = "a day" if self._retention_days == 1 else f"{self._retention_days} days"
+        return (
+            f"I keep pictures for {days}, and this one is older. What Discord still shows you can be saved and given "
+            "to /edit or /details."
+        )
 
     async def may_see(self, asker: Asker, row: ImageRow) -> bool:
         """The owner sees their images; others see public ones of this server, in channels that are open to them."""
@@ -110,7 +127,8 @@ class Subjects:
                 "I cannot see a picture in that message: right-click it → Apps → Edit image, or use /edit with its "
                 "image option."
             )
-        await self._check_setting(asker, message.author.id, ours=False)
+        # A result that is no longer kept is still one that we drew.
+        await self._check_setting(asker, message.author.id, ours=message.author == self._client.user)
         chosen = pictures[pick(len(pictures), which)]
         if message.flags.ephemeral:  # shown to this member alone, and so is what is made from it
             return replace(self.attachment(asker, chosen), private=True)

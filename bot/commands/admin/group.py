@@ -1,0 +1,36 @@
+"""``/admin``: what a server's admins see and change. Discord's own gate decides who sees it: Manage Server, unless the
+server's integrations say otherwise. Each section adds its commands to the group."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+
+from bot.commands.admin import audits, limits, pauses, people, places, reports, settings, words
+from bot.commands.admin.office import Office
+
+_SECTIONS = (
+    limits.add_to,
+    people.add_to,
+    places.add_to,
+    words.add_to,
+    pauses.add_to,
+    reports.add_to,
+    audits.add_to,
+    settings.add_to,
+)
+
+
+def admin_group(office: Office) -> app_commands.Group:
+    """The group; all its answers are seen by the admin alone."""
+    admin = app_commands.Group(
+        name="admin",
+        description="For admins of this server",
+        # guild_only alone gives way to the client's own allowed_contexts, which have direct messages.
+        guild_only=True,
+        allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False),
+        default_permissions=discord.Permissions(manage_guild=True),
+    )
+    for add_to in _SECTIONS:
+        add_to(admin, office)
+    return admin

@@ -1,0 +1,200 @@
+"""``/admin limits set|clear|show``, ``/admin grant`` and ``/admin reset``: who may use how much."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from functools import partial
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.admin.office import Office, answer, guild_of
+from bot.commands.asking import who_asks
+from bot.errors import Refusal
+from bot.jobs.cost import format_credits
+from bot.jobs.limits import MEANINGS, UNLIMITED, format_value, parse_value
+from bot.jobs.periods import parse_period
+from bot.store import ledger
+from bot.store import limits as store
+from bot.store.audit import Change
+from bot.store.limits import LimitName, LimitRow, Target
+from bot.views.quota import limit_lines, quota_text, target_text
+from bot.views.text import MESSAGE_LIMIT, cut
+
+_NAMES = [app_commands.Choice(name=f"{name}: {meaning}"[:100], value=name) for name, meaning in MEANINGS.items()]
+_VALUES: dict[LimitName, tuple[str, ...]] = {
+    "credits_per_day": ("5", "10", "25", "50", "100", UNLIMITED),
+    "concurrent_jobs": ("1", "2", "3", "5", UNLIMITED),
+    "queued_jobs": ("0", "2", "5", "10", "20", UNLIMITED),
+    "max_pixels": ("512x512", "1024x1024", "2048x1024", "2048x2048", UNLIMITED),
+    "max_count": ("1", "2", "3", "4"),
+}
+_MOST_GRANTED = 100_000.0
+_REASON_LIMIT = 200
+Mention = discord.Role | discord.Member
+
+
+def add_to(admin: app_commands.Group, office: Office) -> None:
+    limits = app_commands.Group(name="limits", description="Who may use how much", parent=admin)
+    _add_set(limits, office)
+    _add_clear_and_show(limits, office)
+    _add_grant_and_reset(admin, office)
+
+
+def _add_set(limits: app_commands.Group, office: Office) -> None:
+    @limits.command(name="set", description="Set a limit for a member, a role, or everyone")
+    @app_commands.describe(
+        target="A member, a role, or @everyone",
+        limit="Which limit",
+        value="A number, or unlimited; pixels also like 1024x1024",
+        period="How long it holds, like 7d or 12h; for good where you leave it out",
+    )
+    @app_commands.rename(period="for")
+    @app_commands.choices(limit=_NAMES)
+    async def set_limit(
+        interaction: discord.Interaction[Any], target: Mention, limit: str, value: str, period: str | None = None
+    ) -> None:
+        name = _name(limit)
+        until = int(time.time()) + parse_period(period) if period else None
+        row = LimitRow(*_target(target), name, parse_value(name, value), until)
+        change = await office.change(interaction, partial(_set, guild_id=guild_of(interaction), row=row))
+        whom = target_text(row.target, row.target_id)
+        said = f"{whom}: `{name}` is {_value_text(row)} now."
+        await answer(interaction, said if change else f"{whom}: `{name}` was {_value_text(row)} already.")
+
+    @set_limit.autocomplete("value")
+    async def offer(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
+        chosen = getattr(interaction.namespace, "limit", None)
+        values = next((values for name, values in _VALUES.items() if name == chosen), (UNLIMITED,))
+        return [app_commands.Choice(name=value, value=value) for value in values if typed.lower() in value]
+
+
+def _add_clear_and_show(limits: app_commands.Group, office: Office) -> None:
+    @limits.command(name="clear", description="Take a limit away: what is more general holds again")
+    @app_commands.describe(target="A member, a role, or @everyone", limit="Which limit; all of them if left out")
+    @app_commands.choices(limit=_NAMES)
+    async def clear(interaction: discord.Interaction[Any], target: Mention, limit: str | None = None) -> None:
+        guild_id, (kind, target_id) = guild_of(interaction), _target(target)
+        names = [_name(limit)] if limit else list(MEANINGS)
+        cleared = [
+            name
+            for name in names
+            if await office.change(
+                interaction, partial(_clear, guild_id=guild_id, target=kind, target_id=target_id, name=name)
+            )
+        ]
+        whom = target_text(kind, target_id)
+        if not cleared:
+            raise Refusal(f"Nothing was set for {whom}; /admin limits show lists what is.")
+        await answer(interaction, f"{whom}: {', '.join(f'`{name}`' for name in cleared)} cleared.")
+
+    @limits.command(name="show", description="What is set for whom; or what holds for one member, and why")
+    @app_commands.describe(target="A member, a role, or @everyone; all if left out")
+    async def show(interaction: discord.Interaction[Any], target: Mention | None = None) -> None:
+        guild_id, now = guild_of(interaction), int(time.time())
+        door = office.jobs.door
+        rows = await office.database.look(partial(store.limits_of, guild_id=guild_id, now=now))
+        if target is None:
+            await answer(interaction, cut("\n".join(limit_lines(rows, door.terms)), MESSAGE_LIMIT))
+            return
+        kind, target_id = _target(target)
+        lines = limit_lines([row for row in rows if (row.target, row.target_id) == (kind, target_id)], door.terms)
+        if isinstance(target, discord.Member):
+            standing = await door.standing(who_asks(target, interaction.channel, guild_id, guild_id))
+            text = quota_text(standing, door.terms, direct=False)
+            lines = [f"What holds for {target.mention}:", *text.splitlines()[1:]]
+        await answer(interaction, cut("\n".join(lines), MESSAGE_LIMIT))
+
+
+def _add_grant_and_reset(admin: app_commands.Group, office: Office) -> None:
+    @admin.command(name="grant", description="Give a member credits once, on top of the daily ones")
+    @app_commands.describe(member="Who gets them", credit="How many, like 10 or 2.5", reason="Stands in the audit")
+    @app_commands.rename(credit="credits")
+    async def grant(
+        interaction: discord.Interaction[Any],
+        member: discord.Member,
+        credit: app_commands.Range[float, 0.01, _MOST_GRANTED],
+        reason: app_commands.Range[str, 1, _REASON_LIMIT] | None = None,
+    ) -> None:
+        if member.bot:
+            raise Refusal("Bots cannot ask for pictures, so they need no credits.")
+        amount = round(credit * 100)
+        guild_id = guild_of(interaction)
+        await office.change(
+            interaction, partial(_grant, guild_id=guild_id, member=member.id, amount=amount, reason=reason)
+        )
+        text = f"{member.mention} has {format_credits(amount)} credits more; they stay until they are used."
+        await answer(interaction, text)
+
+    @admin.command(name="reset", description="Let a member's credits of the last 24 hours no longer count")
+    @app_commands.describe(member="Whose")
+    async def reset(interaction: discord.Interaction[Any], member: discord.Member) -> None:
+        row = await office.change(interaction, partial(_reset, guild_id=guild_of(interaction), member=member.id))
+        if row is None:
+            raise Refusal(f"{member.mention} has used no credits in the last 24 hours.")
+        await answer(interaction, f"{member.mention} starts afresh: {row.change.before} no longer count.")
+
+
+def _name(limit: str) -> LimitName:
+    for name in MEANINGS:
+        if name == limit:
+            return name
+    raise Refusal(f"There is no limit “{limit[:30]}”: take one of {', '.join(MEANINGS)}.")
+
+
+def _target(target: Mention) -> tuple[Target, int]:
+    """Whom a mention means; @everyone is Discord's role for all."""
+    if isinstance(target, discord.Role):
+        return ("everyone", 0) if target.is_default() else ("role", target.id)
+    return "user", target.id
+
+
+def _value_text(row: LimitRow | None) -> str:
+    if row is None:
+        return "not set"
+    until = f" until <t:{row.until}:f>" if row.until is not None else ""
+    return f"{format_value(row.name, row.value)}{until}"
+
+
+def _set(connection: sqlite3.Connection, *, guild_id: int, row: LimitRow) -> Change | None:
+    before = store.write_limit(connection, guild_id, row)
+    if before == row:
+        return None
+    return _limit_change("limits set", row.target, row.target_id, row.name, before, row)
+
+
+def _clear(
+    connection: sqlite3.Connection, *, guild_id: int, target: Target, target_id: int, name: LimitName
+) -> Change | None:
+    before = store.clear_limit(connection, guild_id, target, target_id, name)
+    return _limit_change("limits clear", target, target_id, name, before, None) if before else None
+
+
+def _limit_change(
+    action: str, target: Target, target_id: int, name: LimitName, before: LimitRow | None, after: LimitRow | None
+) -> Change:
+    return Change(
+        f"{action} {name}",
+        target_text(target, target_id),
+        _value_text(before),
+        _value_text(after),
+        member_id=target_id if target == "user" else None,
+    )
+
+
+def _grant(connection: sqlite3.Connection, *, guild_id: int, member: int, amount: int, reason: str | None) -> Change:
+    before = ledger.granted(connection, member, guild_id)
+    ledger.grant(connection, member, guild_id, amount, int(time.time()))
+    after = ledger.granted(connection, member, guild_id)
+    values = format_credits(before), format_credits(after)
+    return Change("grant", f"<@{member}>", *values, member_id=member, reason=reason)
+
+
+def _reset(connection: sqlite3.Connection, *, guild_id: int, member: int) -> Change | None:
+    now = int(time.time())
+    if not ledger.used(connection, member, guild_id, now):
+        return None
+    forgiven = ledger.reset(connection, member, guild_id, now)
+    return Change("reset", f"<@{member}>", f"{format_credits(forgiven)} credits", "0", member_id=member)

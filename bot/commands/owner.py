@@ -1,0 +1,169 @@
+"""``/owner``: for the people who run the bot. Offered in one server alone, and to the ids in ``BOT_OWNER_IDS``."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
+import discord
+from discord import app_commands
+
+from bot.commands.admin.office import Office, answer
+from bot.commands.admin.pauses import write_pause
+from bot.errors import Refusal
+from bot.jobs.cost import format_credits
+from bot.jobs.gate import EVERYWHERE
+from bot.jobs.limits import format_value, parse_value
+from bot.store.admission import Ceiling, Terms
+from bot.store.audit import Change
+from bot.store.ceilings import CEILINGS, write_ceiling
+from bot.store.health import Health, Server, health, servers
+from bot.store.limits import LimitName
+from bot.views.text import MESSAGE_LIMIT, cut, inert
+from zimage_engine.engine import Engine
+
+_UNITS: dict[Ceiling, LimitName] = {
+    "credits_per_user": "credits_per_day",
+    "credits_per_server": "credits_per_day",
+    "queue_length": "queued_jobs",
+}
+"""The limit that counts as a ceiling does."""
+_MEANINGS: dict[Ceiling, str] = {
+    "credits_per_user": "credits of a member in 24 hours, in all places together",
+    "credits_per_server": "credits of a server in 24 hours",
+    "queue_length": "jobs that wait or are drawn",
+}
+_CHOICES = [app_commands.Choice(name=f"{name}: {meaning}", value=name) for name, meaning in _MEANINGS.items()]
+
+
+class OwnersOnly(Refusal, app_commands.CheckFailure):
+    """discord.py brings nothing but its own kind of error from a check to the error handler."""
+
+
+class OwnerCommands(app_commands.Group):
+    """The group; every answer is seen by its asker alone, every change stands in the audit of no server."""
+
+    def __init__(self, office: Office, engine: Engine, owner_ids: frozenset[int]) -> None:
+        super().__init__(
+            name="owner",
+            description="For whoever runs this bot",
+            guild_only=True,
+            allowed_contexts=app_commands.AppCommandContext(guild=True),
+            default_permissions=discord.Permissions(administrator=True),
+        )
+        self._office = office
+        self._engine = engine
+        self._owner_ids = owner_ids
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        if interaction.user.id not in self._owner_ids:
+            raise OwnersOnly("Only the people who run this bot can do that (BOT_OWNER_IDS).")
+        return True
+
+    @app_commands.command(name="pause", description="Draw nothing more anywhere until you resume; what waits stays")
+    async def pause(self, interaction: discord.Interaction[Any]) -> None:
+        if await self._change(interaction, partial(write_pause, guild_id=EVERYWHERE, paused=True)) is None:
+            raise Refusal("I am paused already; /owner resume lets me go on.")
+        self._office.jobs.pause(EVERYWHERE)
+        await answer(interaction, "Paused everywhere. What is being drawn is finished; /owner resume lets me go on.")
+
+    @app_commands.command(name="resume", description="Go on drawing, after a pause or instead of a drain")
+    async def resume(self, interaction: discord.Interaction[Any]) -> None:
+        jobs = self._office.jobs
+        resumed = await self._change(interaction, partial(write_pause, guild_id=EVERYWHERE, paused=False)) is not None
+        if jobs.draining:
+            jobs.draining = False
+            await self._change(interaction, lambda _: Change("drain", "", "on", "off"))
+        elif not resumed:
+            raise Refusal("I am neither paused nor drained.")
+        jobs.resume(EVERYWHERE)
+        await answer(interaction, "I go on, with what waited first.")
+
+    @app_commands.command(name="drain", description="Take no new orders and finish what there is, to be restarted")
+    async def drain(self, interaction: discord.Interaction[Any]) -> None:
+        jobs = self._office.jobs
+        if not jobs.draining:
+            jobs.draining = True
+            await self._change(interaction, lambda _: Change("drain", "", "off", "on"))
+        left = jobs.under_way
+        text = f"{left} to finish; /owner drain tells again" if left else "nothing is left: the bot can be stopped"
+        await answer(interaction, f"I take no new orders; {text}. A restart or /owner resume takes orders again.")
+
+    @app_commands.command(name="ceilings", description="See and change what no server's admin can lift")
+    @app_commands.describe(ceiling="Which one", value="A number, or unlimited")
+    @app_commands.choices(ceiling=_CHOICES)
+    async def ceilings(
+        self, interaction: discord.Interaction[Any], ceiling: str | None = None, value: str | None = None
+    ) -> None:
+        door = self._office.jobs.door
+        if (ceiling is None) != (value is None):
+            raise Refusal("Give both, the ceiling and its value; or neither, to see them.")
+        if ceiling is not None and value is not None:
+            name = cast("Ceiling", ceiling)
+            number = parse_value(_UNITS[name], value)
+            await self._change(interaction, partial(_set_ceiling, terms=door.terms, name=name, value=number))
+            door.terms = replace(door.terms, **{name: number})  # type: ignore[arg-type]  # the names are its fields
+        await answer(interaction, "\n".join(_ceiling_line(door.terms, name) for name in CEILINGS))
+
+    @app_commands.command(name="servers", description="The servers the bot is in, and what they used in 24 hours")
+    async def servers(self, interaction: discord.Interaction[Any]) -> None:
+        guilds = list(self._office.client.guilds)
+        ids = [guild.id for guild in guilds]
+        used = await self._office.database.look(partial(servers, scope_ids=ids, now=int(time.time())))
+        await answer(interaction, cut("\n".join(_server_lines(guilds, used)), MESSAGE_LIMIT))
+
+    @app_commands.command(name="health", description="How the bot, the device and the queue are doing")
+    async def health(self, interaction: discord.Interaction[Any]) -> None:
+        found = await self._office.database.look(partial(health, now=int(time.time())))
+        await answer(interaction, "\n".join(_health_lines(found, self._engine, self._office)))
+
+    async def _change(self, interaction: discord.Interaction[Any], make: Any) -> Any:
+        return await self._office.change(interaction, make, everywhere=True)
+
+
+def _set_ceiling(connection: sqlite3.Connection, *, terms: Terms, name: Ceiling, value: int | None) -> Change | None:
+    before = getattr(terms, name)
+    write_ceiling(connection, name, value)
+    if before == value:
+        return None
+    unit = _UNITS[name]
+    return Change(f"ceilings {name}", "", format_value(unit, before), format_value(unit, value))
+
+
+def _ceiling_line(terms: Terms, name: Ceiling) -> str:
+    return f"`{name}` **{format_value(_UNITS[name], getattr(terms, name))}** {_MEANINGS[name]}"
+
+
+def _server_lines(guilds: list[discord.Guild], used: dict[int, Server]) -> list[str]:
+    """The busiest first; names are other people's text."""
+    nothing = Server(0, 0)
+    order = sorted(guilds, key=lambda guild: used.get(guild.id, nothing).credits, reverse=True)
+    lines = [f"**{len(guilds)} servers**, credits and jobs of the last 24 hours"]
+    for guild in order:
+        server = used.get(guild.id, nothing)
+        lines.append(f"{format_credits(server.credits)} · {server.jobs} · {inert(guild.name, 60)} `{guild.id}`")
+    return lines
+
+
+def _health_lines(found: Health, engine: Engine, office: Office) -> list[str]:
+    stats, latency = engine.stats(), office.client.latency
+    gateway = f"{latency * 1000:.0f} ms" if math.isfinite(latency) else "unknown"
+    jobs = office.jobs
+    taking = "draining, no new orders" if jobs.draining else "taking orders"
+    waits = f", the oldest for {found.oldest_wait} s" if found.oldest_wait is not None else ""
+    paused = f" · {found.paused_servers} servers paused by their admins" if found.paused_servers else ""
+    return [
+        f"**{stats.model}** on {stats.device}: {stats.state} · gateway {gateway}",
+        f"{taking}{' · paused everywhere' if jobs.paused_everywhere else ''}{paused}",
+        f"Now: {_counts(found.open_jobs) or 'nothing'}{waits} · engine: {stats.running} drawn, {stats.waiting} waiting",
+        f"Last 24 hours: {_counts(found.ended_jobs) or 'nothing'} · {found.device_seconds:.0f} s on the device",
+        f"Database: {found.database_bytes / 1e6:.1f} MB",
+    ]
+
+
+def _counts(states: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))

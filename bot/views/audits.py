@@ -1,0 +1,73 @@
+"""Changes by admins as lines of text: what the log channel and ``/admin audit`` show."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from functools import partial
+
+import discord
+
+from bot.store.audit import AuditRow, Change, count_changes, newest
+from bot.store.database import Database
+from bot.views.pages import Page, PageButton, fit, page_template
+from bot.views.text import inert
+
+_VALUE_SHOWN = 120
+_VALUE_KEPT = 40
+_TARGET_KEPT = 24
+# Our own words, and mentions, which ping nobody: the bot's messages never do.
+_PLAIN = re.compile(r"(?:<(?:@&?|#)\d{1,20}>|<t:\d{1,12}(?::\w)?>|[^\W_]|(?<=\w)_(?=\w)|[ .,:;%×()“”+-])+")
+
+
+def audit_line(row: AuditRow, length: int = _VALUE_SHOWN) -> str:
+    """When, who, what, whom, before → after, and why; free texts have at most ``length`` characters each."""
+    change = row.change
+    reason = f" · {quoted(change.reason, length)}" if change.reason else ""
+    values = f"{_shown(change.before, length)} → {_shown(change.after, length)}"
+    return f"<t:{row.at}> <@{row.actor_id}> **{change.action}**{_target(change, length)}: {values}{reason}"
+
+
+def hidden(text: str, length: int) -> str:
+    """Somebody's text of at most ``length`` characters behind a spoiler, nothing in it comes alive."""
+    while "||" in text:
+        text = text.replace("||", "|\u200b|")
+    return f"||{quoted(text, length)}||"
+
+
+def quoted(text: str, length: int) -> str:
+    """Somebody's text as inline code, in which nothing comes alive; a text without anything to see is "nothing"."""
+    code = inert(text, length)
+    return code if code.strip("`") else "nothing"
+
+
+class AuditPages(PageButton, template=page_template("audit")):
+    """Who changed what in this server."""
+
+    name = "audit"
+
+    @classmethod
+    async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
+        return await database.look(partial(_page, guild_id=guild.id, number=number))
+
+
+def _page(connection: sqlite3.Connection, guild_id: int, number: int) -> Page:
+    total = count_changes(connection, guild_id)
+    if not total:
+        return Page("Nothing was changed in this server yet.", [], 0, 0)
+    place = AuditPages.place(number, total)
+    rows = newest(connection, guild_id, count=place.count, skip=place.skip)
+    noun = "1 change" if total == 1 else f"{total} changes"
+    return Page(f"**{noun} in this server**, the newest first", fit(rows, audit_line), place.number, total)
+
+
+def _target(change: Change, length: int) -> str:
+    if change.action.startswith("words"):
+        return f" {hidden(change.target, length)}"
+    return f" {_shown(change.target, length, _TARGET_KEPT)}" if change.target else ""
+
+
+def _shown(text: str, length: int, kept: int = _VALUE_KEPT) -> str:
+    """A value as it is where it is harmless, else as inline code; up to ``kept`` characters it is never cut."""
+    plain = len(text) <= max(length, kept) and _PLAIN.fullmatch(text) and text.strip()
+    return text if plain else quoted(text, length)

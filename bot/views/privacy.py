@@ -1,0 +1,203 @@
+"""What members see of their data: what is stored, an export that arrives in parts, the question before deleting."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from io import BytesIO
+from typing import Any, Literal, Protocol, get_args
+
+import discord
+import structlog
+
+from bot.jobs.delivery import REQUEST_LIMIT, Undeliverable
+from bot.jobs.parcels import MESSAGE_FILE_LIMIT, split
+from bot.jobs.privacy import Exported, Removed
+from bot.views.base import SafeDynamicItem, SafeView
+from bot.views.surfaces import NOT_SENT
+
+log = structlog.get_logger(__name__)
+
+Choice = Literal["data", "all", "keep"]
+
+ASK = (
+    "Delete your data? Your prompts, pictures and settings go at once and cannot be brought back; what you have in "
+    "line is cancelled. Posted messages stay in Discord unless you have them deleted, too. Limits and blocks stay."
+)
+_LABELS: dict[Choice, str] = {
+    "data": "Delete my data",
+    "all": "Delete my data and my posted pictures",
+    "keep": "Keep everything",
+}
+_ANSWER_SECONDS = 14 * 60.0
+"""Discord takes answers for 15 minutes; the last one is left to say what happened."""
+
+
+class PrivacyPressing(Protocol):
+    """What the buttons do; ``interaction.client.privacy`` is one."""
+
+    async def on_press(self, interaction: discord.Interaction[Any], what: str) -> None: ...
+
+
+class PrivacyButton(
+    SafeDynamicItem[discord.ui.Button[Any]], template=rf"zib:privacy:(?P<what>{'|'.join(get_args(Choice))})\Z"
+):
+    """An answer to the question. It names nobody: whoever presses it is the member whom it concerns."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        style = discord.ButtonStyle.secondary if what == "keep" else discord.ButtonStyle.danger
+        label = _LABELS[what]  # type: ignore[index]  # the template lets nothing else in
+        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"zib:privacy:{what}"))
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        pressing: PrivacyPressing = interaction.client.privacy
+        await pressing.on_press(interaction, self.what)
+
+
+def is_about_privacy(interaction: discord.Interaction[Any]) -> bool:
+    """Members who have left may still ask for their data, anywhere."""
+    data: Any = interaction.data or {}
+    return data.get("name") == "privacy" or str(data.get("custom_id", "")).startswith("zib:privacy:")
+
+
+def delete_view() -> discord.ui.View:
+    view = SafeView(timeout=None)
+    for what in _LABELS:
+        view.add_item(PrivacyButton(what))
+    return view
+
+
+class ExportCourier:
+    """Sends parts as answers that the member alone sees, for as long as Discord takes them; then as direct messages."""
+
+    def __init__(self, interaction: discord.Interaction[Any]) -> None:
+        self._interaction = interaction
+        self._until = time.monotonic() + _ANSWER_SECONDS
+        self._failed = False
+
+    @property
+    def limit(self) -> int:
+        """The largest file in bytes that goes the way that is open now."""
+        return MESSAGE_FILE_LIMIT if self._closed else min(self._interaction.filesize_limit, REQUEST_LIMIT)
+
+    @property
+    def _closed(self) -> bool:
+        return self._failed or time.monotonic() >= self._until
+
+    async def send(self, number: int, part: bytes) -> None:
+        """Send a part; :class:`Undeliverable` where direct messages are closed, too."""
+        if not self._closed:
+            try:
+                await self._interaction.followup.send(file=_file(f"{number}", part), ephemeral=True)
+            except NOT_SENT as error:
+                log.info("export_by_direct_message", reason=str(error))
+                self._failed = True
+            else:
+                return
+        pieces = split(part, MESSAGE_FILE_LIMIT)
+        count = 0
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            count += 1
+            title = f"{number}" if count == 1 else f"{number}-{count}"
+            await self._send_directly(file=_file(title, piece))
+
+    async def say(self, text: str) -> None:
+        """The last word, by whatever way is open."""
+        try:
+            if self._closed:
+                await self._send_directly(content=text)
+                return
+        except Undeliverable:
+            pass  # the answer's last minute is for this
+        try:
+            await self._interaction.followup.send(text, ephemeral=True, suppress_embeds=True)
+        except NOT_SENT as error:
+            log.warning("export_end_not_told", user=self._interaction.user.id, reason=str(error))
+
+    async def _send_directly(self, **message: Any) -> None:
+        try:
+            await self._interaction.user.send(**message)
+        except NOT_SENT as error:
+            raise Undeliverable(str(error)) from error
+
+
+def info_text(retention_days: int, backup_days: int) -> str:
+    """What is stored, for how long, who sees it, and what one can do about it."""
+    backups = (
+        f"The operator keeps backups for {_days(backup_days)}; what you delete is gone from them after that."
+        if backup_days
+        else "There are no backups."
+    )
+    return (
+        "**What I store about you**\n"
+        f"- Your prompts, your pictures, and pictures that you gave me to edit: for {_days(retention_days)}. Of older "
+        "ones I keep numbers alone: size, seed, steps, credits, when and where.\n"
+        "- Your `/settings`, until you change them, and what you used, as sums by day.\n"
+        "- What admins set for you: limits, blocks, and the list of these changes.\n"
+        "No names, no avatars, no other messages. Nothing is passed on, and nothing learns from it.\n"
+        "**Who sees it**\n"
+        "- A picture in a channel: whoever reads there, as long as the message stands. A private one: you alone.\n"
+        "- Admins of a server: how much you used there, not your prompts. The operator of this bot: everything.\n"
+        "**What you can do**\n"
+        "- `/privacy export` sends you all of it, as ZIP files that you alone see.\n"
+        "- `/privacy delete` removes prompts, pictures and settings at once, posted pictures too if you like. Limits "
+        "and blocks stay, or deleting would be a way around them; sums stay as nobody's.\n"
+        f"- {backups}"
+    )
+
+
+def exported_text(exported: Exported, first_job: int) -> str:
+    """How an export ended."""
+    missing = _count(exported.missing, "file was", "files were")
+    lost = f" {missing} gone from disk or too large to send." if exported.missing else ""
+    if exported.goes_on_at is None:
+        since = f" from job {first_job} on" if first_job > 1 else ""
+        return f"This is everything I store about you{since}, in {_count(exported.parts, 'part', 'parts')}.{lost}"
+    return (
+        f"I could send {_count(exported.parts, 'part', 'parts')} only: Discord takes answers for 15 minutes, and your "
+        "direct messages are closed to me. Allow direct messages in this server's privacy settings, then go on with "
+        f"`/privacy export from_job:{exported.goes_on_at}`.{lost}"
+    )
+
+
+def deleted_text(removed: Removed) -> str:
+    """What has been removed already."""
+    what = (
+        f"{_count(removed.jobs, 'prompt', 'prompts')} and {_count(removed.pictures, 'picture', 'pictures')}, and your "
+        "settings, are deleted."
+        if removed.jobs
+        else "Your settings are deleted; I kept no prompts and no pictures of yours."
+    )
+    if not removed.still_open:
+        return what
+    still = _count(removed.still_open, "job of yours is", "jobs of yours are")
+    return f"{what} {still} just ending and will be deleted after that."
+
+
+def removed_text(deleted: int, unreachable: int, failed: int) -> str:
+    """What became of posted pictures, counted in messages."""
+    if not deleted and not unreachable and not failed:
+        return "No posted pictures of yours were left."
+    parts = [f"{_count(deleted, 'posted message', 'posted messages')} removed."]
+    if unreachable:
+        shown = _count(unreachable, "was", "were")
+        parts.append(f"{shown} shown to you alone, out of my reach: dismiss what you still see.")
+    if failed:
+        parts.append(
+            f"{_count(failed, 'message', 'messages')} could not be removed: I may not see the channel any more. Ask a "
+            "moderator, or use `/privacy delete` again within a day."
+        )
+    return " ".join(parts)
+
+
+def _file(title: str, data: bytes) -> discord.File:
+    return discord.File(BytesIO(data), f"zimage-export-{title}.zip")
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _days(number: int) -> str:
+    return _count(number, "day", "days")

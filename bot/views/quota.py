@@ -1,0 +1,84 @@
+"""Limits as text: a member's own (``/quota``), and a server's (``/admin limits show``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bot.jobs.cost import format_credits
+from bot.jobs.limits import MEANINGS, format_value, renewal_text, source_text
+from bot.store.admission import Standing, Terms
+from bot.store.limits import LimitRow
+
+_RENEWALS_SHOWN = 3
+
+
+def quota_text(standing: Standing, terms: Terms, *, direct: bool) -> str:
+    """Each limit with what is used and left of it, when it renews, and where it comes from."""
+    lines = [f"**Your limits {'in direct messages' if direct else 'in this server'}**", *_credits_lines(standing)]
+    lines += _ceiling_lines(standing, terms)
+    at_a_time, may_wait = standing.limits["concurrent_jobs"], standing.limits["queued_jobs"]
+    drawn, waiting = standing.open_jobs, 0
+    if at_a_time.value is not None:
+        drawn, waiting = min(drawn, at_a_time.value), max(0, drawn - at_a_time.value)
+    most, room = format_value(at_a_time.name, at_a_time.value), format_value(may_wait.name, may_wait.value)
+    lines += [
+        f"`concurrent_jobs` {drawn} of {most} at a time · {source_text(at_a_time)}",
+        f"`queued_jobs` {waiting} of {room} in line · {source_text(may_wait)}",
+    ]
+    for name in ("max_pixels", "max_count"):
+        limit = standing.limits[name]
+        unit = "pixels a picture" if name == "max_pixels" else "pictures a command"
+        lines.append(f"`{name}` {format_value(name, limit.value)} {unit} · {source_text(limit)}")
+    return "\n".join(lines)
+
+
+def _credits_lines(standing: Standing) -> list[str]:
+    day = standing.limits["credits_per_day"]
+    used = format_credits(standing.used)
+    if day.value is None:
+        lines = [f"`credits_per_day` {used} used, unlimited · {source_text(day)}"]
+    else:
+        left = format_credits(max(0, day.value - standing.used))
+        total = format_credits(day.value)
+        lines = [f"`credits_per_day` {used} of {total} used, **{left} left** · {source_text(day)}"]
+        shown = standing.renewals[:_RENEWALS_SHOWN]
+        if shown:
+            more = len(standing.renewals) - len(shown)
+            rest = f", and more later ({more})" if more else ""
+            lines.append(f"-# {', '.join(renewal_text(renewal) for renewal in shown)}{rest}")
+    if standing.granted:
+        lines.append(
+            f"-# **{format_credits(standing.granted)} more** granted by an admin: used when the day's are gone, "
+            "and kept until then"
+        )
+    return lines
+
+
+def _ceiling_lines(standing: Standing, terms: Terms) -> list[str]:
+    """What the operator set, where it counts."""
+    lines = []
+    if terms.credits_per_user is not None and standing.used_everywhere is not None:
+        used, total = format_credits(standing.used_everywhere), format_credits(terms.credits_per_user)
+        lines.append(f"-# in all places together {used} of {total} credits used · the operator's ceiling")
+    if terms.credits_per_server is not None and standing.used_in_server is not None:
+        used, total = format_credits(standing.used_in_server), format_credits(terms.credits_per_server)
+        lines.append(f"-# this server {used} of {total} credits used · the operator's ceiling")
+    return lines
+
+
+def target_text(target: str, target_id: int) -> str:
+    """A limit's target as a mention."""
+    return {"user": f"<@{target_id}>", "role": f"<@&{target_id}>", "everyone": "everyone"}[target]
+
+
+def limit_lines(rows: Iterable[LimitRow], terms: Terms) -> list[str]:
+    """What is set for whom in a server, and below it what holds where nothing is set."""
+    lines = []
+    for row in rows:
+        until = f" until <t:{row.until}:f>" if row.until is not None else ""
+        value = format_value(row.name, row.value)
+        lines.append(f"{target_text(row.target, row.target_id)}: `{row.name}` **{value}**{until}")
+    if not lines:
+        lines.append("Nothing is set in this server.")
+    defaults = ", ".join(f"`{name}` {format_value(name, terms.defaults[name])}" for name in MEANINGS)
+    return [*lines, f"-# Where nothing is set: {defaults}."]

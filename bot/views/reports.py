@@ -1,0 +1,225 @@
+"""What was used, for people: a table in the text, a chart, and a CSV for spreadsheets. Days are of UTC."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import reduce
+from io import StringIO
+from operator import add
+from typing import Literal
+
+from bot.store.accounts import DAY
+from bot.store.usage import By, Days, Share, Used
+from bot.views.charts import Bar, Heading, Panel, day_text, draw_bars, draw_days
+
+Period = Literal["today", "7 days", "30 days", "90 days"]
+PERIODS: dict[Period, int] = {"today": 1, "7 days": 7, "30 days": 30, "90 days": 90}
+
+FORMER = "former members"
+_NAMES: dict[By, str] = {"day": "day", "user": "member", "channel": "channel", "kind": "kind"}
+_ROWS = 10
+_FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_HARD_SPACE = "\N{NO-BREAK SPACE}"
+
+Names = Mapping[int, str]
+"""What members or channels call themselves, by id, as far as that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was used in ``days``, shared out ``by`` something; ``shares`` as :func:`bot.store.usage.shares` gives them.
+
+    ``title`` says whose it is and where, and may have mentions.
+    """
+
+    title: str
+    days: Days
+    by: By
+    shares: Sequence[Share]
+
+    @property
+    def total(self) -> Used:
+        return _sum(self.shares)
+
+    @property
+    def shown(self) -> Sequence[Share]:
+        """Those that have a row: the newest days, or who or what used the most."""
+        return self.shares[: -_ROWS - 1 : -1] if self.by == "day" else self.shares[:_ROWS]
+
+    @property
+    def others(self) -> Sequence[Share]:
+        """Those that are summed up in one row."""
+        return self.shares[:-_ROWS] if self.by == "day" else self.shares[_ROWS:]
+
+
+def report_text(report: Report) -> str:
+    """The sum and the table, far within a message's limit."""
+    total = report.total
+    sums = f"**{_credits(total)}** · {_work_text(total)}"
+    rows = [(_mention(report.by, share.key), share.used) for share in report.shown]
+    if report.others:
+        rows.append((_others(report), _sum(report.others)))
+    return "\n".join([f"**{report.title}** · {days_text(report.days)} (UTC)", sums, *_table(rows)])
+
+
+def report_chart(report: Report, names: Names) -> bytes:
+    """Credits as PNG: a bar for each day, or for who or what used the most. At least one share. Blocks."""
+    total = report.total
+    note = f"{_credits(total)} · {counted(total.jobs, 'job')} · {days_text(report.days)}"
+    heading = Heading(f"Credits by {_NAMES[report.by]}", note)
+    if report.by == "day":
+        return draw_days(heading, _date(report.days.first), [_credit_panel(report)])
+    bars = [_bar(report.by, share, names) for share in report.shown]
+    if report.others:
+        rest = _sum(report.others).credits
+        bars.append(Bar(_others(report), rest / 100, credits_text(rest), rest=True))
+    return draw_bars(heading, bars)
+
+
+def member_chart(report: Report) -> bytes:
+    """A member's credits, jobs and device seconds as PNG, a bar for each day. At least one day. Blocks."""
+    panels = [
+        _credit_panel(report),
+        _panel(report, "jobs", lambda used: used.jobs, lambda jobs: f"{jobs:,}"),
+        _panel(report, "device seconds", lambda used: used.device_ms, lambda ms: f"{ms / 1000:,.1f}", 1000),
+    ]
+    return draw_days(Heading("Your usage by day", days_text(report.days)), _date(report.days.first), panels)
+
+
+def report_csv(report: Report, names: Names) -> bytes:
+    """Every share as CSV in UTF-8, with the mark by which spreadsheets know it.
+
+    Ids stand as mentions, which are text to a spreadsheet: it would round so long a number. Names that would be
+    formulas have an apostrophe before them.
+    """
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    named = report.by in ("user", "channel")
+    writer.writerow([_NAMES[report.by], *(["name"] if named else []), "credits", "jobs", "images", "device_seconds"])
+    for share in report.shares:
+        key, used = share.key, share.used
+        first = _date(int(key or 0)).isoformat() if report.by == "day" else _mention(report.by, key)
+        name = [_plain(names.get(key, "") if isinstance(key, int) else "")] if named else []
+        sums = (f"{used.credits / 100:.2f}", used.jobs, used.images, f"{used.device_ms / 1000:.3f}")
+        writer.writerow([_plain(first), *name, *sums])
+    return text.getvalue().encode("utf-8-sig")
+
+
+def alt_text(report: Report) -> str:
+    """What the chart shows, for those who cannot see it."""
+    sums = f"{_credits(report.total)} in {counted(report.total.jobs, 'job')}"
+    return f"Bar chart of credits by {_NAMES[report.by]}, {days_text(report.days)}: {sums}."
+
+
+def used_text(used: Used) -> str:
+    """Credits, jobs, images and device time on one line."""
+    return f"{_credits(used)} · {_work_text(used)}"
+
+
+def days_text(days: Days) -> str:
+    """ "25 Oct – 23 Nov 2026"."""
+    first, last = _date(days.first), _date(days.last)
+    if first == last:
+        return f"{day_text(last)} {last.year}"
+    return f"{day_text(first)}{f' {first.year}' if first.year != last.year else ''} – {day_text(last)} {last.year}"
+
+
+def credits_text(credit: int) -> str:
+    """``123450`` as "1,234.5", ``100`` as "1"."""
+    return f"{credit // 100:,}" + f".{credit % 100:02}".rstrip("0").rstrip(".")
+
+
+def device_text(milliseconds: int) -> str:
+    """ "4.2 s", "12 min 3 s", "1 h 12 min": the device's time, cut to what tells something."""
+    seconds = milliseconds // 1000
+    if seconds < 60:
+        return f"{milliseconds // 100 / 10:g} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600:,} h {seconds // 60 % 60} min"
+
+
+def counted(number: int, word: str) -> str:
+    """ "1 job", "1,200 jobs"."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _credits(used: Used) -> str:
+    return f"{credits_text(used.credits)} credit{'' if used.credits == 100 else 's'}"
+
+
+def _work_text(used: Used) -> str:
+    jobs, images = counted(used.jobs, "job"), counted(used.images, "image")
+    return f"{jobs} · {images} · {device_text(used.device_ms)} on the device"
+
+
+def _table(rows: Sequence[tuple[str, Used]]) -> list[str]:
+    """Figures in columns, then who or what. Mentions do not show in a code block, so each line is code by itself."""
+    cells = [("credits", "jobs", "images", "device")]
+    for _, used in rows:
+        exact = f"{used.credits // 100:,}.{used.credits % 100:02}"
+        cells.append((exact, f"{used.jobs:,}", f"{used.images:,}", device_text(used.device_ms)))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    figures = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+    codes = [f"`{figure.replace(' ', _HARD_SPACE)}`" for figure in figures]
+    return [codes[0], *(f"{code} {name}" for code, (name, _) in zip(codes[1:], rows, strict=True))]
+
+
+def _mention(by: By, key: int | str | None) -> str:
+    if key is None:
+        return FORMER
+    match by:
+        case "day":
+            return day_text(_date(int(key)))
+        case "user":
+            return f"<@{key}>"
+        case "channel":
+            return f"<#{key}>"
+    return str(key)
+
+
+def _others(report: Report) -> str:
+    count = len(report.others)
+    return f"earlier ({counted(count, 'day')})" if report.by == "day" else counted(count, "other")
+
+
+def _bar(by: By, share: Share, names: Names) -> Bar:
+    key, used = share.key, share.used
+    plain = _unknown_name(by, key) if isinstance(key, int) else FORMER if key is None else key
+    name = names.get(key, plain) if isinstance(key, int) else plain
+    return Bar(name, used.credits / 100, credits_text(used.credits), plain)
+
+
+def _credit_panel(report: Report) -> Panel:
+    return _panel(report, "credits", lambda used: used.credits, credits_text, 100)
+
+
+def _unknown_name(by: By, key: int) -> str:
+    """A member or channel whose name cannot be found, told by the end of the id."""
+    return f"{_NAMES[by]} …{key % 10_000:04}"
+
+
+def _panel(
+    report: Report, name: str, figure: Callable[[Used], int], written: Callable[[int], str], unit: int = 1
+) -> Panel:
+    """A value for each day, also for those on which nothing was used."""
+    by_day = {share.key: figure(share.used) for share in report.shares}
+    values = [by_day.get(day, 0) for day in range(report.days.first, report.days.last + 1)]
+    return Panel(name, [value / unit for value in values], [written(value) for value in values])
+
+
+def _sum(shares: Sequence[Share]) -> Used:
+    return reduce(add, (share.used for share in shares), Used())
+
+
+def _plain(cell: str) -> str:
+    """One line, and no formula."""
+    line = " ".join(cell.split())
+    return f"'{line}" if line.startswith(_FORMULAS) else line
+
+
+def _date(day: int) -> date:
+    return datetime.fromtimestamp(day * DAY, UTC).date()

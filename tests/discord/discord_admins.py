@@ -1,0 +1,54 @@
+"""What the tests of administration share: admins, servers, and what the bot tells them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import discord
+
+from bot.playground.world import World
+from bot.store import audit
+from bot.store.audit import Change
+
+
+def admin_of(world: World, guild: Any = None, name: str = "ada") -> Any:
+    """A member with Manage Server."""
+    guild = guild or world.channel.guild
+    boss = guild.create_role("boss", permissions=discord.Permissions(manage_guild=True))
+    return guild.add_member(world.env.create_user(f"{name}{guild.id}"), roles=[boss])
+
+
+def another_server(world: World) -> tuple[Any, Any]:
+    """A channel of a second server and its admin."""
+    channel = world.env.create_guild(name="Elsewhere").create_text_channel("elsewhere")
+    return channel, admin_of(world, channel.guild, "eve")
+
+
+async def told(world: World, who: Any, command: str, place: Any = None, /, **options: Any) -> discord.Message:
+    """The answer to a slash command, which nobody else sees."""
+    answered = await who.slash(place or world.channel, command, **options)
+    assert answered.ephemeral
+    assert world.env.errors is not None  # a refusal is an error that was answered
+    said = answered.response or answered.followups[-1]
+    assert len(said.message.content) <= 2000
+    return said.message
+
+
+def labels(message: discord.Message) -> list[str | None]:
+    """The buttons under a message."""
+    return [item.label for row in message.components for item in row.children]  # type: ignore[union-attr]
+
+
+async def audited(world: World, guild_id: int | None = None) -> list[Change]:
+    """A server's changes, the oldest first."""
+    look = partial(audit.newest, guild_id=guild_id or world.channel.guild.id, count=1000)
+    return [row.change for row in reversed(await world.env.bot.office.database.look(look))]
+
+
+async def ask(world: World, who: Any = None, channel: Any = None, prompt: str = "a red circle") -> str:
+    """What ``/imagine`` is refused with, or the result's text."""
+    who, channel = who or world.member, channel or world.channel
+    await who.slash(channel, "imagine", prompt=prompt, seed=1)
+    assert world.env.errors is not None
+    return channel.history(viewer=who)[-1].content
