@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import discord
 from discord import app_commands
 
+from bot.commands.owner import OwnerCommands
 from bot.playground.world import World
 from bot.settings import Settings
 from zimage_engine.profiles import PROFILES
@@ -39,13 +41,53 @@ def test_the_readme_names_make_targets_that_exist_and_files_that_are_there() -> 
             assert ((ROOT / name).parent / link).exists(), f"{name} links {link}"
 
 
+Command = app_commands.Command[Any, Any, Any]
+
+
+def every_command(world: World) -> list[Command]:
+    """Each command that can be typed, the operator's among them, without the groups that hold them."""
+    tree = world.env.bot.tree
+    owner = OwnerCommands(world.env.bot.office, world.env.bot._services.engine, frozenset())
+    groups = [owner, *(each for each in tree.get_commands() if isinstance(each, app_commands.Group))]
+    nested = [each for group in groups for each in group.walk_commands() if isinstance(each, app_commands.Command)]
+    return [*nested, *(each for each in tree.get_commands() if isinstance(each, app_commands.Command))]
+
+
+def sections(text: str) -> dict[str, str]:
+    """The page's sections by their command, such as "/imagine"."""
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    return {part.splitlines()[0]: part for part in parts}
+
+
 async def test_the_command_page_has_every_command_and_option(world: World) -> None:
+    found = sections(page("docs/commands.md"))
+    for command in every_command(world):
+        section = found[f"/{command.qualified_name.split()[0]}"]
+        assert f"/{command.qualified_name}" in section, command.qualified_name
+        for parameter in command.parameters:
+            assert f"`{parameter.display_name}`" in section, (command.qualified_name, parameter.display_name)
+    for menu in world.env.bot.tree.get_commands(type=discord.AppCommandType.message):
+        assert menu.name in found
+
+
+async def test_the_pages_name_no_command_that_is_not_there(world: World) -> None:
+    known = {command.qualified_name for command in every_command(world)}
+    known |= {" ".join(name.split()[:depth]) for name in known for depth in (1, 2)}
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for name in re.findall(r"`/([a-z]+(?: [a-z]+)*)", path.read_text(encoding="utf-8")):
+            words = name.split()
+            top = [each for each in known if each.split()[0] == words[0]]
+            assert top, f"{path.name} names /{name}"
+            if any(len(each.split()) > 1 for each in top) and len(words) > 1:
+                assert " ".join(words[:2]) in known, f"{path.name} names /{name}"
+
+
+async def test_the_command_page_has_every_choice_of_the_admins(world: World) -> None:
     text = page("docs/commands.md")
-    for command in world.env.bot.tree.get_commands():
-        slash = "" if isinstance(command, app_commands.ContextMenu) else "/"
-        assert f"## {slash}{command.name}" in text
-        for parameter in getattr(command, "parameters", []):
-            assert f"`{parameter.name}`" in text, parameter.name
+    for command in every_command(world):
+        for parameter in command.parameters:
+            for choice in parameter.choices if command.qualified_name.startswith(("admin", "owner")) else ():
+                assert f"`{choice.value}`" in text, (command.qualified_name, choice.value)
 
 
 def test_the_operations_page_has_every_profile() -> None:

@@ -42,7 +42,10 @@ Elbow = tuple[float, float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """An image in a family: ``picture`` is its PNG or WebP, None where it was deleted; ``marked``: asked about."""
+    """An image in a family: ``picture`` is its PNG or WebP, None where it is gone, and then ``missing`` stands there.
+
+    ``marked`` is the one that was asked about.
+    """
 
     id: str
     parent_id: str | None
@@ -50,6 +53,7 @@ class Relative:
     note: str
     picture: bytes | None = field(repr=False)
     marked: bool
+    missing: str = "original deleted"
 
 
 def nearest(relatives: Sequence[Relative]) -> list[Relative]:

@@ -133,7 +133,7 @@ class _Artist:
         mat = (x + PADDING, y + PADDING, x + PADDING + THUMBNAIL, y + PADDING + THUMBNAIL)
         if relative.picture is None:
             self.slab(mat, 4, _EMPTY)
-            self._missing(mat)
+            self._missing(mat, relative.missing)
         else:
             self.slab(mat, 4, _MAT)
             self._thumbnail(relative.picture, mat)
@@ -156,11 +156,11 @@ class _Artist:
         across, down = (right - left - thumbnail.width) // 2, (bottom - top - thumbnail.height) // 2
         self.sheet.paste(thumbnail, (left + across, top + down))
 
-    def _missing(self, box: Box) -> None:
+    def _missing(self, box: Box, text: str) -> None:
         letters: Lettering = lettering(self._px(16)[0])
         left, top, right, bottom = self._px(*box)
-        x = (left + right - letters.width("original deleted")) / 2
-        letters.draw(self._canvas, (x, (top + bottom - letters.line_height) / 2), "original deleted", _INK)
+        x = (left + right - letters.width(text)) / 2
+        letters.draw(self._canvas, (x, (top + bottom - letters.line_height) / 2), text, _INK)
 
 
 def _open(data: bytes) -> Image.Image:

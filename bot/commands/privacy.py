@@ -1,0 +1,125 @@
+"""``/privacy``: what is stored about a member, all of it to take along, and deleting it."""
+
+# No `from __future__ import annotations` here: discord.py reads the options' ranges from the annotations.
+
+from typing import Any
+
+import discord
+import structlog
+from discord import app_commands
+
+from bot.jobs.privacy import Privacy
+from bot.settings import Settings
+from bot.store.privacy import PostedMessage
+from bot.views.privacy import (
+    ASK,
+    ExportCourier,
+    delete_view,
+    deleted_text,
+    exported_text,
+    info_text,
+    removed_text,
+)
+from bot.views.surfaces import NOT_SENT
+
+log = structlog.get_logger(__name__)
+
+_LARGEST_OPTION = 2**53 - 1
+_WAIT_SECONDS = 120.0
+"""How long jobs that were just ending are waited for; the daily task is for the others."""
+
+
+class PrivacyDesk:
+    """Carries out what ``/privacy`` and its buttons ask for. Everything is about who asks, and about nobody else."""
+
+    def __init__(self, client: discord.Client, privacy: Privacy, settings: Settings) -> None:
+        self._client = client
+        self._privacy = privacy
+        self._settings = settings
+
+    async def info(self, interaction: discord.Interaction[Any]) -> None:
+        text = info_text(self._settings.retention_days, self._settings.backup_days)
+        await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)
+
+    async def export(self, interaction: discord.Interaction[Any], first_job: int) -> None:
+        with self._privacy.one_export(interaction.user.id):
+            await interaction.response.defer(ephemeral=True)
+            courier = ExportCourier(interaction)
+            exported = await self._privacy.export(interaction.user.id, first_job, courier)
+            await courier.say(exported_text(exported, first_job))
+
+    async def ask_delete(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.response.send_message(ASK, view=delete_view(), ephemeral=True)
+
+    async def on_press(self, interaction: discord.Interaction[Any], what: str) -> None:
+        """An answer to the question: ``data``, ``all`` (posted pictures, too) or ``keep``."""
+        if what == "keep":
+            await interaction.response.edit_message(content="Nothing was deleted.", view=None)
+            return
+        member = interaction.user.id
+        with self._privacy.one_deletion(member):
+            await interaction.response.edit_message(content="Deleting …", view=None)
+            removed = await self._privacy.forget(member)
+            said = [deleted_text(removed)]
+            if removed.still_open or what == "all":
+                await self._tell(interaction, [*said, "Still at it …"])
+            if removed.still_open:
+                await self._privacy.forget_rest(member, _WAIT_SECONDS)
+            if what == "all":
+                said.append(await self._remove_posted(member))
+            await self._tell(interaction, said)
+
+    async def _remove_posted(self, member: int) -> str:
+        """Delete result messages in Discord one by one; what became of them."""
+        outcomes = [await self._remove(message) for message in await self._privacy.posted(member)]
+        log.info("posted_removed", **{what: outcomes.count(what) for what in ("deleted", "unreachable", "failed")})
+        return removed_text(outcomes.count("deleted"), outcomes.count("unreachable"), outcomes.count("failed"))
+
+    async def _remove(self, message: PostedMessage) -> str:
+        channel = self._client.get_partial_messageable(message.channel_id)
+        outcome = "deleted"
+        try:
+            await channel.get_partial_message(message.message_id).delete()
+        except (discord.NotFound, discord.Forbidden) as error:
+            if message.private:
+                outcome = "unreachable"  # an answer that the member alone saw
+            elif isinstance(error, discord.Forbidden):
+                return "failed"
+        except NOT_SENT as error:
+            log.info("posted_not_removed", job=message.job_id, reason=str(error))
+            return "failed"
+        await self._privacy.posted_gone(message)
+        return outcome
+
+    async def _tell(self, interaction: discord.Interaction[Any], sentences: list[str]) -> None:
+        """In the answer, or by direct message where that is too late."""
+        text = "\n".join(sentences)
+        try:
+            await interaction.edit_original_response(content=text)
+        except NOT_SENT:
+            try:
+                await interaction.user.send(text)
+            except NOT_SENT as error:
+                log.info("deletion_not_told", reason=str(error))
+
+
+def privacy_group(desk: PrivacyDesk) -> app_commands.Group:
+    """``/privacy info``, ``export`` and ``delete``; only the member sees the answers."""
+    group = app_commands.Group(name="privacy", description="What I store about you: see it, take it along, delete it")
+
+    @group.command(name="info", description="What I store about you, for how long, and who sees it")
+    async def info(interaction: discord.Interaction[Any]) -> None:
+        await desk.info(interaction)
+
+    @group.command(name="export", description="Everything I store about you, as ZIP files that you alone see")
+    @app_commands.describe(from_job="Go on with an export that broke off; its last message says where")
+    async def export(
+        interaction: discord.Interaction[Any], from_job: app_commands.Range[int, 1, _LARGEST_OPTION] = 1
+    ) -> None:
+        await desk.export(interaction, from_job)
+
+    @group.command(name="delete", description="Delete your prompts, pictures and settings; asks once")
+    async def delete(interaction: discord.Interaction[Any]) -> None:
+        await desk.ask_delete(interaction)
+
+    return group

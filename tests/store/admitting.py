@@ -1,0 +1,65 @@
+"""A process of its own that asks for one member's jobs, over and over, until its input ends; it then tells how it went.
+
+``python admitting.py DATABASE NUMBER``: two of them with different numbers hammer one file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+
+from bot.store import admission
+from bot.store.admission import OverLimit, Terms
+from bot.store.database import _connect
+from bot.store.jobs import NewJob
+from bot.store.limits import Asking, LimitName
+
+MEMBER, SERVER, PRICE, LIMIT = 5, 6, 100, 1000
+DEFAULTS: dict[LimitName, int | None] = {
+    "credits_per_day": LIMIT,
+    "concurrent_jobs": None,
+    "queued_jobs": None,
+    "max_pixels": None,
+    "max_count": None,
+}
+TERMS = Terms(DEFAULTS, DEFAULTS)
+
+
+def admit_one(connection: sqlite3.Connection, source_id: int, now: int = 1_000_000) -> bool:
+    """Ask for a job in a transaction; False where it is refused for its price."""
+    image = ((f"i{source_id}", 0),)
+    new = NewJob(
+        source_id, MEMBER, SERVER, SERVER, 7, "public", "imagine", "{}", PRICE, image, "n", None, created_at=now
+    )
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        admission.admit(connection, new, Asking(MEMBER, SERVER, SERVER), TERMS, pixels=1)
+    except OverLimit:
+        connection.rollback()
+        return False
+    connection.commit()
+    return True
+
+
+def main() -> None:
+    connection = _connect(Path(sys.argv[1]))
+    told = threading.Event()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    threading.Thread(target=lambda: (sys.stdin.read(), told.set()), daemon=True).start()
+    admitted = asked = 0
+    for number in itertools.count():
+        if told.is_set():
+            break
+        admitted += admit_one(connection, 2 * number + int(sys.argv[2]))
+        asked += 1
+    sys.stdout.write(json.dumps({"asked": asked, "admitted": admitted}))
+
+
+if __name__ == "__main__":
+    main()

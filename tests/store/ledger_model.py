@@ -1,0 +1,213 @@
+"""What limits and the ledger ought to come to, in plain Python: a list of what happened, summed up anew each time.
+
+Nothing here asks the database. Credits in integers of 1/100, times in seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from bot.store.accounts import DAY
+from bot.store.admission import Terms
+from bot.store.limits import LimitName, Target
+
+OPEN = ("queued", "running")
+ENDED = ("delivered", "failed", "cancelled", "expired")
+
+
+@dataclass
+class Account:
+    member: int | None
+    closed_at: int | None = None
+
+
+@dataclass
+class Job:
+    id: int
+    account: int
+    owner: int
+    scope: int
+    channel: int
+    credits: int
+    granted: int
+    created_at: int
+    count: int
+    state: str = "queued"
+    spent: int = 0
+    ended_at: int = 0
+    pictures: set[int] = field(default_factory=set)
+    device_ms: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def held(self) -> int:
+        """What counts of it: all of it while it may still be spent, and then what was."""
+        return self.spent if self.ended else self.credits
+
+    @property
+    def held_of_grants(self) -> int:
+        """Grants pay last."""
+        return max(0, self.held - (self.credits - self.granted))
+
+    @property
+    def held_of_day(self) -> int:
+        return self.held - self.held_of_grants
+
+
+@dataclass
+class Set:
+    value: int | None
+    until: int | None
+
+
+@dataclass
+class Model:
+    terms: Terms
+    accounts: list[Account] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    grants: list[tuple[int, int, int]] = field(default_factory=list)
+    """Account, scope, credits."""
+    resets: list[tuple[int, int, int]] = field(default_factory=list)
+    """Account, scope, the newest job that was forgiven."""
+    limits: dict[tuple[int, Target, int, LimitName], Set] = field(default_factory=dict)
+
+    def going_jobs(self) -> list[Job]:
+        return [job for job in self.jobs if not job.ended]
+
+    def open_jobs(self) -> list[Job]:
+        return [job for job in self.jobs if job.state in OPEN]
+
+    def of(self, member: int) -> set[int]:
+        return {number for number, account in enumerate(self.accounts, 1) if account.member == member}
+
+    def account(self, member: int) -> int:
+        for number in self.of(member):
+            if self.accounts[number - 1].closed_at is None:
+                return number
+        self.accounts.append(Account(member))
+        return len(self.accounts)
+
+    def close(self, member: int, now: int) -> None:
+        mine = [self.accounts[number - 1] for number in self.of(member)]
+        for account in mine:
+            if account.closed_at is None:
+                account.closed_at = max(now, *(other.closed_at or 0 for other in mine))
+
+    def unlink(self, now: int) -> None:
+        """Who came back takes along what is left of grants."""
+        for member in {account.member for account in self.accounts} - {None}:
+            mine = self.of(member)
+            gone = {number for number in mine if (self.accounts[number - 1].closed_at or now) <= now - DAY}
+            for scope in {grant[1] for grant in self.grants}:
+                left = self._granted(gone, scope)
+                if left and mine > gone:
+                    self.grants.append((max(mine), scope, left))
+            for number in gone:
+                self.accounts[number - 1].member = None
+        for job in self.jobs:
+            closed_at = self.accounts[job.account - 1].closed_at
+            if job.ended and not job.scope and closed_at is not None and closed_at <= now - DAY:
+                job.channel = 0
+
+    def used(self, member: int, scope: int, now: int) -> int:
+        forgiven = max(
+            (job for account, place, job in self.resets if (account, place) in self._at(member, scope)), default=0
+        )
+        counting = self._counting(self.of(member), {member}, now)
+        return sum(job.held_of_day for job in counting if job.scope == scope and job.id > forgiven)
+
+    def granted(self, member: int, scope: int) -> int:
+        return self._granted(self.of(member), scope)
+
+    def used_everywhere(self, member: int, now: int) -> int:
+        return sum(job.held for job in self._counting(self.of(member), {member}, now))
+
+    def used_in(self, scope: int, now: int) -> int:
+        return sum(job.held for job in self.jobs if job.scope == scope and self._counts(job, now))
+
+    def waiting_long(self, member: int, scope: int, now: int) -> int:
+        """What of it comes back at no time that is known: it is still reserved."""
+        recent = replace(self, jobs=[job for job in self.jobs if job.created_at > now - DAY])
+        return self.used(member, scope, now) - recent.used(member, scope, now)
+
+    def usage_days(self) -> dict[tuple[int, int, int, int], tuple[int, ...]]:
+        """Jobs, images, credits and device_ms by scope, day, account and channel."""
+        days: dict[tuple[int, int, int, int], Counter[str]] = {}
+        for job in self.jobs:
+            if job.ended:
+                day = days.setdefault((job.scope, job.ended_at // DAY, job.account, job.channel), Counter())
+                day.update(jobs=1, images=len(job.pictures), credits=job.spent, device_ms=job.device_ms)
+        return {
+            key: tuple(day[name] for name in ("jobs", "images", "credits", "device_ms")) for key, day in days.items()
+        }
+
+    def count_open(self, member: int, scope: int) -> int:
+        return sum(job.owner == member and job.scope == scope for job in self.open_jobs())
+
+    def limit(self, name: LimitName, member: int, scope: int, roles: tuple[int, ...], now: int) -> int | None:
+        """The member's own, else the most generous of their roles, else everyone's, else the default; and the cap."""
+        found = self._resolved(name, member, scope, roles, now)
+        cap = self.terms.caps.get(name)
+        return found if cap is None else cap if found is None else min(cap, found)
+
+    def _resolved(self, name: LimitName, member: int, scope: int, roles: tuple[int, ...], now: int) -> int | None:
+        if not scope:
+            return self.terms.direct[name]
+        groups: list[list[tuple[Target, int]]] = [
+            [("user", member)],
+            [("role", role) for role in roles],
+            [("everyone", 0)],
+        ]
+        for group in groups:
+            rows = [self.limits.get((scope, *target, name)) for target in group]
+            values = [row.value for row in rows if row is not None and (row.until is None or row.until > now)]
+            if values:
+                return None if None in values else max(value for value in values if value is not None)
+        return self.terms.defaults[name]
+
+    def from_grants(self, member: int, scope: int, roles: tuple[int, ...], wanted: int, now: int) -> int:
+        """What a grant has to pay of a job, were it accepted."""
+        limit = self.limit("credits_per_day", member, scope, roles, now)
+        return 0 if limit is None else max(0, wanted - max(0, limit - self.used(member, scope, now)))
+
+    def admits(self, member: int, scope: int, roles: tuple[int, ...], wanted: int, count: int, now: int) -> bool:
+        values = {name: self.limit(name, member, scope, roles, now) for name in self.terms.defaults}
+        at_a_time, may_wait, most = values["concurrent_jobs"], values["queued_jobs"], values["max_count"]
+        terms, opened = self.terms, self.count_open(member, scope)
+        return (
+            (most is None or count <= most)
+            and at_a_time != 0
+            and (at_a_time is None or may_wait is None or opened < at_a_time + may_wait)
+            and (terms.queue_length is None or len(self.open_jobs()) < terms.queue_length)
+            and self.from_grants(member, scope, roles, wanted, now) <= self.granted(member, scope)
+            and (terms.credits_per_user is None or self.used_everywhere(member, now) + wanted <= terms.credits_per_user)
+            and (
+                terms.credits_per_server is None
+                or not scope
+                or self.used_in(scope, now) + wanted <= terms.credits_per_server
+            )
+        )
+
+    def _at(self, member: int, scope: int) -> set[tuple[int, int]]:
+        return {(account, scope) for account in self.of(member)}
+
+    def _granted(self, accounts: set[int], scope: int) -> int:
+        given = sum(credit for account, place, credit in self.grants if account in accounts and place == scope)
+        return given - sum(job.held_of_grants for job in self.jobs if job.account in accounts and job.scope == scope)
+
+    def _counting(self, accounts: set[int], owners: set[int], now: int) -> list[Job]:
+        """Jobs of the last day by their account; what waits longer by its owner."""
+        return [
+            job
+            for job in self.jobs
+            if self._counts(job, now)
+            and (job.account in accounts if job.created_at > now - DAY else job.owner in owners)
+        ]
+
+    @staticmethod
+    def _counts(job: Job, now: int) -> bool:
+        return job.created_at > now - DAY or not job.ended

@@ -1,0 +1,239 @@
+"""Nobody gets past a limit, however many ask at once: through the service, and through two processes on one file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import admitting
+import pytest
+
+from bot.errors import Refusal
+from bot.jobs.delivery import Way
+from bot.jobs.job import Job, Order
+from bot.jobs.service import JobService
+from bot.jobs.spec import Wishes, settle
+from bot.store import admission, jobs, ledger, limits, privacy
+from bot.store.accounts import DAY
+from bot.store.admission import OverLimit, Terms, Wanted
+from bot.store.database import Database, _connect, migrate
+from bot.store.jobs import NewJob
+from bot.store.limits import Asking, LimitName, LimitRow
+from zimage_engine.config import EngineConfig
+from zimage_engine.engine import Engine
+from zimage_engine.loading import complete_profile
+from zimage_engine.profiles import find_profile
+
+ROOT = Path(__file__).parents[2]
+MEMBER, SERVER = 5, 6
+NOW = 1_000_000
+HERE = Asking(MEMBER, SERVER, SERVER)
+ANY: dict[LimitName, int | None] = dict.fromkeys(admitting.DEFAULTS)
+PROFILE = complete_profile(find_profile("demo"))
+
+
+class NoOutbox:
+    def ways(self, job: Job, card_message_id: int | None) -> list[Way]:
+        raise AssertionError("nothing is drawn here")
+
+
+def terms(**values: int | None) -> Terms:
+    """No limits but these."""
+    return Terms({**ANY, **values}, ANY)  # type: ignore[dict-item]
+
+
+def order(source_id: int) -> Order:
+    """One picture for one credit."""
+    spec, count = settle(Wishes("a red circle"), PROFILE, max_count=4)
+    return Order(source_id, spec, count, HERE, 7, "public", None)
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[JobService]:
+    database = await Database.open(tmp_path / "data" / "bot.sqlite3")
+    engine = Engine(EngineConfig(PROFILE, "cpu"))  # takes requests, and is never started
+    service = JobService(database, engine, NoOutbox(), tmp_path / "data" / "images", terms())
+    await service.start()
+    yield service
+    await database.close()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    migrate(tmp_path / "bot.sqlite3")
+    with closing(_connect(tmp_path / "bot.sqlite3")) as connection:
+        yield connection
+
+
+def admit(file: sqlite3.Connection, source_id: int, wanted: int, held_to: Terms, now: int = NOW) -> int:
+    new = NewJob(
+        *(source_id, MEMBER, SERVER, SERVER, 7, "public", "imagine", "{}", wanted, ((f"i{source_id}", 0),), "n", None),
+        created_at=now,
+    )
+    admitted = admission.admit(file, new, HERE, held_to, pixels=1)
+    assert admitted is not None
+    return admitted.job_id
+
+
+async def outcomes(service: JobService, count: int, first: int = 0) -> tuple[list[Job], list[str]]:
+    """What so many orders at once come to: the jobs and the refusals."""
+    results = await asyncio.gather(
+        *(service.submit(order(first + number)) for number in range(count)), return_exceptions=True
+    )
+    taken = [result for result in results if isinstance(result, Job)]
+    refused = [str(result) for result in results if isinstance(result, Refusal)]
+    assert len(taken) + len(refused) == count, results
+    return taken, refused
+
+
+async def credits_in_use(service: JobService) -> int:
+    return await service._database.look(partial(ledger.used, member_id=MEMBER, scope_id=SERVER, now=int(time.time())))
+
+
+async def test_of_200_commands_at_once_exactly_as_many_are_taken_as_there_are_credits(service: JobService) -> None:
+    service.door.terms = terms(credits_per_day=1500)
+    assert len((await outcomes(service, 5))[0]) == 5
+    taken, refused = await outcomes(service, 200, first=5)
+    assert len(taken) == len({job.id for job in taken}) == 10
+    assert len(refused) == 190
+    assert all(text.startswith("You have used 15 of 15 credits") for text in refused)
+    assert service.under_way == 15
+    assert await credits_in_use(service) == 1500
+
+
+async def test_of_200_commands_at_once_exactly_as_many_wait_as_may(service: JobService) -> None:
+    service.door.terms = terms(concurrent_jobs=3, queued_jobs=4)
+    taken, refused = await outcomes(service, 200)
+    assert len(taken) == 7
+    assert len(set(refused)) == 1
+
+
+async def test_of_200_commands_at_once_no_ceiling_lets_more_through(service: JobService) -> None:
+    service.door.terms = replace(terms(), credits_per_user=800, credits_per_server=600, queue_length=9)
+    assert len((await outcomes(service, 200))[0]) == 6
+
+
+async def test_an_event_that_comes_twice_at_once_makes_one_job_and_one_reservation(service: JobService) -> None:
+    service.door.terms = terms(credits_per_day=100)
+    results = await asyncio.gather(*(service.submit(order(1)) for _ in range(50)))
+    assert sum(result is not None for result in results) == 1
+    assert await credits_in_use(service) == 100
+
+
+def test_two_processes_on_one_file_take_exactly_as_many_as_there_are_credits(tmp_path: Path) -> None:
+    path = tmp_path / "bot.sqlite3"
+    migrate(path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, admitting.__file__, str(path), str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for number in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    time.sleep(0.7)
+    ends = [process.communicate(timeout=30) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ends
+    told = [json.loads(out) for out, _ in ends]
+    assert sum(each["admitted"] for each in told) == 10
+    assert all(each["asked"] > 20 for each in told), "both were at it"
+    with closing(sqlite3.connect(path)) as connection:
+        entries = connection.execute("SELECT count(*), sum(credits), count(DISTINCT job_id) FROM ledger").fetchone()
+        assert entries == (10, 1000, 10)
+        assert connection.execute("SELECT count(*) FROM jobs JOIN images ON job_id = jobs.id").fetchone() == (10,)
+
+
+def test_who_may_have_nothing_drawn_is_refused_though_any_number_may_wait(file: sqlite3.Connection) -> None:
+    with pytest.raises(OverLimit) as caught:
+        admit(file, 1, 100, terms(concurrent_jobs=0, queued_jobs=None))
+    assert caught.value.limit.name == "concurrent_jobs"
+
+
+def test_a_grant_pays_what_the_day_does_not_and_comes_back_first_to_last(file: sqlite3.Connection) -> None:
+    held_to = terms(credits_per_day=100)
+    ledger.grant(file, MEMBER, SERVER, 300, NOW)
+    job_id = admit(file, 1, 250, held_to)
+    assert (ledger.used(file, MEMBER, SERVER, NOW), ledger.granted(file, MEMBER, SERVER)) == (100, 150)
+    jobs.ended(file, job_id, "cancelled", error_code=None, spent=120, now=NOW)
+    assert (ledger.used(file, MEMBER, SERVER, NOW), ledger.granted(file, MEMBER, SERVER)) == (100, 280)
+    assert ledger.granted(file, MEMBER, SERVER + 1) == 0, "it is for one server"
+
+
+def test_a_grant_is_spent_once_though_its_owner_had_their_data_deleted(file: sqlite3.Connection) -> None:
+    ledger.grant(file, MEMBER, SERVER, 500, NOW)
+    privacy.forget_member(file, MEMBER, NOW)
+    job_id = admit(file, 1, 300, terms(credits_per_day=0))
+    jobs.ended(file, job_id, "cancelled", error_code=None, spent=300, now=NOW)
+    assert privacy.unlink(file, NOW + DAY) == 1
+    assert ledger.granted(file, MEMBER, SERVER) == 200
+    privacy.forget_member(file, MEMBER, NOW + DAY)
+    assert privacy.unlink(file, NOW + 2 * DAY) == 1
+    assert ledger.granted(file, MEMBER, SERVER) == 0, "who did not come back is forgotten with what was left"
+
+
+def test_deleting_data_is_no_way_around_a_limit(file: sqlite3.Connection) -> None:
+    held_to = terms(credits_per_day=1000)
+    jobs.ended(file, admit(file, 1, 900, held_to), "cancelled", error_code=None, spent=900, now=NOW)
+    privacy.forget_member(file, MEMBER, NOW)
+    with pytest.raises(OverLimit):
+        admit(file, 2, 200, held_to)
+    privacy.unlink(file, NOW + DAY)
+    admit(file, 2, 200, held_to, NOW + DAY)
+
+
+def test_a_refusal_says_when_enough_comes_back_for_just_this_job(file: sqlite3.Connection) -> None:
+    held_to = terms(credits_per_day=1000)
+    for number, wanted in enumerate((100, 200, 700)):
+        admit(file, number, wanted, held_to, NOW + number)
+    for wanted, at, back in ((50, NOW, 100), (250, NOW + 1, 300), (301, NOW + 2, 1000)):
+        with pytest.raises(OverLimit) as caught:
+            admission.check(file, HERE, Wanted(wanted, 1, 1), held_to, NOW + 10)
+        assert caught.value.renewal == ledger.Renewal(at + DAY, back)
+    with pytest.raises(OverLimit) as caught:
+        admission.check(file, HERE, Wanted(1001, 1, 1), held_to, NOW + 10)
+    assert caught.value.renewal is None
+
+
+def test_asking_reads_no_table_whole(file: sqlite3.Connection) -> None:
+    """Neither a server's whole day nor all that a member ever asked for; what is open may be gone through."""
+    held_to = replace(terms(credits_per_day=1000, concurrent_jobs=1, queued_jobs=4), credits_per_user=10**6)
+    held_to = replace(held_to, credits_per_server=10**6, queue_length=100)
+    limits.write_limit(file, SERVER, LimitRow("role", 9, "credits_per_day", 5000))
+    seen: list[str] = []
+    file.set_trace_callback(seen.append)
+    admit(file, 1, 100, held_to)
+    admission.standing(file, replace(HERE, role_ids=(9, 10)), held_to, NOW)
+    ledger.granted(file, MEMBER, SERVER)
+    file.set_trace_callback(None)
+    reads = [statement for statement in seen if statement.startswith("SELECT")]
+    assert len(reads) > 15
+    plans = {row[3] for read in reads for row in file.execute(f"EXPLAIN QUERY PLAN {read}")}
+    assert {plan for plan in plans if plan.startswith("SCAN")} <= {
+        "SCAN jobs USING INDEX jobs_open",
+        "SCAN jobs USING INDEX jobs_by_state",
+    }
+    assert {plan for plan in plans if plan.startswith("SEARCH jobs")} == {
+        "SEARCH jobs USING COVERING INDEX sqlite_autoindex_jobs_1 (source_id=?)",
+        "SEARCH jobs USING INDEX jobs_open (owner_id=? AND scope_id=?)",
+    }
