@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import discord
 from discord import app_commands
 
 from bot.commands.owner import OwnerCommands
+from bot.jobs.cost import image_cost
+from bot.jobs.spec import Wishes, settle
 from bot.playground.world import World
 from bot.settings import Settings
-from zimage_engine.profiles import PROFILES
+from bot.store.limits import LIMIT_NAMES
+from zimage_engine.loading import complete_profile
+from zimage_engine.profiles import PROFILES, find_profile
 
 ROOT = Path(__file__).parents[1]
 
@@ -111,3 +116,20 @@ def test_the_invite_link_asks_for_what_delivery_needs() -> None:
         read_message_history=True,
     )
     assert f"permissions={wanted.value}" in page("README.md")
+
+
+def test_the_limits_page_has_the_defaults_and_the_prices() -> None:
+    text = page("docs/limits.md")
+    settings = Settings.in_code()
+    assert f"| {settings.credits_per_day:g}, in direct messages {settings.direct_credits_per_day:g} |" in text
+    for name in ("concurrent_jobs", "queued_jobs", "max_count"):
+        (row,) = re.findall(rf"^\| `{name}` \|.*\| (\d+) \|$", text, re.MULTILINE)
+        assert int(row) == getattr(settings, name)
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(LIMIT_NAMES)
+    profile = complete_profile(find_profile("demo"))
+    spec, _ = settle(Wishes("a", size="512x512"), profile, max_count=1)
+    assert image_cost(replace(spec, source="x", strength=0.3), profile) == 150
+    spec, _ = settle(Wishes("a"), profile, max_count=1)
+    assert image_cost(replace(spec, source="x", strength=0.6), profile) == 63
+    assert "at strength 0.3 | 1.5 (3 of 8 steps) |" in text
+    assert "at strength 0.6 | 0.63 (5 of 8 steps) |" in text

@@ -127,7 +127,7 @@ def _check_log_channel(channel: discord.TextChannel) -> None:
 
 def _write(connection: Any, *, guild_id: int, name: str, value: str | None) -> Change | None:
     before = setting(connection, guild_id, name)
-    if before == value:
+    if _shown(name, before) == _shown(name, value):
         return None
     if value is None:
         drop_setting(connection, guild_id, name)
