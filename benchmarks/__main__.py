@@ -1,4 +1,4 @@
-"""``make bench``: the engine measured against plain diffusers, with the demo model on this machine.
+"""``make bench``: the engine measured against plain diffusers, with the demo model, and the bot, on this machine.
 
 Ratios of one run with the same weights, dtype and threads; medians of several rounds that take turns, since
 machines are noisy. ``floor`` is what physics allows here: the bare forwards, encodes and decodes, measured in the same
@@ -18,10 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import figures
+from benchmarks.answers import answers
+from benchmarks.ledger import admitting, reporting, resolving
 from benchmarks.rows import Row
 from benchmarks.workbench import open_workbench
 
 OUT = Path("build/bench.json")
+ALONE = (*figures.ALONE, resolving)
+OF_THE_BOT = (admitting, reporting, answers)
 
 
 def show(rows: list[Row], console: Console) -> None:
@@ -42,8 +46,11 @@ async def measure(rounds: int, console: Console) -> list[Row]:
         for figure in figures.ON_THE_BENCH:
             with console.status(figure.__name__.replace("_", " ")):
                 rows += await figure(bench, rounds)
-    for plain in figures.ALONE:
+    for plain in ALONE:
         rows += plain()
+    for figure in OF_THE_BOT:
+        with console.status(figure.__name__):
+            rows += await figure(rounds)
     return rows
 
 

@@ -60,12 +60,20 @@ def findings(settings: Settings) -> Iterator[Finding]:
         ("data", lambda: [_data(settings)]),
         ("database", lambda: [_database(settings)]),
         ("token", lambda: [_token(settings)]),
+        ("owner", lambda: _owner(settings)),
     )
     for subject, check in checks:
         try:
             yield from check()
         except (EngineError, StartupError) as error:
             yield Finding(subject, ok=False, says=str(error))
+
+
+def _owner(settings: Settings) -> Iterator[Finding]:
+    """/owner needs both: the people, and the server where it is offered."""
+    if bool(settings.bot_owner_ids) != (settings.owner_guild_id is not None):
+        missing = "OWNER_GUILD_ID" if settings.bot_owner_ids else "BOT_OWNER_IDS"
+        yield Finding("owner", ok=False, says=f"/owner is offered to nobody: set {missing}, too.")
 
 
 def _python() -> Finding:

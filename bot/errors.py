@@ -11,6 +11,14 @@ class Refusal(Exception):
     code: ClassVar[str] = "refused"
 
 
+class NotHere(Refusal):
+    """Who asks, or where, is wrong, and that will not change soon; ``in_public`` is for where others read along."""
+
+    def __init__(self, sentence: str, in_public: str | None = None) -> None:
+        super().__init__(sentence)
+        self.in_public = in_public or sentence
+
+
 class StartupError(Exception):
     """The program cannot start; the message tells the operator in one sentence what to do."""
 

@@ -124,7 +124,8 @@ class Services:
         self.engine = self._start_engine(engine_config(settings, profile))
         self._started.append("engine")
         log.info("model_loading", profile=profile.name, source=profile.source)
-        terms = await read_terms(self.database, configured_terms(settings, profile))
+        configured = configured_terms(settings, profile)
+        terms = await read_terms(self.database, configured)
         self.jobs = JobService(
             self.database, self.engine, outbox, settings.image_dir, terms, previews=settings.previews
         )

@@ -70,12 +70,17 @@ class InteractionAsker:
             message = await interaction.followup.send(
                 text, view=view or discord.utils.MISSING, ephemeral=private, suppress_embeds=True, wait=True
             )
-            return ResponseSurface(interaction.followup, message.id, private=private)
+            return self._surface(message.id, private=private)
         shown = await interaction.response.send_message(
             text, view=view or discord.utils.MISSING, ephemeral=private, suppress_embeds=True
         )
         message_id = shown.message_id or (await interaction.original_response()).id
-        return ResponseSurface(interaction.followup, message_id, private=private)
+        return self._surface(message_id, private=private)
+
+    def _surface(self, message_id: int, *, private: bool) -> Surface:
+        interaction = self._interaction
+        channel = interaction.client.get_partial_messageable(self.channel_id, guild_id=interaction.guild_id)
+        return ResponseSurface(interaction.followup, message_id, private=private, channel=channel)
 
     async def ask(self, text: str, view: discord.ui.View) -> Surface:
         return await self.open_card(text, view, private=True)
@@ -120,9 +125,10 @@ class MessageAsker:
 def who_asks(user: discord.User | discord.Member, channel: Any, guild_id: int | None, scope_id: int) -> Asking:
     """A member in a place: their roles, and the thread, channel and category that it is."""
     roles = tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else ()
-    parent = channel.parent if isinstance(channel, discord.Thread) else None
-    holder = parent or channel
-    chain = (getattr(channel, "id", None), getattr(parent, "id", None), getattr(holder, "category_id", None))
+    thread = isinstance(channel, discord.Thread)
+    holder = channel.parent if thread else channel  # None where the bot does not see the thread's channel
+    parent_id = channel.parent_id if thread else None
+    chain = (getattr(channel, "id", None), parent_id, getattr(holder, "category_id", None))
     nsfw = getattr(holder, "is_nsfw", None)
     return Asking(
         member_id=user.id,

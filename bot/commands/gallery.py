@@ -91,6 +91,7 @@ class Gallery:
     async def details_of_file(self, interaction: discord.Interaction[Any], attachment: discord.Attachment) -> None:
         """What a picture's own metadata says, with Again and Edit."""
         self._work.check(interaction.user.id)
+        await self._jobs.door.check_place(InteractionAsker(interaction).asking)
         await interaction.response.defer(ephemeral=True)
         async with self._work.room:
             data = await fetch_attachment(attachment, self._reader.limit_bytes)

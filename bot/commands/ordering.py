@@ -58,7 +58,7 @@ class Desk:
         Everything that can be refused is refused before the first answer, so that refusals are private. What the
         member did not say (None) is taken from their settings.
         """
-        wishes, private, defaults = await self._filled(asker, read_flags(wishes), private=private, edit=False)
+        wishes, private, defaults = await self.filled(asker, read_flags(wishes), private=private, edit=False)
         spec, count = settle(wishes, self.profile, max_count=self.max_count)
         await self.draw(asker, spec, count, kind="imagine", private=private, defaults=defaults)
 
@@ -91,13 +91,14 @@ class Desk:
         wishes = read_flags(edit.wishes, EDIT_FLAGS)
         # A message cannot be answered privately: there the member's setting does not count.
         said = False if asker.reply is None else private
-        wishes, private, defaults = await self._filled(asker, wishes, private=said, edit=True)
+        wishes, private, defaults = await self.filled(asker, wishes, private=said, edit=True)
         private = private or subject.private
         if private and asker.reply is None:
             raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")
         # Whatever is wrong with the wishes themselves is refused before anything public is said.
         settle_edit(wishes, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
         await self.jobs.door.check_place(asker.asking)
+        await self.jobs.door.check_words(asker.asking.guild_id, wishes.prompt)
         opening = f"{opening_text(wishes.prompt, subject.link)}\nReading the picture …"
         surface = await asker.open_card(opening, None, private=private)
         try:
@@ -116,21 +117,25 @@ class Desk:
             return
         self._begin(job, surface)
 
-    async def _filled(
+    async def filled(
         self, asker: Asker, wishes: Wishes, *, private: bool | None, edit: bool
     ) -> tuple[Wishes, bool, str]:
         """The wishes with the member's own settings where they said nothing; what of these was applied."""
-        preferences = await read_preferences(self.database, asker.user.id)
-        most = self.max_count
-        if preferences.count is not None and wishes.count is None:
-            standing = await self.jobs.door.standing(asker.asking)
-            most = min(most, standing.limits["max_count"].value or most)
+        preferences, most = await read_preferences(self.database, asker.user.id), self.max_count
+        if preferences.count is not None or preferences.size is not None:
+            limits = (await self.jobs.door.standing(asker.asking)).limits
+            most = min(most, limits["max_count"].value or most)
+            pixels = limits["max_pixels"].value
+            if preferences.size in self.profile.scales and pixels is not None:
+                size = choose_size(preferences.size, wishes.aspect or preferences.aspect, self.profile)
+                # A default is no wish: where it is not allowed it is not applied.
+                preferences = preferences if size.pixels <= pixels else replace(preferences, size=None)
         return apply(preferences, wishes, private, profile=self.profile, edit=edit, max_count=most)
 
     async def _ask_first(self, asker: Asker, order: Order) -> bool:
         """Put the price to the member where it is worth a question; whether that was done."""
         quote = await self.jobs.door.quote(order)
-        if not quote.asks:
+        if quote is None:
             return False
         text = price_text(order, quote, self.jobs.seconds_of(order))
         await self.questions.put(asker, text, partial(self._confirmed, order), yes="Draw", no="Never mind")

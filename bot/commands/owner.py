@@ -16,11 +16,12 @@ from bot.commands.admin.office import Office, answer
 from bot.commands.admin.pauses import write_pause
 from bot.errors import Refusal
 from bot.jobs.cost import format_credits
+from bot.jobs.door import Door
 from bot.jobs.gate import EVERYWHERE
 from bot.jobs.limits import format_value, parse_value
 from bot.store.admission import Ceiling, Terms
 from bot.store.audit import Change
-from bot.store.ceilings import CEILINGS, write_ceiling
+from bot.store.ceilings import CEILINGS, drop_ceiling, write_ceiling
 from bot.store.health import Health, Server, health, servers
 from bot.store.limits import LimitName
 from bot.views.text import MESSAGE_LIMIT, cut, inert
@@ -37,6 +38,7 @@ _MEANINGS: dict[Ceiling, str] = {
     "credits_per_server": "credits of a server in 24 hours",
     "queue_length": "jobs that wait or are drawn",
 }
+_CONFIGURED = "configured"
 _CHOICES = [app_commands.Choice(name=f"{name}: {meaning}", value=name) for name, meaning in _MEANINGS.items()]
 
 
@@ -53,6 +55,7 @@ class OwnerCommands(app_commands.Group):
             description="For whoever runs this bot",
             guild_only=True,
             allowed_contexts=app_commands.AppCommandContext(guild=True),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
             default_permissions=discord.Permissions(administrator=True),
         )
         self._office = office
@@ -94,7 +97,7 @@ class OwnerCommands(app_commands.Group):
         await answer(interaction, f"I take no new orders; {text}. A restart or /owner resume takes orders again.")
 
     @app_commands.command(name="ceilings", description="See and change what no server's admin can lift")
-    @app_commands.describe(ceiling="Which one", value="A number, or unlimited")
+    @app_commands.describe(ceiling="Which one", value="A number, unlimited, or configured: what the settings say")
     @app_commands.choices(ceiling=_CHOICES)
     async def ceilings(
         self, interaction: discord.Interaction[Any], ceiling: str | None = None, value: str | None = None
@@ -104,10 +107,12 @@ class OwnerCommands(app_commands.Group):
             raise Refusal("Give both, the ceiling and its value; or neither, to see them.")
         if ceiling is not None and value is not None:
             name = cast("Ceiling", ceiling)
-            number = parse_value(_UNITS[name], value)
-            await self._change(interaction, partial(_set_ceiling, terms=door.terms, name=name, value=number))
+            configured = value.strip().lower() == _CONFIGURED
+            number = getattr(door.configured, name) if configured else parse_value(_UNITS[name], value)
+            change = partial(_set_ceiling, terms=door.terms, name=name, value=number, configured=configured)
+            await self._change(interaction, change)
             door.terms = replace(door.terms, **{name: number})  # type: ignore[arg-type]  # the names are its fields
-        await answer(interaction, "\n".join(_ceiling_line(door.terms, name) for name in CEILINGS))
+        await answer(interaction, "\n".join(_ceiling_line(door, name) for name in CEILINGS))
 
     @app_commands.command(name="servers", description="The servers the bot is in, and what they used in 24 hours")
     async def servers(self, interaction: discord.Interaction[Any]) -> None:
@@ -125,17 +130,25 @@ class OwnerCommands(app_commands.Group):
         return await self._office.change(interaction, make, everywhere=True)
 
 
-def _set_ceiling(connection: sqlite3.Connection, *, terms: Terms, name: Ceiling, value: int | None) -> Change | None:
+def _set_ceiling(
+    connection: sqlite3.Connection, *, terms: Terms, name: Ceiling, value: int | None, configured: bool
+) -> Change | None:
     before = getattr(terms, name)
-    write_ceiling(connection, name, value)
+    if configured:
+        drop_ceiling(connection, name)
+    else:
+        write_ceiling(connection, name, value)
     if before == value:
         return None
     unit = _UNITS[name]
     return Change(f"ceilings {name}", "", format_value(unit, before), format_value(unit, value))
 
 
-def _ceiling_line(terms: Terms, name: Ceiling) -> str:
-    return f"`{name}` **{format_value(_UNITS[name], getattr(terms, name))}** {_MEANINGS[name]}"
+def _ceiling_line(door: Door, name: Ceiling) -> str:
+    """A ceiling, and what the settings say where that is something else."""
+    value, configured = (format_value(_UNITS[name], getattr(terms, name)) for terms in (door.terms, door.configured))
+    other = f" (configured: {configured})" if value != configured else ""
+    return f"`{name}` **{value}**{other} {_MEANINGS[name]}"
 
 
 def _server_lines(guilds: list[discord.Guild], used: dict[int, Server]) -> list[str]:

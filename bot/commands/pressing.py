@@ -110,7 +110,9 @@ class Presses:
             return
         self._once.check(interaction.user.id, f"again u{upload_id}")
         spec = self._for_this_model(spec)
-        await self._desk.draw(InteractionAsker(interaction), _reseeded(spec), 1, kind="again", private=False)
+        asker = InteractionAsker(interaction)
+        private, defaults = await self._said_privately(asker, spec)
+        await self._desk.draw(asker, _reseeded(spec), 1, kind="again", private=private, defaults=defaults)
 
     async def on_form(self, interaction: discord.Interaction[Any], form: EditForm, subject: Subject | None) -> None:
         """A filled-in modal; ``subject`` where it is a message's picture."""
@@ -180,16 +182,24 @@ class Presses:
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
         seen = parent if parent is not None and await self._subjects.may_see(asker, parent) else None
         link = self._subjects.of_row(seen, asker.user.id).link if seen is not None else None
+        private, defaults = await self._said_privately(asker, spec)
         await self._desk.draw(
             asker,
             _reseeded(spec),
             min(row.count, self._desk.max_count),
             kind="again",
-            private=row.private,
+            private=row.private or private,
+            defaults=defaults,
             source=source,
             parent_id=row.parent_id,
             link=link,
         )
+
+    async def _said_privately(self, asker: InteractionAsker, spec: ImageSpec) -> tuple[bool, str]:
+        """Whether the member's own settings want it private, and what to say of that."""
+        same = Wishes(spec.prompt, verbatim=True)
+        _, private, defaults = await self._desk.filled(asker, same, private=None, edit=False)
+        return private, defaults
 
     def _for_this_model(self, spec: ImageSpec) -> ImageSpec:
         """The spec, checked against what the model of today can do."""

@@ -57,16 +57,18 @@ class PrivacyDesk:
             await interaction.response.edit_message(content="Nothing was deleted.", view=None)
             return
         member = interaction.user.id
+        interaction.client.questions.drop_of(member)
         with self._privacy.one_deletion(member):
             await interaction.response.edit_message(content="Deleting …", view=None)
             removed = await self._privacy.forget(member)
             said = [deleted_text(removed)]
             if removed.still_open or what == "all":
                 await self._tell(interaction, [*said, "Still at it …"])
-            if removed.still_open:
-                await self._privacy.forget_rest(member, _WAIT_SECONDS)
+            left = await self._privacy.forget_rest(member, _WAIT_SECONDS) if removed.still_open else 0
             if what == "all":
                 said.append(await self._remove_posted(member))
+                if left:
+                    said.append("What is still ending may yet be posted: use `/privacy delete` again in some minutes.")
             await self._tell(interaction, said)
 
     async def _remove_posted(self, member: int) -> str:

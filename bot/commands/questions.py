@@ -23,6 +23,7 @@ from bot.views.surfaces import Surface, remove
 log = structlog.get_logger(__name__)
 
 _SECONDS = 12 * 60
+_OVER = "This question is over; please ask again."
 _MOST = 100
 """A question about an edit holds its picture, so there are not to be very many."""
 
@@ -46,18 +47,23 @@ class Questions:
         """Ask; on yes ``act`` is called with the asker of the answer. Raises what discord.py raises."""
         question_id = secrets.token_hex(6)
         surface = await asker.ask(text, question_view(question_id, yes, no))
-        for other_id in [key for key, other in self._open.items() if other.asker.user.id == asker.user.id]:
-            self._drop(other_id)
+        self.drop_of(asker.user.id)
         while len(self._open) >= _MOST:
             self._drop(next(iter(self._open)))
         timer = asyncio.get_running_loop().call_later(_SECONDS, self._drop, question_id)
         self._open[question_id] = _Question(asker, act, surface, timer)
 
+    def drop_of(self, member_id: int) -> None:
+        """Take a member's open question away, with all that it holds."""
+        for question_id in [key for key, question in self._open.items() if question.asker.user.id == member_id]:
+            self._drop(question_id)
+
     async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None:
         """A button was pressed. A second click finds the question gone."""
         question = self._open.get(question_id)
-        if question is None:
-            raise Refusal("This question is over; please ask again.")
+        if question is None:  # too late, or asked before a restart: nobody is left to take it away
+            await interaction.response.edit_message(content=_OVER, view=None)
+            return
         if question.asker.user.id != interaction.user.id:
             raise Refusal("Only the member who was asked can answer this.")
         del self._open[question_id]

@@ -17,7 +17,7 @@ from bot.jobs.spec import Wishes
 from bot.store import images
 from bot.store.database import Database
 from bot.store.guilds import read_setting
-from bot.views.base import safe_message_handler
+from bot.views.base import OnceInAWhile, safe_message_handler
 from zimage_engine.types import InvalidRequest
 
 EVERY_REPLY = "replies_as_edits"
@@ -55,6 +55,7 @@ class ReplyCog(commands.Cog):
         self._subjects = subjects
         self._gallery = gallery
         self._database = database
+        self.not_here = OnceInAWhile(60.0)
 
     @commands.Cog.listener("on_message")
     @safe_message_handler

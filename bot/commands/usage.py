@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -14,10 +15,31 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.asking import InteractionAsker
+from bot.commands.gallery import FreeWork
 from bot.store import usage
 from bot.store.database import Database
 from bot.store.usage import Days
 from bot.views.reports import PERIODS, Period, Report, alt_text, member_chart, report_text, used_text
+
+
+class Charts:
+    """Draws charts one after the other in a thread of their own: who asks for many keeps nobody's pictures waiting."""
+
+    def __init__(self) -> None:
+        self._work = FreeWork()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="charts")
+
+    async def draw(self, draw: Callable[[], bytes]) -> bytes:
+        """The chart that ``draw``, which blocks, makes."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, draw)
+
+    def check(self, member: int) -> None:
+        """Raises :class:`bot.errors.Refusal` for who asks again too soon."""
+        self._work.check(member)
+
+    def close(self) -> None:
+        """What is being drawn is drawn to its end, the rest is not; waits for nothing."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 class UsageCog(commands.Cog):
@@ -51,10 +73,15 @@ async def show_chart(
     draw: Callable[[], bytes],
     *more: discord.File,
 ) -> None:
-    """Draw, which blocks, and show the chart under the text, to the member alone. The first chart takes seconds."""
+    """Draw, which blocks, and show the chart under the text, to the member alone. The first chart takes seconds.
+
+    Raises :class:`bot.errors.Refusal` for who asked for one just before.
+    """
+    charts: Charts = interaction.client.charts
+    charts.check(interaction.user.id)
     if not interaction.response.is_done():
         await interaction.response.defer(ephemeral=True, thinking=True)
-    png = await asyncio.to_thread(draw)
+    png = await charts.draw(draw)
     chart = discord.File(BytesIO(png), "usage.png", description=description)
     await interaction.followup.send(text, files=[chart, *more], ephemeral=True, suppress_embeds=True)
 

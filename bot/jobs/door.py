@@ -30,14 +30,10 @@ SPOILER = "spoiler"
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A price before it is paid: credits in 1/100, those that are left (None: no end to them), and whether to ask."""
+    """A price before it is paid: credits in 1/100, and those that are left (None: no end to them)."""
 
     credits: int
     left: int | None
-
-    @property
-    def asks(self) -> bool:
-        return needs_asking(self.credits, self.left)
 
 
 class Door:
@@ -47,6 +43,7 @@ class Door:
         self._database = database
         self._profile = profile
         self.terms = terms
+        self.configured = terms
         self._filters: dict[int, WordFilter] = {}
         self._words_changed = 0
 
@@ -57,17 +54,19 @@ class Door:
         except NotAdmitted as cause:
             raise refusal(cause) from cause
 
-    async def quote(self, order: Order) -> Quote:
-        """What an order costs; refuses what would be refused."""
-        await self._check_words(order)
+    async def quote(self, order: Order) -> Quote | None:
+        """The price of an order where that is worth a question, else None. Refuses what would be refused anyway."""
         wanted = self._wanted(order)
+        if not needs_asking(wanted.credits, 0):
+            return None
+        await self.check_words(order.guild_id, order.spec.prompt)
         try:
             left = await self._database.look(
                 partial(_look, asking=order.asking, wanted=wanted, terms=self.terms, now=_now())
             )
         except NotAdmitted as cause:
             raise refusal(cause) from cause
-        return Quote(wanted.credits, left)
+        return Quote(wanted.credits, left) if needs_asking(wanted.credits, left) else None
 
     async def standing(self, asking: Asking) -> Standing:
         """What a member may use and has used."""
@@ -75,7 +74,7 @@ class Door:
 
     async def insert(self, order: Order) -> Job | None:
         """Reserve the credits and insert the job, in one transaction; None for an event that came twice."""
-        await self._check_words(order)
+        await self.check_words(order.guild_id, order.spec.prompt)
         wanted, now, nonce = self._wanted(order), _now(), "j" + secrets.token_hex(11)
         image_ids = tuple(secrets.token_hex(6) for _ in range(order.count))
         new = NewJob(
@@ -104,7 +103,8 @@ class Door:
         if entered is None:
             return None
         admitted, spoiler = entered
-        order = replace(order, spoiler=spoiler)
+        if spoiler != order.spoiler:
+            order = replace(order, spoiler=spoiler)
         return Job(admitted.job_id, order, wanted.credits, image_ids, nonce, now, admitted.concurrent_jobs)
 
     def forget_words(self, guild_id: int) -> None:
@@ -112,18 +112,19 @@ class Door:
         self._words_changed += 1
         self._filters.pop(guild_id, None)
 
-    async def _check_words(self, order: Order) -> None:
-        if order.guild_id is None:
+    async def check_words(self, guild_id: int | None, prompt: str) -> None:
+        """Refuse a prompt that the server's admins do not want."""
+        if guild_id is None:
             return
-        words = self._filters.get(order.guild_id)
+        words = self._filters.get(guild_id)
         if words is None:
             changes = self._words_changed
-            listed = await rules.words_of(self._database, order.guild_id)
-            words = await asyncio.to_thread(WordFilter, listed, order.guild_id)
+            listed = await rules.words_of(self._database, guild_id)
+            words = await asyncio.to_thread(WordFilter, listed, guild_id)
             if changes == self._words_changed:
-                self._filters[order.guild_id] = words
+                self._filters[guild_id] = words
         if words:
-            await asyncio.to_thread(words.check, order.spec.prompt)
+            await asyncio.to_thread(words.check, prompt)
 
     def _wanted(self, order: Order) -> Wanted:
         spec = order.spec

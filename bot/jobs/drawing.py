@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
@@ -228,3 +228,15 @@ class Drawing:
                 device_ms=round(seconds * 1000),
             )
         )
+
+
+@dataclass(slots=True)
+class Carried:
+    """A job on its way, with its card; ``drawing`` once it was on the engine."""
+
+    job: Job
+    card: Card
+    card_message_id: int | None
+    drawing: Drawing | None = None
+    cancelled: bool = False
+    task: asyncio.Task[None] | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import structlog
 
 from bot.errors import Refusal
 from bot.jobs.door import Door
-from bot.jobs.drawing import Card, Drawing
+from bot.jobs.drawing import Card, Carried, Drawing
 from bot.jobs.endings import Endings, Outbox
 from bot.jobs.gate import EVERYWHERE, Gate, Ticket
 from bot.jobs.job import Job, JobProgress, Order
@@ -29,17 +29,7 @@ from zimage_engine.engine import Engine
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(slots=True)
-class Carried:
-    """A job on its way, with its card; ``drawing`` once it was on the engine."""
-
-    job: Job
-    card: Card
-    card_message_id: int | None
-    drawing: Drawing | None = None
-    cancelled: bool = False
-    task: asyncio.Task[None] | None = None
+_LOOK_AGAIN = 0.05
 
 
 class JobService:
@@ -134,10 +124,10 @@ class JobService:
         else:
             self._queue_up(carried)
 
-    def owner_of(self, job_id: int) -> int | None:
-        """The owner of a job that is under way, or None where it has ended."""
+    def order_of(self, job_id: int) -> Order | None:
+        """The order of a job that is under way, or None where it has ended."""
         job = self._taken.get(job_id)
-        return job.order.owner_id if job is not None else None
+        return job.order if job is not None else None
 
     def cancel(self, job_id: int) -> None:
         """Stop a job at the end of the running unit. Raises :class:`Refusal` where nothing is left to stop."""
@@ -158,18 +148,24 @@ class JobService:
 
     async def cancel_waiting(self, member_id: int, guild_id: int) -> int:
         """Cancel what a member has in line in a server; what is being drawn goes on. How many jobs that were."""
-        mine = [carried for carried in self._of(member_id) if carried.job.order.guild_id == guild_id]
-        waiting = [carried for carried in mine if carried.drawing is None or not carried.drawing.started]
-        return self._cancel_all(waiting)
+        mine = [job for job in self._of(member_id) if job.order.guild_id == guild_id]
+        return self._cancel_all([job for job in mine if not self._has_begun(job.id)])
 
     async def cancel_all_of(self, member_id: int, seconds: float = 10.0) -> int:
         """Cancel whatever a member has under way and wait for its end, ``seconds`` at most; how many jobs that were."""
         mine = self._of(member_id)
-        count = self._cancel_all(mine)
-        tasks = [carried.task for carried in mine if carried.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
+        count, end = self._cancel_all(mine), time.monotonic() + seconds
+        while (left := [job.id for job in mine if job.id in self._taken]) and time.monotonic() < end:
+            tasks = [carried.task for id_ in left if (carried := self._carried.get(id_)) and carried.task is not None]
+            if tasks:
+                await asyncio.wait(tasks, timeout=end - time.monotonic())
+            else:  # a card is just being shown
+                await asyncio.sleep(_LOOK_AGAIN)
         return count
+
+    def live_jobs(self) -> set[int]:
+        """The jobs that this process carries, whatever their rows say at the moment."""
+        return set(self._taken)
 
     def pause(self, guild_id: int) -> None:
         """Draw nothing more for a server (or for anybody: 0) but what has begun; what waits stays in line."""
@@ -177,9 +173,18 @@ class JobService:
         for carried in self._carried.values():
             if carried.drawing is not None and self._gate.paused(carried.job.order.guild_id):
                 carried.drawing.withdraw()
+        self._show_waiting()
 
     def resume(self, guild_id: int) -> None:
         self._gate.resume(guild_id)
+        self._show_waiting()
+
+    def _show_waiting(self) -> None:
+        """Say on their cards what jobs at the gate wait for."""
+        for carried in self._carried.values():
+            if self._gate.waits(carried.job.id):
+                paused = self._gate.paused(carried.job.order.guild_id)
+                carried.card.show(JobProgress("paused" if paused else "held"))
 
     @property
     def paused_everywhere(self) -> bool:
@@ -216,14 +221,18 @@ class JobService:
             task.cancel()
         await asyncio.wait(tasks)
 
-    def _of(self, member_id: int) -> list[Carried]:
-        return [carried for carried in self._carried.values() if carried.job.order.owner_id == member_id]
+    def _of(self, member_id: int) -> list[Job]:
+        return [job for job in self._taken.values() if job.order.owner_id == member_id]
 
-    def _cancel_all(self, jobs: list[Carried]) -> int:
+    def _has_begun(self, job_id: int) -> bool:
+        carried = self._carried.get(job_id)
+        return carried is not None and carried.drawing is not None and carried.drawing.started
+
+    def _cancel_all(self, jobs: list[Job]) -> int:
         count = 0
-        for carried in jobs:
+        for job in jobs:
             try:
-                self.cancel(carried.job.id)
+                self.cancel(job.id)
             except Refusal:
                 continue  # its picture is done, and on its way
             count += 1

@@ -214,7 +214,7 @@ def _check_room(connection: sqlite3.Connection, asking: Asking, limits: dict[Lim
         waiting = jobs.count_open(connection, asking.member_id, asking.scope_id) - at_a_time
         if waiting >= may_wait:
             raise OverLimit(limits["queued_jobs"], waiting, 1)
-    if terms.queue_length is not None and (waiting := jobs.count_open(connection)) >= terms.queue_length:
+    if terms.queue_length is not None and (waiting := jobs.count_queue(connection)) >= terms.queue_length:
         raise OverCeiling("queue_length", terms.queue_length, waiting, 1)
 
 

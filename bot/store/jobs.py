@@ -76,10 +76,21 @@ def exists(connection: sqlite3.Connection, source_id: int) -> bool:
     return connection.execute("SELECT 1 FROM jobs WHERE source_id = ?", (source_id,)).fetchone() is not None
 
 
-def count_open(connection: sqlite3.Connection, owner_id: int | None = None, scope_id: int | None = None) -> int:
-    """How many jobs wait or are drawn: a member's in one scope, or everybody's."""
-    whose, values = ("", ()) if owner_id is None else (" AND owner_id = ? AND scope_id = ?", (owner_id, scope_id))
-    row = connection.execute(f"SELECT count(*) FROM jobs WHERE state IN ('queued', 'running'){whose}", values)
+def count_open(connection: sqlite3.Connection, owner_id: int, scope_id: int) -> int:
+    """How many of a member's jobs wait or are drawn in one scope."""
+    row = connection.execute(
+        "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND owner_id = ? AND scope_id = ?",
+        (owner_id, scope_id),
+    )
+    return int(row.fetchone()[0])
+
+
+def count_queue(connection: sqlite3.Connection) -> int:
+    """How many of everybody's jobs wait or are drawn; what waits in a paused server is in nobody's way."""
+    row = connection.execute(
+        "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND NOT EXISTS (SELECT 1 FROM guild_settings"
+        " WHERE guild_settings.guild_id = jobs.guild_id AND name = 'paused' AND value = 'on')"
+    )
     return int(row.fetchone()[0])
 
 

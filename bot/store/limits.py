@@ -80,9 +80,9 @@ def resolve(connection: sqlite3.Connection, asking: Asking, defaults: Values, no
     return found
 
 
-def write_limit(connection: sqlite3.Connection, guild_id: int, row: LimitRow) -> LimitRow | None:
+def write_limit(connection: sqlite3.Connection, guild_id: int, row: LimitRow, now: int = 0) -> LimitRow | None:
     """Set a limit; what was set before."""
-    before = find_limit(connection, guild_id, row.target, row.target_id, row.name)
+    before = find_limit(connection, guild_id, row.target, row.target_id, row.name, now)
     connection.execute(
         "INSERT OR REPLACE INTO limits (guild_id, target, target_id, name, value, until) VALUES (?, ?, ?, ?, ?, ?)",
         (guild_id, row.target, row.target_id, row.name, row.value, row.until),
@@ -91,10 +91,10 @@ def write_limit(connection: sqlite3.Connection, guild_id: int, row: LimitRow) ->
 
 
 def clear_limit(
-    connection: sqlite3.Connection, guild_id: int, target: Target, target_id: int, name: LimitName
+    connection: sqlite3.Connection, guild_id: int, target: Target, target_id: int, name: LimitName, now: int = 0
 ) -> LimitRow | None:
     """Take a limit away; what was set, None where nothing was."""
-    before = find_limit(connection, guild_id, target, target_id, name)
+    before = find_limit(connection, guild_id, target, target_id, name, now)
     connection.execute(
         "DELETE FROM limits WHERE guild_id = ? AND target = ? AND target_id = ? AND name = ?",
         (guild_id, target, target_id, name),
@@ -103,12 +103,13 @@ def clear_limit(
 
 
 def find_limit(
-    connection: sqlite3.Connection, guild_id: int, target: Target, target_id: int, name: LimitName
+    connection: sqlite3.Connection, guild_id: int, target: Target, target_id: int, name: LimitName, now: int
 ) -> LimitRow | None:
+    """What is set, None where it has run out by ``now``."""
     row = connection.execute(
         "SELECT target, target_id, name, value, until FROM limits"
-        " WHERE guild_id = ? AND target = ? AND target_id = ? AND name = ?",
-        (guild_id, target, target_id, name),
+        " WHERE guild_id = ? AND target = ? AND target_id = ? AND name = ? AND (until IS NULL OR until > ?)",
+        (guild_id, target, target_id, name, now),
     ).fetchone()
     return LimitRow(**dict(row)) if row is not None else None
 

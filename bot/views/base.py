@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar
 
 import discord
 import structlog
 
+from bot.errors import NotHere
 from bot.views.errors import answer_error, explain
 from bot.views.surfaces import reply_shortly
 
@@ -65,18 +67,37 @@ class SafeDynamicItem(discord.ui.DynamicItem[ItemT], Generic[ItemT], template=r"
             await answer_error(interaction, error)
 
 
+class OnceInAWhile:
+    """What is told to the same member once in ``seconds`` at most, however often they ask."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._told: dict[int, float] = {}
+
+    def due(self, member: int) -> bool:
+        """True where it is to be told now; the next time is counted from here."""
+        now = time.monotonic()
+        self._told = {who: at for who, at in self._told.items() if now - at < self._seconds}
+        return self._told.setdefault(member, now) == now
+
+
 MessageHandler = Callable[[Any, discord.Message], Awaitable[None]]
 
 
 def safe_message_handler(handler: MessageHandler) -> MessageHandler:
-    """A listener whose errors become a short reply that removes itself: answers to messages cannot be private."""
+    """A listener whose errors become a short reply that removes itself: answers to messages cannot be private.
+
+    Its object has ``not_here``, a :class:`OnceInAWhile` for those who are kept out: they would fill a channel with it.
+    """
 
     @functools.wraps(handler)
     async def safe(self: Any, message: discord.Message) -> None:
         try:
             await handler(self, message)
         except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
-            sentence = explain(error)
+            if isinstance(error, NotHere) and not self.not_here.due(message.author.id):
+                return
+            sentence = error.in_public if isinstance(error, NotHere) else explain(error)
             try:
                 await reply_shortly(message, sentence)
             except discord.HTTPException as failure:

@@ -13,6 +13,7 @@ from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.errors import answer
 from bot.views.privacy import PrivacyButton
 from bot.views.questions import AnswerButton
+from bot.views.quota import LimitPages
 from bot.views.results import RESULT_ITEMS
 from bot.views.rules import RULE_PAGES
 
@@ -29,9 +30,11 @@ class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cance
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         jobs: JobService = interaction.client.jobs
-        moderator = interaction.guild is not None and interaction.permissions.manage_messages
-        owner_id = jobs.owner_of(self.job_id)
-        if owner_id is not None and interaction.user.id != owner_id and not moderator:
+        order = jobs.order_of(self.job_id)
+        # A moderator of the job's own server: the id may have been made up.
+        here = order is not None and order.guild_id is not None and order.guild_id == interaction.guild_id
+        moderator = here and interaction.permissions.manage_messages
+        if order is not None and interaction.user.id != order.owner_id and not moderator:
             raise Refusal("Only the member who asked for this picture, or a moderator, can cancel it.")
         jobs.cancel(self.job_id)
         await answer(interaction, "Cancelling: it stops after the step that is running.")
@@ -42,6 +45,7 @@ DYNAMIC_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (
     AnswerButton,
     PrivacyButton,
     AuditPages,
+    LimitPages,
     *RULE_PAGES,
     *RESULT_ITEMS,
 )

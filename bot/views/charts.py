@@ -41,10 +41,12 @@ _TALLEST, _TALL, _SMALL, _CAPTION, _AIR = 272, 190, 84, 74, 20
 _TICKS, _RIGHT = 88, 48
 _NAMES, _ROW, _TYPE = 266, 35, 22
 _MOST_LABELS = 7
+_LONGEST_LABEL = 9
 _FEWEST = 3
 _SYMBOLS = re.compile("[\U0001f000-\U0001fbff\u2600-\u27bf\ufe0f\u200d]")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _COLOURS = 128
+_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 _ONE_AT_A_TIME = threading.Lock()
 """Matplotlib is not made for several threads."""
@@ -151,7 +153,10 @@ def _draw_panel(axes: Axes, panel: Panel, *, labelled: bool, ticks: int) -> None
         return
     axes.set_ylim(0, most)
     axes.set_yticks([])
-    for day, value, label in zip(days, panel.values, panel.labels, strict=True):
+    labels = panel.labels
+    if max(map(len, labels)) > _LONGEST_LABEL:  # they would run into each other
+        labels = [_rounded(value) for value in panel.values]
+    for day, value, label in zip(days, panel.values, labels, strict=True):
         if value:
             axes.annotate(
                 label,
@@ -232,8 +237,16 @@ def day_text(day: date) -> str:
 
 
 def _short(value: float) -> str:
-    """A number of a scale: 2.5, 9,000, 120k."""
-    return f"{value / 1000:,.10g}k" if value >= 10_000 else f"{value:,.10g}"
+    """A number of a scale: 2.5, 9,000, 120k, 2.5M."""
+    if value < 10_000:
+        return f"{value:,.10g}"
+    size, unit = next(each for each in _UNITS if value >= each[0])
+    return f"{value / size:,.10g}{unit}"
+
+
+def _rounded(value: float) -> str:
+    """The number to three digits: 12.3k, 1.23M."""
+    return _short(float(f"{value:.3g}"))
 
 
 def _points(pixels: float) -> float:

@@ -163,10 +163,14 @@ def exported_text(exported: Exported, first_job: int) -> str:
 
 def deleted_text(removed: Removed) -> str:
     """What has been removed already."""
+    gone = []
+    if removed.jobs:
+        gone += [f"{_count(removed.jobs, 'prompt', 'prompts')} and {_count(removed.pictures, 'picture', 'pictures')}"]
+    if removed.uploads:
+        gone += [f"{_count(removed.uploads, 'picture', 'pictures')} that you gave to `/details`"]
     what = (
-        f"{_count(removed.jobs, 'prompt', 'prompts')} and {_count(removed.pictures, 'picture', 'pictures')}, and your "
-        "settings, are deleted."
-        if removed.jobs
+        f"{', '.join(gone)}, and your settings, are deleted."
+        if gone
         else "Your settings are deleted; I kept no prompts and no pictures of yours."
     )
     if not removed.still_open:

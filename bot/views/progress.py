@@ -42,7 +42,8 @@ def price_text(order: Order, quote: Quote, seconds: float) -> str:
     """The question before a costly job: how many images, what they cost of what is left, and how long they take."""
     images = f"{order.count} images" if order.count > 1 else f"1 image of {order.spec.size}"
     left = f" of your {format_credits(quote.left)}" if quote.left is not None else ""
-    return f"{images} · {format_credits(quote.credits)}{left} credits · {duration(seconds)}"
+    defaults = f"\n-# with {order.defaults}" if order.defaults else ""
+    return f"{images} · {format_credits(quote.credits)}{left} credits · {duration(seconds)}{defaults}"
 
 
 def _state_line(job: Job, progress: JobProgress) -> str:
@@ -51,7 +52,7 @@ def _state_line(job: Job, progress: JobProgress) -> str:
         case "held":
             return f"Waiting for your other pictures: {job.at_a_time} of your commands may be drawn at a time."
         case "paused":
-            return "Paused by an admin: it stays in line, and goes on by itself."
+            return "Paused for now: it stays in line, and goes on by itself."
         case "loading":
             return "Waiting for the model to load …"
         case "queued":

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from functools import partial
+
+import discord
 
 from bot.jobs.cost import format_credits
 from bot.jobs.limits import MEANINGS, format_value, renewal_text, source_text
 from bot.store.admission import Standing, Terms
-from bot.store.limits import LimitRow
+from bot.store.database import Database
+from bot.store.limits import LimitRow, limits_of
+from bot.views.pages import Page, PageButton, page_template
 
 _RENEWALS_SHOWN = 3
 
 
-def quota_text(standing: Standing, terms: Terms, *, direct: bool) -> str:
+def quota_text(standing: Standing, terms: Terms, *, direct: bool, own: bool = True) -> str:
     """Each limit with what is used and left of it, when it renews, and where it comes from."""
-    lines = [f"**Your limits {'in direct messages' if direct else 'in this server'}**", *_credits_lines(standing)]
+    lines = [
+        f"**Your limits {'in direct messages' if direct else 'in this server'}**",
+        *_credits_lines(standing, own=own),
+    ]
     lines += _ceiling_lines(standing, terms)
     at_a_time, may_wait = standing.limits["concurrent_jobs"], standing.limits["queued_jobs"]
     drawn, waiting = standing.open_jobs, 0
@@ -22,25 +31,25 @@ def quota_text(standing: Standing, terms: Terms, *, direct: bool) -> str:
         drawn, waiting = min(drawn, at_a_time.value), max(0, drawn - at_a_time.value)
     most, room = format_value(at_a_time.name, at_a_time.value), format_value(may_wait.name, may_wait.value)
     lines += [
-        f"`concurrent_jobs` {drawn} of {most} at a time · {source_text(at_a_time)}",
-        f"`queued_jobs` {waiting} of {room} in line · {source_text(may_wait)}",
+        f"`concurrent_jobs` {drawn} of {most} at a time · {source_text(at_a_time, own=own)}",
+        f"`queued_jobs` {waiting} of {room} in line · {source_text(may_wait, own=own)}",
     ]
     for name in ("max_pixels", "max_count"):
         limit = standing.limits[name]
         unit = "pixels a picture" if name == "max_pixels" else "pictures a command"
-        lines.append(f"`{name}` {format_value(name, limit.value)} {unit} · {source_text(limit)}")
+        lines.append(f"`{name}` {format_value(name, limit.value)} {unit} · {source_text(limit, own=own)}")
     return "\n".join(lines)
 
 
-def _credits_lines(standing: Standing) -> list[str]:
+def _credits_lines(standing: Standing, *, own: bool) -> list[str]:
     day = standing.limits["credits_per_day"]
     used = format_credits(standing.used)
     if day.value is None:
-        lines = [f"`credits_per_day` {used} used, unlimited · {source_text(day)}"]
+        lines = [f"`credits_per_day` {used} used, unlimited · {source_text(day, own=own)}"]
     else:
         left = format_credits(max(0, day.value - standing.used))
         total = format_credits(day.value)
-        lines = [f"`credits_per_day` {used} of {total} used, **{left} left** · {source_text(day)}"]
+        lines = [f"`credits_per_day` {used} of {total} used, **{left} left** · {source_text(day, own=own)}"]
         shown = standing.renewals[:_RENEWALS_SHOWN]
         if shown:
             more = len(standing.renewals) - len(shown)
@@ -71,14 +80,27 @@ def target_text(target: str, target_id: int) -> str:
     return {"user": f"<@{target_id}>", "role": f"<@&{target_id}>", "everyone": "everyone"}[target]
 
 
+def limit_line(row: LimitRow) -> str:
+    until = f" until <t:{row.until}:f>" if row.until is not None else ""
+    return f"{target_text(row.target, row.target_id)}: `{row.name}` **{format_value(row.name, row.value)}**{until}"
+
+
 def limit_lines(rows: Iterable[LimitRow], terms: Terms) -> list[str]:
     """What is set for whom in a server, and below it what holds where nothing is set."""
-    lines = []
-    for row in rows:
-        until = f" until <t:{row.until}:f>" if row.until is not None else ""
-        value = format_value(row.name, row.value)
-        lines.append(f"{target_text(row.target, row.target_id)}: `{row.name}` **{value}**{until}")
-    if not lines:
-        lines.append("Nothing is set in this server.")
+    lines = [limit_line(row) for row in rows] or ["Nothing is set in this server."]
     defaults = ", ".join(f"`{name}` {format_value(name, terms.defaults[name])}" for name in MEANINGS)
     return [*lines, f"-# Where nothing is set: {defaults}."]
+
+
+class LimitPages(PageButton, template=page_template("limits")):
+    """What is set in a server, where that is too much for one message."""
+
+    name = "limits"
+    entries_per_page = 20
+
+    @classmethod
+    async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
+        rows = await database.look(partial(limits_of, guild_id=guild.id, now=int(time.time())))
+        place = cls.place(number, len(rows))
+        lines = [limit_line(row) for row in rows[place.skip :][: place.count]]
+        return Page(f"**{len(rows)} limits are set in this server**", lines, place.number, len(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -22,6 +23,7 @@ FORMER = "former members"
 _NAMES: dict[By, str] = {"day": "day", "user": "member", "channel": "channel", "kind": "kind"}
 _ROWS = 10
 _FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_LATER_FORMULA = re.compile(r"""([;,|][\s"']*)(?=[=+\-@＝＋－＠])""")
 _HARD_SPACE = "\N{NO-BREAK SPACE}"
 
 Names = Mapping[int, str]
@@ -216,8 +218,8 @@ def _sum(shares: Sequence[Share]) -> Used:
 
 
 def _plain(cell: str) -> str:
-    """One line, and no formula."""
-    line = " ".join(cell.split())
+    """One line, and no formula, even where a spreadsheet parts cells by another sign than the comma."""
+    line = _LATER_FORMULA.sub(r"\1'", " ".join(cell.split()))
     return f"'{line}" if line.startswith(_FORMULAS) else line
 
 

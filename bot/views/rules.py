@@ -28,6 +28,9 @@ from bot.views.pages import Page, PageButton, fit, page_template
 
 log = structlog.get_logger(__name__)
 
+_PATIENCE = 1.5
+"""Seconds that a list waits for Discord to tell about channels: an answer has to come within three."""
+
 
 class BlockedPages(PageButton, template=page_template("blocked")):
     """Who may not use the bot in this server."""
@@ -62,7 +65,7 @@ class ChannelPages(PageButton, template=page_template("channels")):
         adults = await read_setting(database, guild.id, AGE_RESTRICTED_ONLY) == "on"
         place = cls.place(number, len(rules))
         shown = sorted(rules, key=lambda channel_id: (rules[channel_id], channel_id))[place.skip :][: place.count]
-        gone = await gone_channels(guild, shown)
+        gone = await gone_channels(guild, shown, _PATIENCE)
         lines = [
             f"{rules[channel_id]}: " + (f"deleted channel {channel_id}" if channel_id in gone else f"<#{channel_id}>")
             for channel_id in shown
@@ -73,8 +76,8 @@ class ChannelPages(PageButton, template=page_template("channels")):
 RULE_PAGES = (BlockedPages, WordPages, ChannelPages)
 
 
-async def gone_channels(guild: discord.Guild, channel_ids: list[int]) -> set[int]:
-    """Which of them were deleted. Archived threads are known to Discord alone, which is asked."""
+async def gone_channels(guild: discord.Guild, channel_ids: list[int], patience: float | None = None) -> set[int]:
+    """Which of them were deleted. Archived threads are known to Discord alone: it has ``patience`` seconds to say."""
 
     async def is_gone(channel_id: int) -> bool:
         try:
@@ -86,8 +89,13 @@ async def gone_channels(guild: discord.Guild, channel_ids: list[int]) -> set[int
         return False
 
     unknown = [channel_id for channel_id in channel_ids if guild.get_channel_or_thread(channel_id) is None]
-    answers = await asyncio.gather(*(is_gone(channel_id) for channel_id in unknown))
-    return {channel_id for channel_id, gone in zip(unknown, answers, strict=True) if gone}
+    asked = {asyncio.create_task(is_gone(channel_id)): channel_id for channel_id in unknown}
+    if not asked:
+        return set()
+    done, late = await asyncio.wait(asked, timeout=patience)
+    for task in late:  # shown as a channel that is there
+        task.cancel()
+    return {asked[task] for task in done if task.result()}
 
 
 def block_end(block: Block) -> str:

@@ -12,6 +12,8 @@ log = structlog.get_logger(__name__)
 
 NOT_SENT = (discord.HTTPException, aiohttp.ClientError, OSError)
 SHORT_LIVED_SECONDS = 20.0
+_CLOSED = (401, 404)
+"""How Discord answers a token that has expired."""
 
 
 class Surface(Protocol):
@@ -33,18 +35,36 @@ class Surface(Protocol):
 
 
 class ResponseSurface:
-    """An interaction's own response."""
+    """An interaction's own response. Its webhook closes after 15 minutes; ``channel`` is a way to a public one."""
 
-    def __init__(self, webhook: discord.Webhook, message_id: int, *, private: bool) -> None:
+    def __init__(
+        self,
+        webhook: discord.Webhook,
+        message_id: int,
+        *,
+        private: bool,
+        channel: discord.PartialMessageable | None = None,
+    ) -> None:
         self._webhook = webhook
         self.message_id = message_id
         self.private = private
+        self._later = channel.get_partial_message(message_id) if channel is not None and not private else None
 
     async def edit(self, **changes: Any) -> None:
-        await self._webhook.edit_message(self.message_id, **changes)
+        try:
+            await self._webhook.edit_message(self.message_id, **changes)
+        except discord.HTTPException as error:
+            if self._later is None or error.status not in _CLOSED:
+                raise
+            await self._later.edit(**changes)
 
     async def delete(self) -> None:
-        await self._webhook.delete_message(self.message_id)
+        try:
+            await self._webhook.delete_message(self.message_id)
+        except discord.HTTPException as error:
+            if self._later is None or error.status not in _CLOSED:
+                raise
+            await self._later.delete()
 
     async def tell(self, sentence: str) -> None:
         await self._webhook.send(sentence, ephemeral=True)

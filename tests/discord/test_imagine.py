@@ -244,7 +244,7 @@ async def test_cancelling_charges_the_steps_that_were_done(world_of: OpenWorld) 
         asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt=PROMPT))
         await until(entered.is_set)
         (job_id,) = client.jobs._carried
-        assert client.jobs.owner_of(job_id) == world.member.id
+        assert client.jobs.order_of(job_id).owner_id == world.member.id
         client.jobs.cancel(job_id)
         gate.set()
         await asked

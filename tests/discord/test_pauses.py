@@ -50,7 +50,7 @@ async def test_what_waits_when_the_server_is_paused_stays_in_line_and_says_so(wo
         service.pause(guild_id)
         gate.set()
         await until(lambda: all(service._gate.waits(job_id) for job_id in service._carried))
-        await until(lambda: "Paused by an admin" in second.card.shown[-1])
+        await until(lambda: "Paused for now" in second.card.shown[-1])
         assert world.channel.history() == []
         assert {row["state"] for row in await rows(world, "SELECT state FROM jobs")} == {"queued"}
         service.resume(guild_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from functools import partial
+from typing import Any
 
 import discord
 import pytest
@@ -17,8 +18,9 @@ from discord_typing import Typist
 from bot.errors import Refusal
 from bot.jobs.job import Order
 from bot.jobs.spec import Wishes, settle
-from bot.playground.world import World
+from bot.playground.world import World, watch
 from bot.store.limits import Asking
+from bot.views.buttons import progress_view
 from bot.views.quota import quota_text
 from zimage_engine.types import Unit
 
@@ -89,30 +91,145 @@ async def test_each_limit_refuses_by_its_name(
     assert await jobs(world) == 0
 
 
-async def test_every_way_in_passes_the_same_door(world_of: OpenWorld) -> None:
-    """Commands, buttons, modals, replies and the right click: with no credits left, none of them draws."""
+BLOCKED = "You are blocked from drawing with me here"
+PAUSED = "An admin of this server has paused me"
+DENIED = "I may not draw in this channel"
+WORD = "An admin of this server does not want prompts about that"
+
+
+async def forbid(world: World, how: str) -> None:
+    ada, member = add_admin(world), world.member
+    match how:
+        case "credits":
+            await told(world, ada, "admin limits set", target=member, limit="credits_per_day", value="1")
+        case "block":
+            await told(world, ada, "admin block", member=member)
+        case "pause":
+            await told(world, ada, "admin pause")
+        case "channel":
+            await told(world, ada, "admin channels deny", channel=world.channel)
+        case "word":
+            await told(world, ada, "admin words add", word="circle")
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        (None, None),
+        ("credits", "(limit `credits_per_day`)"),
+        ("block", BLOCKED),
+        ("pause", PAUSED),
+        ("channel", DENIED),
+        ("word", WORD),
+    ],
+)
+async def test_every_way_in_passes_the_same_door(world_of: OpenWorld, how: str | None, sentence: str | None) -> None:
+    """Commands, buttons, modals, replies and the right click: each draws, and each is refused where it is to be."""
     async with world_of(message_content_intent=True) as world:
         result = await drawn(world)
         photograph = await world.member.send(world.channel, "look", attachments=[("photo.png", photo())])
-        ada = add_admin(world)
-        await told(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1")
-        (job,) = await rows(world, "SELECT id FROM jobs")
-        (image,) = await rows(world, "SELECT id FROM images")
-        member, channel = world.member, world.channel
-        await member.slash(channel, "imagine", prompt=PROMPT)
-        await member.slash(channel, "edit", prompt=CHANGED)
-        await member.slash(channel, "edit", prompt=CHANGED, image=("photo.png", photo()))
-        for what in ("again", "upscale"):
-            await member.click(result, custom_id=f"zib:{what}:j{job['id']}")
-        asked = await member.click(result, custom_id=f"zib:vary:j{job['id']}")
-        await member.click(asked.response, custom_id=f"zib:subtle:i{image['id']}")
-        form = await member.click(result, custom_id=f"zib:edit:j{job['id']}")
-        await member.submit_modal(form, {"prompt": CHANGED, "strength": "0.8"})
-        menu = await member.context_menu(channel, "Edit image", photograph)
-        await member.submit_modal(menu, {"prompt": CHANGED, "strength": "0.8"})
-        await member.send(channel, f"/edit {CHANGED}", reply_to=result)
         await world.env.settle()
-        assert await jobs(world) == 1
+        (job,) = await rows(world, "SELECT id FROM jobs")
+        if how is not None:
+            await forbid(world, how)
+        member, channel = world.member, world.channel
+
+        async def by_form(opened: object) -> None:
+            await member.submit_modal(opened, {"prompt": CHANGED, "strength": "0.8"})
+
+        async def vary() -> None:
+            asked = await member.click(result, custom_id=f"zib:vary:j{job['id']}")
+            await member.click(asked.response.message, label="Subtle")
+
+        async def right_click() -> None:
+            await by_form(await member.context_menu(channel, "Edit image", photograph))
+
+        ways = {
+            "imagine": lambda: member.slash(channel, "imagine", prompt=PROMPT),
+            "edit": lambda: member.slash(channel, "edit", prompt=CHANGED, source=result.jump_url),
+            "attachment": lambda: member.slash(channel, "edit", prompt=CHANGED, image=("photo.png", photo())),
+            "again": lambda: member.click(result, custom_id=f"zib:again:j{job['id']}"),
+            "upscale": lambda: member.click(result, custom_id=f"zib:upscale:j{job['id']}"),
+            "vary": vary,
+            "modal": lambda: form_of(by_form, member, result, job["id"]),
+            "right click": right_click,
+            "reply": lambda: member.send(channel, f"/edit {CHANGED}", reply_to=result),
+            "mention": lambda: member.send(channel, f"<@{world.env.bot.user.id}> {CHANGED}", reply_to=photograph),
+        }
+        for name, way in ways.items():
+            before = await jobs(world)
+            seen = {m.id for m in history(world)}
+            passing: list[str] = []  # what is gone again, too: answers to messages remove themselves
+            watching = asyncio.create_task(watch(world, passing.append))
+            await way()
+            await world.env.settle()
+            watching.cancel()
+            assert await jobs(world) == before + (how is None), name
+            if sentence is not None:
+                said = passing + [m.content for m in history(world) if m.id not in seen]
+                # A member who is kept out is told once a minute at most where others read along.
+                quiet = name == "mention" and how in ("block", "pause", "channel")
+                assert quiet or any(sentence in content for content in said), (name, said)
+        assert world.env.errors is not None
+
+
+async def form_of(fill: Any, member: Any, result: discord.Message, job_id: int) -> None:
+    await fill(await member.click(result, custom_id=f"zib:edit:j{job_id}"))
+
+
+def history(world: World) -> list[discord.Message]:
+    return world.channel.history(viewer=world.member)
+
+
+async def test_a_word_that_is_not_wanted_is_never_said_by_the_bot(world: World) -> None:
+    """An edit shows its card before the picture is read, but not before the prompt is."""
+    result = await drawn(world)
+    await told(world, add_admin(world), "admin words add", word="goblin")
+    public: list[str] = []
+    watching = asyncio.create_task(watch(world, public.append))
+    await world.member.slash(world.channel, "edit", prompt="a goblin on a blue background", source=result.jump_url)
+    watching.cancel()
+    assert not [text for text in public if "goblin" in text]
+    assert world.env.errors is not None
+
+
+async def test_why_somebody_is_blocked_is_told_to_them_alone(world: World) -> None:
+    result = await drawn(world)
+    await told(world, add_admin(world), "admin block", member=world.member, reason="spamming goblins")
+    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert answered.response.content.endswith("here. The reason: spamming goblins")
+    said: list[str] = []
+    watching = asyncio.create_task(watch(world, said.append))
+    for _ in range(3):
+        await world.member.send(world.channel, f"/edit {CHANGED}", reply_to=result)
+    watching.cancel()
+    assert [text for text in said if "blocked" in text] == ["You are blocked from drawing with me here."]
+    assert not [text for text in said if "spamming" in text]
+    assert world.env.errors is not None
+
+
+async def test_a_moderator_of_another_server_cannot_cancel_by_a_forged_id(world_of: OpenWorld) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    slow = partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)
+    async with world_of(slow) as world:
+        typist = Typist(world)
+        other = world.env.create_guild(name="Elsewhere")
+        there = other.create_text_channel("there")
+        moderator = other.add_member(
+            world.env.create_user("mo"),
+            roles=[other.create_role("mods", permissions=discord.Permissions(manage_messages=True))],
+        )
+        forged = await world.env.bot.get_channel(there.id).send("forged", view=progress_view(1))
+        await typist.imagine(PROMPT)
+        await until(entered.is_set)
+        (job_id,) = world.env.bot.jobs._carried
+        assert job_id == 1
+        press = asyncio.create_task(moderator.click(forged, label="Cancel"))
+        await asyncio.sleep(0.3)
+        gate.set()
+        answered = await press
+        assert "Only the member who asked for this picture" in answered.response.content
+        await until(lambda: len(world.channel.history()) == 1)
         assert world.env.errors is not None
 
 
@@ -193,8 +310,7 @@ async def test_never_mind_draws_nothing_and_the_question_is_over(world: World) -
     await world.member.click(asked.response, label="Never mind")
     assert await jobs(world) == 0
     assert world.channel.history(viewer=world.member) == []
-    with pytest.raises(Refusal, match="This question is over"):
-        await world.env.bot.questions.answered(None, question_id, yes=True)  # type: ignore[arg-type]
+    assert question_id not in world.env.bot.questions._open
 
 
 async def test_half_of_what_is_left_is_worth_a_question_too(world_of: OpenWorld) -> None:
@@ -252,10 +368,7 @@ async def test_a_grant_is_spent_after_the_day_s_credits(world: World) -> None:
     await drawn(world)
     assert "**0.5 more** granted" in await quota(world)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert (
-        "and have 0.5 left that an admin granted, and this costs 1"
-        in answered.response.content
-    )
+    assert "and have 0.5 left that an admin granted, and this costs 1" in answered.response.content
     assert len(world.env.errors) == 1
 
 
@@ -357,3 +470,40 @@ async def test_a_value_that_is_none_is_explained(world: World) -> None:
     assert len(world.env.errors) == 3
     assert await rows(world, "SELECT * FROM limits") == []
     assert await rows(world, "SELECT * FROM audit") == []
+
+
+async def test_many_limits_come_in_pages(world: World) -> None:
+    ada, guild = add_admin(world), world.channel.guild
+    for number in range(25):
+        role = guild.create_role(f"r{number}")
+        await told(world, ada, "admin limits set", target=role, limit="max_count", value="2")
+    shown = await answer_of(world, ada, "admin limits show")
+    assert shown.content.startswith("**25 limits are set in this server** · page 1 of 2")
+    assert shown.content.count("`max_count` **2**") == 20
+    await ada.click(shown, label="Next")
+    (page,) = world.channel.history(viewer=ada)[-1:]
+    assert shown.id != page.id or page.content.count("`max_count`") == 5
+
+
+async def test_a_default_that_is_not_allowed_here_is_not_applied(world: World) -> None:
+    await told(world, world.member, "settings", size="large")
+    await told(world, add_admin(world), "admin limits set", target=world.member, limit="max_pixels", value="256x256")
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert "256×256" in world.channel.history()[-1].content
+
+
+async def test_again_keeps_to_the_member_s_own_settings(world: World) -> None:
+    result = await drawn(world)
+    await told(world, world.member, "settings", private=True)
+    await world.member.click(result, label="Again")
+    assert len(world.channel.history()) == 1, "the new one is for the member alone"
+    assert "With your settings: private." in history(world)[-1].content
+
+
+async def test_a_question_says_which_settings_were_applied_and_goes_with_their_data(world: World) -> None:
+    await told(world, world.member, "settings", count=4, size="large")
+    asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert asked.response.content.endswith("\n-# with your settings: large, 4 pictures")
+    confirm = await answer_of(world, world.member, "privacy delete")
+    await world.member.click(confirm, label="Delete my data")
+    assert world.env.bot.questions._open == {}

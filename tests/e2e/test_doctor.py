@@ -43,6 +43,8 @@ def test_the_database_is_looked_at_and_not_changed(settings: Settings) -> None:
     [
         ({"device": "gpu"}, "device", "There is no device “gpu”"),
         ({"model": "/no/weights"}, "weights", "neither a folder nor a model"),
+        ({"bot_owner_ids": frozenset({1})}, "owner", "set OWNER_GUILD_ID, too"),
+        ({"owner_guild_id": 1}, "owner", "set BOT_OWNER_IDS, too"),
     ],
 )
 def test_what_is_to_be_mended_is_said(

@@ -29,6 +29,8 @@ def admin_group(office: Office) -> app_commands.Group:
         # guild_only alone gives way to the client's own allowed_contexts, which have direct messages.
         guild_only=True,
         allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False),
+        # Whoever installs the bot for themselves installs no gate: a server's admins are who let it in.
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         default_permissions=discord.Permissions(manage_guild=True),
     )
     for add_to in _SECTIONS:

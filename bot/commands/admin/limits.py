@@ -20,7 +20,7 @@ from bot.store import ledger
 from bot.store import limits as store
 from bot.store.audit import Change
 from bot.store.limits import LimitName, LimitRow, Target
-from bot.views.quota import limit_lines, quota_text, target_text
+from bot.views.quota import LimitPages, limit_lines, quota_text, target_text
 from bot.views.text import MESSAGE_LIMIT, cut
 
 _NAMES = [app_commands.Choice(name=f"{name}: {meaning}"[:100], value=name) for name, meaning in MEANINGS.items()]
@@ -61,8 +61,7 @@ def _add_set(limits: app_commands.Group, office: Office) -> None:
         row = LimitRow(*_target(target), name, parse_value(name, value), until)
         change = await office.change(interaction, partial(_set, guild_id=guild_of(interaction), row=row))
         whom = target_text(row.target, row.target_id)
-        said = f"{whom}: `{name}` is {_value_text(row)} now."
-        await answer(interaction, said if change else f"{whom}: `{name}` was {_value_text(row)} already.")
+        await answer(interaction, f"{whom}: `{name}` is {'now' if change else 'already'} {_value_text(row)}.")
 
     @set_limit.autocomplete("value")
     async def offer(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
@@ -96,6 +95,9 @@ def _add_clear_and_show(limits: app_commands.Group, office: Office) -> None:
         guild_id, now = guild_of(interaction), int(time.time())
         door = office.jobs.door
         rows = await office.database.look(partial(store.limits_of, guild_id=guild_id, now=now))
+        if target is None and len(rows) > LimitPages.entries_per_page:
+            await LimitPages.show(interaction)
+            return
         if target is None:
             await answer(interaction, cut("\n".join(limit_lines(rows, door.terms)), MESSAGE_LIMIT))
             return
@@ -103,7 +105,7 @@ def _add_clear_and_show(limits: app_commands.Group, office: Office) -> None:
         lines = limit_lines([row for row in rows if (row.target, row.target_id) == (kind, target_id)], door.terms)
         if isinstance(target, discord.Member):
             standing = await door.standing(who_asks(target, interaction.channel, guild_id, guild_id))
-            text = quota_text(standing, door.terms, direct=False)
+            text = quota_text(standing, door.terms, direct=False, own=False)
             lines = [f"What holds for {target.mention}:", *text.splitlines()[1:]]
         await answer(interaction, cut("\n".join(lines), MESSAGE_LIMIT))
 
@@ -159,7 +161,7 @@ def _value_text(row: LimitRow | None) -> str:
 
 
 def _set(connection: sqlite3.Connection, *, guild_id: int, row: LimitRow) -> Change | None:
-    before = store.write_limit(connection, guild_id, row)
+    before = store.write_limit(connection, guild_id, row, int(time.time()))
     if before == row:
         return None
     return _limit_change("limits set", row.target, row.target_id, row.name, before, row)
@@ -168,7 +170,7 @@ def _set(connection: sqlite3.Connection, *, guild_id: int, row: LimitRow) -> Cha
 def _clear(
     connection: sqlite3.Connection, *, guild_id: int, target: Target, target_id: int, name: LimitName
 ) -> Change | None:
-    before = store.clear_limit(connection, guild_id, target, target_id, name)
+    before = store.clear_limit(connection, guild_id, target, target_id, name, int(time.time()))
     return _limit_change("limits clear", target, target_id, name, before, None) if before else None
 
 

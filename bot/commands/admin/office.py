@@ -47,25 +47,31 @@ class Office:
         None where ``make`` says that there was nothing to change. ``everywhere`` is for the operator.
         """
         guild_id = EVERYWHERE if everywhere else guild_of(interaction)
+        told = await self._log_channel(guild_id)
         row = await self.database.write(partial(_make, make=make, guild_id=guild_id, actor_id=interaction.user.id))
         if row is not None:
             log.info("changed", guild=guild_id, admin=row.actor_id, action=row.change.action, change=row.id)
             # Not awaited: Discord may let the log channel wait longer than the admin's command may.
-            task = asyncio.create_task(self._tell(guild_id, row), name=f"log-channel-{row.id}")
+            task = asyncio.create_task(self._tell(guild_id, row, told), name=f"log-channel-{row.id}")
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
         return row
 
-    async def _tell(self, guild_id: int, row: AuditRow) -> None:
-        """One line in the server's log channel. The change stands, whether or not it can be told."""
-        channel_id = await read_setting(self.database, guild_id, LOG_CHANNEL)
-        if channel_id is None:
-            return
-        channel = self.client.get_partial_messageable(int(channel_id), guild_id=guild_id)
-        try:
-            await channel.send(audit_line(row), suppress_embeds=True, silent=True)
-        except NOT_SENT as error:
-            log.warning("log_channel_closed", guild=guild_id, channel=channel_id, reason=str(error))
+    async def _tell(self, guild_id: int, row: AuditRow, before: int | None) -> None:
+        """One line in the server's log channel; where that was changed, in the one ``before`` it, too.
+
+        The change stands, whether or not it can be told.
+        """
+        for channel_id in {before, await self._log_channel(guild_id)} - {None}:
+            channel = self.client.get_partial_messageable(channel_id, guild_id=guild_id)  # type: ignore[arg-type]
+            try:
+                await channel.send(audit_line(row), suppress_embeds=True, silent=True)
+            except NOT_SENT as error:
+                log.warning("log_channel_closed", guild=guild_id, channel=channel_id, reason=str(error))
+
+    async def _log_channel(self, guild_id: int) -> int | None:
+        value = await read_setting(self.database, guild_id, LOG_CHANNEL)
+        return int(value) if value is not None else None
 
     async def check_admin(self, interaction: discord.Interaction[Any]) -> None:
         """For buttons: Manage Server or the configured admin role, now; raises :class:`Refusal` without either.
@@ -83,9 +89,9 @@ class Office:
 
 
 def guild_of(interaction: discord.Interaction[Any]) -> int:
-    """The server that a command for servers was used in."""
-    if interaction.guild_id is None:
-        raise Refusal("This works in servers only.")
+    """The server that a command for servers was used in; one that the bot was let into by its admins."""
+    if interaction.guild_id is None or (interaction.is_user_integration() and not interaction.is_guild_integration()):
+        raise Refusal("This works in servers only, and in those that I am a member of.")
     return interaction.guild_id
 
 

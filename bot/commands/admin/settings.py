@@ -82,6 +82,8 @@ def add_to(admin: app_commands.Group, office: Office) -> None:
         wanted: dict[str, str | None] = {
             choice.name: _checked(choice, value) for choice, value in zip(CHOICES, given, strict=True) if value
         }
+        if admin_role is not None and admin_role.is_default():
+            raise Refusal("@everyone would be admins then; take a role of some members.")
         if admin_role is not None:
             wanted[ADMIN_ROLE] = str(admin_role.id)
         if log_channel is not None:
