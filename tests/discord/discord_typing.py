@@ -25,9 +25,11 @@ class Sheet:
         self.message_id = next(_IDS)
         self.shown = [text]
         self.told: list[str] = []
+        self.files: list[discord.File] = []
 
     async def edit(self, **changes: Any) -> None:
         self.shown.append(changes["content"])
+        self.files += changes.get("attachments", [])
 
     async def delete(self) -> None:
         pass

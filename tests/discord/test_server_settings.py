@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import discord
 import pytest
+from conftest import OpenWorld, until
 from discord_admins import admin_of, audited, told
 from discord_pictures import PROMPT, drawn, newest, rows
+from discord_typing import Typist
 
 from bot.playground.world import World
 
@@ -64,6 +66,15 @@ async def test_roles_and_channels_are_set_and_cleared_and_audited(world: World) 
         ("admin_role", f"<@&{helpers.id}>", "none"),
     ], "what is as it was is no change"
     assert f"**settings** admin_role: <@&{helpers.id}> → none" in log.history()[-1].content
+
+
+async def test_spoiler_hides_what_the_picture_looks_like_so_far_too(world_of: OpenWorld) -> None:
+    async with world_of(progress_interval=0.01) as world:
+        await told(world, admin_of(world), "admin settings", spoiler="on")
+        card = await Typist(world).imagine(PROMPT, steps=20)
+        await until(lambda: bool(world.channel.history()))
+        assert card.files
+        assert all(file.spoiler for file in card.files)
 
 
 @pytest.mark.parametrize("nsfw", [True, False])

@@ -240,7 +240,7 @@ def test_every_limit_and_ceiling_has_its_sentence() -> None:
         ("role", "from role <@&77>"),
         ("everyone", "for everyone in this server"),
         ("default", "the bot's default"),
-        ("ceiling", "the most that the bot's operator allows"),
+        ("ceiling", "the most that this bot does"),
     ],
 )
 def test_a_limit_says_why_it_is_that_high(source: Source, text: str) -> None:

@@ -101,11 +101,13 @@ class Model:
         """Who came back takes along what is left of grants."""
         for member in {account.member for account in self.accounts} - {None}:
             mine = self.of(member)
-            gone = {number for number in mine if (self.accounts[number - 1].closed_at or now) <= now - DAY}
+            kept = min((job.account for job in self.jobs if job.owner == member), default=max(mine) + 1)
+            over = {number for number in mine if (self.accounts[number - 1].closed_at or now) <= now - DAY}
+            gone = {number for number in over if number < kept}
             for scope in {grant[1] for grant in self.grants}:
                 left = self._granted(gone, scope)
                 if left and mine > gone:
-                    self.grants.append((max(mine), scope, left))
+                    self.grants.append((max(mine - gone), scope, left))
             for number in gone:
                 self.accounts[number - 1].member = None
         for job in self.jobs:

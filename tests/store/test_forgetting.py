@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -158,10 +159,10 @@ async def test_what_is_used_still_counts_for_a_day_and_is_nobody_s_then(database
     assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 200
     sums = await table(database, "SELECT sum(credits) AS credits, sum(images) AS images FROM usage_days")
     assert await database.write(partial(privacy.unlink, now=NOW + DAY - 1)) == 0
-    assert [message.job_id for message in await privacy.posted_of(database, MIRA)] == [1, 2, 3]
+    assert [message.job_id for message in await privacy.posted_of(database, MIRA)] == [1, 2], "not what came after"
     assert await database.write(partial(privacy.unlink, now=NOW + DAY)) == 1
     assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100, "the new account's"
-    assert [message.job_id for message in await privacy.posted_of(database, MIRA)] == [3]
+    assert await privacy.posted_of(database, MIRA) == []
     rows = await table(
         database, "SELECT source_id, channel_id, progress_message_id, result_message_id FROM jobs WHERE owner_id = 0"
     )
@@ -216,12 +217,87 @@ async def test_a_block_that_ran_out_goes_with_its_reason(database: Database) -> 
     assert [row["member_id"] for row in await table(database, "SELECT member_id FROM blocks")] == [NOA]
 
 
-async def test_freed_text_is_overwritten_in_the_file(database: Database, tmp_path: Path) -> None:
+async def test_freed_text_is_overwritten_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever way SQLite was built: many systems have it overwrite by itself."""
+    connect = sqlite3.connect
+
+    def without_overwriting(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA secure_delete = OFF")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", without_overwriting)
+    database = await Database.open(tmp_path / "bot.sqlite3")
     await add(database, 1, spec=ImageSpec("a very secret wish " * 200, 256, 256, 7, 8, 0.0, "", "m"))
     await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
     privacy.empty_log(tmp_path / "bot.sqlite3")
     assert not any(b"very secret wish" in path.read_bytes() for path in tmp_path.glob("bot.sqlite3*"))
     assert json.loads((await table(database, "SELECT spec FROM jobs"))[0]["spec"])["width"] == 256
+    await database.close()
+
+
+@pytest.mark.parametrize("state", ["rendered", "delivering"])
+async def test_what_is_being_delivered_is_left_to_who_delivers_it(database: Database, state: str) -> None:
+    posting = await add(database, 1, state=state)
+    stranded = await add(database, 2, state=state)
+    forgotten = await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW, live={posting}))
+    assert (forgotten.jobs, forgotten.still_open) == (1, 1)
+    again = await database.write(partial(privacy.forget_closed, member_id=MIRA, now=NOW, live={posting}))
+    assert (again.jobs, again.still_open) == (0, 1)
+    states = await table(database, "SELECT state, owner_id FROM jobs ORDER BY id")
+    assert states == [{"state": state, "owner_id": MIRA}, {"state": "expired", "owner_id": 0}]
+    if state == "rendered":
+        await database.write(partial(jobs.delivering, job_id=posting))
+    await database.write(partial(jobs.delivered, job_id=posting, channel_id=45, message_id=77, spent=100, now=NOW))
+    rest = await database.write(partial(privacy.forget_closed, member_id=MIRA, now=NOW, live=set()))
+    assert (rest.jobs, rest.files, rest.still_open) == (1, ["1.png"], 0)
+    assert [message.message_id for message in await privacy.posted_of(database, MIRA)] == [77]
+    assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100, "what was posted is paid"
+    assert posting < stranded
+
+
+async def test_a_member_s_many_jobs_are_forgotten_in_bites(database: Database) -> None:
+    for source_id in range(1, 6):
+        await add(database, source_id)
+    first = await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW, at_most=2))
+    more = partial(privacy.forget_closed, member_id=MIRA, now=NOW, at_most=2)
+    assert [first.jobs, *[(await database.write(more)).jobs for _ in range(3)]] == [2, 2, 1, 0]
+    assert {row["owner_id"] for row in await table(database, "SELECT owner_id FROM jobs")} == {0}
+
+
+async def test_an_account_is_unlinked_only_after_its_last_job_is_forgotten(database: Database) -> None:
+    waiting = await add(database, 1, state="queued")
+    await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
+    assert await database.write(partial(privacy.unlink, now=NOW + 2 * DAY)) == 0
+    await database.write(
+        partial(jobs.ended, job_id=waiting, state="cancelled", error_code=None, spent=0, now=NOW + 2 * DAY)
+    )
+    assert (await database.write(partial(privacy.forget_closed, now=NOW + 2 * DAY))).jobs == 1
+    assert await database.write(partial(privacy.unlink, now=NOW + 2 * DAY)) == 1
+    (row,) = await table(database, "SELECT owner_id, source_id, json_extract(spec, '$.prompt') AS prompt FROM jobs")
+    assert row == {"owner_id": 0, "source_id": -1, "prompt": ""}
+
+
+async def test_a_card_that_a_crash_left_counts_as_posted(database: Database) -> None:
+    left = await add(database, 1, state="running")
+    await database.write(partial(jobs.card_shown, job_id=left, message_id=88))
+    await database.write(partial(jobs.interrupt_all, now=NOW))
+    await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
+    expected = privacy.PostedMessage(left, 40 + MIRA, 88, private=False)
+    assert await privacy.posted_of(database, MIRA) == [expected]
+    await database.write(partial(privacy.message_gone, job_id=left))
+    assert await privacy.posted_of(database, MIRA) == []
+
+
+async def test_the_copy_of_a_deleted_picture_is_needed_no_more(database: Database) -> None:
+    """But that of a picture which only became too old is, by the edit that was made from it."""
+    for source_id, name in ((1, "a"), (2, "b")):
+        await add(database, source_id, at=NOW - source_id * DAY)
+        edit = ImageSpec("x", 256, 256, 7, 8, 0.0, "", "m", 0.6, name * 32)
+        await add(database, source_id + 10, owner=NOA, parent=f"i{source_id}", spec=edit)
+    await database.write(partial(images.delete, image_id="i1"))
+    await database.write(partial(privacy.forget_old, ended_before=NOW - DAY, at_most=9, now=NOW))
+    assert await privacy.kept_sources(database) == {"b" * 32}
 
 
 async def test_looking_for_old_jobs_and_closed_accounts_scans_nothing(database: Database) -> None:

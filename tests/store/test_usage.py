@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import ledger_rows
-from bot.store import accounts, jobs, usage
+from bot.store import accounts, jobs, privacy, usage
 from bot.store.accounts import DAY
 from bot.store.database import Database
 from bot.store.usage import BYS, Days, Share, Used
@@ -170,7 +170,7 @@ async def test_both_accounts_of_a_member_are_one_and_forgotten_ones_are_nobody_s
         for source, owner in enumerate((1, 2, 3)):
             run_job(connection, source, owner=owner, spent=10)
         for owner in (1, 2):
-            accounts.close_account(connection, owner, 10)
+            privacy.forget_member(connection, owner, 10)
         run_job(connection, 9, owner=1, spent=50)
 
     await database.write(closed_and_back)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from PIL import Image
 from benchmarks.charts import days_chart, members_chart
 from bot.media.lettering import Colour
 from bot.store.usage import Days, Share, Used
-from bot.views.charts import BAR, GROUND, INK, NOTE, REST, Bar, Heading, Panel, draw_bars, draw_days
+from bot.views.charts import BAR, GROUND, INK, NOTE, REST, Bar, Heading, Panel, _short, draw_bars, draw_days
 from bot.views.reports import Report, credits_text, device_text, member_chart, report_chart, report_csv, report_text
 
 HEADING = Heading("Credits by day", "1,234.5 credits · 912 jobs · 25 Oct – 23 Nov 2026")
@@ -124,6 +125,16 @@ def test_any_value_can_be_drawn(value: float) -> None:
     draw_bars(HEADING, [Bar("a", value, f"{value:,.2f}")])
 
 
+def test_large_numbers_are_written_short_where_they_would_run_into_each_other() -> None:
+    scale = (2.5, 9000, 120_000, 2_500_000, 60_000_000_000, 4e12)
+    assert [_short(value) for value in scale] == ["2.5", "9,000", "120k", "2.5M", "60G", "4T"]
+    values = [9_234_567_890.12] * 7
+    labels = opened(draw_days(HEADING, FIRST, [Panel("credits", values, [f"{value:,.2f}" for value in values])]))
+    written = (np.asarray(labels)[180:224] != GROUND).any(axis=2).any(axis=0)
+    gaps = np.diff(np.flatnonzero(written))
+    assert (gaps > 60).sum() == 6, "each label has air beside it"
+
+
 def test_names_in_any_script_stay_in_their_column() -> None:
     plain = opened(draw_bars(HEADING, [Bar("", 10, "10") for _ in STRANGE]))
     named = opened(draw_bars(HEADING, [Bar(name, 10, "10") for name in STRANGE]))
@@ -214,14 +225,35 @@ def test_short_and_long_times() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", '"=1', " =1", "a,b\n=1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "＝1",
+        '"=1',
+        " =1",
+        "a,b\n=1",
+        "a;=1",
+        "a\t=1",
+        'a"; "@x',
+        "a|-1",
+    ],
+)
 def test_no_cell_of_an_export_is_a_formula(name: str) -> None:
     data = report_csv(report("user", (ADA, 100), (None, 50)), {ADA: name})
     assert data.startswith(b"\xef\xbb\xbfmember,name,credits")
     header, first, second = csv.reader(StringIO(data.decode("utf-8-sig"), newline=""))
     assert not [cell for cell in first + second if cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "＝"))]
     assert first[0] == f"<@{ADA}>", "a spreadsheet would round so long a number"
-    assert " ".join(name.split()) in first[1]
+    assert " ".join(name.split()) in re.sub(r"([;|]\W*)'", r"\1", first[1])
+    for separator in ";\t|":  # what other languages' spreadsheets part cells by
+        rows = csv.reader(StringIO(data.decode("utf-8-sig"), newline=""), delimiter=separator)
+        assert not [cell for row in rows for cell in row if cell.lstrip(' "').startswith(("=", "+", "-", "@", "＝"))]
     assert second[0] == "former members"
     assert first[2:] == ["1.00", "1", "2", "1.500"]
     assert len(header) == 6
