@@ -25,7 +25,7 @@ from bot.commands.questions import Questions
 from bot.commands.quota import QuotaCog
 from bot.commands.replies import ReplyCog
 from bot.commands.subjects import Subjects
-from bot.commands.usage import UsageCog
+from bot.commands.usage import Charts, UsageCog
 from bot.jobs.privacy import Privacy
 from bot.jobs.service import JobService
 from bot.media.incoming import ImageReader
@@ -77,6 +77,7 @@ class ZImageBot(commands.Bot):
         self.settings = settings
         self._services = services
         self.questions = Questions()
+        self.charts = Charts()
         self._closing = False
         self._set_up = asyncio.Event()
 
@@ -166,6 +167,7 @@ class ZImageBot(commands.Bot):
             if not self._closing:
                 self._closing = True
                 await self._services.stop()
+                self.charts.close()
         finally:
             await super().close()
 

@@ -86,8 +86,11 @@ class Housekeeping:
 
     async def _forget_members(self, now: int) -> None:
         """Members who were forgotten while a job of theirs went on; then whose the accounts were."""
-        forgotten = await self._database.write(partial(privacy.forget_closed, now=now))
-        await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
+        count = _AT_ONCE
+        while count == _AT_ONCE:
+            forgotten = await self._database.write(partial(privacy.forget_closed, now=now, at_most=_AT_ONCE))
+            await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
+            count = forgotten.jobs
         unlinked = await self._database.write(partial(privacy.unlink, now=now))
         if unlinked:
             log.info("accounts_unlinked", count=unlinked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from bot.errors import Refusal
+from bot.errors import NotHere, Refusal
 from bot.jobs.cost import format_credits
 from bot.store.admission import (
     Blocked,
@@ -60,14 +60,14 @@ def format_value(name: LimitName, value: int | None) -> str:
     return format_credits(value) if name == "credits_per_day" else f"{value:,}"
 
 
-def source_text(limit: Limit) -> str:
+def source_text(limit: Limit, *, own: bool = True) -> str:
     """Why a limit is that high, such as "from role @Artists"."""
     text = {
-        "user": "for you personally",
+        "user": "for you personally" if own else "for this member alone",
         "role": f"from role <@&{limit.role_id}>",
         "everyone": "for everyone in this server",
         "default": "the bot's default",
-        "ceiling": "the most that the bot's operator allows",
+        "ceiling": "the most that this bot does",
     }[limit.source]
     return f"{text}, until <t:{limit.until}:f>" if limit.until is not None else text
 
@@ -80,18 +80,19 @@ def refusal(cause: NotAdmitted) -> Refusal:
     """Why a job may not be, in a sentence for the member who asked."""
     match cause:
         case Paused(by="server"):
-            return Refusal("An admin of this server has paused me. What waits stays in line; ask again later.")
+            return NotHere("An admin of this server has paused me. What waits stays in line; ask again later.")
         case Paused():
-            return Refusal("My operator has paused me. What waits stays in line; ask again later.")
+            return NotHere("My operator has paused me. What waits stays in line; ask again later.")
         case NotServed(direct):
             where = "not in direct messages" if direct else "and only in those that I am a member of"
-            return Refusal(f"I draw in servers, {where}.")
+            return NotHere(f"I draw in servers, {where}.")
         case Blocked(until, reason):
             end = f" until <t:{until}:f>" if until is not None else ""
             why = f" The reason: {reason}" if reason else ""
-            return Refusal(f"You are blocked from drawing with me here{end}.{why}")
+            blocked = f"You are blocked from drawing with me here{end}."
+            return NotHere(f"{blocked}{why}", in_public=blocked)
         case WrongPlace(age_restricted_only, allowed):
-            return Refusal(_wrong_place(allowed, age_restricted_only=age_restricted_only))
+            return NotHere(_wrong_place(allowed, age_restricted_only=age_restricted_only))
         case OverLimit():
             return Refusal(_over_limit(cause))
         case OverCeiling():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 _EXPORT_EVERY_SECONDS = 10 * 60
 _EXPORTS_AT_ONCE = 3
+_GO_ON_SECONDS = 15
 _JOBS_AT_ONCE = 500
 _LOOK_EVERY_SECONDS = 1.0
 
@@ -62,11 +63,15 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What deleting a member's data came to: jobs, pictures and how many jobs still run, to be forgotten after."""
+    """What deleting a member's data came to: jobs, pictures and how many jobs still run, to be forgotten after.
+
+    ``uploads`` are pictures that ``/details`` had looked at.
+    """
 
     jobs: int
     pictures: int
     still_open: int
+    uploads: int = 0
 
 
 class Privacy:
@@ -80,24 +85,30 @@ class Privacy:
         self._source_dir = jobs.sources.folder
         self._exporting: set[int] = set()
         self._exported: dict[int, float] = {}
+        """When each member may have an export again."""
         self._deleting: set[int] = set()
 
     @contextmanager
     def one_export(self, member_id: int) -> Iterator[None]:
-        """One at a time and one every 10 minutes for each member, few at once for all; else :class:`Refusal`."""
+        """One at a time and one every 10 minutes for each member, few at once for all; else :class:`Refusal`.
+
+        What broke off may be gone on with soon.
+        """
         now = time.monotonic()
-        self._exported = {who: at for who, at in self._exported.items() if now - at < _EXPORT_EVERY_SECONDS}
+        self._exported = {who: again for who, again in self._exported.items() if again > now}
         if member_id in self._exporting:
             raise Refusal("Your export is on its way: wait until its last part has come.")
-        if member_id in self._exported:
-            minutes = math.ceil((self._exported[member_id] + _EXPORT_EVERY_SECONDS - now) / 60)
-            raise Refusal(f"One export every 10 minutes: ask again in {minutes} min.")
+        seconds = self._exported.get(member_id, now) - now
+        if seconds > _GO_ON_SECONDS:
+            raise Refusal(f"One export every 10 minutes: ask again in {math.ceil(seconds / 60)} min.")
+        if seconds > 0:
+            raise Refusal(f"One moment: ask again in {math.ceil(seconds)} s.")
         if len(self._exporting) >= _EXPORTS_AT_ONCE:
             raise Refusal("Others are having their data exported right now: ask again in some minutes.")
         self._exporting.add(member_id)
+        self._exported[member_id] = now + _GO_ON_SECONDS
         try:
             yield
-            self._exported[member_id] = now
         finally:
             self._exporting.discard(member_id)
 
@@ -110,9 +121,11 @@ class Privacy:
                 await courier.send(number + 1, part.data)
             except Undeliverable as error:
                 log.info("export_broken_off", user=member_id, part=number + 1, reason=str(error))
+                self._exported[member_id] = time.monotonic() + _GO_ON_SECONDS
                 return Exported(number, goes_on_at, packing.missing)
             number, goes_on_at = number + 1, part.goes_on_at or goes_on_at
         log.info("exported", user=member_id, parts=number)
+        self._exported[member_id] = time.monotonic() + _EXPORT_EVERY_SECONDS
         return Exported(number, None, packing.missing)
 
     @contextmanager
@@ -129,8 +142,9 @@ class Privacy:
     async def forget(self, member_id: int) -> Removed:
         """Cancel what a member has under way, and forget everything else at once."""
         await self._jobs.cancel_all_of(member_id)
-        forgotten = await self._database.write(partial(privacy.forget_member, member_id=member_id, now=_now()))
-        await self._remove(forgotten)
+        forget = partial(privacy.forget_member, member_id=member_id, at_most=_JOBS_AT_ONCE)
+        forgotten = await self._forget(forget, member_id)
+        await asyncio.to_thread(privacy.empty_log, self._database_path)
         log.info(
             "member_forgotten",
             user=member_id,
@@ -138,34 +152,47 @@ class Privacy:
             images=len(forgotten.files),
             open=forgotten.still_open,
         )
-        return Removed(forgotten.jobs, len(forgotten.files), forgotten.still_open)
+        return Removed(forgotten.jobs, len(forgotten.files), forgotten.still_open, forgotten.uploads)
 
     async def forget_rest(self, member_id: int, seconds: float) -> int:
         """Forget the jobs that were still open, as they end; how many remain for the daily task after ``seconds``."""
         end = time.monotonic() + seconds
         while True:
-            forgotten = await self._database.write(partial(privacy.forget_closed, member_id=member_id, now=_now()))
-            await self._remove(forgotten)
+            forget = partial(privacy.forget_closed, member_id=member_id, at_most=_JOBS_AT_ONCE)
+            forgotten = await self._forget(forget, member_id)
+            if forgotten.jobs:
+                await asyncio.to_thread(privacy.empty_log, self._database_path)
             if not forgotten.still_open or time.monotonic() >= end:
                 return forgotten.still_open
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
     async def posted(self, member_id: int) -> list[PostedMessage]:
-        """Result messages that may still stand in Discord: until a day after the data was forgotten."""
+        """Messages that may still stand in Discord: until a day after the data was forgotten."""
         return await privacy.posted_of(self._database, member_id)
 
     async def posted_gone(self, message: PostedMessage) -> None:
         await self._database.write(partial(privacy.message_gone, job_id=message.job_id))
 
-    async def _remove(self, forgotten: Forgotten) -> None:
-        """The files. What fails, or is left by a crash, housekeeping sweeps away."""
-        await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
-        if forgotten.sources:
+    async def _forget(self, first: Callable[..., Forgotten], member_id: int) -> Forgotten:
+        """Forget in bites, each with the files of its images; the pictures that were brought go last.
+
+        What fails, or is left by a crash, housekeeping forgets and sweeps away.
+        """
+        bite = total = await self._bite(first)
+        while bite.jobs == _JOBS_AT_ONCE:
+            bite = await self._bite(partial(privacy.forget_closed, member_id=member_id, at_most=_JOBS_AT_ONCE))
+            total += bite
+        if total.sources:
             kept = await privacy.kept_sources(self._database)
-            names = [f"{name}.png" for name in forgotten.sources - kept]
+            names = [f"{name}.png" for name in total.sources - kept]
             await asyncio.to_thread(remove_files, self._source_dir, names)
-        if forgotten.jobs:
-            await asyncio.to_thread(privacy.empty_log, self._database_path)
+        return replace(total, still_open=bite.still_open)
+
+    async def _bite(self, forget: Callable[..., Forgotten]) -> Forgotten:
+        """What the process still carries is left to it."""
+        forgotten = await self._database.write(partial(forget, live=self._jobs.live_jobs(), now=_now()))
+        await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
+        return forgotten
 
 
 class _Packing:

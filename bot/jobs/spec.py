@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from zimage_engine.profiles import (
     SEED_LIMIT,
@@ -69,7 +69,7 @@ class ImageSpec:
 
     def fields(self) -> dict[str, str | int | float]:
         """The spec by field name, as it is stored beside and inside a picture; what only edits have, only for them."""
-        fields = asdict(self)
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         if not self.source:
             del fields["strength"], fields["source"]
         if not self.mask:

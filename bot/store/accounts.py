@@ -5,6 +5,14 @@ from __future__ import annotations
 import sqlite3
 
 DAY = 24 * 60 * 60
+OVER = (
+    "accounts.member_id IS NOT NULL AND accounts.closed_at <= ? AND NOT EXISTS"
+    " (SELECT 1 FROM jobs WHERE jobs.owner_id = accounts.member_id AND jobs.account_id <= accounts.id)"
+)
+"""Accounts that were closed a day ago and have no job left that is to be forgotten: nothing needs their member.
+
+Nor have the member's earlier ones, whose grants may have been spent by these.
+"""
 
 
 def account_of(connection: sqlite3.Connection, member_id: int) -> int:
@@ -31,7 +39,5 @@ def close_account(connection: sqlite3.Connection, member_id: int, now: int) -> N
 
 
 def unlink_closed(connection: sqlite3.Connection, now: int) -> int:
-    """Forget whose the accounts were that were closed a day ago; how many."""
-    return connection.execute(
-        "UPDATE accounts SET member_id = NULL WHERE member_id IS NOT NULL AND closed_at <= ?", (now - DAY,)
-    ).rowcount
+    """Forget whose the accounts were that are :data:`OVER`; how many."""
+    return connection.execute(f"UPDATE accounts SET member_id = NULL WHERE {OVER}", (now - DAY,)).rowcount

@@ -6,10 +6,9 @@ back whole where it raises. Reads never wait for it (WAL).
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ import aiosqlite
 import yoyo
 
 from bot.errors import StartupError
+from bot.store.worker import WorkerThread
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 T = TypeVar("T")
@@ -83,7 +83,7 @@ def _applied(backend: Any) -> list[str]:
 class Database:
     """An open database. Make it with :meth:`open`, end it with :meth:`close`."""
 
-    def __init__(self, threads: tuple[ThreadPoolExecutor, ThreadPoolExecutor], reader: aiosqlite.Connection) -> None:
+    def __init__(self, threads: tuple[WorkerThread, WorkerThread], reader: aiosqlite.Connection) -> None:
         self._writer, self._looker = threads
         self._reader = reader
         self._connection: sqlite3.Connection
@@ -92,26 +92,24 @@ class Database:
     @classmethod
     async def open(cls, path: Path) -> Database:
         """Migrate and open the file; it and its folder are for the bot's user alone."""
-        loop = asyncio.get_running_loop()
-        writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
-        path = await loop.run_in_executor(writer, path.absolute)
-        await loop.run_in_executor(writer, migrate, path)
-        looker = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
+        writer, looker = WorkerThread("database-writer", together=0.005), WorkerThread("database-reader")
+        path = await writer.run(path.absolute)
+        await writer.run(partial(migrate, path))
         reader = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True)
         reader.row_factory = sqlite3.Row
         await reader.execute("PRAGMA busy_timeout = 5000")
         database = cls((writer, looker), reader)
-        database._connection = await loop.run_in_executor(writer, _connect, path)
-        database._view = await loop.run_in_executor(looker, _connect_to_read, path)
+        database._connection = await writer.run(partial(_connect, path))
+        database._view = await looker.run(partial(_connect_to_read, path))
         return database
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` in one transaction on the writer's thread; its result, or its exception after a rollback."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transaction, function)
+        return await self._writer.run(partial(self._transaction, function))
 
     async def look(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function``, which only reads, on one state of the database; never waits for the writer."""
-        return await asyncio.get_running_loop().run_in_executor(self._looker, self._snapshot, function)
+        return await self._looker.run(partial(self._snapshot, function))
 
     async def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         """The rows of one SELECT; never waits for the writer."""
@@ -120,11 +118,10 @@ class Database:
     async def close(self) -> None:
         """Finish the writes under way and close the file."""
         await self._reader.close()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._looker, self._view.close)
-        await loop.run_in_executor(self._writer, self._connection.close)
-        self._looker.shutdown()
-        self._writer.shutdown()
+        await self._looker.run(self._view.close)
+        await self._writer.run(self._connection.close)
+        self._looker.stop()
+        self._writer.stop()
 
     def _snapshot(self, function: Callable[[sqlite3.Connection], T]) -> T:
         self._view.execute("BEGIN")
@@ -151,6 +148,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     connection.executescript(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;"
+        "PRAGMA secure_delete = ON;"  # what is forgotten is overwritten
     )
     return connection
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bot.store.accounts import DAY, account_of
+from bot.store.accounts import DAY, OVER, account_of
 
 _MINE = "account_id IN (SELECT id FROM accounts WHERE member_id = ?)"
 _SIGNED = "CASE entry WHEN 'reserved' THEN {0} WHEN 'given_back' THEN -({0}) ELSE 0 END"
@@ -20,6 +20,21 @@ _FORGIVEN = f"(SELECT coalesce(max(job_id), 0) FROM ledger WHERE {_MINE} AND sco
 _WAITS_LONG = "state NOT IN ('delivered', 'failed', 'cancelled', 'expired') AND created_at <= ?"
 # Named, since SQLite would rather read a whole server's day, or every job that a member ever had.
 _LEDGER, _JOBS = "ledger INDEXED BY ledger_by_account", "jobs INDEXED BY jobs_by_state"
+_USED = f"""
+    WITH forgiven (job_id) AS (
+        SELECT coalesce(max(job_id), 0) FROM ledger
+        WHERE account_id IN (SELECT id FROM accounts WHERE member_id = ?1) AND scope_id = ?2 AND entry = 'reset'
+    )
+    SELECT coalesce((
+        SELECT sum({_SIGNED.format("credits - granted")}) FROM {_LEDGER}
+        WHERE account_id IN (SELECT id FROM accounts WHERE member_id = ?1) AND counted_at > ?3 AND scope_id = ?2
+            AND job_id > (SELECT job_id FROM forgiven)
+    ), 0) + coalesce((
+        SELECT sum(credits - granted) FROM {_JOBS}
+        WHERE {_WAITS_LONG.replace("?", "?3")} AND owner_id = ?1 AND scope_id = ?2
+            AND id > (SELECT job_id FROM forgiven)
+    ), 0)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +71,17 @@ def grant(connection: sqlite3.Connection, member_id: int, scope_id: int, credit:
 
 
 def carry_grants(connection: sqlite3.Connection, now: int) -> None:
-    """Before the accounts that were closed a day ago are forgotten: what is left of their grants goes along with the
-    members who came back. Those have already spent of it by their newer accounts."""
+    """Before the accounts that are over are forgotten: what is left of their grants goes along with the members who
+    came back. Those have already spent of it by their newer accounts."""
     connection.execute(
         "INSERT INTO ledger (account_id, scope_id, entry, credits, granted, counted_at, at)"
         " SELECT newest.id, scope_id, 'granted', total, total, ?1, ?1"
         f" FROM (SELECT member_id, scope_id, {_LEFT_OF_GRANTS} AS total"
         "  FROM accounts CROSS JOIN ledger ON account_id = accounts.id"
-        "  WHERE member_id IS NOT NULL AND closed_at <= ?2 AND granted > 0"
+        f"  WHERE granted > 0 AND {OVER.replace('?', '?2')}"
         "  GROUP BY member_id, scope_id HAVING total > 0)"
         " JOIN (SELECT member_id, max(id) AS id FROM accounts"
-        "  WHERE member_id IS NOT NULL AND (closed_at IS NULL OR closed_at > ?2)"
+        f"  WHERE member_id IS NOT NULL AND NOT coalesce({OVER.replace('?', '?2')}, 0)"
         "  GROUP BY member_id) AS newest USING (member_id)",
         (now, now - DAY),
     )
@@ -85,17 +100,8 @@ def reset(connection: sqlite3.Connection, member_id: int, scope_id: int, now: in
 
 def used(connection: sqlite3.Connection, member_id: int, scope_id: int, now: int) -> int:
     """Credits of the day's limit that are reserved or spent, without what grants paid."""
-    rows = connection.execute(
-        f"SELECT sum({_SIGNED.format('credits - granted')}) FROM {_LEDGER}"
-        f" WHERE {_MINE} AND counted_at > ? AND scope_id = ? AND job_id > {_FORGIVEN}"
-        f" UNION ALL SELECT sum(credits - granted) FROM {_JOBS}"
-        f" WHERE {_WAITS_LONG} AND owner_id = ? AND scope_id = ? AND id > {_FORGIVEN}",
-        (
-            *(member_id, now - DAY, scope_id, member_id, scope_id),
-            *(now - DAY, member_id, scope_id, member_id, scope_id),
-        ),
-    )
-    return sum(row[0] or 0 for row in rows)
+    row = connection.execute(_USED, (member_id, scope_id, now - DAY)).fetchone()
+    return int(row[0])
 
 
 def granted(connection: sqlite3.Connection, member_id: int, scope_id: int) -> int:

@@ -6,8 +6,9 @@ A job that is forgotten keeps its size, seed, state and credits; its prompts bec
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.store import jobs, ledger
@@ -19,24 +20,39 @@ _WIPED = (
     "spec = json_replace(spec, '$.prompt', '', '$.negative_prompt', '', '$.source', '', '$.mask', ''),"
     " interaction_token = NULL, token_expires_at = NULL"
 )
+_OPEN = _ENDED.replace(" IN ", " NOT IN ")
+_THEIRS = "owner_id = ?1 AND account_id IN (SELECT id FROM accounts WHERE member_id = ?1 AND closed_at IS NOT NULL)"
 _PAGE = 5000
+_BITE = 500
+"""Jobs forgotten in one transaction: everybody's commands wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """What was forgotten: ``files`` of images have to go, and of ``sources`` those that nobody keeps
     (:func:`kept_sources`). ``still_open`` are jobs that have not ended; :func:`forget_closed` is for them.
+    ``uploads`` are pictures that ``/details`` had looked at.
     """
 
     jobs: int = 0
     files: list[str] = field(default_factory=list)
     sources: set[str] = field(default_factory=set)
     still_open: int = 0
+    uploads: int = 0
+
+    def __add__(self, later: Forgotten) -> Forgotten:
+        return Forgotten(
+            self.jobs + later.jobs,
+            self.files + later.files,
+            self.sources | later.sources,
+            self.still_open + later.still_open,
+            self.uploads + later.uploads,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class PostedMessage:
-    """A result message in Discord; a ``private`` one may be shown to its owner alone, out of the bot's reach."""
+    """A result or a card in Discord; a ``private`` one may be shown to its owner alone, out of the bot's reach."""
 
     job_id: int
     channel_id: int
@@ -46,7 +62,6 @@ class PostedMessage:
 
 def forget_old(connection: sqlite3.Connection, *, ended_before: int, at_most: int, now: int) -> Forgotten:
     """Forget prompts and images of jobs that ended before a time, and pictures that were brought before it."""
-    _wipe_what_goes(connection)
     rows = connection.execute(
         "SELECT id FROM jobs WHERE forgotten_at IS NULL AND ended_at < ? ORDER BY ended_at LIMIT ?",
         (ended_before, at_most),
@@ -59,43 +74,51 @@ def forget_old(connection: sqlite3.Connection, *, ended_before: int, at_most: in
     return Forgotten(len(rows), files)
 
 
-def forget_member(connection: sqlite3.Connection, member_id: int, now: int) -> Forgotten:
+def forget_member(
+    connection: sqlite3.Connection, member_id: int, now: int, live: Collection[int] = (), at_most: int = _BITE
+) -> Forgotten:
     """Forget everything about a member but what keeps order: ids in limits, blocks and the audit, and sums.
 
-    Their account is closed; what is left of it is unlinked a day later, by :func:`unlink`.
+    Their account is closed; what is left of it is unlinked a day later, by :func:`unlink`. Of their jobs so many go at
+    once; where as many went, :func:`forget_closed` is for more. ``live`` is as there.
     """
-    _wipe_what_goes(connection)
-    for row in connection.execute(
-        "SELECT id FROM jobs WHERE owner_id = ? AND state IN ('rendered', 'delivering')", (member_id,)
-    ).fetchall():
-        jobs.ended(connection, row["id"], "expired", error_code="forgotten", spent=0, now=now)
     brought = connection.execute("DELETE FROM uploads WHERE owner_id = ? RETURNING source", (member_id,)).fetchall()
     connection.execute("DELETE FROM member_settings WHERE member_id = ?", (member_id,))
     connection.execute("UPDATE blocks SET reason = NULL WHERE member_id = ?", (member_id,))
     connection.execute("UPDATE audit SET reason = NULL WHERE member_id = ?", (member_id,))
-    forgotten = _forget_jobs(connection, member_id, now)
     close_account(connection, member_id, now)
-    return replace(forgotten, sources=forgotten.sources | {row["source"] for row in brought})
+    uploads = Forgotten(sources={row["source"] for row in brought}, uploads=len(brought))
+    return uploads + _forget_jobs(connection, member_id, now, live, at_most)
 
 
-def forget_closed(connection: sqlite3.Connection, now: int, member_id: int | None = None) -> Forgotten:
-    """Forget the jobs of closed accounts that have ended since: one member's, or everybody's."""
+def forget_closed(
+    connection: sqlite3.Connection,
+    now: int,
+    member_id: int | None = None,
+    live: Collection[int] | None = None,
+    at_most: int = _BITE,
+) -> Forgotten:
+    """Forget jobs of closed accounts that have ended since, at most so many: one member's, or everybody's.
+
+    What was drawn and not delivered ends now, unless its id is in ``live``: the process still carries these jobs, and
+    they are open until it has brought them to their end. None leaves all of them to :func:`expire_undelivered`.
+    """
     rows = connection.execute(
         "SELECT DISTINCT member_id FROM accounts"
         " WHERE closed_at IS NOT NULL AND member_id IS NOT NULL AND (?1 IS NULL OR member_id = ?1)",
         (member_id,),
     ).fetchall()
-    found = [_forget_jobs(connection, row["member_id"], now, closed=True) for row in rows]
-    return Forgotten(
-        sum(each.jobs for each in found),
-        [file for each in found for file in each.files],
-        {name for each in found for name in each.sources},
-        sum(each.still_open for each in found),
-    )
+    found = Forgotten()
+    for row in rows:
+        found += _forget_jobs(connection, row["member_id"], now, live, at_most - found.jobs)
+    return found
 
 
 def unlink(connection: sqlite3.Connection, now: int) -> int:
-    """Forget whose the accounts were that were closed a day ago, with everything that could tell; how many."""
+    """Forget whose the accounts were that were closed a day ago, with everything that could tell; how many.
+
+    Accounts with jobs that are not forgotten yet keep their member until these are.
+    """
     connection.execute(
         "UPDATE jobs SET source_id = -id, progress_message_id = NULL, result_channel_id = NULL,"
         " result_message_id = NULL, channel_id = CASE WHEN guild_id IS NULL THEN 0 ELSE channel_id END"
@@ -134,20 +157,26 @@ def drop_expired_blocks(connection: sqlite3.Connection, now: int) -> None:
 
 
 async def posted_of(database: Database, member_id: int) -> list[PostedMessage]:
-    """The result messages of a member's jobs, forgotten ones too until their account is unlinked; oldest first."""
+    """The messages of a member's forgotten jobs, until their account is unlinked; oldest first.
+
+    The result; or the card, with whatever a crash left on it, where there is none.
+    """
     rows = await database.read(
-        "SELECT jobs.id AS job_id, result_channel_id AS channel_id, result_message_id AS message_id,"
-        " visibility = 'private' AS private FROM jobs"
-        " WHERE owner_id IN (0, ?1) AND account_id IN (SELECT id FROM accounts WHERE member_id = ?1)"
-        " AND result_message_id IS NOT NULL ORDER BY jobs.id",
+        "SELECT id AS job_id, coalesce(result_channel_id, channel_id) AS channel_id,"
+        " coalesce(result_message_id, progress_message_id) AS message_id, visibility = 'private' AS private FROM jobs"
+        " WHERE owner_id = 0 AND account_id IN (SELECT id FROM accounts WHERE member_id = ?)"
+        " AND coalesce(result_message_id, progress_message_id) IS NOT NULL ORDER BY id",
         (member_id,),
     )
     return [PostedMessage(row["job_id"], row["channel_id"], row["message_id"], bool(row["private"])) for row in rows]
 
 
 def message_gone(connection: sqlite3.Connection, job_id: int) -> None:
-    """A result message was deleted in Discord."""
-    connection.execute("UPDATE jobs SET result_channel_id = NULL, result_message_id = NULL WHERE id = ?", (job_id,))
+    """What :func:`posted_of` told of a job was deleted in Discord."""
+    connection.execute(
+        "UPDATE jobs SET result_channel_id = NULL, result_message_id = NULL, progress_message_id = NULL WHERE id = ?",
+        (job_id,),
+    )
 
 
 def empty_log(path: Path) -> None:
@@ -172,45 +201,59 @@ async def kept_files(database: Database) -> set[str]:
 async def kept_sources(database: Database) -> set[str]:
     """The names of the sources and masks that an upload or a job needs that is kept.
 
-    What was made from the image of a member who wanted to be forgotten needs it no more.
+    What was made from an image that was deleted, or whose member wanted to be forgotten, needs it no more; what was
+    made from one that only became too old does.
     """
     names = {row["source"] for row in await database.read("SELECT source FROM uploads")}
     last = 0
     while rows := await database.read(
         "SELECT jobs.id, json_extract(jobs.spec, '$.source') AS source, json_extract(jobs.spec, '$.mask') AS mask,"
-        " parents.owner_id IS 0 AS forgotten FROM jobs"
+        " parents.owner_id IS 0 OR (images.state IS 'deleted' AND parents.forgotten_at IS NULL) AS parent_gone"
+        " FROM jobs"
         " LEFT JOIN images ON images.id = jobs.parent_image_id LEFT JOIN jobs AS parents ON parents.id = images.job_id"
         " WHERE jobs.id > ? AND jobs.forgotten_at IS NULL ORDER BY jobs.id LIMIT ?",
         (last, _PAGE),
     ):
-        names.update(row["source"] for row in rows if row["source"] and not row["forgotten"])
+        names.update(row["source"] for row in rows if row["source"] and not row["parent_gone"])
         names.update(row["mask"] for row in rows if row["mask"])
         last = rows[-1]["id"]
     return names
 
 
-def _forget_jobs(connection: sqlite3.Connection, member_id: int, now: int, *, closed: bool = False) -> Forgotten:
-    """Forget a member's jobs that have ended; with ``closed`` those of their closed accounts alone."""
-    of_closed = " AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)" if closed else ""
+def _forget_jobs(
+    connection: sqlite3.Connection, member_id: int, now: int, live: Collection[int] | None, at_most: int
+) -> Forgotten:
+    """Forget so many jobs of a member's closed accounts that have ended."""
+    if live is not None:
+        _expire_left(connection, member_id, live, now)
     rows = connection.execute(
-        f"SELECT id, {_ENDED} AS ended FROM jobs WHERE owner_id = ?{of_closed}", (member_id,)
+        f"SELECT id FROM jobs WHERE {_THEIRS} AND {_ENDED} LIMIT ?2", (member_id, at_most)
     ).fetchall()
-    ended = [row["id"] for row in rows if row["ended"]]
     sources: set[str] = set()
     files: list[str] = []
-    for job_id in ended:
-        sources |= _sources_around(connection, job_id)
-        files += _delete_images(connection, job_id)
+    for row in rows:
+        sources |= _sources_around(connection, row["id"])
+        files += _delete_images(connection, row["id"])
     connection.executemany(
         f"UPDATE jobs SET {_WIPED}, owner_id = 0, forgotten_at = coalesce(forgotten_at, ?) WHERE id = ?",
-        [(now, job_id) for job_id in ended],
+        [(now, row["id"]) for row in rows],
     )
-    return Forgotten(len(ended), files, sources, len(rows) - len(ended))
+    left = connection.execute(
+        f"SELECT count(*) FROM jobs INDEXED BY jobs_by_state WHERE {_OPEN} AND {_THEIRS}", (member_id,)
+    )
+    return Forgotten(len(rows), files, sources, int(left.fetchone()[0]))
 
 
-def _wipe_what_goes(connection: sqlite3.Connection) -> None:
-    """From now on SQLite overwrites what it frees: text that was removed does not stay in the file."""
-    connection.execute("PRAGMA secure_delete = ON")
+def _expire_left(connection: sqlite3.Connection, member_id: int, live: Collection[int], now: int) -> None:
+    """End what a member's closed accounts have drawn and nobody carries any more, giving its credits back."""
+    rows = connection.execute(
+        f"SELECT id FROM jobs INDEXED BY jobs_by_state WHERE {_OPEN} AND state IN ('rendered', 'delivering')"
+        f" AND {_THEIRS}",
+        (member_id,),
+    ).fetchall()
+    for row in rows:
+        if row["id"] not in live:
+            jobs.ended(connection, row["id"], "expired", error_code="forgotten", spent=0, now=now)
 
 
 def _delete_images(connection: sqlite3.Connection, job_id: int) -> list[str]:

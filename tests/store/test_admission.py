@@ -192,6 +192,20 @@ def test_a_grant_is_spent_once_though_its_owner_had_their_data_deleted(file: sql
     assert ledger.granted(file, MEMBER, SERVER) == 0, "who did not come back is forgotten with what was left"
 
 
+def test_accounts_are_forgotten_in_the_order_in_which_they_were_closed(file: sqlite3.Connection) -> None:
+    held_to = terms(credits_per_day=0)
+    ledger.grant(file, MEMBER, SERVER, 500, NOW)
+    stuck = admit(file, 1, 100, held_to)
+    privacy.forget_member(file, MEMBER, NOW)
+    jobs.ended(file, admit(file, 2, 300, held_to), "cancelled", error_code=None, spent=300, now=NOW)
+    privacy.forget_member(file, MEMBER, NOW)
+    assert privacy.unlink(file, NOW + DAY) == 0, "one job still waits"
+    assert ledger.granted(file, MEMBER, SERVER) == 100
+    jobs.ended(file, stuck, "failed", error_code=None, spent=0, now=NOW + DAY)
+    privacy.forget_closed(file, NOW + DAY)
+    assert privacy.unlink(file, NOW + DAY) == 2
+
+
 def test_deleting_data_is_no_way_around_a_limit(file: sqlite3.Connection) -> None:
     held_to = terms(credits_per_day=1000)
     jobs.ended(file, admit(file, 1, 900, held_to), "cancelled", error_code=None, spent=900, now=NOW)

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ended_jobs import MIRA, NOA, NOW, SPEC, add, table
 
 from bot.jobs.spec import ImageSpec
 from bot.store import accounts, audit, images, jobs, ledger, privacy, rules
 from bot.store.audit import Change
 from bot.store.database import Database
 
-MIRA, NOA = 5, 6
-SPEC = ImageSpec("a red circle", 256, 256, 7, 8, 0.0, "blur", "Z-Image demo")
-NOW = 10_000_000
 DAY = accounts.DAY
 
 
@@ -27,59 +25,6 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     opened = await Database.open(tmp_path / "bot.sqlite3")
     yield opened
     await opened.close()
-
-
-async def add(
-    database: Database,
-    source_id: int,
-    *,
-    owner: int = MIRA,
-    state: str = "delivered",
-    at: int = NOW,
-    spec: ImageSpec = SPEC,
-    parent: str | None = None,
-    guild: int | None = 9,
-) -> int:
-    """A job that came to a state, with one image ``i<source_id>``."""
-    new = jobs.NewJob(
-        source_id=source_id,
-        owner_id=owner,
-        scope_id=guild or 0,
-        guild_id=guild,
-        channel_id=40 + owner,
-        visibility="public",
-        kind="imagine",
-        spec=spec.to_json(),
-        credits=100,
-        images=((f"i{source_id}", 7),),
-        nonce="n",
-        reply=jobs.ReplyToken(1, "secret-token", at + 900),
-        created_at=at,
-        parent_image_id=parent,
-    )
-    job_id = await database.write(partial(jobs.insert, new=new))
-    assert job_id is not None
-    steps: list[Any] = []
-    if state != "queued":
-        steps += [
-            partial(jobs.started, job_id=job_id, now=at),
-            partial(
-                jobs.image_ended, job_id=job_id, position=0, state="rendered", file=f"{source_id}.png", device_ms=9
-            ),
-        ]
-    if state in ("rendered", "delivering", "delivered"):
-        steps.append(partial(jobs.rendered, job_id=job_id))
-    if state in ("delivering", "delivered"):
-        steps.append(partial(jobs.delivering, job_id=job_id))
-    if state == "delivered":
-        steps.append(partial(jobs.delivered, job_id=job_id, channel_id=45, message_id=source_id, spent=100, now=at))
-    for step in steps:
-        await database.write(step)
-    return job_id
-
-
-async def table(database: Database, sql: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in await database.read(sql)]
 
 
 async def test_what_is_old_keeps_its_numbers_alone(database: Database) -> None:
@@ -228,12 +173,14 @@ async def test_freed_text_is_overwritten_in_the_file(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(sqlite3, "connect", without_overwriting)
     database = await Database.open(tmp_path / "bot.sqlite3")
-    await add(database, 1, spec=ImageSpec("a very secret wish " * 200, 256, 256, 7, 8, 0.0, "", "m"))
-    await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
-    privacy.empty_log(tmp_path / "bot.sqlite3")
-    assert not any(b"very secret wish" in path.read_bytes() for path in tmp_path.glob("bot.sqlite3*"))
-    assert json.loads((await table(database, "SELECT spec FROM jobs"))[0]["spec"])["width"] == 256
-    await database.close()
+    try:
+        await add(database, 1, spec=ImageSpec("a very secret wish " * 200, 256, 256, 7, 8, 0.0, "", "m"))
+        await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
+        privacy.empty_log(tmp_path / "bot.sqlite3")
+        assert not any(b"very secret wish" in path.read_bytes() for path in tmp_path.glob("bot.sqlite3*"))
+        assert json.loads((await table(database, "SELECT spec FROM jobs"))[0]["spec"])["width"] == 256
+    finally:
+        await database.close()
 
 
 @pytest.mark.parametrize("state", ["rendered", "delivering"])

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from ledger_book import Book
 from ledger_model import OPEN, Set
 
@@ -25,7 +25,7 @@ MEMBERS, SCOPES, ROLES = (1, 2), (0, 60, 70), (21, 22)
 DEFAULTS: dict[LimitName, int | None] = {
     "credits_per_day": 900,
     "concurrent_jobs": 2,
-    "queued_jobs": 4,
+    "queued_jobs": 8,
     "max_pixels": 100,
     "max_count": 4,
 }
@@ -72,6 +72,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @staticmethod
     def pick(choice: Sequence[T], number: int) -> T:
         return choice[-1 - number % len(choice)]
+
+    @initialize(given=st.sampled_from((900, 300, 0)), value=st.sampled_from((150, 400, 900)))
+    def begin(self, given: int, value: int) -> None:
+        """Grants that have something to pay are met more often so."""
+        if given:
+            self.grant(1, 60, given)
+        self.limit(60, ("user", 1), {"credits_per_day": value, "concurrent_jobs": 5}, None)
 
     @rule(member=members, scope=scopes, own=roles, orders=orders)
     def submit(self, member: int, scope: int, own: tuple[int, ...], orders: list[tuple[int, int]]) -> None:
