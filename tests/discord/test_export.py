@@ -106,3 +106,18 @@ async def test_closed_direct_messages_are_told_with_the_way_on(world: World) -> 
     _, said = await exported(world)
     assert "I could send 0 parts only" in said
     assert "`/privacy export from_job:1`" in said
+
+
+async def test_what_broke_off_may_be_gone_on_with_at_once(world: World) -> None:
+    await drawn(world, steps=1)
+    world.env.inject_error("POST", "/webhooks/*", status=404, code=10015, times=1)
+    world.env.inject_error("POST", "/channels/*/messages", status=403, code=50007, times=2)
+    _, said = await exported(world)
+    assert "I could send 0 parts only" in said
+    answered = await world.member.slash(world.channel, "privacy export", from_job=1)
+    assert answered.response.content.startswith("One moment: ask again in ")
+    await world.env.advance_time(16)
+    parts, said = await exported(world, from_job=1)
+    assert len(parts) == 1
+    assert said == "This is everything I store about you, in 1 part."
+    assert len(world.env.errors) == 1

@@ -26,6 +26,7 @@ from discord_privacy import (
 from bot.playground.world import World
 from bot.store import rules
 from bot.store.accounts import DAY
+from bot.views import outbox
 from bot.views.buttons import DYNAMIC_ITEMS
 from bot.views.privacy import delete_view
 from zimage_engine.types import Unit
@@ -53,7 +54,7 @@ async def test_deleting_leaves_no_prompt_and_no_picture(world: World) -> None:
     before = await of_member(world, noa)
 
     said = await delete(world, JUST_DATA)
-    assert said == "2 prompts and 2 pictures, and your settings, are deleted."
+    assert said == "2 prompts and 2 pictures, 1 picture that you gave to `/details`, and your settings, are deleted."
     text = all_text(world)
     assert PROMPT not in text
     assert CHANGED not in text
@@ -133,7 +134,9 @@ async def test_the_question_outlives_a_restart_and_may_be_answered_twice(world: 
     assert told(world, second.response.id).startswith("Your settings are deleted; I kept no prompts")
 
 
-async def press_while_drawing(world: World, entered: threading.Event, question: Any, label: str) -> None:
+async def press_while_drawing(
+    world: World, entered: threading.Event | asyncio.Event, question: Any, label: str
+) -> None:
     world.env.settle_timeout = 0.5  # the job goes on meanwhile
     with pytest.raises(TimeoutError):
         await world.member.slash(world.channel, "imagine", prompt=PROMPT)
@@ -176,6 +179,48 @@ async def test_what_ends_only_after_the_answer_is_forgotten_then(
         await world.env.settle()
         assert PROMPT not in all_text(world)
         assert files_in(world, "images") == []
+
+
+async def test_what_is_just_being_posted_is_forgotten_and_removed_after_that(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, entered = asyncio.Event(), asyncio.Event()
+    post, jobs = outbox.ChannelWay.post, world.env.bot.jobs
+
+    async def slow(*arguments: Any) -> Any:
+        entered.set()
+        await go.wait()
+        return await post(*arguments)
+
+    async def without_patience(member_id: int) -> int:
+        return jobs._cancel_all(jobs._of(member_id))
+
+    monkeypatch.setattr(outbox.ChannelWay, "post", slow)
+    monkeypatch.setattr(jobs, "cancel_all_of", without_patience)
+    asked = await world.member.slash(world.channel, "privacy delete")
+    await press_while_drawing(world, entered, asked.response, POSTED_TOO)
+    await until(lambda: "1 job of yours is just ending and will be" in told(world, asked.response.id))
+    assert [job["state"] for job in await rows(world, "SELECT state FROM jobs")] == ["delivering"]
+    go.set()
+    await world.env.settle()
+    assert await rows(world, "SELECT state, owner_id FROM jobs") == [{"state": "delivered", "owner_id": 0}]
+    assert [entry["entry"] for entry in await rows(world, "SELECT entry FROM ledger")] == ["reserved", "settled"]
+    assert world.channel.history(viewer=another_member(world)) == []
+    assert "1 posted message removed." in told(world, asked.response.id)
+    assert files_in(world, "images") == []
+    assert PROMPT not in all_text(world)
+
+
+async def test_pictures_that_were_only_looked_at_go_from_the_log_too(world: World) -> None:
+    noa = another_member(world)
+    picture = await (await drawn(world, steps=1)).attachments[0].read()
+    await delete(world, JUST_DATA)
+    await noa.slash(world.channel, "details", image=("a.png", picture))
+    said = await delete(world, JUST_DATA, who=noa)
+    assert said == "1 picture that you gave to `/details`, and your settings, are deleted."
+    assert files_in(world, "sources") == []
+    data_dir = world.env.bot.settings.data_dir
+    assert all(PROMPT.encode() not in path.read_bytes() for path in data_dir.glob("zimage.sqlite3*"))
 
 
 async def test_limits_and_blocks_survive_deletion_for_a_day(world_of: OpenWorld) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import re
 import sqlite3
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from io import BytesIO, StringIO
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 from discord_pictures import drawn
 from PIL import Image
 
+from bot.commands import usage as usage_command
+from bot.commands.admin import reports
 from bot.playground.world import World
 from bot.store import accounts
 from bot.store.accounts import DAY, account_of
@@ -46,6 +49,7 @@ def admin_of(world: World, guild: Any = None) -> Any:
 async def told(world: World, who: Any, command: str, channel: Any = None, **options: Any) -> discord.Message:
     """The answer, which nobody else sees."""
     channel = channel or world.channel
+    await world.env.advance_time(3)  # charts have a pause
     await who.slash(channel, command, **options)
     message = channel.history(viewer=who)[-1]
     assert message.flags.ephemeral
@@ -241,6 +245,30 @@ async def test_in_direct_messages_it_is_what_was_used_there(world: World) -> Non
     assert "**Your usage in direct messages**" in message.content
     assert "**0.5 credits** · 1 job · 1 image · 1 s on the device" in message.content
     assert "In all places together: 1.5 credits" in message.content
+
+
+async def test_charts_have_a_pause_and_a_thread_of_their_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, admin = world.channel.guild.id, admin_of(world)
+    await used(world, *((here, 0, who.id, world.channel.id, "imagine", 1, 1, 100, 0) for who in (world.member, admin)))
+    threads: list[str] = []
+
+    def noting(draw: Callable[..., bytes]) -> Callable[..., bytes]:
+        def noted(*arguments: Any) -> bytes:
+            threads.append(threading.current_thread().name)
+            return draw(*arguments)
+
+        return noted
+
+    monkeypatch.setattr(usage_command, "member_chart", noting(usage_command.member_chart))
+    monkeypatch.setattr(reports, "report_chart", noting(reports.report_chart))
+    for command in ("usage", "admin usage"):
+        assert (await told(world, admin, command)).attachments
+        for too_soon in ("usage", "admin usage"):
+            await admin.slash(world.channel, too_soon)
+            assert world.channel.history(viewer=admin)[-1].content == "One moment: ask again in two seconds."
+    assert (await told(world, world.member, "usage")).attachments
+    assert threads == ["charts_0"] * 3
+    assert len(world.env.errors) == 4
 
 
 async def test_a_picture_that_was_drawn_is_in_the_report(world: World) -> None:
