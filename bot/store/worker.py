@@ -68,6 +68,8 @@ def _outcome(future: asyncio.Future[Any], function: Callable[[], Any]) -> _Outco
         return future, None, None
     try:
         return future, function(), None
+    except StopIteration as error:  # no future takes one
+        return future, None, RuntimeError(f"a call ended in {error!r}")
     except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits
         return future, None, error
 

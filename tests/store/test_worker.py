@@ -66,3 +66,11 @@ async def test_what_was_handed_over_is_done_before_the_end_and_nothing_after() -
         worker.run(partial(done.append, 99))
     await asyncio.gather(*calls)
     assert done == list(range(50))
+
+
+async def test_a_call_that_no_future_can_carry_holds_nobody_up() -> None:
+    worker = WorkerThread("test", together=60.0)
+    results = await asyncio.gather(worker.run(lambda: next(iter(()))), worker.run(lambda: 1), return_exceptions=True)
+    assert isinstance(results[0], RuntimeError)
+    assert results[1] == 1
+    worker.stop()
