@@ -29,6 +29,12 @@ async def told(world: World, who: object, command: str, **options: object) -> st
     return (await answer_of(world, who, command, **options)).content
 
 
+@pytest.fixture
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers to messages remove themselves soon, since SimCord waits for it."""
+    monkeypatch.setattr("bot.views.surfaces.SHORT_LIVED_SECONDS", 0.3)
+
+
 async def quota(world: World, who: object = None) -> str:
     return await told(world, who or world.member, "quota")
 
@@ -123,6 +129,7 @@ async def forbid(world: World, how: str) -> None:
         ("word", WORD),
     ],
 )
+@pytest.mark.usefixtures("short_answers")
 async def test_every_way_in_passes_the_same_door(world_of: OpenWorld, how: str | None, sentence: str | None) -> None:
     """Commands, buttons, modals, replies and the right click: each draws, and each is refused where it is to be."""
     async with world_of(message_content_intent=True) as world:
@@ -193,6 +200,7 @@ async def test_a_word_that_is_not_wanted_is_never_said_by_the_bot(world: World) 
     assert world.env.errors is not None
 
 
+@pytest.mark.usefixtures("short_answers")
 async def test_why_somebody_is_blocked_is_told_to_them_alone(world: World) -> None:
     result = await drawn(world)
     await told(world, add_admin(world), "admin block", member=world.member, reason="spamming goblins")
