@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import StartupError
-from bot.store import jobs
+from bot.store import jobs, ledger
 from bot.store.database import MIGRATIONS, Database, migrate
 from bot.store.facts import read_fact, write_fact
 
@@ -58,6 +58,39 @@ def test_a_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     migrate(tmp_path / "bot.sqlite3", newer)
     with pytest.raises(StartupError, match="written by a newer zimage-bot"):
         migrate(tmp_path / "bot.sqlite3")
+
+
+def test_what_was_used_before_there_were_limits_still_counts(tmp_path: Path) -> None:
+    """A ledger of the first two migrations: its rows get accounts, and the sums by day are made from them."""
+    folder, path = tmp_path / "migrations", tmp_path / "bot.sqlite3"
+    folder.mkdir()
+    for name in ("0001_jobs.sql", "0002_editing.sql"):
+        shutil.copy(MIGRATIONS / name, folder)
+    migrate(path, folder)
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "INSERT INTO jobs (source_id, owner_id, scope_id, channel_id, visibility, kind, spec, count, credits,"
+            " nonce, created_at, state) VALUES (1, 5, 6, 7, 'public', 'edit', '{}', 1, 100, 'n', 86000, 'delivered')"
+        )
+        connection.execute("INSERT INTO images (id, job_id, position, seed, state) VALUES ('a', 1, 0, 0, 'rendered')")
+        for entry, at in (("reserved", 86000), ("settled", 86500)):
+            connection.execute(
+                "INSERT INTO ledger (job_id, owner_id, scope_id, channel_id, entry, credits, at)"
+                " VALUES (1, 5, 6, 7, ?, 100, ?)",
+                (entry, at),
+            )
+    connection.close()
+    assert migrate(path) == ["0003_limits"]
+    with sqlite3.connect(path) as connection:
+        connection.row_factory = sqlite3.Row
+        assert ledger.used(connection, member_id=5, scope_id=6, now=86600) == 100
+        assert [tuple(row) for row in connection.execute("SELECT * FROM usage_days")] == [
+            (6, 1, 1, 7, "edit", 1, 1, 100, 0)
+        ]
+        for change in ("DELETE FROM ledger", "UPDATE ledger SET credits = 0"):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                connection.execute(change)
+    connection.close()
 
 
 async def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
