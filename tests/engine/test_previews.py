@@ -127,7 +127,8 @@ async def test_the_previews_of_a_picture_take_a_twentieth_of_its_time_at_most(co
         seconds = time.perf_counter() - began
     finally:
         await engine.close()
-    assert len(looks) * 0.02 <= 0.05 * seconds
+    # One look may begin within what is allowed and end outside.
+    assert (len(looks) - 1) * 0.02 <= 0.05 * seconds
 
 
 def test_a_preview_that_would_take_too_long_is_left_out() -> None:
