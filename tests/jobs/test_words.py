@@ -206,7 +206,7 @@ def test_a_pattern_that_would_take_all_memory_is_refused_before_it_is_compiled(p
     "pattern", [r"(\d+)-(\w{3})+\s+(x|y)+", r"\w{3,40}", r"(?:a+b+){3}", "a+b+c+d+e+f+g+h+i+j+k+l+"]
 )
 def test_patterns_as_people_write_them_are_taken(pattern: str) -> None:
-    compile_pattern(pattern)
+    assert compile_pattern(pattern).pattern == pattern
 
 
 def test_a_word_without_anything_to_see_and_a_long_one_are_refused() -> None:

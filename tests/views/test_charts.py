@@ -120,9 +120,10 @@ def test_horizontal_bars_are_as_long_as_their_values_and_the_rest_looks_differen
 
 @pytest.mark.parametrize("value", [0.0, 0.01, 1e7])
 def test_any_value_can_be_drawn(value: float) -> None:
-    draw_days(HEADING, FIRST, [panel(value), panel(value), panel(value)])
-    draw_days(HEADING, FIRST, [panel(*[value] * 30)])
-    draw_bars(HEADING, [Bar("a", value, f"{value:,.2f}")])
+    assert opened(draw_days(HEADING, FIRST, [panel(value), panel(value), panel(value)])).width == 1800
+    assert opened(draw_days(HEADING, FIRST, [panel(*[value] * 30)])).width == 1800
+    widths = bar_widths(opened(draw_bars(HEADING, [Bar("a", value, f"{value:,.2f}")])))
+    assert bool(widths) == (value > 0)
 
 
 def test_large_numbers_are_written_short_where_they_would_run_into_each_other() -> None:
@@ -157,7 +158,10 @@ def test_a_name_that_cannot_be_written_gives_way_to_a_plain_one() -> None:
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=11))
 @example(list(STRANGE))
 def test_no_name_warns_or_fails(names: list[str]) -> None:
-    draw_bars(HEADING, [Bar(name, 1, "1", plain="member …1234") for name in names])
+    picture = opened(draw_bars(HEADING, [Bar(name, 1, "1", plain="member …1234") for name in names]))
+    widths = bar_widths(picture)
+    assert len(widths) == len(names)
+    assert max(widths) - min(widths) <= 1, "no name reaches a bar"
 
 
 def test_charts_can_be_drawn_in_several_threads_at_once() -> None:
