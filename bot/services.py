@@ -15,7 +15,6 @@ from bot.jobs.housekeeping import Housekeeping
 from bot.jobs.service import JobService
 from bot.settings import Settings, Unlimited
 from bot.store.admission import Terms
-from bot.store.ceilings import read_terms
 from bot.store.database import Database
 from bot.store.limits import LimitName
 from zimage_engine.config import EngineConfig
@@ -124,8 +123,7 @@ class Services:
         self.engine = self._start_engine(engine_config(settings, profile))
         self._started.append("engine")
         log.info("model_loading", profile=profile.name, source=profile.source)
-        configured = configured_terms(settings, profile)
-        terms = await read_terms(self.database, configured)
+        terms = configured_terms(settings, profile)
         self.jobs = JobService(
             self.database, self.engine, outbox, settings.image_dir, terms, previews=settings.previews
         )

@@ -37,13 +37,13 @@ class Quote:
 
 
 class Door:
-    """``terms`` are the operator's, and can change while the program runs."""
+    """``configured`` are the operator's terms as the settings have them, ``terms`` those that hold now."""
 
-    def __init__(self, database: Database, profile: ModelProfile, terms: Terms) -> None:
+    def __init__(self, database: Database, profile: ModelProfile, configured: Terms) -> None:
         self._database = database
         self._profile = profile
-        self.terms = terms
-        self.configured = terms
+        self.configured = configured
+        self.terms = configured
         self._filters: dict[int, WordFilter] = {}
         self._words_changed = 0
 

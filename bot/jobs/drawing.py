@@ -123,6 +123,8 @@ class Drawing:
     async def finish(self) -> Result:
         """Wait for every image; the pictures there are, in order. One that fails leaves the others alone."""
         await asyncio.gather(*(self._follow(i, handle) for i, handle in self._handles.items()))
+        if self.withdrawn:
+            self._handles.clear()  # ended: to follow them again would tell the same once more
         pictures = [picture for _, picture in sorted(self._pictures.items())]
         return Result(pictures, time.monotonic() - self._began, self.device_seconds, self._note())
 

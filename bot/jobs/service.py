@@ -23,6 +23,7 @@ from bot.jobs.job import Job, JobProgress, Order
 from bot.jobs.sources import SourceFolder
 from bot.store import jobs as store
 from bot.store.admission import Terms
+from bot.store.ceilings import read_terms
 from bot.store.database import Database
 from bot.store.rules import paused_guilds
 from zimage_engine.engine import Engine
@@ -60,12 +61,13 @@ class JobService:
         self.draining = False
 
     async def start(self) -> None:
-        """Make the image folder and end what a dead process left behind; what is paused stays so."""
+        """Make the image folder and end what a dead process left behind; pauses and changed ceilings stay so."""
         await asyncio.to_thread(self._image_dir.mkdir, parents=True, exist_ok=True)
         await self._database.write(partial(store.wipe_tokens, now=_now()))
         interrupted = await self._database.write(partial(store.interrupt_all, now=_now()))
         if interrupted:
             log.warning("jobs_interrupted", count=interrupted)
+        self.door.terms = await read_terms(self._database, self.door.configured)
         for guild_id in await self._database.look(paused_guilds):
             self._gate.pause(guild_id)
 
@@ -156,7 +158,8 @@ class JobService:
         mine = self._of(member_id)
         count, end = self._cancel_all(mine), time.monotonic() + seconds
         while (left := [job.id for job in mine if job.id in self._taken]) and time.monotonic() < end:
-            tasks = [carried.task for id_ in left if (carried := self._carried.get(id_)) and carried.task is not None]
+            under_way = [carried.task for job_id in left if (carried := self._carried.get(job_id)) is not None]
+            tasks = [task for task in under_way if task is not None and not task.done()]
             if tasks:
                 await asyncio.wait(tasks, timeout=end - time.monotonic())
             else:  # a card is just being shown

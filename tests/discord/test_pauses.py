@@ -16,7 +16,7 @@ from discord_typing import Typist
 from bot.app import create_client
 from bot.errors import Refusal
 from bot.playground.world import World
-from zimage_engine.types import Unit
+from zimage_engine.types import Failed, Unit, UnitFailed
 
 PAUSED = "An admin of this server has paused me. What waits stays in line; ask again later."
 
@@ -69,7 +69,54 @@ async def test_what_is_being_drawn_when_the_server_is_paused_is_finished(world_o
         await until(entered.is_set)
         world.env.bot.jobs.pause(world.channel.guild.id)
         gate.set()
-        await until(lambda: len(world.channel.history()) == 1)
+        await until(lambda: not world.env.bot.jobs._carried)
+        (message,) = world.channel.history()
+        assert len(message.attachments) == 1
+        assert [row["state"] for row in await rows(world, "SELECT state FROM jobs")] == ["delivered"]
+
+
+async def test_what_was_taken_back_can_be_cancelled_while_it_is_paused(world_of: OpenWorld) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    slow = partial(Faulty, unit=Unit.ENCODE_TEXT, gate=gate, entered=entered)
+    async with world_of(slow) as world:
+        service = world.env.bot.jobs
+        card = await Typist(world).imagine(PROMPT, count=2)
+        await until(entered.is_set)
+        service.pause(world.channel.guild.id)
+        gate.set()
+        await until(lambda: all(service._gate.waits(job_id) for job_id in service._carried))
+        (job_id,) = service._carried
+        service.cancel(job_id)
+        await until(lambda: not service._carried)
+        assert card.told == ["Cancelled."]
+        assert [row["state"] for row in await rows(world, "SELECT state FROM jobs")] == ["cancelled"]
+        ledger = await rows(world, "SELECT entry, credits FROM ledger ORDER BY id")
+        assert ledger[1:] == [{"entry": "settled", "credits": 0}, {"entry": "given_back", "credits": 200}]
+
+
+async def test_an_image_that_ended_before_the_pause_is_not_ended_again_after_it(world_of: OpenWorld) -> None:
+    """One of two images fails while the other is taken back: only the other is drawn when it goes on."""
+    gate, entered = threading.Event(), threading.Event()
+    slow = partial(Faulty, unit=Unit.ENCODE_TEXT, gate=gate, entered=entered)
+    async with world_of(slow) as world:
+        service = world.env.bot.jobs
+        await Typist(world).imagine(PROMPT, count=2)
+        await until(entered.is_set)
+        (carried,) = service._carried.values()
+        first, _ = carried.drawing.handles
+        first.deliver(Failed(UnitFailed("It went wrong."), 0.5))
+        service.pause(world.channel.guild.id)
+        gate.set()
+        await until(lambda: service._gate.waits(carried.job.id))
+        service.resume(world.channel.guild.id)
+        await until(lambda: not service._carried)
+        (message,) = world.channel.history()
+        assert len(message.attachments) == 1
+        assert "1 of 2 images failed" in message.content
+        images = await rows(world, "SELECT state, device_ms FROM images ORDER BY position")
+        assert [image["state"] for image in images] == ["failed", "rendered"]
+        (job,) = await rows(world, "SELECT device_ms FROM jobs")
+        assert job["device_ms"] == sum(image["device_ms"] for image in images), "counted once each"
 
 
 async def test_another_server_draws_on_while_one_is_paused(world: World) -> None:
@@ -150,6 +197,8 @@ async def test_ceilings_bind_everybody_and_outlive_a_restart(world: World) -> No
     said = (await told(world, owner, "owner ceilings", ceiling="credits_per_user", value="1.5")).content
     assert "`credits_per_user` **1.5**" in said
     await restarted_with(world)
+    shown = (await told(world, owner, "owner ceilings")).content
+    assert "`credits_per_user` **1.5** (configured: unlimited)" in shown
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert answered.response.content.startswith(
@@ -158,7 +207,8 @@ async def test_ceilings_bind_everybody_and_outlive_a_restart(world: World) -> No
     )
     quota = (await told(world, world.member, "quota")).content
     assert "in all places together 1 of 1.5 credits used · the operator's ceiling" in quota
-    await told(world, owner, "owner ceilings", ceiling="credits_per_user", value="unlimited")
+    said = (await told(world, owner, "owner ceilings", ceiling="credits_per_user", value="configured")).content
+    assert "`credits_per_user` **unlimited** " in said
     await told(world, owner, "owner ceilings", ceiling="credits_per_server", value="1")
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert answered.response.content.startswith("This server has used 1 of 1 credits, the most that my operator allows")
