@@ -113,13 +113,14 @@ async def test_blocking_cancels_what_is_in_line_here_and_nothing_else(world_of: 
             with pytest.raises(TimeoutError):
                 await who.slash(channel, "imagine", prompt="a red circle", seed=1)
         await until(entered.is_set)
+        await until(lambda: len(world.env.bot.jobs._carried) == 3)
         with pytest.raises(TimeoutError):
             await ada.slash(world.channel, "admin block", member=world.member)
-        said = world.channel.history(viewer=ada)[-1].content
+        told_so = "1 of their jobs that was not drawn yet is cancelled."
+        await until(lambda: any(m.content.endswith(told_so) for m in world.channel.history(viewer=ada)))
         world.env.settle_timeout = 30.0
         gate.set()
         await world.env.settle()
-        assert said.endswith("1 of their jobs that was not drawn yet is cancelled.")
         states = await world.env.bot.office.database.read("SELECT state FROM jobs ORDER BY id")
         assert [row["state"] for row in states] == ["delivered", "cancelled", "delivered"]
 

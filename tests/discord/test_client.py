@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from bot.app import create_client
 from bot.errors import Refusal, StartupError
+from bot.jobs.drawing import Carried
 from bot.playground.world import World
 from bot.settings import Settings
 from bot.views.buttons import DYNAMIC_ITEMS, progress_view
@@ -54,6 +55,10 @@ def test_each_custom_id_matches_exactly_one_template() -> None:
         assert len(item.custom_id) <= 100
 
 
+def client_jobs(world: World) -> list[Carried]:
+    return list(world.env.bot.jobs._carried.values())
+
+
 async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWorld) -> None:
     gate, entered = threading.Event(), threading.Event()
     async with world_of(partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)) as world:
@@ -66,6 +71,7 @@ async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWo
         for clicker in (stranger, world.member):
             with pytest.raises(TimeoutError):
                 await clicker.click(card, label="Cancel")
+        await until(lambda: all(carried.cancelled for carried in client_jobs(world)))
         world.env.settle_timeout = 30.0
         gate.set()
         await world.env.settle()
