@@ -29,7 +29,7 @@ bench: .venv/.installed  ## The engine against plain diffusers on this machine; 
 	$(BIN)/python -m benchmarks
 
 evaluate: .venv/.installed  ## Measure the demo model that ships with the project
-	$(BIN)/python -m zimage_engine.demo_model.evaluate
+	$(BIN)/python -m training.evaluate
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("zimage-bot needs Python 3.11 or newer; name one with make PYTHON=python3.11") if sys.version_info < (3, 11) else None'

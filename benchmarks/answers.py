@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -16,10 +15,7 @@ import pytest
 from benchmarks.rows import Row
 from bot.app import create_client
 from bot.settings import Settings
-
-# The loopback Discord belongs to the tests.
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "wire"))
-from loopback import TOKEN, Loopback, open_loopback
+from tests.helpers.loopback import TOKEN, Loopback, open_loopback
 
 if TYPE_CHECKING:
     from bot.client import ZImageBot

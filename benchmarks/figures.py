@@ -14,8 +14,8 @@ from itertools import pairwise
 from benchmarks.policies import Fifo
 from benchmarks.rows import Row
 from benchmarks.workbench import Workbench, ask, open_workbench
-from zimage_engine.costs import CostModel
-from zimage_engine.scheduler import Scheduler, Task
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.scheduler import Scheduler, Task
 from zimage_engine.types import Cancelled, ImageRequest, Queued, Step, Unit
 
 Figure = Callable[[Workbench, int], Awaitable[list[Row]]]

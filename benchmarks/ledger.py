@@ -17,16 +17,16 @@ from typing import Any, Literal
 
 from benchmarks import ledger_rows
 from benchmarks.rows import Row
-from bot.jobs.door import Door
+from bot.jobs.admission import Door
 from bot.jobs.job import Order
-from bot.jobs.spec import Wishes, settle
+from bot.requests.spec import Wishes, settle
 from bot.store import limits, usage
 from bot.store.admission import Terms
 from bot.store.database import Database, migrate
 from bot.store.jobs import ReplyToken
 from bot.store.limits import LIMIT_NAMES, Asking, LimitName, LimitRow
 from bot.store.usage import BYS, Days
-from zimage_engine.loading import complete_profile
+from zimage_engine.device.loading import complete_profile
 from zimage_engine.profiles import find_profile
 
 Synchronous = Literal["FULL", "NORMAL"]

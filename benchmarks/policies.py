@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zimage_engine.scheduler import Batch, Scheduler, Task
+from zimage_engine.scheduling.scheduler import Batch, Scheduler, Task
 from zimage_engine.types import Unit
 
 _FAR = 1e6

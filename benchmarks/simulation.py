@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.policies import Fifo, Lockstep
-from zimage_engine.costs import CostModel
-from zimage_engine.scheduler import Scheduler, Task
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.scheduler import Scheduler, Task
 from zimage_engine.types import Unit
 
 PLOT = Path("docs/images/scheduling.png")

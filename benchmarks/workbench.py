@@ -14,13 +14,13 @@ import torch
 from diffusers import ZImagePipeline
 
 from zimage_engine.config import EngineConfig
+from zimage_engine.device.loading import complete_profile
+from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.loading import complete_profile
-from zimage_engine.model import ZImageModel
+from zimage_engine.model.model import ZImageModel
 from zimage_engine.profiles import DEMO_WEIGHTS, find_profile
-from zimage_engine.scheduler import Scheduler
+from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import ImageRequest
-from zimage_engine.worker import Worker
 
 _NUMBERS = itertools.count()
 SHAPES = ("circle", "square", "star", "heart", "triangle")

@@ -10,28 +10,28 @@ import structlog
 from discord import app_commands
 from discord.ext import commands
 
+from bot.command_sync import sync_commands
+from bot.commands.admin.context import Office
 from bot.commands.admin.group import admin_group
-from bot.commands.admin.office import Office
 from bot.commands.editing import Editing
 from bot.commands.gallery import Gallery
 from bot.commands.imagine import imagine_command
 from bot.commands.info import InfoCog
-from bot.commands.ordering import Desk
+from bot.commands.input_images import Subjects
+from bot.commands.member_settings import settings_command
 from bot.commands.owner import OwnerCommands
-from bot.commands.preferences import settings_command
-from bot.commands.pressing import Presses
 from bot.commands.privacy import PrivacyDesk, privacy_group
 from bot.commands.questions import Questions
 from bot.commands.quota import QuotaCog
 from bot.commands.replies import ReplyCog
-from bot.commands.subjects import Subjects
+from bot.commands.result_actions import Presses
+from bot.commands.submission import Desk
 from bot.commands.usage import Charts, UsageCog
-from bot.jobs.privacy import Privacy
 from bot.jobs.service import JobService
-from bot.media.incoming import ImageReader
+from bot.media.untrusted_images import ImageReader
+from bot.privacy.privacy import Privacy
 from bot.services import Services
 from bot.settings import Settings
-from bot.syncing import sync_commands
 from bot.views.buttons import DYNAMIC_ITEMS
 from bot.views.errors import answer, answer_error
 from bot.views.modals import read_form

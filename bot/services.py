@@ -10,16 +10,16 @@ import filelock
 import structlog
 
 from bot.errors import StartupError
-from bot.jobs.endings import Outbox
-from bot.jobs.housekeeping import Housekeeping
+from bot.jobs.completion import Outbox
 from bot.jobs.service import JobService
+from bot.privacy.housekeeping import Housekeeping
 from bot.settings import Settings, Unlimited
 from bot.store.admission import Terms
 from bot.store.database import Database
 from bot.store.limits import LimitName
 from zimage_engine.config import EngineConfig
+from zimage_engine.device.loading import complete_profile, pick_device
 from zimage_engine.engine import Engine
-from zimage_engine.loading import complete_profile, pick_device
 from zimage_engine.profiles import ModelProfile, find_profile
 from zimage_engine.types import EngineError
 

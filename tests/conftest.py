@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from io import BytesIO
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 # Tests run in as many processes as there are cores; before torch is imported, each is given its share of threads.
@@ -17,17 +13,17 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _WO
 
 import hypothesis
 import pytest
-from PIL import Image
+
+pytest.register_assert_rewrite("tests.helpers")
 
 from bot.app import create_client
 from bot.logs import configure_logging
 from bot.playground.world import World, open_world
 from bot.settings import Settings
+from tests.helpers.worlds import OpenWorld
 from zimage_engine.config import EngineConfig
-from zimage_engine.costs import CostModel
+from zimage_engine.device.worker import Executor, Worker
 from zimage_engine.engine import Engine
-from zimage_engine.types import EngineError, Plan, PlanResult, Unit
-from zimage_engine.worker import Executor, Worker
 
 # Machines are busy at times; a slow example is no fault.
 hypothesis.settings.register_profile("house", deadline=None)
@@ -51,9 +47,6 @@ def settings(tmp_path: Path, cache_dir: Path) -> Settings:
 def logs(settings: Settings) -> None:
     """Log as ``zimage-bot run`` does."""
     configure_logging(settings)
-
-
-OpenWorld = Callable[..., AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
@@ -84,46 +77,3 @@ def world_of(settings: Settings) -> OpenWorld:
 async def world(world_of: OpenWorld) -> AsyncIterator[World]:
     async with world_of() as opened:
         yield opened
-
-
-@dataclass
-class Faulty:
-    """The real worker, but for one unit kind that raises or waits: what a broken or slow device looks like."""
-
-    inner: Executor
-    unit: Unit
-    error: Exception | None = None
-    gate: threading.Event | None = None
-    entered: threading.Event | None = None
-
-    @property
-    def device(self) -> str:
-        return self.inner.device
-
-    @property
-    def costs(self) -> CostModel:
-        return self.inner.costs
-
-    def execute(self, plan: Plan) -> PlanResult:
-        if plan.unit is self.unit:
-            if self.entered is not None:
-                self.entered.set()
-            if self.gate is not None:
-                self.gate.wait(30)
-            if isinstance(self.error, EngineError):
-                failures = {request.id: self.error for request in plan.requests}
-                return PlanResult(0.0, failures=failures)
-        return self.inner.execute(plan)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait until something is so; fails the test where it never is."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while not condition():
-        assert loop.time() < end, "it never came to be"
-        await asyncio.sleep(0.01)
-
-
-def picture_of(png: bytes) -> Image.Image:
-    return Image.open(BytesIO(png)).convert("RGB")

@@ -11,12 +11,12 @@ import discord
 from discord import app_commands
 
 from bot.commands.owner import OwnerCommands
-from bot.jobs.cost import image_cost
-from bot.jobs.spec import Wishes, settle
 from bot.playground.world import World
+from bot.requests.pricing import image_cost
+from bot.requests.spec import Wishes, settle
 from bot.settings import Settings
 from bot.store.limits import LIMIT_NAMES
-from zimage_engine.loading import complete_profile
+from zimage_engine.device.loading import complete_profile
 from zimage_engine.profiles import PROFILES, find_profile
 
 ROOT = Path(__file__).parents[1]
@@ -102,7 +102,7 @@ def test_the_operations_page_has_every_profile() -> None:
 
 def test_the_architecture_page_has_every_room() -> None:
     text = page("docs/architecture.md")
-    for folder in (*ROOT.glob("bot/*/"), ROOT / "zimage_engine"):
+    for folder in (*ROOT.glob("bot/*/"), ROOT / "zimage_engine", ROOT / "training"):
         if folder.name != "__pycache__":
             assert f"`{folder.relative_to(ROOT)}/`" in text, folder
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-CODE = [path for room in ("bot", "zimage_engine") for path in (ROOT / room).rglob("*.py")]
+CODE = [path for room in ("bot", "zimage_engine", "training") for path in (ROOT / room).rglob("*.py")]
 SQL = re.compile(r"\b(SELECT\b.+\bFROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA)\b")
 
 

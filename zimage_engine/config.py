@@ -16,8 +16,8 @@ class EngineConfig:
     ``cache_dir`` keeps what was measured on this device; without it every start measures anew. ``batch_tokens``
     replaces the measured budget of a batch; 0 measures. A unit that takes ``unit_limit`` seconds is taken for hung.
     ``preview_decoder`` is a folder or downloaded hub id of a tiny decoder such as TAEF1, for sharper previews.
-    ``attention`` and ``compiled`` are those of :class:`zimage_engine.acceleration.Acceleration`. Without ``measure``
-    nothing is measured before the first request: pictures are drawn one at a time.
+    ``attention`` and ``compiled`` are those of :class:`zimage_engine.device.acceleration.Acceleration`. Without
+    ``measure`` nothing is measured before the first request: pictures are drawn one at a time.
     """
 
     profile: ModelProfile

@@ -10,12 +10,13 @@ from collections.abc import Callable, Hashable
 from functools import partial
 
 from zimage_engine.config import EngineConfig, base_request
-from zimage_engine.costs import CostModel
-from zimage_engine.forecast import run_forward
+from zimage_engine.device.worker import Executor, Worker, free_memory
 from zimage_engine.handle import Handle
 from zimage_engine.profiles import ModelProfile
-from zimage_engine.queue import Published, RequestQueue
-from zimage_engine.scheduler import Scheduler
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.forecast import run_forward
+from zimage_engine.scheduling.queue import Published, RequestQueue
+from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import (
     Cancelled,
     DeviceLost,
@@ -31,7 +32,6 @@ from zimage_engine.types import (
     PlanResult,
 )
 from zimage_engine.watchdog import Watchdog
-from zimage_engine.worker import Executor, Worker, free_memory
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import discord
 from discord import app_commands
 
-from bot.commands.asking import InteractionAsker
 from bot.commands.gallery import Gallery
-from bot.commands.ordering import Desk, Edit
-from bot.commands.pressing import Presses
-from bot.commands.subjects import Subject, Subjects, pick, picture_attachments
+from bot.commands.input_images import Subject, Subjects, pick, picture_attachments
+from bot.commands.invocation import InteractionAsker
+from bot.commands.result_actions import Presses
+from bot.commands.submission import Desk, Edit
 from bot.errors import Refusal
-from bot.jobs.spec import ImageSpec, Wishes
+from bot.requests.spec import ImageSpec, Wishes
 from bot.store import images
 from bot.store.database import Database
 from bot.views.modals import EditForm, EditModal

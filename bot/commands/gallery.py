@@ -14,16 +14,16 @@ from typing import Any
 import discord
 import structlog
 
-from bot.commands.asking import InteractionAsker
-from bot.commands.subjects import Subjects, message_link
+from bot.commands.input_images import Subjects, message_link
+from bot.commands.invocation import InteractionAsker
 from bot.errors import Refusal
 from bot.jobs.service import JobService
-from bot.jobs.sources import Source, fit_source
-from bot.jobs.spec import ImageSpec
-from bot.media.fitting import nearest_size
-from bot.media.incoming import ImageReader, Incoming
-from bot.media.parameters import parameters_text, read_spec
+from bot.media.resizing import nearest_size
 from bot.media.sheets import Relative, compare_sheet, family_sheet
+from bot.media.untrusted_images import ImageReader, Incoming
+from bot.requests.originals import Source, fit_source
+from bot.requests.parameters import parameters_text, read_spec
+from bot.requests.spec import ImageSpec
 from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow

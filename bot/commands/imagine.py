@@ -8,9 +8,9 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.asking import InteractionAsker
-from bot.commands.ordering import Desk
-from bot.jobs.spec import Wishes
+from bot.commands.invocation import InteractionAsker
+from bot.commands.submission import Desk
+from bot.requests.spec import Wishes
 from zimage_engine.profiles import ASPECTS, SEED_LIMIT, ModelProfile, parse_aspect
 
 _DESCRIPTION = "Draw a picture from a text"

@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.ordering import Desk
+from bot.commands.submission import Desk
 from zimage_engine.engine import Engine
 from zimage_engine.profiles import ModelProfile
 

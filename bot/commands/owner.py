@@ -12,13 +12,13 @@ from typing import Any, cast
 import discord
 from discord import app_commands
 
-from bot.commands.admin.office import Office, answer
-from bot.commands.admin.pauses import write_pause
+from bot.commands.admin.context import Office, answer
+from bot.commands.admin.pause import write_pause
 from bot.errors import Refusal
-from bot.jobs.cost import format_credits
-from bot.jobs.door import Door
-from bot.jobs.gate import EVERYWHERE
-from bot.jobs.limits import format_value, parse_value
+from bot.jobs.admission import Door
+from bot.jobs.dispatch import EVERYWHERE
+from bot.moderation.limit_texts import format_value, parse_value
+from bot.requests.pricing import format_credits
 from bot.store.admission import Ceiling, Terms
 from bot.store.audit import Change
 from bot.store.ceilings import CEILINGS, drop_ceiling, write_ceiling

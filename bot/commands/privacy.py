@@ -8,9 +8,10 @@ import discord
 import structlog
 from discord import app_commands
 
-from bot.jobs.privacy import Privacy
+from bot.privacy.privacy import Privacy
 from bot.settings import Settings
 from bot.store.privacy import PostedMessage
+from bot.views.card_messages import NOT_SENT
 from bot.views.privacy import (
     ASK,
     ExportCourier,
@@ -20,7 +21,6 @@ from bot.views.privacy import (
     info_text,
     removed_text,
 )
-from bot.views.surfaces import NOT_SENT
 
 log = structlog.get_logger(__name__)
 

@@ -15,10 +15,10 @@ from typing import Any
 import discord
 import structlog
 
-from bot.commands.asking import Asker
+from bot.commands.invocation import Asker
 from bot.errors import Refusal
+from bot.views.card_messages import Surface, remove
 from bot.views.questions import question_view
-from bot.views.surfaces import Surface, remove
 
 log = structlog.get_logger(__name__)
 

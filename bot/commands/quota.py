@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.asking import InteractionAsker
+from bot.commands.invocation import InteractionAsker
 from bot.jobs.service import JobService
 from bot.views.quota import quota_text
 

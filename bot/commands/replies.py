@@ -7,16 +7,16 @@ import re
 import discord
 from discord.ext import commands
 
-from bot.commands.asking import MessageAsker
 from bot.commands.gallery import Gallery
-from bot.commands.ordering import Desk, Edit
-from bot.commands.subjects import NO_PICTURE, Subject, Subjects, pick, picture_attachments
+from bot.commands.input_images import NO_PICTURE, Subject, Subjects, pick, picture_attachments
+from bot.commands.invocation import MessageAsker
+from bot.commands.submission import Desk, Edit
 from bot.errors import Refusal
-from bot.jobs.flags import EDIT_FLAGS, has_flag, read_flags
-from bot.jobs.spec import Wishes
+from bot.requests.flags import EDIT_FLAGS, has_flag, read_flags
+from bot.requests.spec import Wishes
 from bot.store import images
 from bot.store.database import Database
-from bot.store.guilds import read_setting
+from bot.store.guild_settings import read_setting
 from bot.views.base import OnceInAWhile, safe_message_handler
 from zimage_engine.types import InvalidRequest
 

@@ -14,8 +14,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.asking import InteractionAsker
 from bot.commands.gallery import FreeWork
+from bot.commands.invocation import InteractionAsker
 from bot.store import usage
 from bot.store.database import Database
 from bot.store.usage import Days

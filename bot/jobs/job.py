@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bot.jobs.sources import Source
-from bot.jobs.spec import ImageSpec
+from bot.requests.originals import Source
+from bot.requests.spec import ImageSpec
 from bot.store.jobs import ReplyToken, Visibility
 from bot.store.limits import Asking
 from zimage_engine.types import RawImage

@@ -15,17 +15,17 @@ from pathlib import Path
 import structlog
 
 from bot.errors import Refusal
-from bot.jobs.door import Door
-from bot.jobs.drawing import Card, Carried, Drawing
-from bot.jobs.endings import Endings, Outbox
-from bot.jobs.gate import EVERYWHERE, Gate, Ticket
+from bot.jobs.admission import Door
+from bot.jobs.completion import Endings, Outbox
+from bot.jobs.dispatch import EVERYWHERE, Gate, Ticket
 from bot.jobs.job import Job, JobProgress, Order
-from bot.jobs.sources import SourceFolder
+from bot.jobs.rendering import Card, Carried, Drawing
+from bot.requests.originals import SourceFolder
 from bot.store import jobs as store
 from bot.store.admission import Terms
 from bot.store.ceilings import read_terms
 from bot.store.database import Database
-from bot.store.rules import paused_guilds
+from bot.store.moderation import paused_guilds
 from zimage_engine.engine import Engine
 
 log = structlog.get_logger(__name__)

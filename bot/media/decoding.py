@@ -1,6 +1,6 @@
 """The child process that decodes one untrusted image: its bytes on stdin, a header and raw pixels on stdout.
 
-``python -m bot.media.decoding KIND PIXELS MEMORY SECONDS``, started by :mod:`bot.media.incoming`, which also kills it.
+``python -m bot.media.decoding KIND PIXELS MEMORY SECONDS``, started and killed by :mod:`bot.media.untrusted_images`.
 It imports the standard library and Pillow alone, so it starts in a tenth of a second.
 
 On stdout: ``READY`` once it has started; ``HEADER`` (the verdict, width, height, and how many bytes each of

@@ -13,8 +13,8 @@ from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageOps
 
-from bot.media.family import CARD, MARGIN, PADDING, THUMBNAIL, Box, Elbow, FamilyTree, Relative, nearest
-from bot.media.lettering import Colour, Lettering, lettering
+from bot.media.family_layout import CARD, MARGIN, PADDING, THUMBNAIL, Box, Elbow, FamilyTree, Relative, nearest
+from bot.media.fonts import Colour, Lettering, lettering
 
 __all__ = ["Relative", "compare_sheet", "family_sheet"]
 

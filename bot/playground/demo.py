@@ -14,8 +14,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from bot.app import create_client
 from bot.errors import StartupError
-from bot.jobs.files import save_picture
 from bot.logs import configure_logging
+from bot.media.files import save_picture
 from bot.playground.world import World, open_world, watch
 from bot.settings import Settings
 

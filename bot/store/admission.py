@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bot.store import jobs, ledger, rules
+from bot.store import jobs, ledger, moderation
 from bot.store.jobs import NewJob
 from bot.store.ledger import Renewal
 from bot.store.limits import Asking, Limit, LimitName, Values, resolve
@@ -129,20 +129,23 @@ def check_place(connection: sqlite3.Connection, asking: Asking, terms: Terms, no
     direct = asking.guild_id is None
     if not asking.scope_id and not (terms.direct_messages if direct else terms.user_install):
         raise NotServed(direct)
-    if rules.setting(connection, rules.INSTANCE, rules.PAUSED) == "on":
+    if moderation.setting(connection, moderation.INSTANCE, moderation.PAUSED) == "on":
         raise Paused("operator")
-    for guild_id in {rules.INSTANCE, asking.guild_id or rules.INSTANCE}:
-        block = rules.find_block(connection, guild_id, asking.member_id, now)
+    for guild_id in {moderation.INSTANCE, asking.guild_id or moderation.INSTANCE}:
+        block = moderation.find_block(connection, guild_id, asking.member_id, now)
         if block is not None:
             raise Blocked(block.until, block.reason)
     if asking.guild_id is None:
         return
-    if rules.setting(connection, asking.guild_id, rules.PAUSED) == "on":
+    if moderation.setting(connection, asking.guild_id, moderation.PAUSED) == "on":
         raise Paused("server")
-    places = rules.channel_rules(connection, asking.guild_id)
-    if not rules.allowed_in(places, asking.channels):
+    places = moderation.channel_rules(connection, asking.guild_id)
+    if not moderation.allowed_in(places, asking.channels):
         raise WrongPlace(False, tuple(channel_id for channel_id, rule in places.items() if rule == "allow"))
-    if rules.setting(connection, asking.guild_id, rules.AGE_RESTRICTED_ONLY) == "on" and not asking.age_restricted:
+    if (
+        moderation.setting(connection, asking.guild_id, moderation.AGE_RESTRICTED_ONLY) == "on"
+        and not asking.age_restricted
+    ):
         raise WrongPlace(True)
 
 

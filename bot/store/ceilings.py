@@ -8,8 +8,8 @@ from typing import get_args
 
 from bot.store.admission import Ceiling, Terms
 from bot.store.database import Database
-from bot.store.guilds import drop_setting, read_settings, write_setting
-from bot.store.rules import INSTANCE
+from bot.store.guild_settings import drop_setting, read_settings, write_setting
+from bot.store.moderation import INSTANCE
 
 CEILINGS: tuple[Ceiling, ...] = get_args(Ceiling)
 _UNLIMITED = "unlimited"

@@ -16,7 +16,7 @@ import aiosqlite
 import yoyo
 
 from bot.errors import StartupError
-from bot.store.worker import WorkerThread
+from bot.store.database_thread import WorkerThread
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 T = TypeVar("T")

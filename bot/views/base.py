@@ -16,8 +16,8 @@ import discord
 import structlog
 
 from bot.errors import NotHere
+from bot.views.card_messages import reply_shortly
 from bot.views.errors import answer_error, explain
-from bot.views.surfaces import reply_shortly
 
 log = structlog.get_logger(__name__)
 ItemT = TypeVar("ItemT", bound="discord.ui.Item[Any]")

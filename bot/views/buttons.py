@@ -8,14 +8,14 @@ import discord
 
 from bot.errors import Refusal
 from bot.jobs.service import JobService
-from bot.views.audits import AuditPages
+from bot.views.audit import AuditPages
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.errors import answer
+from bot.views.moderation import RULE_PAGES
 from bot.views.privacy import PrivacyButton
 from bot.views.questions import AnswerButton
 from bot.views.quota import LimitPages
 from bot.views.results import RESULT_ITEMS
-from bot.views.rules import RULE_PAGES
 
 
 class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cancel:(?P<job>\d{1,18})\Z"):

@@ -1,4 +1,4 @@
-"""Attachments that members sent, as bytes; still hostile: :mod:`bot.media.incoming` makes images of them."""
+"""Attachments that members sent, as bytes; still hostile: :mod:`bot.media.untrusted_images` makes images of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import discord
 import structlog
 
 from bot.errors import Refusal
-from bot.media.incoming import too_many_bytes
+from bot.media.untrusted_images import too_many_bytes
 
 log = structlog.get_logger(__name__)
 

@@ -11,10 +11,10 @@ import discord
 import structlog
 
 from bot.jobs.delivery import REQUEST_LIMIT, Undeliverable
-from bot.jobs.parcels import MESSAGE_FILE_LIMIT, split
-from bot.jobs.privacy import Exported, Removed
+from bot.privacy.export_zip import MESSAGE_FILE_LIMIT, split
+from bot.privacy.privacy import Exported, Removed
 from bot.views.base import SafeDynamicItem, SafeView
-from bot.views.surfaces import NOT_SENT
+from bot.views.card_messages import NOT_SENT
 
 log = structlog.get_logger(__name__)
 

@@ -10,12 +10,12 @@ from typing import Any
 import discord
 import structlog
 
-from bot.jobs.cost import format_credits
-from bot.jobs.door import Quote
+from bot.jobs.admission import Quote
 from bot.jobs.job import Job, JobProgress, Order
 from bot.media.previews import preview_sheet
+from bot.requests.pricing import format_credits
 from bot.views.buttons import progress_view
-from bot.views.surfaces import NOT_SENT, Surface, refuse_on, remove
+from bot.views.card_messages import NOT_SENT, Surface, refuse_on, remove
 from bot.views.text import duration, inert, made_from
 from zimage_engine.types import RawImage
 

@@ -8,8 +8,8 @@ from functools import partial
 
 import discord
 
-from bot.jobs.cost import format_credits
-from bot.jobs.limits import MEANINGS, format_value, renewal_text, source_text
+from bot.moderation.limit_texts import MEANINGS, format_value, renewal_text, source_text
+from bot.requests.pricing import format_credits
 from bot.store.admission import Standing, Terms
 from bot.store.database import Database
 from bot.store.limits import LimitRow, limits_of

@@ -12,9 +12,9 @@ from io import StringIO
 from operator import add
 from typing import Literal
 
+from bot.media.charts import Bar, Heading, Panel, day_text, draw_bars, draw_days
 from bot.store.accounts import DAY
 from bot.store.usage import By, Days, Share, Used
-from bot.views.charts import Bar, Heading, Panel, day_text, draw_bars, draw_days
 
 Period = Literal["today", "7 days", "30 days", "90 days"]
 PERIODS: dict[Period, int] = {"today": 1, "7 days": 7, "30 days": 30, "90 days": 90}

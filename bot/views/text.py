@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.jobs.spec import ImageSpec
+from bot.requests.spec import ImageSpec
 
 MESSAGE_LIMIT = 2000
 ALT_TEXT_LIMIT = 1024

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Faulty, until
 
+from tests.helpers.faults import Faulty
+from tests.helpers.waiting import until
 from zimage_engine.config import EngineConfig
+from zimage_engine.device.loading import complete_profile
+from zimage_engine.device.worker import Executor, Worker
 from zimage_engine.engine import Engine
-from zimage_engine.loading import complete_profile
 from zimage_engine.profiles import find_profile
 from zimage_engine.types import (
     Cancelled,
@@ -30,7 +32,6 @@ from zimage_engine.types import (
     Step,
     Unit,
 )
-from zimage_engine.worker import Executor, Worker
 
 StartEngine = Callable[..., Engine]
 

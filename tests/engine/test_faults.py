@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Faulty
 
+from tests.helpers.faults import Faulty
 from zimage_engine.config import EngineConfig
+from zimage_engine.device.loading import complete_profile
+from zimage_engine.device.worker import Executor, Worker
 from zimage_engine.engine import Engine
-from zimage_engine.loading import complete_profile
 from zimage_engine.profiles import find_profile
 from zimage_engine.types import (
     DeviceLost,
@@ -32,7 +33,6 @@ from zimage_engine.types import (
     UnitFailed,
     WorkerLost,
 )
-from zimage_engine.worker import Executor, Worker
 
 PROMPTS = {"a": "a red circle", "b": "a blue star", "c": "a green heart", "d": "a white square"}
 METHODS = {Unit.ENCODE_TEXT: "start", Unit.ENCODE_IMAGE: "read_image", Unit.DENOISE: "step", Unit.DECODE: "decode"}

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zimage_engine.loading import _reporting_bar, complete_profile, load_components, pick_device, plan_for
-from zimage_engine.memory import MemoryPlan, Placement
+from zimage_engine.device.loading import _reporting_bar, complete_profile, load_components, pick_device, plan_for
+from zimage_engine.device.memory import MemoryPlan, Placement
 from zimage_engine.profiles import DEMO_WEIGHTS, PROFILES, Size, find_profile, parse_aspect, parse_size
 from zimage_engine.types import InvalidRequest, ModelNotFound
 
@@ -101,7 +101,7 @@ def test_a_missing_folder_a_stranger_and_damaged_weights_are_one_sentence_each(t
 
 
 def test_importing_the_engine_package_loads_no_torch() -> None:
-    code = "import sys, zimage_engine, zimage_engine.scheduler; sys.exit('torch' in sys.modules)"
+    code = "import sys, zimage_engine, zimage_engine.scheduling.scheduler; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -7,7 +7,11 @@ import os
 
 import numpy as np
 import pytest
-from corpus import (
+from PIL import Image, ImageCms
+
+from bot.media.metadata import encode_png
+from bot.media.untrusted_images import ImageReader, Incoming
+from tests.helpers.corpus import (
     HEIGHT,
     QUARTERS,
     SIZE,
@@ -22,10 +26,6 @@ from corpus import (
     saved,
     with_text,
 )
-from PIL import Image, ImageCms
-
-from bot.media.incoming import ImageReader, Incoming
-from bot.media.metadata import encode_png
 from zimage_engine.types import RawImage
 
 

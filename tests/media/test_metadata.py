@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bot.jobs.spec import ImageSpec
 from bot.media.metadata import a1111_parameters, encode_png, read_fields, shrink
+from bot.requests.spec import ImageSpec
 from zimage_engine.types import RawImage
 
 BLUE = RawImage(8, 4, bytes([0, 0, 255]) * 32)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from bot.media.family import CARD, MOST_RELATIVES, FamilyTree, nearest
-from bot.media.lettering import Lettering
+from bot.media.family_layout import CARD, MOST_RELATIVES, FamilyTree, nearest
+from bot.media.fonts import Lettering
 from bot.media.sheets import Relative, compare_sheet, family_sheet
 
 RED, BLUE = (220, 40, 40), (30, 60, 200)

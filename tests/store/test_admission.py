@@ -15,23 +15,23 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import admitting
 import pytest
 
 from bot.errors import Refusal
 from bot.jobs.delivery import Way
 from bot.jobs.job import Job, Order
 from bot.jobs.service import JobService
-from bot.jobs.spec import Wishes, settle
+from bot.requests.spec import Wishes, settle
 from bot.store import admission, jobs, ledger, limits, privacy
 from bot.store.accounts import DAY
 from bot.store.admission import OverLimit, Terms, Wanted
 from bot.store.database import Database, _connect, migrate
 from bot.store.jobs import NewJob
 from bot.store.limits import Asking, LimitName, LimitRow
+from tests.helpers import admitting
 from zimage_engine.config import EngineConfig
+from zimage_engine.device.loading import complete_profile
 from zimage_engine.engine import Engine
-from zimage_engine.loading import complete_profile
 from zimage_engine.profiles import find_profile
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +136,7 @@ def test_two_processes_on_one_file_take_exactly_as_many_as_there_are_credits(tmp
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = [
         subprocess.Popen(
-            [sys.executable, admitting.__file__, str(path), str(number)],
+            [sys.executable, "-m", admitting.__name__, str(path), str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

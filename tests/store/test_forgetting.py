@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ended_jobs import MIRA, NOA, NOW, SPEC, add, table
 
-from bot.jobs.spec import ImageSpec
-from bot.store import accounts, audit, images, jobs, ledger, privacy, rules
+from bot.requests.spec import ImageSpec
+from bot.store import accounts, audit, images, jobs, ledger, moderation, privacy
 from bot.store.audit import Change
 from bot.store.database import Database
+from tests.helpers.ended_jobs import MIRA, NOA, NOW, SPEC, add, table
 
 DAY = accounts.DAY
 
@@ -84,8 +84,8 @@ async def test_what_somebody_else_needs_too_is_kept(database: Database) -> None:
 
 
 async def test_reasons_go_and_ids_stay(database: Database) -> None:
-    await database.write(lambda c: rules.write_block(c, 9, rules.Block(MIRA, None, "spam", NOW)))
-    await database.write(lambda c: rules.write_block(c, 9, rules.Block(NOA, None, "rude", NOW)))
+    await database.write(lambda c: moderation.write_block(c, 9, moderation.Block(MIRA, None, "spam", NOW)))
+    await database.write(lambda c: moderation.write_block(c, 9, moderation.Block(NOA, None, "rude", NOW)))
     await database.write(
         lambda c: audit.record(c, 9, 1, Change("block", f"<@{MIRA}>", "free", "blocked", MIRA, "spam"), NOW)
     )
@@ -156,8 +156,8 @@ async def test_what_was_never_delivered_ends_with_its_credits_given_back(databas
 
 
 async def test_a_block_that_ran_out_goes_with_its_reason(database: Database) -> None:
-    await database.write(lambda c: rules.write_block(c, 9, rules.Block(MIRA, NOW, "spam", NOW - 9)))
-    await database.write(lambda c: rules.write_block(c, 9, rules.Block(NOA, NOW + 1, "rude", NOW - 9)))
+    await database.write(lambda c: moderation.write_block(c, 9, moderation.Block(MIRA, NOW, "spam", NOW - 9)))
+    await database.write(lambda c: moderation.write_block(c, 9, moderation.Block(NOA, NOW + 1, "rude", NOW - 9)))
     await database.write(partial(privacy.drop_expired_blocks, now=NOW))
     assert [row["member_id"] for row in await table(database, "SELECT member_id FROM blocks")] == [NOA]
 

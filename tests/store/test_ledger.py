@@ -12,13 +12,13 @@ from typing import Literal, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from ledger_book import Book
-from ledger_model import OPEN, Set
 
 from bot.store import accounts, jobs, ledger, limits, privacy
 from bot.store.accounts import DAY
 from bot.store.admission import NotAdmitted, Terms, Wanted
 from bot.store.limits import Asking, LimitName, LimitRow, Target
+from tests.helpers.ledger_book import Book
+from tests.helpers.ledger_model import OPEN, Set
 
 T = TypeVar("T")
 MEMBERS, SCOPES, ROLES = (1, 2), (0, 60, 70), (21, 22)

@@ -11,15 +11,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
-from conftest import picture_of, until
-from loopback import CHANNEL, MEMBER, TOKEN, Loopback, open_loopback
 from pydantic import SecretStr
 
 from bot.app import create_client
+from bot.cli.run import run_bot
 from bot.errors import DeviceGone, StartupError
-from bot.runner import run_bot
 from bot.settings import Settings
-from zimage_engine.costs import CostModel
+from tests.helpers.loopback import CHANNEL, MEMBER, TOKEN, Loopback, open_loopback
+from tests.helpers.pictures import picture_of
+from tests.helpers.waiting import until
+from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import Plan, PlanResult
 
 POSTED = f"channels/{CHANNEL}/messages"

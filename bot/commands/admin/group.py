@@ -6,17 +6,17 @@ from __future__ import annotations
 import discord
 from discord import app_commands
 
-from bot.commands.admin import audits, limits, pauses, people, places, reports, settings, words
-from bot.commands.admin.office import Office
+from bot.commands.admin import audit, blocks, channels, limits, pause, settings, usage, words
+from bot.commands.admin.context import Office
 
 _SECTIONS = (
     limits.add_to,
-    people.add_to,
-    places.add_to,
+    blocks.add_to,
+    channels.add_to,
     words.add_to,
-    pauses.add_to,
-    reports.add_to,
-    audits.add_to,
+    pause.add_to,
+    usage.add_to,
+    audit.add_to,
     settings.add_to,
 )
 

@@ -10,12 +10,12 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.office import Office, answer, guild_of
-from bot.commands.asking import who_asks
+from bot.commands.admin.context import Office, answer, guild_of
+from bot.commands.invocation import who_asks
 from bot.errors import Refusal
-from bot.jobs.cost import format_credits
-from bot.jobs.limits import MEANINGS, UNLIMITED, format_value, parse_value
-from bot.jobs.periods import parse_period
+from bot.moderation.durations import parse_period
+from bot.moderation.limit_texts import MEANINGS, UNLIMITED, format_value, parse_value
+from bot.requests.pricing import format_credits
 from bot.store import ledger
 from bot.store import limits as store
 from bot.store.audit import Change

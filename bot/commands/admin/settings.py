@@ -9,14 +9,14 @@ from typing import Any, Literal
 import discord
 from discord import app_commands
 
-from bot.commands.admin.office import ADMIN_ROLE, LOG_CHANNEL, Office, answer, guild_of
+from bot.commands.admin.context import ADMIN_ROLE, LOG_CHANNEL, Office, answer, guild_of
+from bot.commands.input_images import EDITABLE
 from bot.commands.replies import EVERY_REPLY
-from bot.commands.subjects import EDITABLE
 from bot.errors import Refusal
-from bot.jobs.door import SPOILER
+from bot.jobs.admission import SPOILER
 from bot.store.audit import Change
-from bot.store.guilds import drop_setting, read_setting, read_settings, write_setting
-from bot.store.rules import AGE_RESTRICTED_ONLY, setting
+from bot.store.guild_settings import drop_setting, read_setting, read_settings, write_setting
+from bot.store.moderation import AGE_RESTRICTED_ONLY, setting
 
 
 @dataclass(frozen=True, slots=True)

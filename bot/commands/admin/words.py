@@ -10,13 +10,13 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.office import Office, answer, guild_of
+from bot.commands.admin.context import Office, answer, guild_of
 from bot.errors import Refusal
-from bot.jobs import words as filters
+from bot.moderation import word_filter as filters
 from bot.store.audit import Change
-from bot.store.rules import Word, add_word, count_words, find_word, remove_word, words_in, words_of
-from bot.views.audits import hidden, quoted
-from bot.views.rules import WordPages
+from bot.store.moderation import Word, add_word, count_words, find_word, remove_word, words_in, words_of
+from bot.views.audit import hidden, quoted
+from bot.views.moderation import WordPages
 from bot.views.text import cut
 
 _CHOICE_LIMIT = 100

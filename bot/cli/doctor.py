@@ -1,0 +1,188 @@
+"""``zimage-bot doctor``: what an operator asks first, answered one line each, with what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import discord
+import torch
+from huggingface_hub.constants import HF_HUB_CACHE
+from rich.console import Console
+from rich.table import Table
+
+from bot.errors import StartupError
+from bot.services import choose_profile
+from bot.settings import Settings
+from bot.store.database import unapplied
+from zimage_engine.device.loading import cached_folder, pick_device, plan_for
+from zimage_engine.device.memory import GB
+from zimage_engine.types import EngineError
+
+_LITTLE_DISK = 2 * GB
+_WEIGHTS_DISK = 35 * GB
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: ``ok`` is True, False, or None for what is worth knowing but no fault."""
+
+    subject: str
+    ok: bool | None
+    says: str
+
+
+def examine(settings: Settings, console: Console | None = None) -> bool:
+    """Print every finding; True where nothing has to be mended."""
+    console = console or Console()
+    table = Table(box=None, show_header=False)
+    sound = True
+    for finding in findings(settings):
+        mark = {True: "[green]ok[/]", False: "[red]mend[/]", None: "[yellow]note[/]"}[finding.ok]
+        table.add_row(mark, finding.subject, finding.says)
+        sound = sound and finding.ok is not False
+    console.print(table)
+    return sound
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Everything that is looked at, in the order in which it is needed. Blocks; asks Discord where there is a token."""
+    checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
+        ("python", lambda: [_python()]),
+        ("device", lambda: [_device(settings)]),
+        ("weights", lambda: _model(settings)),
+        ("data", lambda: [_data(settings)]),
+        ("database", lambda: [_database(settings)]),
+        ("token", lambda: [_token(settings)]),
+        ("owner", lambda: _owner(settings)),
+    )
+    for subject, check in checks:
+        try:
+            yield from check()
+        except (EngineError, StartupError) as error:
+            yield Finding(subject, ok=False, says=str(error))
+
+
+def _owner(settings: Settings) -> Iterator[Finding]:
+    """/owner needs both: the people, and the server where it is offered."""
+    if bool(settings.bot_owner_ids) != (settings.owner_guild_id is not None):
+        missing = "OWNER_GUILD_ID" if settings.bot_owner_ids else "BOT_OWNER_IDS"
+        yield Finding("owner", ok=False, says=f"/owner is offered to nobody: set {missing}, too.")
+
+
+def _python() -> Finding:
+    return Finding(
+        "python",
+        ok=True,
+        says=f"{platform.python_version()}, torch {torch.__version__}, discord.py {discord.__version__}",
+    )
+
+
+def _device(settings: Settings) -> Finding:
+    device = pick_device(settings.device)
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        says = f"{properties.name}, {properties.total_memory / GB:.1f} GB, CUDA {torch.version.cuda}"
+        if torch.cuda.is_bf16_supported():
+            return Finding("device", ok=True, says=f"{says}, bfloat16")
+        return Finding("device", ok=False, says=f"{says}: no bfloat16, set DTYPE=float32 or use a newer GPU.")
+    if device.type == "mps":
+        return Finding("device", ok=True, says="Apple GPU")
+    if shutil.which("nvidia-smi"):
+        return Finding(
+            "device",
+            ok=False,
+            says="There is an NVIDIA driver but this torch cannot use it: install torch's CUDA build.",
+        )
+    return Finding("device", ok=None, says="CPU only: fine for PROFILE=demo, minutes a picture for the others.")
+
+
+def _model(settings: Settings) -> Iterator[Finding]:
+    """Weights, where their parts go, and room for what is still to be downloaded."""
+    profile = choose_profile(settings)
+    folder = cached_folder(profile)
+    wanted = [(settings.data_dir, _LITTLE_DISK)]
+    if folder is None:
+        yield Finding("weights", ok=None, says=f"{profile.title} will be downloaded at the first start.")
+        wanted.append((Path(HF_HUB_CACHE), _WEIGHTS_DISK))
+    else:
+        yield Finding("weights", ok=True, says=f"{profile.title} in {folder}")
+        yield _memory(settings, folder)
+    for place, needed in wanted:
+        yield _disk(place, needed)
+
+
+def _memory(settings: Settings, folder: Path) -> Finding:
+    try:
+        plan = plan_for(folder, pick_device(settings.device), settings.dtype)
+    except EngineError as error:
+        return Finding("memory", ok=False, says=str(error))
+    return Finding("memory", ok=True, says=str(plan))
+
+
+def _disk(folder: Path, needed: int) -> Finding:
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    says = f"{free / GB:.0f} GB free on {place}"
+    if free < needed:
+        return Finding("disk", ok=False, says=f"{says}; the bot needs {needed / GB:.0f} GB: make room there.")
+    return Finding("disk", ok=True, says=says)
+
+
+def _data(settings: Settings) -> Finding:
+    folder = settings.data_dir
+    if not folder.exists():
+        return Finding("data", ok=True, says=f"{folder} will be made.")
+    probe = folder / ".doctor"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return Finding(
+            "data", ok=False, says=f"{folder} cannot be written ({error.strerror}): give the bot's user the right."
+        )
+    return Finding("data", ok=True, says=f"{folder} can be written.")
+
+
+def _database(settings: Settings) -> Finding:
+    path: Path = settings.database_path
+    if not path.exists():
+        return Finding("database", ok=True, says=f"{path} will be made.")
+    try:
+        missing = unapplied(path)
+    except sqlite3.Error as error:
+        return Finding("database", ok=False, says=f"{path} cannot be read ({error}): restore a backup.")
+    if missing:
+        return Finding("database", ok=None, says=f"{', '.join(missing)} will be applied at the next start.")
+    return Finding("database", ok=True, says=f"{path} is up to date.")
+
+
+def _token(settings: Settings) -> Finding:
+    if settings.discord_token is None:
+        return Finding("token", ok=False, says="DISCORD_TOKEN is not set: `zimage-bot run` needs it.")
+    return asyncio.run(_ask_discord(settings.discord_token.get_secret_value()))
+
+
+async def _ask_discord(token: str) -> Finding:
+    """Log in, which uses up no connection to the gateway, and look at what the portal grants."""
+    client = discord.Client(intents=discord.Intents.none())
+    try:
+        await client.login(token)
+        application = await client.application_info()
+    except discord.LoginFailure:
+        return Finding("token", ok=False, says="Discord does not accept it: copy it again from the developer portal.")
+    except (discord.HTTPException, aiohttp.ClientError) as error:
+        return Finding("token", ok=False, says=f"Discord cannot be asked ({type(error).__name__}): check the network.")
+    finally:
+        await client.close()
+    content = application.flags.gateway_message_content or application.flags.gateway_message_content_limited
+    says = (
+        f"accepted: {application.name}; message content intent {'granted' if content else 'not granted, not needed'}."
+    )
+    return Finding("token", ok=True, says=says)

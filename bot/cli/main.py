@@ -1,0 +1,187 @@
+"""The command line. Heavy imports stand inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
+
+app = typer.Typer(
+    name="zimage-bot",
+    help="A Discord bot that owns its GPU: /imagine, and Z-Image answers with a picture.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_EXIT_MENDABLE = 2
+T = TypeVar("T")
+
+
+def main() -> None:
+    """Run the command line. What a person can mend ends in one sentence and status 2, never in a traceback."""
+    import os
+
+    os.umask(0o077)  # the database, the images and backups are the bot's user's alone
+    try:
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+@app.command()
+def run() -> None:
+    """Run the bot on Discord, with the settings from the environment and .env."""
+    from bot.cli.run import run_bot
+
+    settings = _settings()
+    _or_explain(lambda: run_bot(settings))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this machine, the model, the token and the database, and say what to mend."""
+    from bot.cli.doctor import examine
+
+    if not _or_explain(lambda: examine(_settings())):
+        sys.exit(1)
+
+
+@app.command()
+def bench(
+    weights: Annotated[str, typer.Option(help="random: nothing is downloaded. own: the profile's weights.")] = "random",
+    profile: Annotated[str | None, typer.Option(help="turbo, base, or with --weights own any profile.")] = None,
+    size: Annotated[list[str] | None, typer.Option(help="Pixels like 256x256; may be given several times.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Pictures a step; may be given several times.")] = None,
+    dtype: Annotated[str, typer.Option(help="bfloat16 or float32.")] = "bfloat16",
+    attention: Annotated[str, typer.Option(help="auto, or an attention kernel that diffusers knows.")] = "auto",
+    *,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Compile the transformer's blocks first.")] = False,
+) -> None:
+    """Time encoding, steps and decoding of the full-size Z-Image on this machine."""
+    from bot.cli.bench import BenchWishes
+    from bot.cli.bench import bench as run_bench
+    from zimage_engine.device.acceleration import Acceleration
+
+    settings = _settings(**({"profile": profile} if profile else {}))
+    wishes = BenchWishes(weights, profile, size or [], batch or [1], dtype, Acceleration(attention, compiled))
+    _or_explain(lambda: run_bench(settings, wishes))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database up to date, making it where there is none."""
+    from bot.store.database import migrate as migrate_database
+
+    settings = _settings()
+    names = _or_explain(lambda: migrate_database(settings.database_path))
+    applied = f"applied {', '.join(names)}" if names else "nothing to do"
+    typer.echo(f"{settings.database_path}: {applied}.")
+
+
+@app.command()
+def demo(
+    prompt: Annotated[str, typer.Argument(help="What the member types after /imagine prompt:")] = (
+        "a red circle on a blue background"
+    ),
+    out: Annotated[Path, typer.Option(help="Where the picture is saved.")] = Path("build/demo.png"),
+) -> None:
+    """Show the whole way on a simulated Discord: /imagine, progress, picture. Needs no account and no GPU."""
+    try:
+        import simcord  # noqa: F401
+    except ImportError:
+        _stop("The demo needs the playground extra: pip install 'zimage-bot[playground]'.")
+    from bot.playground.demo import run_demo
+
+    _or_explain(lambda: run_demo(prompt, out))
+
+
+@app.command()
+def imagine(
+    prompt: Annotated[str, typer.Argument(help="What the picture shows. Flags like --ar work inside it, too.")],
+    size: Annotated[str | None, typer.Option(help="small, medium, large, or pixels like 256x256.")] = None,
+    aspect: Annotated[str | None, typer.Option(help="Width:height, like 16:9.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed draws the same picture. Random when not given.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    count: Annotated[int | None, typer.Option(help="How many pictures; the seed counts up.")] = None,
+    negative: Annotated[str | None, typer.Option(help="What the picture should not show.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="demo, turbo, base or edit. Default: the PROFILE setting.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where to save; with several pictures, numbered.")] = Path("zimage.png"),
+) -> None:
+    """Draw pictures without Discord."""
+    from bot.cli.draw import draw_to_files
+    from bot.requests.spec import Wishes
+
+    settings = _settings(**({"profile": profile} if profile else {}))
+    wishes = Wishes(prompt, negative, aspect, size, count, seed, steps, guidance)
+    _or_explain(lambda: draw_to_files(settings, wishes, out))
+
+
+@app.command()
+def edit(
+    image: Annotated[Path, typer.Argument(help="The picture to change: PNG, JPEG, WebP and others.")],
+    prompt: Annotated[str, typer.Argument(help="What it shows afterwards. Flags like --strength work inside it, too.")],
+    mask: Annotated[
+        Path | None, typer.Option(help="Only where this picture is white is the other one changed.")
+    ] = None,
+    strength: Annotated[float | None, typer.Option(help="0.1 keeps nearly everything, 1 nothing.")] = None,
+    size: Annotated[str | None, typer.Option(help="Default: the size nearest to the picture's own.")] = None,
+    fit: Annotated[str | None, typer.Option(help="crop or pad: how another shape comes to that size.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed makes the same change. Random when not given.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    count: Annotated[int | None, typer.Option(help="How many pictures; the seed counts up.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="demo, turbo, base or edit. Default: the PROFILE setting.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where to save; with several pictures, numbered.")] = Path("edited.png"),
+) -> None:
+    """Change a picture without Discord."""
+    from bot.cli.draw import edit_to_files
+    from bot.requests.spec import Wishes
+
+    settings = _settings(**({"profile": profile} if profile else {}))
+    wishes = Wishes(prompt, size=size, count=count, seed=seed, steps=steps, strength=strength, fit=fit)
+    _or_explain(lambda: edit_to_files(settings, image, wishes, mask, out))
+
+
+def _settings(**overrides: Any) -> Settings:
+    from pydantic import ValidationError
+
+    from bot.settings import Settings
+
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper()
+        _stop(f"The setting {name} is not right: {first['msg']}. See .env.example for what it takes.")
+
+
+def _or_explain(action: Callable[[], T]) -> T:
+    from bot.errors import Refusal, StartupError
+    from zimage_engine.types import EngineError
+
+    try:
+        return action()
+    except StartupError as error:
+        _stop(str(error), error.exit_status)
+    except (Refusal, EngineError) as error:
+        _stop(str(error))
+
+
+def _stop(sentence: str, status: int = _EXIT_MENDABLE) -> NoReturn:
+    typer.echo(sentence, err=True)
+    sys.exit(status)

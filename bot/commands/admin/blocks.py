@@ -1,0 +1,101 @@
+"""``/admin block``, ``/admin unblock`` and ``/admin blocked``: who may not use the bot in this server."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from functools import partial
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.admin.context import ADMIN_ROLE, Office, answer, guild_of
+from bot.errors import Refusal
+from bot.moderation.durations import parse_period
+from bot.store.audit import Change
+from bot.store.guild_settings import read_setting
+from bot.store.moderation import Block, lift_block, write_block
+from bot.views.audit import quoted
+from bot.views.moderation import BlockedPages, block_end
+
+_REASON_LIMIT = 200
+Person = discord.Member | discord.User
+
+
+def add_to(admin: app_commands.Group, office: Office) -> None:
+    @admin.command(name="block", description="Keep a member from using me in this server")
+    @app_commands.describe(
+        member="Whom; also somebody who has left",
+        period="How long, like 12h or 7d; for good where you leave it out",
+        reason="Why; the member sees it",
+    )
+    @app_commands.rename(period="for")
+    async def block(
+        interaction: discord.Interaction[Any],
+        member: Person,
+        period: str | None = None,
+        reason: app_commands.Range[str, 1, _REASON_LIMIT] | None = None,
+    ) -> None:
+        guild_id, now = guild_of(interaction), int(time.time())
+        until = now + parse_period(period) if period else None
+        await _check_blockable(interaction, member, office)
+        wanted = Block(member.id, until, " ".join(reason.split()) or None if reason else None, now)
+        row = await office.change(interaction, partial(_block, guild_id=guild_id, block=wanted))
+        cancelled = await office.jobs.cancel_waiting(member.id, guild_id)
+        await answer(interaction, _blocked_text(wanted, cancelled, changed=row is not None))
+
+    @admin.command(name="unblock", description="Let a member use me in this server again")
+    @app_commands.describe(member="Whom")
+    async def unblock(interaction: discord.Interaction[Any], member: Person) -> None:
+        row = await office.change(interaction, partial(_unblock, guild_id=guild_of(interaction), member_id=member.id))
+        if row is None:
+            raise Refusal(f"<@{member.id}> is not blocked in this server; /admin blocked lists who is.")
+        await answer(interaction, f"<@{member.id}> may use me in this server again.")
+
+    @admin.command(name="blocked", description="Who may not use me in this server")
+    async def blocked(interaction: discord.Interaction[Any]) -> None:
+        await BlockedPages.show(interaction)
+
+
+async def _check_blockable(interaction: discord.Interaction[Any], member: Person, office: Office) -> None:
+    if member.id == interaction.user.id:
+        raise Refusal("You would block yourself; ask another admin if you mean it.")
+    if member.id == interaction.application_id or member.bot:
+        raise Refusal("Bots cannot ask for pictures, so there is no need to block one.")
+    if isinstance(member, discord.Member) and await _is_admin(member, office):
+        raise Refusal(f"<@{member.id}> is an admin of this server and cannot be blocked; take that right away first.")
+
+
+async def _is_admin(member: discord.Member, office: Office) -> bool:
+    role_id = await read_setting(office.database, member.guild.id, ADMIN_ROLE)
+    return member.guild_permissions.manage_guild or any(str(role.id) == role_id for role in member.roles)
+
+
+def _block(connection: sqlite3.Connection, *, guild_id: int, block: Block) -> Change | None:
+    before = write_block(connection, guild_id, block)
+    if before is not None and (before.until, before.reason) == (block.until, block.reason):
+        return None
+    return Change("block", f"<@{block.member_id}>", _state(before), _state(block), block.member_id, block.reason)
+
+
+def _unblock(connection: sqlite3.Connection, *, guild_id: int, member_id: int) -> Change | None:
+    before = lift_block(connection, guild_id, member_id, int(time.time()))
+    if before is None:
+        return None
+    return Change("unblock", f"<@{member_id}>", _state(before), _state(None), member_id)
+
+
+def _state(block: Block | None) -> str:
+    return f"blocked {block_end(block)}" if block is not None else "not blocked"
+
+
+def _blocked_text(block: Block, cancelled: int, *, changed: bool) -> str:
+    """What the admin is told: who is blocked, until when and why, and what it stopped."""
+    verb = "is" if changed else "was already"
+    reason = f", and is told why: {quoted(block.reason, _REASON_LIMIT)}" if block.reason else ""
+    text = f"<@{block.member_id}> {verb} blocked in this server {block_end(block)}{reason}."
+    if cancelled:
+        were = "was not drawn yet is" if cancelled == 1 else "were not drawn yet are"
+        text += f" {cancelled} of their jobs that {were} cancelled."
+    return text

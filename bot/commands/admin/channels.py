@@ -1,0 +1,95 @@
+"""``/admin channels``: where in this server the bot may be used."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.admin.context import Office, answer, guild_of
+from bot.errors import Refusal
+from bot.store.audit import Change
+from bot.store.moderation import Rule, channel_rules, write_channel_rule
+from bot.views.moderation import ChannelPages, gone_channels
+
+Place = app_commands.AppCommandChannel | app_commands.AppCommandThread
+_CONSEQUENCES: dict[Rule, str] = {
+    "allow": "I may be used in {place}, and from now on only where you allow it.",
+    "deny": "I may not be used in {place}.",
+}
+
+
+def add_to(admin: app_commands.Group, office: Office) -> None:
+    channels = app_commands.Group(name="channels", description="Where I may be used", parent=admin)
+
+    @channels.command(name="allow", description="Let me be used here; then only where it is allowed")
+    @app_commands.describe(channel="A category, a channel, a forum or a thread")
+    async def allow(interaction: discord.Interaction[Any], channel: Place) -> None:
+        await _set(interaction, office, channel, "allow")
+
+    @channels.command(name="deny", description="Let me not be used here")
+    @app_commands.describe(channel="A category, a channel, a forum or a thread")
+    async def deny(interaction: discord.Interaction[Any], channel: Place) -> None:
+        await _set(interaction, office, channel, "deny")
+
+    @channels.command(name="clear", description="Take a rule away: the channel's or category's above it holds again")
+    @app_commands.describe(
+        channel="A category, a channel, a forum or a thread",
+        deleted="True: clear the rules of all channels that were deleted",
+    )
+    async def clear(
+        interaction: discord.Interaction[Any], channel: Place | None = None, *, deleted: bool = False
+    ) -> None:
+        if (channel is not None) == deleted:
+            raise Refusal("Say which channel, or deleted: True for all those that were deleted.")
+        if channel is not None:
+            await _clear(interaction, office, channel)
+        else:
+            await _clear_deleted(interaction, office)
+
+    @channels.command(name="list", description="The rules for channels, and what follows from them")
+    async def listed(interaction: discord.Interaction[Any]) -> None:
+        await ChannelPages.show(interaction)
+
+
+async def _set(interaction: discord.Interaction[Any], office: Office, channel: Place, rule: Rule) -> None:
+    guild_id = guild_of(interaction)
+    row = await office.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel.id, rule=rule))
+    place = f"<#{channel.id}>"
+    if row is None:
+        raise Refusal(f"The rule for {place} is {rule} already; /admin channels list shows all of them.")
+    below = ""
+    if channel.type is discord.ChannelType.category:
+        below = " That holds for its channels, too, unless they have a rule of their own."
+    await answer(interaction, _CONSEQUENCES[rule].format(place=place) + below)
+
+
+async def _clear(interaction: discord.Interaction[Any], office: Office, channel: Place) -> None:
+    guild_id = guild_of(interaction)
+    row = await office.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel.id, rule=None))
+    if row is None:
+        raise Refusal(f"There is no rule for <#{channel.id}>; /admin channels list shows those there are.")
+    await answer(interaction, f"<#{channel.id}> has no rule of its own any more.")
+
+
+async def _clear_deleted(interaction: discord.Interaction[Any], office: Office) -> None:
+    guild_id, guild = guild_of(interaction), interaction.guild
+    await interaction.response.defer(ephemeral=True)  # Discord is asked about each of them
+    rules = await office.database.look(partial(channel_rules, guild_id=guild_id))
+    gone = await gone_channels(guild, list(rules)) if guild is not None else set()
+    for channel_id in sorted(gone):
+        await office.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel_id, rule=None))
+    noun = "1 deleted channel" if len(gone) == 1 else f"{len(gone)} deleted channels"
+    text = f"The rules of {noun} are cleared." if gone else "No rule is for a channel that was deleted."
+    await interaction.followup.send(text, ephemeral=True)
+
+
+def _write(connection: sqlite3.Connection, *, guild_id: int, channel_id: int, rule: Rule | None) -> Change | None:
+    before = write_channel_rule(connection, guild_id, channel_id, rule)
+    if before == rule:
+        return None
+    action = f"channels {rule or 'clear'}"
+    return Change(action, f"<#{channel_id}>", before or "no rule", rule or "no rule")

@@ -1,0 +1,105 @@
+"""What every command of the admins needs: making a change together with its row in the audit, and telling of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import discord
+import structlog
+
+from bot.errors import Refusal
+from bot.jobs.dispatch import EVERYWHERE
+from bot.jobs.service import JobService
+from bot.store import audit
+from bot.store.audit import AuditRow, Change
+from bot.store.database import Database
+from bot.store.guild_settings import read_setting
+from bot.views.audit import audit_line
+from bot.views.card_messages import NOT_SENT
+
+log = structlog.get_logger(__name__)
+
+ADMIN_ROLE = "admin_role"
+LOG_CHANNEL = "log_channel"
+MakeChange = Callable[[sqlite3.Connection], Change | None]
+"""Changes something in a transaction, given its connection; None where there was nothing to change."""
+
+
+class Office:
+    """``guild_id`` is always the interaction's own: no command and no button names another server."""
+
+    def __init__(self, client: discord.Client, database: Database, jobs: JobService) -> None:
+        self.client = client
+        self.database = database
+        self.jobs = jobs
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def change(
+        self, interaction: discord.Interaction[Any], make: MakeChange, *, everywhere: bool = False
+    ) -> AuditRow | None:
+        """Make a change in this server and write it down, in one transaction; then tell the log channel.
+
+        None where ``make`` says that there was nothing to change. ``everywhere`` is for the operator.
+        """
+        guild_id = EVERYWHERE if everywhere else guild_of(interaction)
+        told = await self._log_channel(guild_id)
+        row = await self.database.write(partial(_make, make=make, guild_id=guild_id, actor_id=interaction.user.id))
+        if row is not None:
+            log.info("changed", guild=guild_id, admin=row.actor_id, action=row.change.action, change=row.id)
+            # Not awaited: Discord may let the log channel wait longer than the admin's command may.
+            task = asyncio.create_task(self._tell(guild_id, row, told), name=f"log-channel-{row.id}")
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+        return row
+
+    async def _tell(self, guild_id: int, row: AuditRow, before: int | None) -> None:
+        """One line in the server's log channel; where that was changed, in the one ``before`` it, too.
+
+        The change stands, whether or not it can be told.
+        """
+        for channel_id in {before, await self._log_channel(guild_id)} - {None}:
+            channel = self.client.get_partial_messageable(channel_id, guild_id=guild_id)  # type: ignore[arg-type]
+            try:
+                await channel.send(audit_line(row), suppress_embeds=True, silent=True)
+            except NOT_SENT as error:
+                log.warning("log_channel_closed", guild=guild_id, channel=channel_id, reason=str(error))
+
+    async def _log_channel(self, guild_id: int) -> int | None:
+        value = await read_setting(self.database, guild_id, LOG_CHANNEL)
+        return int(value) if value is not None else None
+
+    async def check_admin(self, interaction: discord.Interaction[Any]) -> None:
+        """For buttons: Manage Server or the configured admin role, now; raises :class:`Refusal` without either.
+
+        For slash commands Discord's own gate decides, which a server can set in its integrations.
+        """
+        guild_of(interaction)
+        if interaction.permissions.manage_guild:
+            return
+        role_id = await read_setting(self.database, interaction.guild_id, ADMIN_ROLE)
+        member = interaction.user
+        if role_id and isinstance(member, discord.Member) and any(role.id == int(role_id) for role in member.roles):
+            return
+        raise Refusal("Only admins of this server can do that: you need Manage Server, or the admin role.")
+
+
+def guild_of(interaction: discord.Interaction[Any]) -> int:
+    """The server that a command for servers was used in; one that the bot was let into by its admins."""
+    if interaction.guild_id is None or (interaction.is_user_integration() and not interaction.is_guild_integration()):
+        raise Refusal("This works in servers only, and in those that I am a member of.")
+    return interaction.guild_id
+
+
+async def answer(interaction: discord.Interaction[Any], text: str, **extra: Any) -> None:
+    """Tell the admin alone."""
+    await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True, **extra)
+
+
+def _make(connection: sqlite3.Connection, *, make: MakeChange, guild_id: int, actor_id: int) -> AuditRow | None:
+    change = make(connection)
+    return audit.record(connection, guild_id, actor_id, change, int(time.time())) if change is not None else None

@@ -1,0 +1,45 @@
+"""``/admin pause`` and ``/admin resume``: nothing new is drawn in the server until it goes on; what waits stays."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.admin.context import Office, answer, guild_of
+from bot.errors import Refusal
+from bot.store.audit import Change
+from bot.store.moderation import set_paused
+
+
+def add_to(admin: app_commands.Group, office: Office) -> None:
+    @admin.command(name="pause", description="Draw nothing more in this server until you resume; what waits stays")
+    async def pause(interaction: discord.Interaction[Any]) -> None:
+        guild_id = guild_of(interaction)
+        if await office.change(interaction, partial(write_pause, guild_id=guild_id, paused=True)) is None:
+            raise Refusal("I am paused already; /admin resume lets me go on.")
+        office.jobs.pause(guild_id)
+        await answer(
+            interaction,
+            "Paused. What is being drawn is finished, what waits stays in line, and whoever asks is told. "
+            "/admin resume lets me go on.",
+        )
+
+    @admin.command(name="resume", description="Go on drawing in this server")
+    async def resume(interaction: discord.Interaction[Any]) -> None:
+        guild_id = guild_of(interaction)
+        if await office.change(interaction, partial(write_pause, guild_id=guild_id, paused=False)) is None:
+            raise Refusal("I am not paused in this server.")
+        office.jobs.resume(guild_id)
+        await answer(interaction, "I go on, with what waited first.")
+
+
+def write_pause(connection: sqlite3.Connection, *, guild_id: int, paused: bool) -> Change | None:
+    """Pause or resume a server (0: everything); None where it was so already."""
+    if not set_paused(connection, guild_id, paused=paused):
+        return None
+    states = ("on", "off") if paused else ("off", "on")
+    return Change("pause" if paused else "resume", "", f"drawing {states[0]}", f"drawing {states[1]}")

@@ -1,0 +1,252 @@
+"""What the buttons under a result and in its private menus do."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import discord
+
+from bot.commands.gallery import Gallery, may_delete
+from bot.commands.input_images import Subject, Subjects
+from bot.commands.invocation import InteractionAsker
+from bot.commands.submission import Desk, Edit
+from bot.errors import Refusal
+from bot.requests.spec import ImageSpec, Wishes
+from bot.store import images
+from bot.store.database import Database
+from bot.store.images import ImageRow
+from bot.views.modals import EditForm, EditModal
+from bot.views.results import more_view, vary_view, which_view
+from zimage_engine.profiles import SEED_LIMIT, ModelProfile, Size
+from zimage_engine.types import InvalidRequest
+
+_VARY = {"subtle": 0.4, "strong": 0.8}
+_UPSCALE_STRENGTH = 0.3
+_UPSCALE = 2
+_ONCE_SECONDS = 3.0
+_FORGET_ABOVE = 1000
+
+
+class OncePerClick:
+    """A second click within three seconds is no second wish."""
+
+    def __init__(self) -> None:
+        self._pressed: dict[tuple[int, str], float] = {}
+
+    def check(self, member: int, what: str) -> None:
+        """Raises :class:`Refusal` for the second one."""
+        now = time.monotonic()
+        if len(self._pressed) > _FORGET_ABOVE:
+            self._pressed = {key: at for key, at in self._pressed.items() if now - at < _ONCE_SECONDS}
+        before = self._pressed.get((member, what))
+        self._pressed[member, what] = now
+        if before is not None and now - before < _ONCE_SECONDS:
+            raise Refusal("Already on it.")
+
+
+class Presses:
+    """Carries out what a pressed item or a filled-in modal asks for."""
+
+    def __init__(self, desk: Desk, subjects: Subjects, gallery: Gallery, database: Database) -> None:
+        self._desk = desk
+        self._subjects = subjects
+        self._gallery = gallery
+        self._database = database
+        self._once = OncePerClick()
+        self._actions: dict[str, Callable[[discord.Interaction[Any], ImageRow], Awaitable[None]]] = {
+            "edit": self._ask_for_edit,
+            "vary": self._ask_how_to_vary,
+            "subtle": self._vary_subtly,
+            "strong": self._vary_strongly,
+            "upscale": self._upscale,
+            "more": self._show_menu,
+            "details": gallery.details,
+            "compare": gallery.compare,
+            "tree": gallery.tree,
+            "delete": gallery.ask_delete,
+            "drop": gallery.drop,
+            "dropall": gallery.drop_all,
+        }
+
+    @property
+    def profile(self) -> ModelProfile:
+        return self._desk.profile
+
+    async def on_row(self, interaction: discord.Interaction[Any], what: str, job_id: int) -> None:
+        """A button under a result. Where the job has several images, the next step asks which one is meant."""
+        rows = await images.of_job(self._database, job_id)
+        asker = InteractionAsker(interaction)
+        if not rows:
+            gone = await images.any_of_job(self._database, job_id)
+            forgotten = gone is not None and gone.forgotten_at is not None
+            raise Refusal(
+                self._subjects.why_gone(gone) if gone and forgotten else "The pictures of this message were deleted."
+            )
+        if not await self._subjects.may_see(asker, rows[0]):
+            raise Refusal("I know no such picture here.")
+        if what == "again":
+            await self._again(interaction, rows[0])
+        elif len(rows) > 1:
+            view = which_view(what, job_id, [(row.id, row.seed) for row in rows])
+            await interaction.response.send_message("Which picture?", view=view, ephemeral=True)
+        else:
+            await self._actions[what](interaction, rows[0])
+
+    async def on_image(self, interaction: discord.Interaction[Any], what: str, image_id: str) -> None:
+        row = await self._subjects.visible(InteractionAsker(interaction), image_id)
+        await self._actions[what](interaction, row)
+
+    async def on_upload(self, interaction: discord.Interaction[Any], what: str, upload_id: str) -> None:
+        """A button under the details of a picture that the member brought."""
+        upload = await self._upload(interaction, upload_id)
+        spec = ImageSpec.from_json(upload.spec)
+        if what == "edit":
+            await interaction.response.send_modal(EditModal(f"u{upload_id}", spec.prompt, self._strength))
+            return
+        self._once.check(interaction.user.id, f"again u{upload_id}")
+        spec = self._for_this_model(spec)
+        asker = InteractionAsker(interaction)
+        private, defaults = await self._said_privately(asker, spec)
+        await self._desk.draw(asker, _reseeded(spec), 1, kind="again", private=private, defaults=defaults)
+
+    async def on_form(self, interaction: discord.Interaction[Any], form: EditForm, subject: Subject | None) -> None:
+        """A filled-in modal; ``subject`` where it is a message's picture."""
+        asker = InteractionAsker(interaction)
+        if form.image_id is not None:
+            subject = await self._subjects.image(asker, form.image_id)
+        elif form.upload_id is not None:
+            subject = await self._of_upload(interaction, form.upload_id)
+        assert subject is not None, "a modal names its picture"
+        await self._desk.edit(asker, Edit(Wishes(form.prompt, strength=_number(form.strength))), subject, private=None)
+
+    @property
+    def _strength(self) -> float | None:
+        return self.profile.strength if self.profile.editing == "img2img" else None
+
+    async def _ask_for_edit(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        prompt = ImageSpec.from_json(row.spec).prompt
+        await interaction.response.send_modal(EditModal(f"i{row.id}", prompt, self._strength))
+
+    async def _ask_how_to_vary(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        text = "How much may it differ?"
+        await interaction.response.send_message(text, view=vary_view(row.id), ephemeral=True)
+
+    async def _vary_subtly(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        await self._vary(interaction, row, "subtle")
+
+    async def _vary_strongly(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        await self._vary(interaction, row, "strong")
+
+    async def _vary(self, interaction: discord.Interaction[Any], row: ImageRow, how: str) -> None:
+        self._once.check(interaction.user.id, f"{how} {row.id}")
+        await self._change(interaction, row, Edit(self._same(row, strength=_VARY[how]), "vary"))
+
+    async def _upscale(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        """Twice the size, or as much as the model can draw, and a pass that draws the details anew."""
+        self._once.check(interaction.user.id, f"upscale {row.id}")
+        size = upscaled(ImageSpec.from_json(row.spec).size, self.profile)
+        wishes = replace(self._same(row, strength=_UPSCALE_STRENGTH), size=str(size))
+        await self._change(interaction, row, Edit(wishes, "upscale"))
+
+    async def _change(self, interaction: discord.Interaction[Any], row: ImageRow, edit: Edit) -> None:
+        asker = InteractionAsker(interaction)
+        await self._desk.edit(asker, edit, await self._subjects.image(asker, row.id), private=None)
+
+    def _same(self, row: ImageRow, *, strength: float) -> Wishes:
+        """What the image was drawn from, with a seed of chance."""
+        spec = ImageSpec.from_json(row.spec)
+        negative = spec.negative_prompt or None
+        return Wishes(
+            spec.prompt,
+            negative,
+            size=str(spec.size),
+            guidance=spec.guidance_scale,
+            strength=strength,
+            steps=spec.steps,
+            verbatim=True,
+        )
+
+    async def _again(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        """The same spec with another seed, as many images as before; an edit starts from the same source."""
+        self._once.check(interaction.user.id, f"again {row.job_id}")
+        spec = self._for_this_model(ImageSpec.from_json(row.spec))
+        asker, source = InteractionAsker(interaction), None
+        if spec.source:
+            await self._subjects.image(asker, row.id)  # the server may say whose pictures are edited
+            source = await asyncio.to_thread(self._desk.jobs.sources.load, spec.source, spec.mask)
+        parent = await images.find(self._database, row.parent_id) if row.parent_id else None
+        seen = parent if parent is not None and await self._subjects.may_see(asker, parent) else None
+        link = self._subjects.of_row(seen, asker.user.id).link if seen is not None else None
+        private, defaults = await self._said_privately(asker, spec)
+        await self._desk.draw(
+            asker,
+            _reseeded(spec),
+            min(row.count, self._desk.max_count),
+            kind="again",
+            private=row.private or private,
+            defaults=defaults,
+            source=source,
+            parent_id=row.parent_id,
+            link=link,
+        )
+
+    async def _said_privately(self, asker: InteractionAsker, spec: ImageSpec) -> tuple[bool, str]:
+        """Whether the member's own settings want it private, and what to say of that."""
+        same = Wishes(spec.prompt, verbatim=True)
+        _, private, defaults = await self._desk.filled(asker, same, private=None, edit=False)
+        return private, defaults
+
+    def _for_this_model(self, spec: ImageSpec) -> ImageSpec:
+        """The spec, checked against what the model of today can do."""
+        self.profile.check(spec.request(""))
+        return replace(spec, model=self.profile.title)
+
+    async def _show_menu(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        has_parent = row.parent_id is not None or bool(ImageSpec.from_json(row.spec).source)
+        view = more_view(row.id, has_parent=has_parent, may_delete=may_delete(interaction, row))
+        await interaction.response.send_message("What about this picture?", view=view, ephemeral=True)
+
+    async def _upload(self, interaction: discord.Interaction[Any], upload_id: str) -> images.Upload:
+        upload = await images.find_upload(self._database, upload_id)
+        if upload is None or upload.owner_id != interaction.user.id:
+            raise Refusal("I know no such picture here.")
+        return upload
+
+    async def _of_upload(self, interaction: discord.Interaction[Any], upload_id: str) -> Subject:
+        upload = await self._upload(interaction, upload_id)
+        return Subject(lambda: asyncio.to_thread(self._gallery.open_upload, upload.source))
+
+
+def upscaled(size: Size, profile: ModelProfile) -> Size:
+    """Twice the size where the model can draw that, else the largest of the same shape; :class:`Refusal` if that is it.
+
+    Both sides stay multiples of the model's own.
+    """
+    unit = profile.size_multiple
+    factor = min(float(_UPSCALE), (profile.max_pixels / size.pixels) ** 0.5)
+    larger = Size(int(size.width * factor) // unit * unit, int(size.height * factor) // unit * unit)
+    try:
+        profile.check_size(larger)
+    except InvalidRequest:
+        larger = size
+    if larger.pixels <= size.pixels * 1.1:
+        raise Refusal(f"This picture is as large as {profile.title} can draw it: {size}.")
+    return larger
+
+
+def _reseeded(spec: ImageSpec) -> ImageSpec:
+    return replace(spec, seed=secrets.randbelow(SEED_LIMIT))
+
+
+def _number(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        return float(text[:8])
+    except ValueError as error:
+        raise Refusal(f"“{text[:20]}” is no strength: give a number from 0.05 to 1, like 0.6.") from error

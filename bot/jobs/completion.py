@@ -1,0 +1,112 @@
+"""How jobs end: delivered and settled, cancelled, failed; each in a row, a log line and a word to the owner."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from bot.jobs.delivery import Result, Undeliverable, Way, deliver
+from bot.jobs.job import Job
+from bot.jobs.rendering import Card, Drawing
+from bot.store import jobs as store
+from bot.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+
+class Outbox(Protocol):
+    """What a job needs from Discord."""
+
+    def ways(self, job: Job, card_message_id: int | None) -> list[Way]:
+        """The ways to deliver, the best first."""
+        ...
+
+
+class Endings:
+    """Brings jobs to their end, in the database and in Discord."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    async def give_up(self, job: Job) -> bool:
+        """End a job as failed, whatever state it is in; False where its row says that there is a result."""
+        try:
+            await self.end(job, "failed", "unexpected", spent=0)
+        except store.StateError:
+            return False
+        except Exception:
+            log.exception("job_not_ended", job=job.id)
+            return False
+        return True
+
+    async def deliver(
+        self, job: Job, card: Card, card_message_id: int | None, drawing: Drawing, result: Result
+    ) -> None:
+        await self._database.write(partial(store.rendered, job_id=job.id))
+        await self._database.write(partial(store.delivering, job_id=job.id))
+        try:
+            posted = await deliver(job, self._outbox.ways(job, card_message_id), result)
+        except Undeliverable as error:
+            await self._leave_rendered(job, card, str(error))
+            return
+        except Exception as error:
+            log.exception("delivery_failed", job=job.id)
+            await self._leave_rendered(job, card, type(error).__name__)
+            return
+        await self._database.write(
+            partial(
+                store.delivered,
+                job_id=job.id,
+                channel_id=posted.channel_id,
+                message_id=posted.message_id,
+                spent=drawing.spent,
+                now=_now(),
+            )
+        )
+        log.info(
+            "job_delivered",
+            job=job.id,
+            user=job.order.owner_id,
+            scope=job.order.scope_id,
+            channel=job.order.channel_id,
+            credits=drawing.spent,
+            images=len(result.pictures),
+            device_seconds=round(drawing.device_seconds, 3),
+        )
+        if posted.message_id != card_message_id:
+            await card.remove()
+
+    async def _leave_rendered(self, job: Job, card: Card, reason: str) -> None:
+        """No way was open: the pictures are kept, and the job waits in the database to be delivered."""
+        await self._database.write(partial(store.undelivered, job_id=job.id))
+        log.warning("job_undelivered", job=job.id, reason=reason)
+        await card.refuse(
+            "The picture is done, but I could neither post it here nor reach you by direct message. "
+            "Ask an admin to give me View Channel, Send Messages and Attach Files in this channel."
+        )
+
+    async def end_empty(self, job: Job, card: Card, drawing: Drawing) -> None:
+        """No picture came of it: cancelled (the steps done are charged) or failed (nothing is)."""
+        if drawing.error is None:
+            await self.end(job, "cancelled", None, spent=drawing.spent)
+            await card.refuse("Cancelled.")
+            return
+        error_id = secrets.token_hex(4)
+        log.error("job_failed", job=job.id, code=drawing.error.code, error_id=error_id, reason=str(drawing.error))
+        await self.end(job, "failed", drawing.error.code, spent=0)
+        await card.refuse(f"{drawing.error} Nothing was charged. (error {error_id})")
+
+    async def end(self, job: Job, state: store.EndState, code: str | None, *, spent: int) -> None:
+        await self._database.write(
+            partial(store.ended, job_id=job.id, state=state, error_code=code, spent=spent, now=_now())
+        )
+        log.info("job_ended", job=job.id, state=state, code=code, credits=spent)
+
+
+def _now() -> int:
+    return int(time.time())

@@ -1,0 +1,149 @@
+"""Lists for admins: who is blocked, which words prompts may not contain, and where the bot may be used."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from functools import partial
+
+import discord
+import structlog
+
+from bot.store.database import Database
+from bot.store.guild_settings import read_setting
+from bot.store.moderation import (
+    AGE_RESTRICTED_ONLY,
+    Block,
+    Rule,
+    Word,
+    blocks_of,
+    channel_rules,
+    count_blocks,
+    count_words,
+    words_in,
+)
+from bot.views.audit import hidden, quoted
+from bot.views.pages import Page, PageButton, fit, page_template
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 1.5
+"""Seconds that a list waits for Discord to tell about channels: an answer has to come within three."""
+
+
+class BlockedPages(PageButton, template=page_template("blocked")):
+    """Who may not use the bot in this server."""
+
+    name = "blocked"
+
+    @classmethod
+    async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
+        return await database.look(partial(_blocked, guild_id=guild.id, number=number))
+
+
+class WordPages(PageButton, template=page_template("words")):
+    """What prompts in this server may not contain."""
+
+    name = "words"
+    entries_per_page = 15
+
+    @classmethod
+    async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
+        return await database.look(partial(_words, guild_id=guild.id, number=number))
+
+
+class ChannelPages(PageButton, template=page_template("channels")):
+    """The rules for channels, and what follows from them."""
+
+    name = "channels"
+    entries_per_page = 20
+
+    @classmethod
+    async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
+        rules = await database.look(partial(channel_rules, guild_id=guild.id))
+        adults = await read_setting(database, guild.id, AGE_RESTRICTED_ONLY) == "on"
+        place = cls.place(number, len(rules))
+        shown = sorted(rules, key=lambda channel_id: (rules[channel_id], channel_id))[place.skip :][: place.count]
+        gone = await gone_channels(guild, shown, _PATIENCE)
+        lines = [
+            f"{rules[channel_id]}: " + (f"deleted channel {channel_id}" if channel_id in gone else f"<#{channel_id}>")
+            for channel_id in shown
+        ]
+        return Page(_meaning(rules, age_restricted_only=adults), lines, place.number, len(rules))
+
+
+RULE_PAGES = (BlockedPages, WordPages, ChannelPages)
+
+
+async def gone_channels(guild: discord.Guild, channel_ids: list[int], patience: float | None = None) -> set[int]:
+    """Which of them were deleted. Archived threads are known to Discord alone: it has ``patience`` seconds to say."""
+
+    async def is_gone(channel_id: int) -> bool:
+        try:
+            await guild.fetch_channel(channel_id)
+        except discord.NotFound:
+            return True
+        except (discord.HTTPException, discord.InvalidData) as error:  # it is there, but not for the bot
+            log.info("channel_not_seen", guild=guild.id, channel=channel_id, reason=str(error))
+        return False
+
+    unknown = [channel_id for channel_id in channel_ids if guild.get_channel_or_thread(channel_id) is None]
+    asked = {asyncio.create_task(is_gone(channel_id)): channel_id for channel_id in unknown}
+    if not asked:
+        return set()
+    done, late = await asyncio.wait(asked, timeout=patience)
+    for task in late:  # shown as a channel that is there
+        task.cancel()
+    return {asked[task] for task in done if task.result()}
+
+
+def block_end(block: Block) -> str:
+    return f"until <t:{block.until}:f>" if block.until is not None else "for good"
+
+
+def _blocked(connection: sqlite3.Connection, guild_id: int, number: int) -> Page:
+    now = int(time.time())
+    total = count_blocks(connection, guild_id, now)
+    if not total:
+        return Page("Nobody is blocked in this server.", [], 0, 0)
+    place = BlockedPages.place(number, total)
+    blocks = blocks_of(connection, guild_id, now, count=place.count, skip=place.skip)
+    noun = "1 member is" if total == 1 else f"{total} members are"
+    return Page(f"**{noun} blocked in this server**, the newest first", fit(blocks, _block_line), place.number, total)
+
+
+def _block_line(block: Block, length: int) -> str:
+    end = f"ends <t:{block.until}:R>" if block.until is not None else "for good"
+    reason = f" · {quoted(block.reason, length)}" if block.reason else ""
+    return f"<@{block.member_id}> {end}{reason}"
+
+
+def _words(connection: sqlite3.Connection, guild_id: int, number: int) -> Page:
+    total, patterns = count_words(connection, guild_id), count_words(connection, guild_id, "pattern")
+    if not total:
+        return Page("Prompts in this server may contain anything: there are no words and no patterns.", [], 0, 0)
+    place = WordPages.place(number, total)
+    words = words_in(connection, guild_id, count=place.count, skip=place.skip)
+    heading = f"**Prompts in this server may not contain** these words ({total - patterns}) and patterns ({patterns})"
+    return Page(heading, fit(words, _word_line), place.number, total)
+
+
+def _word_line(word: Word, length: int) -> str:
+    kind = " (pattern)" if word.kind == "pattern" else ""
+    sentence = f" · says {quoted(word.sentence, length)}" if word.sentence else ""
+    return f"{hidden(word.word, length)}{kind}{sentence}"
+
+
+def _meaning(rules: dict[int, Rule], *, age_restricted_only: bool) -> str:
+    """What follows from a server's rules for channels."""
+    if not rules:
+        where = "There are no rules for channels: I may be used in all of them"
+    elif "allow" in rules.values():
+        where = "**I may be used only where it says allow**"
+    else:
+        where = "**I may be used everywhere but where it says deny**"
+    if age_restricted_only:
+        where += ", and in age-restricted channels only"
+    nearest = " A thread's own rule goes before its channel's, and a channel's before its category's." if rules else ""
+    return f"{where}.{nearest}"

@@ -1,0 +1,68 @@
+"""``zimage-bot doctor`` on a sound machine and on one with something to mend."""
+
+from __future__ import annotations
+
+import sqlite3
+from io import StringIO
+
+import pytest
+from pydantic import SecretStr
+from rich.console import Console
+
+from bot.cli.doctor import examine, findings
+from bot.settings import Settings
+from bot.store.database import migrate
+
+
+def states(settings: Settings) -> dict[str, tuple[bool | None, str]]:
+    return {finding.subject: (finding.ok, finding.says) for finding in findings(settings)}
+
+
+def test_a_sound_machine_needs_a_token_only(settings: Settings) -> None:
+    found = states(settings)
+    assert [subject for subject, (ok, _) in found.items() if ok is False] == ["token"]
+    assert "everything on the device, float32" in found["memory"][1]
+    assert "will be made" in found["database"][1]
+
+
+def test_the_database_is_looked_at_and_not_changed(settings: Settings) -> None:
+    settings.data_dir.mkdir(parents=True)
+    sqlite3.connect(settings.database_path).close()
+    assert states(settings)["database"] == (
+        None,
+        "0001_jobs, 0002_editing, 0003_limits will be applied at the next start.",
+    )
+    migrate(settings.database_path)
+    assert "up to date" in states(settings)["database"][1]
+    settings.database_path.write_bytes(b"this is no database, whatever its name says" * 100)
+    assert states(settings)["database"][0] is False
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject", "sentence"),
+    [
+        ({"device": "gpu"}, "device", "There is no device “gpu”"),
+        ({"model": "/no/weights"}, "weights", "neither a folder nor a model"),
+        ({"bot_owner_ids": frozenset({1})}, "owner", "set OWNER_GUILD_ID, too"),
+        ({"owner_guild_id": 1}, "owner", "set BOT_OWNER_IDS, too"),
+    ],
+)
+def test_what_is_to_be_mended_is_said(
+    settings: Settings, changes: dict[str, object], subject: str, sentence: str
+) -> None:
+    found = states(settings.model_copy(update=changes))
+    ok, says = found[subject]
+    assert ok is False
+    assert sentence in says
+    if subject == "weights":
+        assert "memory" not in found, "what is wrong with the weights is said once"
+
+
+def test_the_table_never_shows_the_token(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody listens there: the check ends as it would without a network.
+    monkeypatch.setattr("discord.http.Route.BASE", "http://127.0.0.1:9/api")
+    out = StringIO()
+    secret = settings.model_copy(update={"discord_token": SecretStr("very.secret.token")})
+    assert not examine(secret, Console(file=out, width=200))
+    assert "Discord cannot be asked" in out.getvalue()
+    assert "very.secret.token" not in out.getvalue()

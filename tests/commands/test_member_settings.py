@@ -1,0 +1,138 @@
+"""``/settings``, and what of it is applied to what a member asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.playground.world import World
+from bot.requests.member_settings import apply
+from bot.requests.spec import Wishes, settle
+from bot.store.database import Database
+from bot.store.member_settings import Preferences, drop_preferences, read_preferences, write_preferences
+from tests.helpers.pictures import CHANGED, PROMPT, newest, photo, picture_of, rows
+from zimage_engine.profiles import ASPECTS, PROFILES
+
+PROFILE = replace(PROFILES["demo"], size_multiple=16)
+ALL = Preferences("16:9", "large", 2, private=True)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "private", "expected", "is_private", "text"),
+    [
+        (
+            Wishes("x"),
+            None,
+            Wishes("x", aspect="16:9", size="large", count=2),
+            True,
+            "16:9, large, 2 pictures, private",
+        ),
+        (
+            Wishes("x", aspect="1:1"),
+            False,
+            Wishes("x", aspect="1:1", size="large", count=2),
+            False,
+            "large, 2 pictures",
+        ),
+        (Wishes("x", size="medium", count=1), False, Wishes("x", aspect="16:9", size="medium", count=1), False, "16:9"),
+        (Wishes("x", size="320x192", count=1), True, Wishes("x", size="320x192", count=1), True, ""),
+        (Wishes("x", verbatim=True), False, Wishes("x", verbatim=True), False, ""),
+    ],
+)
+def test_what_is_not_said_comes_from_the_settings(
+    *, wishes: Wishes, private: bool | None, expected: Wishes, is_private: bool, text: str
+) -> None:
+    shown = f"your settings: {text}" if text else ""
+    assert apply(ALL, wishes, private, profile=PROFILE, edit=False) == (expected, is_private, shown)
+
+
+def test_an_edit_keeps_its_shape() -> None:
+    wishes, private, text = apply(ALL, Wishes("x"), None, profile=PROFILE, edit=True)
+    assert wishes == Wishes("x", count=2)
+    assert private
+    assert text == "your settings: 2 pictures, private"
+
+
+def test_what_the_model_or_the_operator_does_not_know_any_more_is_left_out() -> None:
+    old = Preferences("99:1", "small", 4)
+    assert apply(old, Wishes("x"), None, profile=PROFILE, edit=False, max_count=1) == (Wishes("x", count=1), False, "")
+
+
+maybe = partial(st.one_of, st.none())
+
+
+@given(
+    preferences=st.builds(
+        Preferences,
+        maybe(st.sampled_from([*ASPECTS, "99:1", "rubbish"])),
+        maybe(st.sampled_from(["small", "medium", "large", "giant"])),
+        maybe(st.integers(1, 4)),
+        maybe(st.booleans()),
+    ),
+    wishes=st.builds(
+        Wishes,
+        st.just("a cat"),
+        aspect=maybe(st.sampled_from(ASPECTS)),
+        size=maybe(st.sampled_from(["medium", "large"])),
+        count=maybe(st.integers(1, 4)),
+        verbatim=st.booleans(),
+    ),
+    private=maybe(st.booleans()),
+    edit=st.booleans(),
+)
+def test_settings_never_overrule_what_was_said_and_never_make_it_impossible(
+    *, preferences: Preferences, wishes: Wishes, private: bool | None, edit: bool
+) -> None:
+    applied, is_private, text = apply(preferences, wishes, private, profile=PROFILE, edit=edit)
+    for name in ("prompt", "aspect", "size", "count", "seed", "verbatim"):
+        said = getattr(wishes, name)
+        assert said is None or getattr(applied, name) == said
+    assert private is None or is_private == private
+    if edit:
+        assert (applied.aspect, applied.size) == (wishes.aspect, wishes.size)
+    settle(applied, PROFILE, max_count=4)
+    assert bool(text) == bool(text.removeprefix("your settings: "))
+    if preferences == Preferences():
+        assert (applied, is_private, text) == (wishes, bool(private), "")
+
+
+async def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "bot.sqlite3")
+    assert await read_preferences(database, 5) == Preferences()
+    await database.write(partial(write_preferences, member_id=5, preferences=ALL))
+    await database.write(partial(write_preferences, member_id=5, preferences=Preferences(private=False)))
+    assert await read_preferences(database, 5) == replace(ALL, private=False)
+    assert await read_preferences(database, 6) == Preferences()
+    await database.write(partial(drop_preferences, member_id=5))
+    assert await read_preferences(database, 5) == Preferences()
+    await database.close()
+
+
+async def test_settings_are_shown_set_and_reset(world: World) -> None:
+    answered = await world.member.slash(world.channel, "settings")
+    assert answered.ephemeral
+    assert "**aspect**: 1:1 (default)\n**size**: medium (default)" in answered.response.content
+    answered = await world.member.slash(world.channel, "settings", aspect="3:2", count=2, private=True)
+    assert "**aspect**: 3:2\n**size**: medium (default)\n**count**: 2\n**private**: on" in answered.response.content
+    answered = await world.member.slash(world.channel, "settings", reset=True, size="large")
+    assert "**aspect**: 1:1 (default)\n**size**: large\n**count**: 1 (default)" in answered.response.content
+    assert await rows(world, "SELECT name, value FROM member_settings") == [{"name": "size", "value": "large"}]
+
+
+async def test_a_picture_takes_its_shape_from_the_settings_and_an_option_wins(world: World) -> None:
+    await world.member.slash(world.channel, "settings", aspect="5:3", private=True)
+    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert answered.ephemeral
+    assert picture_of(await newest(world).attachments[0].read()).size == (320, 192)
+    await world.member.slash(world.channel, "imagine", prompt=f"{PROMPT} --ar 1:1", private=False)
+    noa = world.channel.guild.add_member(world.env.create_user("noa"))
+    (public,) = world.channel.history(viewer=noa)
+    assert picture_of(await public.attachments[0].read()).size == (256, 256)
+    await world.member.slash(world.channel, "edit", prompt=CHANGED, image=("photo.png", photo()))
+    assert picture_of(await newest(world).attachments[0].read()).size == (256, 256)
+    assert len(world.channel.history(viewer=noa)) == 1

@@ -1,0 +1,519 @@
+"""Limits as members and admins meet them: refusals, ``/quota``, ``/admin limits``, grants, resets, and every way in."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from functools import partial
+from typing import Any
+
+import discord
+import pytest
+
+from bot.errors import Refusal
+from bot.jobs.job import Order
+from bot.playground.world import World, watch
+from bot.requests.spec import Wishes, settle
+from bot.store.limits import Asking
+from bot.views.buttons import progress_view
+from bot.views.quota import quota_text
+from tests.helpers.admins import admin_of as add_admin
+from tests.helpers.admins import told as answer_of
+from tests.helpers.faults import Faulty
+from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows
+from tests.helpers.typist import Typist
+from tests.helpers.waiting import until
+from tests.helpers.worlds import OpenWorld
+from zimage_engine.types import Unit
+
+
+async def told(world: World, who: object, command: str, **options: object) -> str:
+    return (await answer_of(world, who, command, **options)).content
+
+
+@pytest.fixture
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers to messages remove themselves soon, since SimCord waits for it."""
+    monkeypatch.setattr("bot.views.card_messages.SHORT_LIVED_SECONDS", 0.3)
+
+
+async def quota(world: World, who: object = None) -> str:
+    return await told(world, who or world.member, "quota")
+
+
+async def credits_in_use(world: World) -> int:
+    (row,) = await rows(
+        world,
+        "SELECT coalesce(sum(CASE entry WHEN 'reserved' THEN credits WHEN 'given_back' THEN -credits ELSE 0 END), 0)"
+        " AS total FROM ledger",
+    )
+    return int(row["total"])
+
+
+async def jobs(world: World) -> int:
+    return len(await rows(world, "SELECT id FROM jobs"))
+
+
+async def test_what_is_over_the_limit_is_refused_privately_and_costs_nothing(world: World) -> None:
+    ada = add_admin(world)
+    await told(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1.5")
+    await drawn(world)
+    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert answered.ephemeral
+    said = answered.response.content
+    assert said.startswith(
+        "You have used 1 of 1.5 credits (limit `credits_per_day`), and this costs 1; 1 comes back <t:"
+    )
+    assert len(world.env.errors) == 1
+    assert (await jobs(world), await credits_in_use(world)) == (1, 100)
+    assert "1 of 1.5 used, **0.5 left** · for you personally" in await quota(world)
+
+
+async def test_what_can_never_be_afforded_says_what_to_do(world: World) -> None:
+    ada = add_admin(world)
+    await told(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1.5")
+    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=2)
+    assert "This costs 2 credits, and you have 1.5 a day" in answered.response.content
+    assert len(world.env.errors) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "options", "sentence"),
+    [
+        ("max_count", "1", {"count": 2}, "You may ask for 1 picture at once, not 2 (limit `max_count`)"),
+        ("max_pixels", "65536", {"size": "320x320"}, "That is 102,400 pixels, and a picture of yours may have 65,536"),
+        ("concurrent_jobs", "0", {}, "You may not have anything drawn here"),
+        ("credits_per_day", "0", {}, "You have no credits here"),
+    ],
+)
+async def test_each_limit_refuses_by_its_name(
+    world: World, limit: str, value: str, options: dict, sentence: str
+) -> None:
+    ada = add_admin(world)
+    await told(world, ada, "admin limits set", target=world.channel.guild.default_role, limit=limit, value=value)
+    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT, **options)
+    assert answered.ephemeral
+    assert sentence in answered.response.content
+    assert limit in answered.response.content
+    assert len(world.env.errors) == 1
+    assert await jobs(world) == 0
+
+
+BLOCKED = "You are blocked from drawing with me here"
+PAUSED = "An admin of this server has paused me"
+DENIED = "I may not draw in this channel"
+WORD = "An admin of this server does not want prompts about that"
+
+
+async def forbid(world: World, how: str) -> None:
+    ada, member = add_admin(world), world.member
+    match how:
+        case "credits":
+            await told(world, ada, "admin limits set", target=member, limit="credits_per_day", value="1")
+        case "block":
+            await told(world, ada, "admin block", member=member)
+        case "pause":
+            await told(world, ada, "admin pause")
+        case "channel":
+            await told(world, ada, "admin channels deny", channel=world.channel)
+        case "word":
+            await told(world, ada, "admin words add", word="circle")
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        (None, None),
+        ("credits", "(limit `credits_per_day`)"),
+        ("block", BLOCKED),
+        ("pause", PAUSED),
+        ("channel", DENIED),
+        ("word", WORD),
+    ],
+)
+@pytest.mark.usefixtures("short_answers")
+async def test_every_way_in_passes_the_same_door(world_of: OpenWorld, how: str | None, sentence: str | None) -> None:
+    """Commands, buttons, modals, replies and the right click: each draws, and each is refused where it is to be."""
+    async with world_of(message_content_intent=True) as world:
+        result = await drawn(world)
+        photograph = await world.member.send(world.channel, "look", attachments=[("photo.png", photo())])
+        await world.env.settle()
+        (job,) = await rows(world, "SELECT id FROM jobs")
+        if how is not None:
+            await forbid(world, how)
+        member, channel = world.member, world.channel
+
+        async def by_form(opened: object) -> None:
+            await member.submit_modal(opened, {"prompt": CHANGED, "strength": "0.8"})
+
+        async def vary() -> None:
+            asked = await member.click(result, custom_id=f"zib:vary:j{job['id']}")
+            await member.click(asked.response.message, label="Subtle")
+
+        async def right_click() -> None:
+            await by_form(await member.context_menu(channel, "Edit image", photograph))
+
+        ways = {
+            "imagine": lambda: member.slash(channel, "imagine", prompt=PROMPT),
+            "edit": lambda: member.slash(channel, "edit", prompt=CHANGED, source=result.jump_url),
+            "attachment": lambda: member.slash(channel, "edit", prompt=CHANGED, image=("photo.png", photo())),
+            "again": lambda: member.click(result, custom_id=f"zib:again:j{job['id']}"),
+            "upscale": lambda: member.click(result, custom_id=f"zib:upscale:j{job['id']}"),
+            "vary": vary,
+            "modal": lambda: form_of(by_form, member, result, job["id"]),
+            "right click": right_click,
+            "reply": lambda: member.send(channel, f"/edit {CHANGED}", reply_to=result),
+            "mention": lambda: member.send(channel, f"<@{world.env.bot.user.id}> {CHANGED}", reply_to=photograph),
+        }
+        for name, way in ways.items():
+            before = await jobs(world)
+            seen = {m.id for m in history(world)}
+            passing: list[str] = []  # what is gone again, too: answers to messages remove themselves
+            watching = asyncio.create_task(watch(world, passing.append))
+            await way()
+            await world.env.settle()
+            watching.cancel()
+            assert await jobs(world) == before + (how is None), name
+            if sentence is not None:
+                said = passing + [m.content for m in history(world) if m.id not in seen]
+                # A member who is kept out is told once a minute at most where others read along.
+                quiet = name == "mention" and how in ("block", "pause", "channel")
+                assert quiet or any(sentence in content for content in said), (name, said)
+        assert world.env.errors is not None
+
+
+async def form_of(fill: Any, member: Any, result: discord.Message, job_id: int) -> None:
+    await fill(await member.click(result, custom_id=f"zib:edit:j{job_id}"))
+
+
+def history(world: World) -> list[discord.Message]:
+    return world.channel.history(viewer=world.member)
+
+
+async def test_a_word_that_is_not_wanted_is_never_said_by_the_bot(world: World) -> None:
+    """An edit shows its card before the picture is read, but not before the prompt is."""
+    result = await drawn(world)
+    await told(world, add_admin(world), "admin words add", word="goblin")
+    public: list[str] = []
+    watching = asyncio.create_task(watch(world, public.append))
+    await world.member.slash(world.channel, "edit", prompt="a goblin on a blue background", source=result.jump_url)
+    watching.cancel()
+    assert not [text for text in public if "goblin" in text]
+    assert world.env.errors is not None
+
+
+@pytest.mark.usefixtures("short_answers")
+async def test_why_somebody_is_blocked_is_told_to_them_alone(world: World) -> None:
+    result = await drawn(world)
+    await told(world, add_admin(world), "admin block", member=world.member, reason="spamming goblins")
+    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert answered.response.content.endswith("here. The reason: spamming goblins")
+    said: list[str] = []
+    watching = asyncio.create_task(watch(world, said.append))
+    for _ in range(3):
+        await world.member.send(world.channel, f"/edit {CHANGED}", reply_to=result)
+    watching.cancel()
+    assert [text for text in said if "blocked" in text] == ["You are blocked from drawing with me here."]
+    assert not [text for text in said if "spamming" in text]
+    assert world.env.errors is not None
+
+
+async def test_a_moderator_of_another_server_cannot_cancel_by_a_forged_id(world_of: OpenWorld) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    slow = partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)
+    async with world_of(slow) as world:
+        typist = Typist(world)
+        other = world.env.create_guild(name="Elsewhere")
+        there = other.create_text_channel("there")
+        moderator = other.add_member(
+            world.env.create_user("mo"),
+            roles=[other.create_role("mods", permissions=discord.Permissions(manage_messages=True))],
+        )
+        forged = await world.env.bot.get_channel(there.id).send("forged", view=progress_view(1))
+        await typist.imagine(PROMPT)
+        await until(entered.is_set)
+        (job_id,) = world.env.bot.jobs._carried
+        assert job_id == 1
+        press = asyncio.create_task(moderator.click(forged, label="Cancel"))
+        await asyncio.sleep(0.3)
+        gate.set()
+        answered = await press
+        assert "Only the member who asked for this picture" in answered.response.content
+        await until(lambda: len(world.channel.history()) == 1)
+        assert world.env.errors is not None
+
+
+async def test_two_hundred_commands_at_once_draw_what_there_are_credits_for(world_of: OpenWorld) -> None:
+    async with world_of(credits_per_day=10.0, queued_jobs="unlimited", concurrent_jobs="unlimited") as world:
+        service = world.env.bot.jobs
+        spec, count = settle(Wishes(PROMPT), service._engine.profile, max_count=1)
+        asking = Asking(world.member.id, 1, None)
+
+        async def ask(source_id: int) -> bool:
+            order = Order(source_id, spec, count, asking, world.channel.id, "public", None)
+            try:
+                return await service.submit(order) is not None
+            except Refusal as refusal:
+                assert "limit `credits_per_day`" in str(refusal)
+                return False
+
+        results = await asyncio.gather(*(ask(number) for number in range(1, 201)))
+        assert results.count(True) == 10
+        assert await credits_in_use(world) == 1000
+
+
+async def test_a_role_gives_more_and_quota_says_so(world: World) -> None:
+    ada = add_admin(world)
+    guild = world.channel.guild
+    artists, patrons = guild.create_role("Artists"), guild.create_role("Patrons")
+    fay = guild.add_member(world.env.create_user("fay"), roles=[artists, patrons])
+    await told(world, ada, "admin limits set", target=artists, limit="credits_per_day", value="20")
+    await told(
+        world, ada, "admin limits set", target=patrons, limit="credits_per_day", value="unlimited", **{"for": "7d"}
+    )
+    await told(world, ada, "admin limits set", target=guild.default_role, limit="credits_per_day", value="5")
+    text = await quota(world, fay)
+    assert f"0 used, unlimited · from role <@&{patrons.id}>, until <t:" in text
+    assert "0 of 5 used, **5 left** · for everyone in this server" in await quota(world)
+    shown = await told(world, ada, "admin limits show")
+    assert f"<@&{artists.id}>: `credits_per_day` **20**" in shown
+    assert "everyone: `credits_per_day` **5**" in shown
+    assert "everyone" in await told(
+        world, ada, "admin limits clear", target=guild.default_role, limit="credits_per_day"
+    )
+    assert "the bot's default" in await quota(world)
+    assert f"from role <@&{patrons.id}>" in await told(world, ada, "admin limits show", target=fay)
+
+
+async def test_a_role_that_is_taken_away_counts_no_longer_not_even_for_an_open_question(world: World) -> None:
+    ada = add_admin(world)
+    guild = world.channel.guild
+    artists = guild.create_role("Artists")
+    fay = guild.add_member(world.env.create_user("fay"), roles=[artists])
+    await told(world, ada, "admin limits set", target=artists, limit="credits_per_day", value="20")
+    await told(world, ada, "admin limits set", target=guild.default_role, limit="credits_per_day", value="1")
+    asked = await fay.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=12)
+    assert asked.response.content.startswith("4 images · 6 of your 20 credits · about ")
+    world.env.backend.remove_member_role(guild.id, fay.id, artists.id)
+    answered = await fay.click(asked.response, label="Draw")
+    assert "This costs 6 credits, and you have 1 a day" in answered.response.content
+    assert world.env.errors is not None
+    assert await jobs(world) == 0
+
+
+async def test_a_costly_command_asks_once_and_draws_on_yes(world: World) -> None:
+    asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
+    assert asked.ephemeral
+    assert asked.response.content.startswith("4 images · 4.52 of your 50 credits · about ")
+    assert await jobs(world) == 0
+    stranger = world.channel.guild.add_member(world.env.create_user("noa"))
+    assert world.channel.history(viewer=stranger) == []
+    await world.member.click(asked.response, label="Draw")
+    (message,) = world.channel.history()
+    assert len(message.attachments) == 4
+    assert await credits_in_use(world) == 452
+
+
+async def test_never_mind_draws_nothing_and_the_question_is_over(world: World) -> None:
+    asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
+    (question_id,) = world.env.bot.questions._open
+    await world.member.click(asked.response, label="Never mind")
+    assert await jobs(world) == 0
+    assert world.channel.history(viewer=world.member) == []
+    assert question_id not in world.env.bot.questions._open
+
+
+async def test_half_of_what_is_left_is_worth_a_question_too(world_of: OpenWorld) -> None:
+    async with world_of(credits_per_day=3.0) as world:
+        asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=2)
+        assert asked.response.content.startswith("2 images · 2 of your 3 credits · about ")
+        await world.member.click(asked.response, label="Draw")
+        assert len(newest(world).attachments) == 2
+        await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+        assert len(newest(world).attachments) == 1, "a single one never asks"
+
+
+async def test_a_costly_edit_asks_after_the_picture_was_read(world: World) -> None:
+    asked = await world.member.slash(
+        world.channel, "edit", prompt=CHANGED, image=("photo.png", photo()), count=4, steps=20, strength=0.9
+    )
+    assert asked.ephemeral is False
+    (question,) = [m for m in world.channel.history(viewer=world.member) if "credits" in m.content]
+    assert question.content.startswith("4 images · 9 of your 50 credits")
+    await world.member.click(question, label="Draw")
+    assert len(newest(world).attachments) == 4
+    assert await credits_in_use(world) == 900
+
+
+async def test_an_edit_by_reply_asks_in_the_channel_and_only_its_member_may_answer(world: World) -> None:
+    result = await drawn(world)
+    await world.member.send(world.channel, f"/edit {CHANGED} --count 4 --steps 20 --strength 0.9", reply_to=result)
+    question = newest(world)
+    assert question.content.startswith("4 images · 9 of your 49 credits")
+    noa = world.channel.guild.add_member(world.env.create_user("noa"))
+    refused = await noa.click(question, label="Draw")
+    assert "Only the member who was asked" in refused.response.content
+    await world.member.click(question, label="Draw")
+    assert len(newest(world).attachments) == 4
+    assert await credits_in_use(world) == 1000
+    assert world.env.errors is not None
+
+
+async def test_an_unanswered_question_goes_away(world: World) -> None:
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
+    assert len(world.channel.history(viewer=world.member)) == 1
+    await world.env.advance_time(721)
+    assert world.channel.history(viewer=world.member) == []
+    assert await jobs(world) == 0
+
+
+async def test_a_grant_is_spent_after_the_day_s_credits(world: World) -> None:
+    ada = add_admin(world)
+    await told(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1")
+    assert "has 1.5 credits more" in await told(
+        world, ada, "admin grant", member=world.member, credits=1.5, reason="prize"
+    )
+    await drawn(world)
+    assert "**1.5 more** granted by an admin" in await quota(world)
+    await drawn(world)
+    assert "**0.5 more** granted" in await quota(world)
+    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert "and have 0.5 left that an admin granted, and this costs 1" in answered.response.content
+    assert len(world.env.errors) == 1
+
+
+async def test_a_reset_lets_the_day_begin_anew_and_no_other_member_s(world: World) -> None:
+    ada = add_admin(world)
+    await drawn(world)
+    assert "1 credits no longer count" in await told(world, ada, "admin reset", member=world.member)
+    assert "0 of 50 used" in await quota(world)
+    refused = await ada.slash(world.channel, "admin reset", member=world.member)
+    assert "has used no credits" in refused.response.content
+    assert world.env.errors is not None
+
+
+async def test_more_jobs_than_go_at_a_time_wait_in_line_and_are_drawn_in_turn(world_of: OpenWorld) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    slow = partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)
+    async with world_of(slow, concurrent_jobs=1, queued_jobs=1) as world:
+        typist = Typist(world)
+        await typist.imagine(PROMPT, seed=1)
+        await until(entered.is_set)
+        second = await typist.imagine(PROMPT, seed=2)
+        assert "Waiting for your other pictures: 1 of your commands" in second.shown[0]
+        standing = await world.env.bot.jobs.door.standing(typist.asking)
+        text = quota_text(standing, world.env.bot.jobs.door.terms, direct=False)
+        assert "`concurrent_jobs` 1 of 1 at a time" in text
+        assert "`queued_jobs` 1 of 1 in line" in text
+        with pytest.raises(Refusal, match="You have used 1 of 1 places in line"):
+            await typist.imagine(PROMPT, seed=3)
+        gate.set()
+        await until(lambda: len(world.channel.history()) == 2)
+        assert ["seed 1 " in m.content for m in world.channel.history()] == [True, False]
+
+
+async def test_what_waits_in_line_can_be_cancelled(world_of: OpenWorld) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    slow = partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)
+    async with world_of(slow, concurrent_jobs=1) as world:
+        typist = Typist(world)
+        await typist.imagine(PROMPT)
+        await until(entered.is_set)
+        second = await typist.imagine(PROMPT)
+        waiting = max(world.env.bot.jobs._carried)
+        world.env.bot.jobs.cancel(waiting)
+        await until(lambda: second.told == ["Cancelled."])
+        gate.set()
+        await until(lambda: not world.env.bot.jobs._carried)
+        states = [row["state"] for row in await rows(world, "SELECT state FROM jobs ORDER BY id")]
+        assert states == ["delivered", "cancelled"]
+        assert await credits_in_use(world) == 100
+
+
+async def test_direct_messages_have_limits_of_their_own(world_of: OpenWorld) -> None:
+    async with world_of(direct_credits_per_day=1.0) as world:
+        user = world.env.create_user("deo")
+        await user.slash("imagine", prompt=PROMPT)
+        answered = await user.slash("imagine", prompt=PROMPT)
+        assert "You have used 1 of 1 credits" in answered.response.content
+        text = (await user.slash("quota")).response.content
+        assert text.startswith("**Your limits in direct messages**")
+        assert len(world.env.errors) == 1
+
+
+async def test_direct_messages_can_be_switched_off(world_of: OpenWorld) -> None:
+    async with world_of(direct_messages=False) as world:
+        answered = await world.env.create_user("deo").slash("imagine", prompt=PROMPT)
+        assert answered.response.content == "I draw in servers, not in direct messages."
+        assert len(world.env.errors) == 1
+
+
+async def test_members_cannot_set_limits_and_admins_of_one_server_not_those_of_another(world: World) -> None:
+    assert "admin limits set" not in world.member.available_commands(world.channel)
+    ada = add_admin(world)
+    other = world.env.create_guild(name="Elsewhere")
+    there = other.create_text_channel("there")
+    bob = other.add_member(
+        world.env.create_user("bob"),
+        roles=[other.create_role("boss", permissions=discord.Permissions(manage_guild=True))],
+    )
+    await told(world, ada, "admin limits set", target=world.channel.guild.default_role, limit="max_count", value="1")
+    shown = await bob.slash(there, "admin limits show")
+    assert "Nothing is set in this server." in shown.response.content
+    asked = await bob.slash(there, "quota")
+    assert "`max_count` 4 pictures a command · the bot's default" in asked.response.content
+
+
+async def test_a_value_that_is_none_is_explained(world: World) -> None:
+    ada = add_admin(world)
+    for limit, value, sentence in (
+        (
+            "credits_per_day",
+            "lots",
+            "“lots” is no value for credits_per_day: give credits like 15 or 7.5, or unlimited.",
+        ),
+        ("max_count", "-1", "“-1” is no value for max_count: give a whole number from 0, or unlimited."),
+        ("max_pixels", "big", "“big” is no value for max_pixels: give pixels like 1048576 or 1024x1024, or unlimited."),
+    ):
+        answered = await ada.slash(world.channel, "admin limits set", target=world.member, limit=limit, value=value)
+        assert answered.response.content == sentence
+    assert len(world.env.errors) == 3
+    assert await rows(world, "SELECT * FROM limits") == []
+    assert await rows(world, "SELECT * FROM audit") == []
+
+
+async def test_many_limits_come_in_pages(world: World) -> None:
+    ada, guild = add_admin(world), world.channel.guild
+    for number in range(25):
+        role = guild.create_role(f"r{number}")
+        await told(world, ada, "admin limits set", target=role, limit="max_count", value="2")
+    shown = await answer_of(world, ada, "admin limits show")
+    assert shown.content.startswith("**25 limits are set in this server** · page 1 of 2")
+    assert shown.content.count("`max_count` **2**") == 20
+    await ada.click(shown, label="Next")
+    (page,) = world.channel.history(viewer=ada)[-1:]
+    assert shown.id != page.id or page.content.count("`max_count`") == 5
+
+
+async def test_a_default_that_is_not_allowed_here_is_not_applied(world: World) -> None:
+    await told(world, world.member, "settings", size="large")
+    await told(world, add_admin(world), "admin limits set", target=world.member, limit="max_pixels", value="256x256")
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert "256×256" in world.channel.history()[-1].content
+
+
+async def test_again_keeps_to_the_member_s_own_settings(world: World) -> None:
+    result = await drawn(world)
+    await told(world, world.member, "settings", private=True)
+    await world.member.click(result, label="Again")
+    assert len(world.channel.history()) == 1, "the new one is for the member alone"
+    assert "With your settings: private." in history(world)[-1].content
+
+
+async def test_a_question_says_which_settings_were_applied_and_goes_with_their_data(world: World) -> None:
+    await told(world, world.member, "settings", count=4, size="large")
+    asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert asked.response.content.endswith("\n-# with your settings: large, 4 pictures")
+    confirm = await answer_of(world, world.member, "privacy delete")
+    await world.member.click(confirm, label="Delete my data")
+    assert world.env.bot.questions._open == {}

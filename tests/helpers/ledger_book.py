@@ -1,0 +1,182 @@
+"""The real file and the model side by side: what is done to one is noted in the other, and they are compared."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import TypeVar
+
+from bot.store import admission, jobs, ledger
+from bot.store.accounts import DAY
+from bot.store.admission import NotAdmitted, OverCeiling, OverLimit, Terms, Wanted
+from bot.store.database import _connect, migrate
+from bot.store.jobs import NewJob
+from bot.store.limits import Asking
+from tests.helpers.ledger_model import Job, Model
+
+T = TypeVar("T")
+TABLES = ("jobs", "images", "ledger", "accounts", "usage_days", "limits")
+ENTRIES = (
+    "SELECT job_id, entry, sum(credits), sum(granted), count(*) FROM ledger WHERE entry NOT IN ('granted', 'reset')"
+    " GROUP BY job_id, entry"
+)
+USAGE = "SELECT scope_id, day, account_id, channel_id, jobs, images, credits, device_ms FROM usage_days"
+
+
+@cache
+def template() -> Path:
+    """A fresh database, whose file is copied for each example."""
+    path = Path(tempfile.mkdtemp()) / "template.sqlite3"
+    migrate(path)
+    return path
+
+
+class Book:
+    """A clock, the file that the store's functions work on, and the model."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._path = Path(self._folder.name) / "bot.sqlite3"
+        shutil.copy(template(), self._path)
+        self.connection = self._open()
+        self.now, self._source = 20_000 * DAY + 5000, 0
+        self.model = Model(terms)
+
+    def die(self) -> None:
+        """Close the file, whatever was going on, and open it again."""
+        self.connection.close()
+        self.connection = self._open()
+
+    def close(self) -> None:
+        self.connection.close()
+        self._folder.cleanup()
+
+    def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = function(self.connection)
+        except BaseException:
+            self.connection.rollback()
+            raise
+        self.connection.commit()
+        return result
+
+    def rows(self) -> tuple[int, ...]:
+        """How many rows there are of what."""
+        counts = (f"SELECT count(*) FROM {table}" for table in TABLES)  # noqa: S608
+        return tuple(self.connection.execute(count).fetchone()[0] for count in counts)
+
+    def used(self, member: int, scope: int) -> int:
+        return ledger.used(self.connection, member, scope, self.now)
+
+    def admit(self, asking: Asking, wanted: int, count: int) -> None:
+        """Raises :class:`NotAdmitted`."""
+        self._source += 1
+        images = tuple((f"{self._source}-{position}", position) for position in range(count))
+        member, scope = asking.member_id, asking.scope_id
+        new = NewJob(
+            *(self._source, member, scope, asking.guild_id, 8, "public", "imagine", "{}", wanted, images, "n", None),
+            created_at=self.now,
+        )
+        admitted = self.write(partial(admission.admit, new=new, asking=asking, terms=self.model.terms, pixels=100))
+        assert admitted is not None
+        granted = self.model.from_grants(member, scope, asking.role_ids, wanted, self.now)
+        account = self.model.account(member)
+        self.model.jobs.append(Job(admitted.job_id, account, member, scope, 8, wanted, granted, self.now, count))
+
+    def ended(self, job: Job, state: str, spent: int) -> None:
+        job.state, job.spent, job.ended_at = state, min(spent, job.credits), self.now
+
+    def check_sums(self, members: tuple[int, ...], scopes: tuple[int, ...]) -> None:
+        connection, model, now = self.connection, self.model, self.now
+        for member in members:
+            assert ledger.used_everywhere(connection, member, now) == model.used_everywhere(member, now)
+            for scope in scopes:
+                used = model.used(member, scope, now)
+                assert self.used(member, scope) == used >= 0
+                assert ledger.granted(connection, member, scope) == model.granted(member, scope) >= 0
+                coming = [renewal.credits for renewal in ledger.renewals(connection, member, scope, now)]
+                assert sum(coming) == used - model.waiting_long(member, scope, now)
+                assert jobs.count_open(connection, member, scope) == model.count_open(member, scope)
+        for scope in scopes:
+            assert ledger.used_in(connection, scope, now) == model.used_in(scope, now)
+
+    def check_entries(self) -> None:
+        """Each job has reserved its price once, and, once it has ended, settled and given back that and no more."""
+        entered = {(row[0], row[1]): tuple(row)[2:] for row in self.connection.execute(ENTRIES)}
+        for job in self.model.jobs:
+            assert entered.pop((job.id, "reserved")) == (job.credits, job.granted, 1)
+            settled = entered.pop((job.id, "settled"), None)
+            assert settled == ((job.spent, job.held_of_grants, 1) if job.ended else None)
+            back = job.credits - job.held, job.granted - job.held_of_grants
+            assert entered.pop((job.id, "given_back"), None) == ((*back, 1) if back[0] else None)
+        assert not entered
+
+    def check_usage(self) -> None:
+        assert {tuple(row)[:4]: tuple(row)[4:] for row in self.connection.execute(USAGE)} == self.model.usage_days()
+
+    def check_renewal(self, asking: Asking, wanted: Wanted, cause: NotAdmitted) -> None:
+        """The same job may be when a refusal says so and not a second earlier, or never where it says no time.
+
+        That is with all jobs brought to their ends, everything spent.
+        """
+        name = cause.limit.name if isinstance(cause, OverLimit) else getattr(cause, "name", None)
+        if not isinstance(cause, (OverLimit, OverCeiling)) or name not in (
+            *("credits_per_day", "credits_per_user", "credits_per_server"),
+        ):
+            return
+        waits = any(not job.ended and job.created_at <= self.now - DAY for job in self.model.jobs)
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._spend_all()
+            if cause.renewal is not None:
+                assert not self._forbidden_again(asking, wanted, cause, cause.renewal.at), "the time is too early"
+            if not waits:
+                never = max([self.now, *(job.created_at for job in self.model.jobs)]) + DAY
+                before = never if cause.renewal is None else cause.renewal.at - 1
+                assert self._forbidden(asking, wanted, cause, before), "the time is too late"
+        finally:
+            self.connection.rollback()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = _connect(self._path)
+        connection.execute("PRAGMA synchronous = OFF")  # what was committed outlives a process all the same
+        return connection
+
+    def _spend_all(self) -> None:
+        for job in self.model.jobs:
+            if job.state in ("queued", "running"):
+                jobs.ended(self.connection, job.id, "cancelled", error_code=None, spent=job.credits, now=self.now)
+            elif not job.ended:
+                if job.state == "rendered":
+                    jobs.delivering(self.connection, job.id)
+                jobs.delivered(self.connection, job.id, 8, 1, job.credits, self.now)
+
+    def _forbidden_again(self, asking: Asking, wanted: Wanted, cause: OverLimit | OverCeiling, at: int) -> bool:
+        """Whether it is for the same reason; another limit may forbid it, or this one may be a lower one by then."""
+        try:
+            admission.check(self.connection, asking, wanted, self.model.terms, at)
+        except OverLimit as again:
+            if not isinstance(cause, OverLimit) or again.limit.name != cause.limit.name:
+                return False
+            assert again.limit.value is not None
+            assert cause.limit.value is not None
+            return again.limit.value >= cause.limit.value
+        except OverCeiling as again:
+            return isinstance(cause, OverCeiling) and again.name == cause.name
+        return False
+
+    def _forbidden(self, asking: Asking, wanted: Wanted, cause: OverLimit | OverCeiling, at: int) -> bool:
+        """Whether it is for any reason, or the limit is a higher one by then."""
+        try:
+            admission.check(self.connection, asking, wanted, self.model.terms, at)
+        except NotAdmitted:
+            return True
+        if not isinstance(cause, OverLimit):
+            return False
+        value = self.model.limit("credits_per_day", asking.member_id, asking.scope_id, asking.role_ids, at)
+        return value != cause.limit.value

@@ -1,0 +1,57 @@
+"""What the tests of privacy share: deleting, and a look at what is left."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bot.app import create_client
+from bot.playground.world import World
+from tests.helpers.pictures import rows
+
+JUST_DATA = "Delete my data"
+POSTED_TOO = "Delete my data and my posted pictures"
+
+
+async def again_with(world: World) -> None:
+    """The program is started anew on the same Discord and the same database."""
+    old = world.env.bot
+    await old.close()
+    await world.env.restart_bot(create_client(old.settings))
+    await world.env.bot.model_ready()
+
+
+async def delete(world: World, label: str, *, who: Any = None) -> str:
+    """What a member is told after ``/privacy delete`` and a press."""
+    who = who or world.member
+    asked = await who.slash(world.channel, "privacy delete")
+    assert asked.ephemeral
+    await who.click(asked.response, label=label)
+    return told(world, asked.response.id, who)
+
+
+def told(world: World, message_id: int, who: Any = None) -> str:
+    shown = {message.id: message.content for message in world.channel.history(viewer=who or world.member)}
+    return str(shown[message_id])
+
+
+def all_text(world: World) -> str:
+    """Everything that stands in any table."""
+    path = world.env.bot.settings.database_path
+    with closing(sqlite3.connect(path)) as connection:
+        return "\n".join(connection.iterdump())
+
+
+async def of_member(world: World, member: Any) -> list[dict[str, Any]]:
+    found = await rows(world, "SELECT * FROM jobs JOIN images ON job_id = jobs.id")
+    return [row for row in found if row["owner_id"] == member.id]
+
+
+def files_in(world: World, folder: str) -> list[Path]:
+    return sorted((world.env.bot.settings.data_dir / folder).glob("*"))
+
+
+def another_member(world: World, name: str = "noa") -> Any:
+    return world.channel.guild.add_member(world.env.create_user(name))

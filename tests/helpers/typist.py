@@ -1,0 +1,73 @@
+"""Somebody who asks while something is under way: SimCord runs one action at a time, this one goes beside it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import discord
+
+from bot.commands.submission import Desk
+from bot.playground.world import World
+from bot.requests.spec import Wishes
+from bot.store.jobs import ReplyToken
+from bot.store.limits import Asking
+
+_IDS = itertools.count(1)
+
+
+class Sheet:
+    """A card that keeps what it shows."""
+
+    private = False
+
+    def __init__(self, text: str) -> None:
+        self.message_id = next(_IDS)
+        self.shown = [text]
+        self.told: list[str] = []
+        self.files: list[discord.File] = []
+
+    async def edit(self, **changes: Any) -> None:
+        self.shown.append(changes["content"])
+        self.files += changes.get("attachments", [])
+
+    async def delete(self) -> None:
+        pass
+
+    async def tell(self, sentence: str) -> None:
+        self.told.append(sentence)
+
+
+class Typist:
+    """An asker in the world's channel; ``card`` is the card of its last command."""
+
+    reply: ReplyToken | None = None
+    response_file_limit = None
+
+    def __init__(self, world: World, member: Any = None) -> None:
+        self._world = world
+        self.user = discord.Object((member or world.member).id)
+        self.guild = world.env.bot.get_guild(world.channel.guild.id)
+        self.channel_id = world.channel.id
+        self.source_id = next(_IDS)
+        self.card: Sheet
+
+    @property
+    def asking(self) -> Asking:
+        return Asking(self.user.id, self.guild.id, self.guild.id, channels=(self.channel_id,))
+
+    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> Sheet:
+        self.card = Sheet(text)
+        return self.card
+
+    async def imagine(self, prompt: str, **wishes: Any) -> Sheet:
+        desk: Desk = self._world.env.bot.pressing._desk
+        self.source_id = next(_IDS)
+        await desk.take(self, Wishes(prompt, **wishes), private=False)
+        return self.card
+
+    async def ask(self, text: str, view: discord.ui.View) -> Sheet:
+        raise AssertionError(f"nothing to ask: {text}")
+
+    async def answered_by(self, interaction: Any) -> Typist:
+        raise AssertionError("nothing was asked")

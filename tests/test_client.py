@@ -1,0 +1,173 @@
+"""Everything around ``/imagine``: help, ping, errors, custom ids, restarts, shutting down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from functools import partial
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from bot.app import create_client
+from bot.errors import Refusal, StartupError
+from bot.jobs.rendering import Carried
+from bot.playground.world import World
+from bot.settings import Settings
+from bot.views.buttons import DYNAMIC_ITEMS, progress_view
+from bot.views.results import delete_view, more_view, result_view, upload_view, vary_view, which_view
+from tests.helpers.faults import Faulty
+from tests.helpers.waiting import until
+from tests.helpers.worlds import OpenWorld
+from zimage_engine.types import Unit
+
+IMAGE = "0123456789ab"
+
+
+async def test_help_is_private_and_fits(world: World) -> None:
+    answered = await world.member.slash(world.channel, "help")
+    assert answered.ephemeral
+    assert "/imagine" in answered.response.content
+    assert len(answered.response.content) <= 2000
+
+
+async def test_ping_says_model_device_and_queue(world: World) -> None:
+    answered = await world.member.slash(world.channel, "ping")
+    assert "Queue: 0 waiting, 0 being drawn" in answered.response.content
+    assert "Z-Image demo on CPU: ready" in answered.response.content
+
+
+def test_each_custom_id_matches_exactly_one_template() -> None:
+    views = [
+        progress_view(1),
+        progress_view(10**17),
+        result_view(1),
+        vary_view(IMAGE),
+        delete_view(IMAGE, several=True),
+    ]
+    views += [more_view(IMAGE, has_parent=True, may_delete=True), upload_view(IMAGE, again=True)]
+    views += [which_view(what, 10**17, [(IMAGE, 1), (IMAGE, 2)]) for what in ("edit", "vary", "upscale", "more")]
+    items: list[Any] = [item for view in views for item in view.children]
+    assert len({item.custom_id for item in items}) == len(items)
+    for item in items:
+        matching = [kind for kind in DYNAMIC_ITEMS if kind.__discord_ui_compiled_template__.match(item.custom_id)]
+        assert matching == [type(item)]
+        assert len(item.custom_id) <= 100
+
+
+def client_jobs(world: World) -> list[Carried]:
+    return list(world.env.bot.jobs._carried.values())
+
+
+async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWorld) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    async with world_of(partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)) as world:
+        stranger = world.channel.guild.add_member(world.env.create_user("noa"))
+        world.env.settle_timeout = 0.5  # the job goes on while somebody clicks
+        with pytest.raises(TimeoutError):
+            await world.member.slash(world.channel, "imagine", prompt="a red circle")
+        await until(entered.is_set)
+        (card,) = world.channel.history()
+        for clicker in (stranger, world.member):
+            with pytest.raises(TimeoutError):
+                await clicker.click(card, label="Cancel")
+        await until(lambda: all(carried.cancelled for carried in client_jobs(world)))
+        world.env.settle_timeout = 30.0
+        gate.set()
+        await world.env.settle()
+        (refusal,) = world.channel.history(viewer=stranger)
+        assert "Only the member who asked for this picture, or a moderator" in refusal.content
+        said = [message.content for message in world.channel.history(viewer=world.member)]
+        assert said == ["Cancelling: it stops after the step that is running.", "Cancelled."]
+        with pytest.raises(Refusal, match="already finished"):
+            world.env.bot.jobs.cancel(1)
+
+
+async def test_an_unforeseen_error_tells_an_id_that_is_in_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("nobody foresaw this")
+
+    monkeypatch.setattr(type(world.env.bot.jobs), "submit", broken)
+    with caplog.at_level(logging.ERROR):
+        answered = await world.member.slash(world.channel, "imagine", prompt="a red circle")
+    assert answered.ephemeral
+    sentence = answered.response.content
+    assert "Something went wrong on my side" in sentence
+    assert "ZeroDivision" not in sentence
+    error_id = sentence.rpartition("(error ")[2].rstrip(")")
+    assert any(error_id in str(record.msg) for record in caplog.records)
+    (swallowed,) = world.env.errors
+    assert "nobody foresaw this" in str(swallowed)
+
+
+async def test_after_a_restart_commands_work_and_are_not_sent_again(world: World, settings: Settings) -> None:
+    await world.member.slash(world.channel, "ping")
+    await world.env.bot.close()
+    client = create_client(settings)
+    await world.env.restart_bot(client)
+    await client.model_ready()
+    synced = [request for request in world.env.http_requests if request.method == "PUT"]
+    assert len(synced) == 1
+    await world.member.slash(world.channel, "imagine", prompt="a red circle", seed=1)
+    assert world.channel.history()[-1].attachments
+
+
+async def test_shutting_down_in_the_middle_tells_the_member_and_gives_back(world_of: OpenWorld) -> None:
+    entered, gate = threading.Event(), threading.Event()
+    async with world_of(partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered), shutdown_seconds=0.3) as world:
+        asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt="a red circle"))
+        await until(entered.is_set)
+        database_path = world.env.bot.settings.database_path
+        await world.env.bot.close()
+        gate.set()
+        await asyncio.wait([asked], timeout=5)
+        import sqlite3
+
+        with sqlite3.connect(database_path) as connection:
+            assert connection.execute("SELECT state, error_code FROM jobs").fetchall() == [("failed", "engine_closed")]
+        said = [m.content for m in world.channel.history(viewer=world.member)]
+        assert any("restarting" in text for text in said)
+
+
+async def test_two_bots_on_one_folder_are_refused(world: World, settings: Settings) -> None:
+    del world
+    second = create_client(settings)
+    with pytest.raises(StartupError, match="Another zimage-bot already uses"):
+        await second._services.start(None)  # type: ignore[arg-type]
+
+
+async def test_missing_weights_and_an_unusable_folder_stop_the_start_with_a_sentence(settings: Settings) -> None:
+    client = create_client(settings.model_copy(update={"model": "/no/weights"}))
+    with pytest.raises(StartupError, match="neither a folder nor a model"):
+        await client._services.start(None)  # type: ignore[arg-type]
+    settings.data_dir.rename(settings.data_dir.with_name("moved"))
+    settings.data_dir.write_text("a file where the folder should be")
+    with pytest.raises(StartupError, match="cannot be used"):
+        await create_client(settings)._services.start(None)  # type: ignore[arg-type]
+
+
+async def test_neither_token_nor_prompt_is_logged(
+    world_of: OpenWorld,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with world_of(discord_token=SecretStr("very.secret.token")) as world:
+            await world.member.slash(world.channel, "imagine", prompt="a red circle of secrets --steps 1")
+
+            async def broken(*_: object) -> None:
+                raise ZeroDivisionError("nobody foresaw this")
+
+            monkeypatch.setattr(type(world.env.bot.jobs), "submit", broken)
+            await world.member.slash(world.channel, "imagine", prompt="another circle of secrets")
+            assert world.env.errors
+            assert "very.secret.token" not in repr(world.env.bot.settings)
+    logged = caplog.text + "".join(capfd.readouterr())
+    assert "ZeroDivisionError" in logged
+    assert "very.secret.token" not in logged
+    assert "circle of secrets" not in logged

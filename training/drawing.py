@@ -1,0 +1,44 @@
+"""Draw with the shipped demo model as the product does: its own engine's tensors, without queues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+
+from zimage_engine.device.loading import load_components, plan_for
+from zimage_engine.model.model import ZImageModel
+from zimage_engine.profiles import DEMO_WEIGHTS
+from zimage_engine.types import ImageRequest, RawImage
+
+STEPS = 8
+_BATCH = 8
+
+
+def load_demo() -> ZImageModel:
+    """The shipped weights in float32 on the CPU."""
+    device = torch.device("cpu")
+    return ZImageModel(load_components(DEMO_WEIGHTS, device, plan_for(DEMO_WEIGHTS, device, "float32")), device)
+
+
+def draw_requests(model: ZImageModel, requests: Sequence[ImageRequest]) -> list[Image.Image]:
+    """The pictures, RGB, in the requests' order; requests must share their size and their number of real steps."""
+    pictures: list[Image.Image] = []
+    for together in (requests[i : i + _BATCH] for i in range(0, len(requests), _BATCH)):
+        drawings = [model.start(request) for request in together]
+        for drawing in drawings:
+            if drawing.request.image is not None:
+                model.read_image(drawing)
+        for _ in range(together[0].real_steps):
+            model.step(drawings)
+        pictures += [to_picture(model.decode(drawing)) for drawing in drawings]
+    return pictures
+
+
+def to_picture(image: RawImage) -> Image.Image:
+    return Image.frombytes("RGB", (image.width, image.height), image.data)
+
+
+def to_raw(picture: Image.Image) -> RawImage:
+    return RawImage(*picture.size, picture.convert("RGB").tobytes())

@@ -1,0 +1,158 @@
+"""Measure what units cost on this device, once: the answer is kept on disk by device, model and library versions."""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from zimage_engine.model.model import Drawing, ZImageModel
+from zimage_engine.profiles import ModelProfile, Size
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.types import ImageRequest
+
+log = logging.getLogger(__name__)
+
+_WORTH_IT = 1.1
+_MOST_SAMPLES = 32
+_PATIENCE_SECONDS = 20.0
+_KEPT = {field.name for field in fields(CostModel)} - {"correction"}
+_PROMPT = "a red circle on a blue background"
+
+
+def known_costs(model: ZImageModel, profile: ModelProfile, device: str, cache_dir: Path | None) -> CostModel:
+    """What was measured before on this device with this model, else what is measured now and kept."""
+    name = f"{device} | {profile.source} | {profile.base_size} | torch {torch.__version__} x{torch.get_num_threads()}"
+    path = cache_dir / "costs.json" if cache_dir is not None else None
+    kept = _read(path)
+    if name in kept:
+        return CostModel(**kept[name])
+    costs = measure(model, profile)
+    if path is not None:
+        _write(path, kept | {name: {field: value for field, value in asdict(costs).items() if field in _KEPT}})
+    return costs
+
+
+def _write(path: Path, kept: dict[str, Any]) -> None:
+    """Keep the measurements; where that cannot be, the next start measures again."""
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(kept, indent=2), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        log.warning("%s cannot be written (%s); the next start measures again", path, error.strerror)
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None or not path.exists():
+        return {}
+    try:
+        kept = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        log.warning("%s cannot be read; the device is measured again", path)
+        return {}
+    return {name: values for name, values in kept.items() if isinstance(values, dict) and set(values) == _KEPT}
+
+
+def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
+    """Time the model's units at the base size: batches are doubled while that brings a tenth more pictures a second.
+
+    On a slow device, where one forward takes seconds, little is measured and batches are left alone.
+    """
+    began = time.perf_counter()
+    base, samples = profile.base_size, 1
+    model.encode_anew(_PROMPT)  # the first one also prepares kernels
+    encode = _median(lambda: model.encode_anew(_PROMPT), 2)
+    times = {(base, 1): _step_time(model, base, 1)}
+    while samples < _MOST_SAMPLES and time.perf_counter() - began < _PATIENCE_SECONDS:
+        if (seconds := _time_if_it_fits(model, base, 2 * samples)) is None:
+            break
+        times[base, 2 * samples] = seconds
+        if times[base, 2 * samples] * _WORTH_IT > 2 * times[base, samples]:
+            break
+        samples *= 2
+    if time.perf_counter() - began < _PATIENCE_SECONDS:
+        large = Size(base.width, base.height * 2)
+        if (seconds := _time_if_it_fits(model, large, 1)) is not None:
+            times[large, 1] = seconds
+    base_linear_square = _fit({(model.tokens(size), n): seconds for (size, n), seconds in times.items()})
+    drawing = _drawings(model, base, 1)[0]
+    decode = _median(lambda: model.decode(drawing), 2)
+    return CostModel(
+        *base_linear_square,
+        encode_text=encode,
+        pixel=decode / base.pixels,
+        budget=samples * model.tokens(base),
+    )
+
+
+def warm_up(model: ZImageModel, profile: ModelProfile) -> None:
+    """One step of every offered size, alone and, of the base size, as two: whoever asks first need not wait for it."""
+    sizes = [(size, 1) for group in profile.offered_sizes().values() for size in group]
+    for size, samples in [*sizes, (profile.base_size, 2)]:
+        _time_if_it_fits(model, size, samples)
+
+
+def _time_if_it_fits(model: ZImageModel, size: Size, samples: int) -> float | None:
+    """:func:`_step_time`, or None where the device has too little memory for it."""
+    try:
+        return _step_time(model, size, samples)
+    except torch.OutOfMemoryError:
+        return None
+
+
+def _step_time(model: ZImageModel, size: Size, samples: int) -> float:
+    drawings = _drawings(model, size, samples)
+
+    def step() -> None:
+        for drawing in drawings:
+            drawing.step = 0
+        model.step(drawings)
+        model.synchronise()
+
+    step()  # the first forward of a size also prepares kernels and memory
+    return _median(step, 3)
+
+
+def _drawings(model: ZImageModel, size: Size, samples: int) -> list[Drawing]:
+    return [model.start(ImageRequest(str(i), _PROMPT, size.width, size.height, 8, i)) for i in range(samples)]
+
+
+def _median(action: Callable[[], object], times: int) -> float:
+    measured = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        measured.append(time.perf_counter() - began)
+        if measured[-1] > _PATIENCE_SECONDS / 10:
+            break
+    return statistics.median(measured)
+
+
+def _fit(times: dict[tuple[int, int], float]) -> tuple[float, float, float]:
+    """``base, linear, square`` of :class:`CostModel` that fit best, relatively; none below 0.
+
+    Terms that the measurements cannot tell apart, or whose best value is negative, are left out, the square first.
+    """
+    choices = [[1]]
+    if len(times) > 1:
+        choices.insert(0, [0, 1])
+    if len({tokens for tokens, _ in times}) > 1 and len(times) > 2:
+        choices.insert(0, [0, 1, 2])
+    seconds = np.array(list(times.values()))
+    columns = np.array([(1.0, n * tokens, n * tokens * tokens) for tokens, n in times]) / seconds[:, None]
+    for terms in choices:
+        found = np.linalg.lstsq(columns[:, terms], np.ones(len(seconds)), rcond=None)[0]
+        if (found > 0).all():
+            break
+    values = dict(zip(terms, found.tolist(), strict=True))
+    return values.get(0, 0.0), values.get(1, 0.0), values.get(2, 0.0)

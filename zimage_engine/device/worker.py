@@ -1,0 +1,209 @@
+"""Executes plans on one device. It holds tensors by request id and knows nothing of owners, order or fairness."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from zimage_engine.config import EngineConfig
+from zimage_engine.device.acceleration import Acceleration
+from zimage_engine.device.calibration import known_costs, warm_up
+from zimage_engine.device.loading import Report, load_components, pick_device, plan_for, weights_folder
+from zimage_engine.model.model import Drawing, ZImageModel
+from zimage_engine.model.previews import MOST_SHARE, Previewer, find_previewer
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.types import (
+    EngineError,
+    ImageRequest,
+    OutOfMemory,
+    Plan,
+    PlanResult,
+    RawImage,
+    Unit,
+    UnitFailed,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Executor(Protocol):
+    """What the engine drives: a worker here, or one in another process."""
+
+    device: str
+    costs: CostModel
+
+    def execute(self, plan: Plan) -> PlanResult:
+        """Do one unit; blocks. A request that fails is named in the result and fails alone."""
+        ...
+
+
+class Worker:
+    """One model on one device."""
+
+    def __init__(
+        self, model: ZImageModel, device: torch.device, costs: CostModel, previewer: Previewer | None = None
+    ) -> None:
+        self.device = _device_name(device)
+        self.costs = costs
+        self.model = model
+        self._previewer = previewer
+        self._slots: dict[str, Drawing] = {}
+
+    @classmethod
+    def load(cls, config: EngineConfig, report: Report = lambda _: None) -> Worker:
+        """Load the profile's weights and learn what a unit costs here; takes seconds to minutes.
+
+        ``report`` is told in a few words what it is at.
+        """
+        device = pick_device(config.device)
+        folder = weights_folder(config.profile, report)
+        plan = plan_for(folder, device, config.dtype)
+        acceleration = Acceleration(config.attention, config.compiled)
+        name = ", ".join(filter(None, (_device_name(device), str(plan), str(acceleration))))
+        log.info("loading %s on %s", config.profile.title, name)
+        model = ZImageModel(load_components(folder, device, plan, acceleration, report), device)
+        if config.compiled:
+            report("compiling")
+            warm_up(model, config.profile)
+        costs = CostModel()
+        if config.measure:
+            report("measuring the device")
+            costs = known_costs(model, config.profile, name, config.cache_dir)
+        if config.batch_tokens:
+            costs.budget = config.batch_tokens
+        previewer = find_previewer(folder, model.parts.vae, config.preview_decoder, device)
+        return cls(model, device, costs, previewer)
+
+    def execute(self, plan: Plan) -> PlanResult:
+        """Do the plan's unit for its requests; failures are named in the result, never raised."""
+        for request_id in plan.release:
+            self._slots.pop(request_id, None)
+        outcome = _Outcome()
+        began = time.perf_counter()
+        try:
+            self._run(plan.unit, plan.requests, outcome)
+            self.model.synchronise()
+        except torch.OutOfMemoryError as error:
+            outcome = self._out_of_memory(plan.requests, error)
+        else:
+            for request_id in outcome.failures:
+                self._slots.pop(request_id, None)
+            self._look(plan, outcome, time.perf_counter() - began)
+        return PlanResult(
+            time.perf_counter() - began,
+            outcome.images,
+            outcome.failures,
+            frozenset(outcome.truncated),
+            outcome.caption_tokens,
+            outcome.out_of_memory,
+            outcome.previews,
+        )
+
+    def _look(self, plan: Plan, outcome: _Outcome, seconds: float) -> None:
+        """Previews of the pictures whose owners want to watch."""
+        if self._previewer is None or plan.unit is not Unit.DENOISE:
+            return
+        for request in plan.requests:
+            drawing = self._slots.get(request.id)
+            if drawing is None or drawing.expected is None or drawing.step == request.steps:
+                continue  # failed, does not want one, or is about to be decoded anyway
+            drawing.preview_allowance += MOST_SHARE * seconds / len(plan.requests)
+            image, spent = self._previewer.preview(drawing.expected, drawing.preview_allowance)
+            drawing.preview_allowance -= spent
+            if image is not None:
+                outcome.previews[request.id] = image
+
+    def _run(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> None:
+        """The unit for all requests; after an ordinary error for each alone, so that one culprit fails alone."""
+        failure = self._try(unit, requests, outcome)
+        if failure is None:
+            return
+        if len(requests) == 1:
+            outcome.failures[requests[0].id] = failure
+            return
+        for request in requests:
+            try:
+                self._run(unit, (request,), outcome)
+            except torch.OutOfMemoryError as error:
+                # The others may have moved on, so the unit cannot be planned again as a whole.
+                outcome.failures |= self._out_of_memory((request,), error).failures
+
+    def _try(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> EngineError | None:
+        """Run the unit for all requests at once; the error that prevented it. Out of memory is raised."""
+        try:
+            match unit:
+                case Unit.DENOISE:
+                    outcome.failures |= self.model.step([self._slots[request.id] for request in requests])
+                case Unit.ENCODE_TEXT:
+                    for request in requests:
+                        self._start(request, outcome)
+                case Unit.ENCODE_IMAGE:
+                    for request in requests:
+                        self.model.read_image(self._slots[request.id])
+                case Unit.DECODE:
+                    for request in requests:
+                        outcome.images[request.id] = self.model.decode(self._slots[request.id])
+                        del self._slots[request.id]  # only now: out of memory, the unit is planned once more
+        except torch.OutOfMemoryError:
+            raise
+        except EngineError as error:
+            error.__traceback__ = None
+            return error
+        except Exception:
+            # A fault of the model's code must not end the driver thread: this request fails, the next one runs.
+            log.exception("unit failed: unit=%s requests=%s", unit.value, [request.id for request in requests])
+            return UnitFailed("The model failed on this picture; the operator's log says why.")
+        return None
+
+    def _start(self, request: ImageRequest, outcome: _Outcome) -> None:
+        drawing = self._slots[request.id] = self.model.start(request)
+        prompts = [drawing.positive] if drawing.negative is None else [drawing.positive, drawing.negative]
+        outcome.caption_tokens[request.id] = tuple(prompt.tokens for prompt in prompts)
+        if drawing.positive.truncated:
+            outcome.truncated.add(request.id)
+
+    def _out_of_memory(self, requests: Sequence[ImageRequest], error: BaseException) -> _Outcome:
+        # The traceback's frames hold the very tensors that are to be freed.
+        error.__traceback__ = None
+        self.model.forget_caches()
+        free_memory()
+        failures: dict[str, EngineError] = {
+            request.id: OutOfMemory(
+                f"The device has too little memory for {request.width}x{request.height}; try a smaller size."
+            )
+            for request in requests
+        }
+        return _Outcome(failures=failures, out_of_memory=True)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a plan's result is put together from."""
+
+    images: dict[str, RawImage] = field(default_factory=dict)
+    failures: dict[str, EngineError] = field(default_factory=dict)
+    truncated: set[str] = field(default_factory=set)
+    caption_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    out_of_memory: bool = False
+    previews: dict[str, RawImage] = field(default_factory=dict)
+
+
+def free_memory() -> None:
+    """Give memory that nobody uses back to the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type, device.type)
