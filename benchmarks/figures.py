@@ -101,8 +101,8 @@ async def event_loop_lag(bench: Workbench, rounds: int) -> list[Row]:
     """How late a timer of the event loop fires while the device is saturated."""
     lags: list[float] = []
     async with asyncio.TaskGroup() as group:
-        drawing = group.create_task(bench.by_engine([ask() for _ in range(16 * rounds)]))
-        while not drawing.done():
+        generation = group.create_task(bench.by_engine([ask() for _ in range(16 * rounds)]))
+        while not generation.done():
             due = time.perf_counter() + 0.005
             await asyncio.sleep(0.005)
             lags.append(1000 * (time.perf_counter() - due))

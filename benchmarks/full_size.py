@@ -109,7 +109,7 @@ def main() -> None:
     options.add_argument("--attention", default="auto")
     options.add_argument("--compiled", action="store_true")
     chosen = options.parse_args()
-    profile = complete_profile(find_profile(chosen.profile, source=chosen.folder))
+    profile = complete_profile(find_profile(chosen.profile, weights=chosen.folder))
     config = EngineConfig(profile, chosen.device, attention=chosen.attention, compiled=chosen.compiled)
     sides = chosen.side or [profile.base_side]
     asyncio.run(measure(config, sides, chosen.count, chosen.rounds, Console(width=160)))

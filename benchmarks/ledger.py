@@ -17,14 +17,14 @@ from typing import Any, Literal
 
 from benchmarks import ledger_rows
 from benchmarks.rows import Row
-from bot.jobs.admission import Door
-from bot.jobs.job import Order
-from bot.requests.spec import Wishes, settle
+from bot.jobs.admission import Admission
+from bot.jobs.job import JobRequest
+from bot.requests.spec import ImageOptions, build_spec
 from bot.store import limits, usage
 from bot.store.admission import Terms
 from bot.store.database import Database, migrate
 from bot.store.jobs import ReplyToken
-from bot.store.limits import LIMIT_NAMES, Asking, LimitName, LimitRow
+from bot.store.limits import LIMIT_NAMES, LimitName, LimitRow, Requester
 from bot.store.usage import BYS, Days
 from zimage_engine.device.loading import complete_profile
 from zimage_engine.profiles import find_profile
@@ -88,11 +88,11 @@ def resolving() -> list[Row]:
             for number, name in enumerate(LIMIT_NAMES):
                 row = LimitRow(target, target_id, name, target_id + number)  # type: ignore[arg-type]
                 limits.write_limit(connection, _SERVER, row)
-        asking = Asking(1, _SERVER, _SERVER, _ROLES)
+        requester = Requester(1, _SERVER, _SERVER, _ROLES)
         times = []
         for _ in range(500):
             began = time.perf_counter()
-            limits.resolve(connection, asking, _VALUES, 0)
+            limits.resolve(connection, requester, _VALUES, 0)
             times.append(1000 * (time.perf_counter() - began))
     return [Row("limits of a member with 20 roles", statistics.median(times), "ms", 1.0)]
 
@@ -116,14 +116,14 @@ async def reporting(rounds: int) -> list[Row]:
     return [Row("usage over 1,000,000 rows of the ledger", statistics.median(slowest), "ms", 300.0)]
 
 
-def _orders() -> list[Order]:
-    spec, count = settle(Wishes("a red circle on a blue background", seed=1), _PROFILE, max_count=4)
+def _requests() -> list[JobRequest]:
+    spec, count = build_spec(ImageOptions("a red circle on a blue background", seed=1), _PROFILE, max_count=4)
     return [
-        Order(
+        JobRequest(
             number,
             spec,
             count,
-            Asking(1 + number % _MEMBERS, _SERVER, _SERVER, _ROLES[:3], (71, 72)),
+            Requester(1 + number % _MEMBERS, _SERVER, _SERVER, _ROLES[:3], (71, 72)),
             71,
             "public",
             ReplyToken(1, "t" * 200, 2_000_000_000),
@@ -143,14 +143,14 @@ async def _admit(template: Path, synchronous: Synchronous, at_once: int) -> floa
 
 
 async def _through_door(database: Database, at_once: int) -> float:
-    door, orders, seconds = Door(database, _PROFILE, _TERMS), _orders(), 0.0
+    admission, requests, seconds = Admission(database, _PROFILE, _TERMS), _requests(), 0.0
 
-    async def feed(waiting: Iterator[Order]) -> None:
-        for order in waiting:
-            assert await door.insert(order) is not None
+    async def feed(waiting: Iterator[JobRequest]) -> None:
+        for request in waiting:
+            assert await admission.insert(request) is not None
 
     for first in range(0, _JOBS, _OPEN):
-        waiting = iter(orders[first : first + _OPEN])
+        waiting = iter(requests[first : first + _OPEN])
         began = time.perf_counter()
         await asyncio.gather(*(feed(waiting) for _ in range(at_once)))
         seconds += time.perf_counter() - began

@@ -87,18 +87,18 @@ class Workbench:
         """Seconds for the bare calls of text encoder, transformer and decoder, ``batch`` requests to a forward."""
         began = time.perf_counter()
         for start in range(0, len(requests), batch):
-            drawings = [self.model.start(request) for request in requests[start : start + batch]]
+            generations = [self.model.start(request) for request in requests[start : start + batch]]
             for _ in range(requests[start].steps):
-                self._forward(drawings)
-            for drawing in drawings:
-                self._decode(drawing.latents)
+                self._forward(generations)
+            for generation in generations:
+                self._decode(generation.latents)
         return time.perf_counter() - began
 
     @torch.inference_mode()
-    def _forward(self, drawings: list[Any]) -> None:
+    def _forward(self, generations: list[Any]) -> None:
         """The cheapest forward there is: the caption branch runs once a prompt here, too."""
-        latents = [drawing.latents.unsqueeze(1) for drawing in drawings]
-        self.model.transformer(latents, torch.full((len(drawings),), 0.5), [d.positive for d in drawings])
+        latents = [generation.latents.unsqueeze(1) for generation in generations]
+        self.model.transformer(latents, torch.full((len(generations),), 0.5), [d.positive for d in generations])
 
     @torch.inference_mode()
     def _decode(self, latents: torch.Tensor) -> None:

@@ -11,21 +11,21 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.command_sync import sync_commands
-from bot.commands.admin.context import Office
+from bot.commands.admin.context import AdminContext
 from bot.commands.admin.group import admin_group
 from bot.commands.editing import Editing
 from bot.commands.gallery import Gallery
 from bot.commands.imagine import imagine_command
 from bot.commands.info import InfoCog
-from bot.commands.input_images import Subjects
+from bot.commands.input_images import InputImages
 from bot.commands.member_settings import settings_command
 from bot.commands.owner import OwnerCommands
-from bot.commands.privacy import PrivacyDesk, privacy_group
+from bot.commands.privacy import PrivacyActions, privacy_group
 from bot.commands.questions import Questions
 from bot.commands.quota import QuotaCog
 from bot.commands.replies import ReplyCog
-from bot.commands.result_actions import Presses
-from bot.commands.submission import Desk
+from bot.commands.result_actions import ResultActions
+from bot.commands.submission import Submission
 from bot.commands.usage import Charts, UsageCog
 from bot.jobs.service import JobService
 from bot.media.untrusted_images import ImageReader
@@ -35,7 +35,7 @@ from bot.settings import Settings
 from bot.views.buttons import DYNAMIC_ITEMS
 from bot.views.errors import answer, answer_error
 from bot.views.modals import read_form
-from bot.views.outbox import Outbox
+from bot.views.outbox import DiscordOutbox
 from bot.views.privacy import is_about_privacy
 from zimage_engine.types import EngineError
 
@@ -102,8 +102,8 @@ class ZImageBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         """Start everything behind Discord, then offer the commands."""
-        await self._services.start(Outbox(self))
-        desk = Desk(
+        await self._services.start(DiscordOutbox(self))
+        submission = Submission(
             self._services.jobs,
             self._services.engine.profile,
             self.settings.max_count,
@@ -111,43 +111,43 @@ class ZImageBot(commands.Bot):
             self._services.database,
             self.questions,
         )
-        self.tree.add_command(imagine_command(desk))
-        await self.add_cog(InfoCog(self, self._services.engine, desk))
+        self.tree.add_command(imagine_command(submission))
+        await self.add_cog(InfoCog(self, self._services.engine, submission))
         await self.add_cog(QuotaCog(self._services.jobs))
         await self.add_cog(UsageCog(self._services.database))
         self._offer_privacy()
-        await self._offer_editing(desk)
+        await self._offer_editing(submission)
         self._offer_administration()
         self.add_dynamic_items(*DYNAMIC_ITEMS)
         await sync_commands(self.tree, self._services.database, self.settings.owner_guild_id)
         self._set_up.set()
 
-    async def _offer_editing(self, desk: Desk) -> None:
+    async def _offer_editing(self, submission: Submission) -> None:
         services, settings = self._services, self.settings
         reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
-        subjects = Subjects(self, services.database, settings.image_dir, reader, settings.retention_days)
+        input_images = InputImages(self, services.database, settings.image_dir, reader, settings.retention_days)
         gallery = Gallery(
-            services.database, services.jobs, subjects, settings.image_dir, reader, services.engine.profile
+            services.database, services.jobs, input_images, settings.image_dir, reader, services.engine.profile
         )
-        self.pressing = Presses(desk, subjects, gallery, services.database)
-        self._editing = Editing(desk, subjects, gallery, self.pressing, services.database)
+        self.result_actions = ResultActions(submission, input_images, gallery, services.database)
+        self._editing = Editing(submission, input_images, gallery, self.result_actions, services.database)
         for command in self._editing.commands():
             self.tree.add_command(command)
-        await self.add_cog(ReplyCog(self, desk, subjects, gallery, services.database))
+        await self.add_cog(ReplyCog(self, submission, input_images, gallery, services.database))
 
     def _offer_privacy(self) -> None:
         services, settings = self._services, self.settings
         privacy = Privacy(services.database, services.jobs, settings.database_path, settings.image_dir)
-        self.privacy = PrivacyDesk(self, privacy, settings)
+        self.privacy = PrivacyActions(self, privacy, settings)
         self.tree.add_command(privacy_group(self.privacy))
         self.tree.add_command(settings_command(services.database, services.engine.profile, settings.max_count))
 
     def _offer_administration(self) -> None:
-        self.office = Office(self, self._services.database, self._services.jobs)
-        self.tree.add_command(admin_group(self.office))
+        self.admin_context = AdminContext(self, self._services.database, self._services.jobs)
+        self.tree.add_command(admin_group(self.admin_context))
         settings = self.settings
         if settings.owner_guild_id is not None:
-            owner = OwnerCommands(self.office, self._services.engine, settings.bot_owner_ids)
+            owner = OwnerCommands(self.admin_context, self._services.engine, settings.bot_owner_ids)
             self.tree.add_command(owner, guild=discord.Object(settings.owner_guild_id))
 
     async def on_interaction(self, interaction: discord.Interaction[Any], /) -> None:

@@ -34,7 +34,7 @@ def choose_profile(settings: Settings) -> ModelProfile:
     name = settings.profile
     if name == "auto":
         name = "demo" if pick_device(settings.device).type == "cpu" else "turbo"
-    return complete_profile(find_profile(name, source=settings.model))
+    return complete_profile(find_profile(name, weights=settings.model))
 
 
 def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:
@@ -122,7 +122,7 @@ class Services:
         profile = await asyncio.to_thread(choose_profile, settings)
         self.engine = self._start_engine(engine_config(settings, profile))
         self._started.append("engine")
-        log.info("model_loading", profile=profile.name, source=profile.source)
+        log.info("model_loading", profile=profile.name, source=profile.weights)
         terms = configured_terms(settings, profile)
         self.jobs = JobService(
             self.database, self.engine, outbox, settings.image_dir, terms, previews=settings.previews
@@ -133,7 +133,7 @@ class Services:
             self.database,
             settings.database_path,
             settings.image_dir,
-            self.jobs.sources.folder,
+            self.jobs.originals.folder,
             settings.retention_days,
         )
         self.housekeeping.start()

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from bot.app import create_client
 from bot.errors import Refusal, StartupError
-from bot.jobs.rendering import Carried
+from bot.jobs.rendering import ActiveJob
 from bot.playground.world import World
 from bot.settings import Settings
 from bot.views.buttons import DYNAMIC_ITEMS, progress_view
@@ -57,8 +57,8 @@ def test_each_custom_id_matches_exactly_one_template() -> None:
         assert len(item.custom_id) <= 100
 
 
-def client_jobs(world: World) -> list[Carried]:
-    return list(world.env.bot.jobs._carried.values())
+def client_jobs(world: World) -> list[ActiveJob]:
+    return list(world.env.bot.jobs._active.values())
 
 
 async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWorld) -> None:
@@ -73,7 +73,7 @@ async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWo
         for clicker in (stranger, world.member):
             with pytest.raises(TimeoutError):
                 await clicker.click(card, label="Cancel")
-        await until(lambda: all(carried.cancelled for carried in client_jobs(world)))
+        await until(lambda: all(active.cancelled for active in client_jobs(world)))
         world.env.settle_timeout = 30.0
         gate.set()
         await world.env.settle()

@@ -13,7 +13,7 @@ from discord import app_commands
 from bot.commands.owner import OwnerCommands
 from bot.playground.world import World
 from bot.requests.pricing import image_cost
-from bot.requests.spec import Wishes, settle
+from bot.requests.spec import ImageOptions, build_spec
 from bot.settings import Settings
 from bot.store.limits import LIMIT_NAMES
 from zimage_engine.device.loading import complete_profile
@@ -52,7 +52,7 @@ Command = app_commands.Command[Any, Any, Any]
 def every_command(world: World) -> list[Command]:
     """Each command that can be typed, the operator's among them, without the groups that hold them."""
     tree = world.env.bot.tree
-    owner = OwnerCommands(world.env.bot.office, world.env.bot._services.engine, frozenset())
+    owner = OwnerCommands(world.env.bot.admin_context, world.env.bot._services.engine, frozenset())
     groups = [owner, *(each for each in tree.get_commands() if isinstance(each, app_commands.Group))]
     nested = [each for group in groups for each in group.walk_commands() if isinstance(each, app_commands.Command)]
     return [*nested, *(each for each in tree.get_commands() if isinstance(each, app_commands.Command))]
@@ -127,9 +127,9 @@ def test_the_limits_page_has_the_defaults_and_the_prices() -> None:
         assert int(row) == getattr(settings, name)
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(LIMIT_NAMES)
     profile = complete_profile(find_profile("demo"))
-    spec, _ = settle(Wishes("a", size="512x512"), profile, max_count=1)
-    assert image_cost(replace(spec, source="x", strength=0.3), profile) == 150
-    spec, _ = settle(Wishes("a"), profile, max_count=1)
-    assert image_cost(replace(spec, source="x", strength=0.6), profile) == 63
+    spec, _ = build_spec(ImageOptions("a", size="512x512"), profile, max_count=1)
+    assert image_cost(replace(spec, original="x", strength=0.3), profile) == 150
+    spec, _ = build_spec(ImageOptions("a"), profile, max_count=1)
+    assert image_cost(replace(spec, original="x", strength=0.6), profile) == 63
     assert "at strength 0.3 | 1.5 (3 of 8 steps) |" in text
     assert "at strength 0.6 | 0.63 (5 of 8 steps) |" in text

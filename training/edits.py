@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from training.captions import plain_caption
-from training.drawing import STEPS, draw_requests, to_raw
+from training.generate import STEPS, draw_requests, to_raw
 from training.reading import Reading, read
 from training.scenes import (
     COLOURS,

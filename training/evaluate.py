@@ -15,8 +15,8 @@ from pathlib import Path
 from PIL import Image
 
 from training.captions import Language, plain_caption
-from training.drawing import STEPS, draw_requests, load_demo
 from training.edits import draw_strip, measure_edits, measure_strengths
+from training.generate import STEPS, draw_requests, load_demo
 from training.reading import Reading, read
 from training.scenes import Scene, held_out_scenes
 from zimage_engine.model.model import ZImageModel

@@ -30,8 +30,8 @@ from training.scenes import (
 
 _GRID = 64
 _TILTS = np.linspace(-0.15, 0.15, 7)
-_LEAST_CONTRAST = 60.0
-_LEAST_FIT = 0.7
+_MIN_CONTRAST = 60.0
+_MIN_FIT = 0.7
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -81,7 +81,7 @@ def read(picture: Image.Image) -> Reading:
     size = min(RADIUS, key=lambda name: abs(RADIUS[name] - radius))
     shape, fit = _nearest_shape(mask[top:bottom, left:right])
     return Reading(
-        shape=shape if fit >= _LEAST_FIT else None,
+        shape=shape if fit >= _MIN_FIT else None,
         colour=nearest_colour(np.median(pixels[mask], axis=0)),
         background=nearest_colour(background),
         size=size,
@@ -100,8 +100,8 @@ def _border_colour(pixels: Pixels) -> Pixels:
 def _figure(pixels: Pixels, background: Pixels) -> Mask | None:
     """Where the figure is, or None on a blank picture. Specks of under 2 % of the figure's rows are dropped."""
     distance = np.linalg.norm(pixels - background, axis=2)
-    far = distance > max(_LEAST_CONTRAST, float(distance.max()) * 0.6)
-    if float(distance.max()) < _LEAST_CONTRAST or far.sum() < 16:
+    far = distance > max(_MIN_CONTRAST, float(distance.max()) * 0.6)
+    if float(distance.max()) < _MIN_CONTRAST or far.sum() < 16:
         return None
     colour = np.median(pixels[far], axis=0)
     mask: Mask = np.linalg.norm(pixels - colour, axis=2) < distance

@@ -35,7 +35,7 @@ from zimage_engine.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-_MOST_LOSSES = 2
+_MAX_LOSSES = 2
 
 
 class Engine:
@@ -218,7 +218,7 @@ class Engine:
 
     def _replace_worker(self, plan: Plan, losses: int) -> Executor | None:
         """A new worker, on which everything begins again; None where the device seems to be beyond help."""
-        if losses > _MOST_LOSSES:
+        if losses > _MAX_LOSSES:
             self._fail(DeviceLost("The device stopped working; the bot has to be restarted."))
             return None
         with self._changed:

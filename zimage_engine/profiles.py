@@ -66,14 +66,14 @@ class Range:
 class ModelProfile:
     """What a model can do.
 
-    ``source`` is a folder or a hub id in diffusers' layout. ``base_side`` is the side in pixels of the square base
+    ``weights`` is a folder or a hub id in diffusers' layout. ``base_side`` is the side in pixels of the square base
     size; ``size_multiple`` is the model's own ``vae_scale_factor × 2``, read from its config (0: not read yet).
     ``strength`` is the one for an edit that names none and has no mask; with a mask it is 1.
     """
 
     name: str
     title: str
-    source: str
+    weights: str
     steps: Range
     guidance: Range
     negative_prompt: bool
@@ -238,7 +238,7 @@ PROFILES: dict[str, ModelProfile] = {
         ModelProfile(
             name="demo",
             title="Z-Image demo",
-            source=str(DEMO_WEIGHTS),
+            weights=str(DEMO_WEIGHTS),
             steps=_FEW_STEPS,
             guidance=_NO_GUIDANCE,
             negative_prompt=False,
@@ -251,7 +251,7 @@ PROFILES: dict[str, ModelProfile] = {
         ModelProfile(
             name="turbo",
             title="Z-Image-Turbo",
-            source="Tongyi-MAI/Z-Image-Turbo",
+            weights="Tongyi-MAI/Z-Image-Turbo",
             steps=_FEW_STEPS,
             guidance=_NO_GUIDANCE,
             negative_prompt=False,
@@ -263,7 +263,7 @@ PROFILES: dict[str, ModelProfile] = {
         ModelProfile(
             name="base",
             title="Z-Image",
-            source="Tongyi-MAI/Z-Image",
+            weights="Tongyi-MAI/Z-Image",
             steps=Range(10, 50, 28),
             guidance=Range(0, 8, 4),
             negative_prompt=True,
@@ -275,7 +275,7 @@ PROFILES: dict[str, ModelProfile] = {
         ModelProfile(
             name="edit",
             title="Z-Image-Edit",
-            source="Tongyi-MAI/Z-Image-Edit",
+            weights="Tongyi-MAI/Z-Image-Edit",
             steps=Range(10, 50, 50),
             guidance=Range(0, 8, 4),
             negative_prompt=True,
@@ -289,10 +289,10 @@ PROFILES: dict[str, ModelProfile] = {
 }
 
 
-def find_profile(name: str, *, source: str | None = None) -> ModelProfile:
+def find_profile(name: str, *, weights: str | None = None) -> ModelProfile:
     """The profile of that name, with another folder or hub id as its source and title where one is given."""
     if name not in PROFILES:
         raise InvalidRequest(f"There is no profile “{name[:40]}”; the profiles are {', '.join(PROFILES)}.")
-    if not source:
+    if not weights:
         return PROFILES[name]
-    return replace(PROFILES[name], source=source, title=source.rstrip("/").rpartition("/")[2])
+    return replace(PROFILES[name], weights=weights, title=weights.rstrip("/").rpartition("/")[2])

@@ -14,7 +14,7 @@ from bot.settings import Settings
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.loading import load_components, pick_device, plan_for, weights_folder
 from zimage_engine.device.memory import GB, Placement
-from zimage_engine.device.unit_benchmark import LoadedParts, Measure, Parts, RandomParts, peak_memory, rehearse
+from zimage_engine.device.unit_benchmark import LoadedParts, Measure, Parts, RandomParts, benchmark_units, peak_memory
 from zimage_engine.profiles import ModelProfile, Size, find_profile, parse_size
 
 _STEPS = 8
@@ -23,7 +23,7 @@ _FULL_SIZE = ("turbo", "base")
 
 
 @dataclass(frozen=True, slots=True)
-class BenchWishes:
+class BenchOptions:
     """The command's options. ``weights``: ``random`` needs no download, ``own`` loads the profile's."""
 
     weights: str = "random"
@@ -34,50 +34,50 @@ class BenchWishes:
     acceleration: Acceleration = field(default_factory=Acceleration)
 
 
-def bench(settings: Settings, wishes: BenchWishes) -> None:
+def bench(settings: Settings, options: BenchOptions) -> None:
     """Print seconds, tokens and FLOP a second of each unit, and what one image comes to."""
-    if wishes.dtype not in ("bfloat16", "float32"):
-        raise StartupError(f"There is no data type “{wishes.dtype}” here: use bfloat16 or float32.")
-    if min(wishes.batches) < 1:
+    if options.dtype not in ("bfloat16", "float32"):
+        raise StartupError(f"There is no data type “{options.dtype}” here: use bfloat16 or float32.")
+    if min(options.batches) < 1:
         raise StartupError("A batch holds at least one picture: give --batch 1 or more.")
-    device, dtype = pick_device(settings.device), getattr(torch, wishes.dtype)
-    profile, parts = _choose(settings, wishes, device, dtype)
-    sizes = [parse_size(text) for text in wishes.sizes] or [_usual_size(profile, device)]
+    device, dtype = pick_device(settings.device), getattr(torch, options.dtype)
+    profile, parts = _choose(settings, options, device, dtype)
+    sizes = [parse_size(text) for text in options.sizes] or [_usual_size(profile, device)]
     console = Console()
-    how = ", ".join(filter(None, (wishes.dtype, str(wishes.acceleration), _named(device))))
-    table = Table(title=f"{profile.title}, {wishes.weights} weights, {how}")
+    how = ", ".join(filter(None, (options.dtype, str(options.acceleration), _named(device))))
+    table = Table(title=f"{profile.title}, {options.weights} weights, {how}")
     for heading in ("unit", "seconds", "tokens/s", "TFLOP", "TFLOP/s", "of measured peak"):
         table.add_column(heading, justify="left" if heading == "unit" else "right")
     measured: dict[str, Measure] = {}
     with console.status("building and measuring (minutes on a CPU) …"):
-        for each in rehearse(parts, device, dtype, sizes, wishes.batches, wishes.acceleration):
+        for each in benchmark_units(parts, device, dtype, sizes, options.batches, options.acceleration):
             measured[each.unit] = each
             table.add_row(*_row(each))
     console.print(table)
     encode = next(iter(measured.values())).seconds
-    for size in sizes if 1 in wishes.batches else []:
+    for size in sizes if 1 in options.batches else []:
         total = encode + _STEPS * measured[f"step {size}"].seconds + measured[f"decode {size}"].seconds
         console.print(f"one image {size}, {_STEPS} steps: {total:.3g} s")
     console.print(f"peak memory: {peak_memory(device) / GB:.1f} GB")
 
 
 def _choose(
-    settings: Settings, wishes: BenchWishes, device: torch.device, dtype: torch.dtype
+    settings: Settings, options: BenchOptions, device: torch.device, dtype: torch.dtype
 ) -> tuple[ModelProfile, Parts]:
-    match wishes.weights:
+    match options.weights:
         case "random":
-            name = wishes.profile or "turbo"
+            name = options.profile or "turbo"
             if name not in _FULL_SIZE:
                 raise StartupError(f"Random weights stand for {' or '.join(_FULL_SIZE)}: for {name} say --weights own.")
             return find_profile(name), RandomParts(device, dtype)
         case "own":
             profile = choose_profile(settings)
             folder = weights_folder(profile)
-            plan = plan_for(folder, device, wishes.dtype)
+            plan = plan_for(folder, device, options.dtype)
             if plan.placement is not Placement.RESIDENT:
                 raise StartupError(f"{profile.title} does not fit as a whole ({plan}): say --weights random.")
             return profile, LoadedParts(load_components(folder, device, plan))
-    raise StartupError(f"There are no weights “{wishes.weights}”: say random or own.")
+    raise StartupError(f"There are no weights “{options.weights}”: say random or own.")
 
 
 def _usual_size(profile: ModelProfile, device: torch.device) -> Size:

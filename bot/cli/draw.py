@@ -14,10 +14,10 @@ from bot.errors import StartupError
 from bot.media.files import save_picture
 from bot.media.metadata import encode_png
 from bot.media.resizing import nearest_size
-from bot.media.untrusted_images import ImageReader, Incoming
+from bot.media.untrusted_images import DecodedImage, ImageReader
 from bot.requests.flags import EDIT_FLAGS, read_flags
-from bot.requests.originals import Source, fit_source
-from bot.requests.spec import ImageSpec, Wishes, choose_size, settle, settle_edit
+from bot.requests.originals import Original, fit_original
+from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
 from bot.services import choose_profile, engine_config
 from bot.settings import Settings
 from zimage_engine.config import EngineConfig
@@ -28,29 +28,29 @@ from zimage_engine.types import Failed, Finished, Step
 _LOOK_SECONDS = 0.2
 
 
-def draw_to_files(settings: Settings, wishes: Wishes, out: Path) -> None:
+def draw_to_files(settings: Settings, options: ImageOptions, out: Path) -> None:
     """Draw what is wished for and save it; says where. Raises the same errors as the bot would show."""
     profile = choose_profile(settings)
-    spec, count = settle(read_flags(wishes), profile, max_count=settings.max_count)
+    spec, count = build_spec(read_flags(options), profile, max_count=settings.max_count)
     _run(settings, profile, spec, count, None, out)
 
 
-def edit_to_files(settings: Settings, picture: Path, wishes: Wishes, mask: Path | None, out: Path) -> None:
+def edit_to_files(settings: Settings, picture: Path, options: ImageOptions, mask: Path | None, out: Path) -> None:
     """Change a picture from a file, where ``mask`` is white if there is one, and save it; otherwise the same."""
     profile = choose_profile(settings)
-    wishes = read_flags(wishes, EDIT_FLAGS)
+    options = read_flags(options, EDIT_FLAGS)
     reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
     read, drawn = asyncio.run(_read(reader, picture)), asyncio.run(_read(reader, mask)) if mask else None
     size = nearest_size(profile, read.image.width, read.image.height)
-    if wishes.size or wishes.aspect:
-        size = choose_size(wishes.size, wishes.aspect, profile)
-    source = fit_source(read, drawn, size, wishes.fit)
-    masked = source.mask is not None
-    spec, count = settle_edit(wishes, profile, max_count=settings.max_count, size=size, masked=masked)
-    _run(settings, profile, replace(spec, source=source.name), count, source, out)
+    if options.size or options.aspect:
+        size = choose_size(options.size, options.aspect, profile)
+    original = fit_original(read, drawn, size, options.fit)
+    masked = original.mask is not None
+    spec, count = build_edit_spec(options, profile, max_count=settings.max_count, size=size, masked=masked)
+    _run(settings, profile, replace(spec, original=original.name), count, original, out)
 
 
-async def _read(reader: ImageReader, path: Path) -> Incoming:
+async def _read(reader: ImageReader, path: Path) -> DecodedImage:
     try:
         data = await asyncio.to_thread(path.read_bytes)
     except OSError as error:
@@ -59,7 +59,7 @@ async def _read(reader: ImageReader, path: Path) -> Incoming:
 
 
 def _run(
-    settings: Settings, profile: ModelProfile, spec: ImageSpec, count: int, source: Source | None, out: Path
+    settings: Settings, profile: ModelProfile, spec: ImageSpec, count: int, original: Original | None, out: Path
 ) -> None:
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{number + 1}") for number in range(count)]
     if out.suffix.lower() != ".png":
@@ -67,11 +67,11 @@ def _run(
     console = Console(stderr=True)
     disable_progress_bar()  # it shows one part of the model only, beside the line that says what is loading
     config = replace(engine_config(settings, profile), measure=False)
-    asyncio.run(_draw(config, [spec.image(number) for number in range(count)], source, paths, console))
+    asyncio.run(_draw(config, [spec.image(number) for number in range(count)], original, paths, console))
 
 
 async def _draw(
-    config: EngineConfig, specs: list[ImageSpec], source: Source | None, paths: list[Path], console: Console
+    config: EngineConfig, specs: list[ImageSpec], original: Original | None, paths: list[Path], console: Console
 ) -> None:
     engine = Engine.start(config)
     bar = Progress(
@@ -88,7 +88,7 @@ async def _draw(
         with bar:
             task = bar.add_task("steps", total=sum(spec.real_steps for spec in specs))
             for number, (spec, path) in enumerate(zip(specs, paths, strict=True)):
-                png = await _one(engine, spec, source, number, bar, task)
+                png = await _one(engine, spec, original, number, bar, task)
                 await asyncio.to_thread(save_picture, path, png)
                 bar.console.print(f"{path} · seed {spec.seed} · {spec.size} · {spec.steps} steps")
     finally:
@@ -96,12 +96,12 @@ async def _draw(
 
 
 async def _one(
-    engine: Engine, spec: ImageSpec, source: Source | None, number: int, bar: Progress, task: object
+    engine: Engine, spec: ImageSpec, original: Original | None, number: int, bar: Progress, task: object
 ) -> bytes:
     done = 0
     request = spec.request(str(number))
-    if source is not None:
-        request = source.applied_to(request)
+    if original is not None:
+        request = original.applied_to(request)
     async for event in engine.submit(request, owner="command line"):
         match event:
             case Step():

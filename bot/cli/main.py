@@ -65,13 +65,13 @@ def bench(
     compiled: Annotated[bool, typer.Option("--compiled", help="Compile the transformer's blocks first.")] = False,
 ) -> None:
     """Time encoding, steps and decoding of the full-size Z-Image on this machine."""
-    from bot.cli.bench import BenchWishes
+    from bot.cli.bench import BenchOptions
     from bot.cli.bench import bench as run_bench
     from zimage_engine.device.acceleration import Acceleration
 
     settings = _settings(**({"profile": profile} if profile else {}))
-    wishes = BenchWishes(weights, profile, size or [], batch or [1], dtype, Acceleration(attention, compiled))
-    _or_explain(lambda: run_bench(settings, wishes))
+    options = BenchOptions(weights, profile, size or [], batch or [1], dtype, Acceleration(attention, compiled))
+    _or_explain(lambda: run_bench(settings, options))
 
 
 @app.command()
@@ -121,11 +121,11 @@ def imagine(
 ) -> None:
     """Draw pictures without Discord."""
     from bot.cli.draw import draw_to_files
-    from bot.requests.spec import Wishes
+    from bot.requests.spec import ImageOptions
 
     settings = _settings(**({"profile": profile} if profile else {}))
-    wishes = Wishes(prompt, negative, aspect, size, count, seed, steps, guidance)
-    _or_explain(lambda: draw_to_files(settings, wishes, out))
+    options = ImageOptions(prompt, negative, aspect, size, count, seed, steps, guidance)
+    _or_explain(lambda: draw_to_files(settings, options, out))
 
 
 @app.command()
@@ -150,11 +150,11 @@ def edit(
 ) -> None:
     """Change a picture without Discord."""
     from bot.cli.draw import edit_to_files
-    from bot.requests.spec import Wishes
+    from bot.requests.spec import ImageOptions
 
     settings = _settings(**({"profile": profile} if profile else {}))
-    wishes = Wishes(prompt, size=size, count=count, seed=seed, steps=steps, strength=strength, fit=fit)
-    _or_explain(lambda: edit_to_files(settings, image, wishes, mask, out))
+    options = ImageOptions(prompt, size=size, count=count, seed=seed, steps=steps, strength=strength, fit=fit)
+    _or_explain(lambda: edit_to_files(settings, image, options, mask, out))
 
 
 def _settings(**overrides: Any) -> Settings:

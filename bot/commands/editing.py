@@ -10,12 +10,12 @@ import discord
 from discord import app_commands
 
 from bot.commands.gallery import Gallery
-from bot.commands.input_images import Subject, Subjects, pick, picture_attachments
-from bot.commands.invocation import InteractionAsker
-from bot.commands.result_actions import Presses
-from bot.commands.submission import Desk, Edit
+from bot.commands.input_images import InputImage, InputImages, pick, picture_attachments
+from bot.commands.invocation import InteractionInvocation
+from bot.commands.result_actions import ResultActions
+from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
-from bot.requests.spec import ImageSpec, Wishes
+from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import images
 from bot.store.database import Database
 from bot.views.modals import EditForm, EditModal
@@ -23,17 +23,24 @@ from bot.views.text import cut
 from zimage_engine.profiles import SEED_LIMIT
 
 _REMEMBERED_MESSAGES = 500
-_MOST_OPTIONS = 25
+_MAX_OPTIONS = 25
 
 
 class Editing:
     """Builds the commands; remembers which messages were right-clicked, since a modal carries no attachments."""
 
-    def __init__(self, desk: Desk, subjects: Subjects, gallery: Gallery, presses: Presses, database: Database) -> None:
-        self._desk = desk
-        self._subjects = subjects
+    def __init__(
+        self,
+        submission: Submission,
+        input_images: InputImages,
+        gallery: Gallery,
+        result_actions: ResultActions,
+        database: Database,
+    ) -> None:
+        self._submission = submission
+        self._input_images = input_images
         self._gallery = gallery
-        self._presses = presses
+        self._result_actions = result_actions
         self._database = database
         self._clicked: OrderedDict[int, discord.Message] = OrderedDict()
 
@@ -41,23 +48,27 @@ class Editing:
         return [self._edit_command(), self._details_command(), self._tree_command(), self._menu()]
 
     async def find(
-        self, asker: InteractionAsker, image: discord.Attachment | None, source: str | None, which: int | None = None
-    ) -> Subject:
+        self,
+        invocation: InteractionInvocation,
+        image: discord.Attachment | None,
+        source: str | None,
+        which: int | None = None,
+    ) -> InputImage:
         """What is meant: the attachment, the named one, else the newest here."""
         if image is not None and source:
             raise Refusal("Give either image or source, not both.")
         if image is not None:
-            return self._subjects.attachment(asker, image)
+            return self._input_images.attachment(invocation, image)
         if source:
-            return await self._subjects.named(asker, source, which)
-        return await self._subjects.newest(asker)
+            return await self._input_images.named(invocation, source, which)
+        return await self._input_images.newest(invocation)
 
     async def on_form(self, interaction: discord.Interaction[Any], form: EditForm) -> None:
         """A filled-in modal, sent by this process or by the one before it."""
-        subject = None
+        input_image = None
         if form.message is not None:
-            subject = await self._right_clicked(interaction, form)
-        await self._presses.on_form(interaction, form, subject)
+            input_image = await self._right_clicked(interaction, form)
+        await self._result_actions.on_form(interaction, form, input_image)
 
     async def offer(self, interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
         """The member's last images, newest first; whatever else is typed is taken for a link."""
@@ -69,8 +80,8 @@ class Editing:
         ]
 
     def _edit_command(self) -> app_commands.Command[Any, ..., None]:
-        profile = self._desk.profile
-        count_range = app_commands.Range[int, 1, self._desk.max_count]
+        profile = self._submission.profile
+        count_range = app_commands.Range[int, 1, self._submission.max_count]
         seed_range = app_commands.Range[int, 0, SEED_LIMIT - 1]
         steps_range = app_commands.Range[int, int(profile.steps.low), int(profile.steps.high)]
 
@@ -84,7 +95,7 @@ class Editing:
             fit="How a picture of another shape comes to a size that can be drawn: crop or pad",
             seed="The same seed makes the same change again",
             steps=f"Denoising steps, {profile.steps.low:g} to {profile.steps.high:g}",
-            count=f"How many pictures, 1 to {self._desk.max_count}",
+            count=f"How many pictures, 1 to {self._submission.max_count}",
             private="Only you see the picture",
         )
         async def edit(
@@ -100,11 +111,11 @@ class Editing:
             count: count_range | None = None,
             private: bool | None = None,  # noqa: FBT001 - an option of the command
         ) -> None:
-            asker = InteractionAsker(interaction)
-            subject = await self.find(asker, image, source)
-            drawn = self._subjects.attachment(asker, mask) if mask is not None else None
-            wishes = Wishes(prompt, count=count, seed=seed, steps=steps, strength=strength, fit=fit)
-            await self._desk.edit(asker, Edit(wishes, mask=drawn), subject, private=private)
+            invocation = InteractionInvocation(interaction)
+            input_image = await self.find(invocation, image, source)
+            drawn = self._input_images.attachment(invocation, mask) if mask is not None else None
+            options = ImageOptions(prompt, count=count, seed=seed, steps=steps, strength=strength, fit=fit)
+            await self._submission.edit(invocation, Edit(options, mask=drawn), input_image, private=private)
 
         edit.autocomplete("source")(self.offer)
         return edit
@@ -121,45 +132,47 @@ class Editing:
         @app_commands.command(name="tree", description="The family of a picture: what it came from, what came from it")
         @app_commands.describe(source="One of your own pictures, or a message's link. Neither: your newest here")
         async def tree(interaction: discord.Interaction[Any], source: str | None = None) -> None:
-            asker = InteractionAsker(interaction)
-            subject = await self.find(asker, None, source)
-            if subject.parent_id is None:
+            invocation = InteractionInvocation(interaction)
+            input_image = await self.find(invocation, None, source)
+            if input_image.parent_id is None:
                 raise Refusal("That is not one of my pictures, so I know no family of it.")
-            await self._gallery.tree(interaction, await self._subjects.visible(asker, subject.parent_id))
+            await self._gallery.tree(interaction, await self._input_images.visible(invocation, input_image.parent_id))
 
         tree.autocomplete("source")(self.offer)
         return tree
 
     def _menu(self) -> app_commands.ContextMenu:
         async def edit_image(interaction: discord.Interaction[Any], message: discord.Message) -> None:
-            asker = InteractionAsker(interaction)
+            invocation = InteractionInvocation(interaction)
             rows = await images.of_message(self._database, message.id)
             pictures = picture_attachments(message)
             if not pictures:
                 raise Refusal("There is no picture in that message.")
             # Whoever may not edit it learns so before typing.
-            first = await self._subjects.message(asker, message, 1)
+            first = await self._input_images.message(invocation, message, 1)
             self._clicked[message.id] = message
             while len(self._clicked) > _REMEMBERED_MESSAGES:
                 self._clicked.popitem(last=False)
             names = [f"seed {row.seed}" for row in rows] or [picture.filename for picture in pictures]
-            strength = self._desk.profile.strength if self._desk.profile.editing == "img2img" else None
+            strength = self._submission.profile.strength if self._submission.profile.editing == "img2img" else None
             target = f"m{message.channel.id}-{message.id}"
-            await interaction.response.send_modal(EditModal(target, first.prompt, strength, names[:_MOST_OPTIONS]))
+            await interaction.response.send_modal(EditModal(target, first.prompt, strength, names[:_MAX_OPTIONS]))
 
         return app_commands.ContextMenu(name="Edit image", callback=edit_image)
 
-    async def _right_clicked(self, interaction: discord.Interaction[Any], form: EditForm) -> Subject:
+    async def _right_clicked(self, interaction: discord.Interaction[Any], form: EditForm) -> InputImage:
         """The message's picture: as it was when it was clicked, else as Discord shows it to the bot now."""
         assert form.message is not None
         channel_id, message_id = form.message
-        asker = InteractionAsker(interaction)
+        invocation = InteractionInvocation(interaction)
         message = self._clicked.get(message_id)
         if message is None or message.channel.id != channel_id:
-            return await self._subjects.named(asker, _link(interaction, channel_id, message_id), form.which or 1)
+            return await self._input_images.named(
+                invocation, _link(interaction, channel_id, message_id), form.which or 1
+            )
         rows = await images.of_message(self._database, message_id)
         count = len(rows) or len(picture_attachments(message))
-        return await self._subjects.message(asker, message, pick(count, form.which or 1) + 1)
+        return await self._input_images.message(invocation, message, pick(count, form.which or 1) + 1)
 
 
 def _link(interaction: discord.Interaction[Any], channel_id: int, message_id: int) -> str:

@@ -14,14 +14,14 @@ from typing import Any
 import discord
 import structlog
 
-from bot.commands.input_images import Subjects, message_link
-from bot.commands.invocation import InteractionAsker
+from bot.commands.input_images import InputImages, message_link
+from bot.commands.invocation import InteractionInvocation
 from bot.errors import Refusal
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.sheets import Relative, compare_sheet, family_sheet
-from bot.media.untrusted_images import ImageReader, Incoming
-from bot.requests.originals import Source, fit_source
+from bot.media.untrusted_images import DecodedImage, ImageReader
+from bot.requests.originals import Original, fit_original
 from bot.requests.parameters import parameters_text, read_spec
 from bot.requests.spec import ImageSpec
 from bot.store import images
@@ -66,14 +66,14 @@ class Gallery:
         self,
         database: Database,
         jobs: JobService,
-        subjects: Subjects,
+        input_images: InputImages,
         image_dir: Path,
         reader: ImageReader,
         profile: ModelProfile,
     ) -> None:
         self._database = database
         self._jobs = jobs
-        self._subjects = subjects
+        self._input_images = input_images
         self._image_dir = image_dir
         self._reader = reader
         self._profile = profile
@@ -91,22 +91,22 @@ class Gallery:
     async def details_of_file(self, interaction: discord.Interaction[Any], attachment: discord.Attachment) -> None:
         """What a picture's own metadata says, with Again and Edit."""
         self._work.check(interaction.user.id)
-        await self._jobs.door.check_place(InteractionAsker(interaction).asking)
+        await self._jobs.admission.check_place(InteractionInvocation(interaction).requester)
         await interaction.response.defer(ephemeral=True)
         async with self._work.room:
             data = await fetch_attachment(attachment, self._reader.limit_bytes)
-            incoming = await self._reader.read(data, interaction.user.id)
-            spec = read_spec(incoming.text, self._profile)
+            decoded = await self._reader.read(data, interaction.user.id)
+            spec = read_spec(decoded.text, self._profile)
             upload_id = secrets.token_hex(6)
-            size = nearest_size(self._profile, incoming.image.width, incoming.image.height)
-            fitted = await asyncio.to_thread(fit_source, incoming, None, size, None)
-            source, _ = await asyncio.to_thread(self._jobs.sources.keep, Source(fitted.image))
+            size = nearest_size(self._profile, decoded.image.width, decoded.image.height)
+            fitted = await asyncio.to_thread(fit_original, decoded, None, size, None)
+            original, _ = await asyncio.to_thread(self._jobs.originals.keep, Original(fitted.image))
             await self._database.write(
                 partial(
                     images.keep_upload,
                     upload_id=upload_id,
                     owner_id=interaction.user.id,
-                    source=source,
+                    original=original,
                     spec=spec.to_json(),
                     now=int(time.time()),
                 )
@@ -115,9 +115,9 @@ class Gallery:
             view = upload_view(upload_id, again=spec.strength == 1.0)
             await interaction.followup.send(**_copyable(parameters_text(spec)), view=view, ephemeral=True)
 
-    def open_upload(self, source: str) -> Incoming:
+    def open_upload(self, original: str) -> DecodedImage:
         """The pixels of a picture that was brought. Blocks."""
-        return Incoming(self._jobs.sources.load(source).image, None, {})
+        return DecodedImage(self._jobs.originals.load(original).image, None, {})
 
     async def compare(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Before and after side by side."""
@@ -125,45 +125,49 @@ class Gallery:
         await interaction.response.defer(ephemeral=True)
         async with self._work.room:
             spec = ImageSpec.from_json(row.spec)
-            before, caption = await self._before(InteractionAsker(interaction), row, spec)
-            after = await self._subjects.bytes_of(row)
+            before, caption = await self._before(InteractionInvocation(interaction), row, spec)
+            after = await self._input_images.bytes_of(row)
             sheet = await asyncio.to_thread(compare_sheet, before, after, caption, spec.prompt)
             file = discord.File(BytesIO(sheet), "compare.png", description="Before and after")
             await interaction.followup.send(file=file, ephemeral=True)
 
-    async def _before(self, asker: InteractionAsker, row: ImageRow, spec: ImageSpec) -> tuple[bytes, str]:
+    async def _before(self, invocation: InteractionInvocation, row: ImageRow, spec: ImageSpec) -> tuple[bytes, str]:
         """The original's bytes and what it was drawn from: our image, or the source as it was brought."""
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
-        if parent is not None and not await self._subjects.may_see(asker, parent):
+        if parent is not None and not await self._input_images.may_see(invocation, parent):
             raise Refusal("The original is not for you to see, so there is nothing to compare with.")
         if parent is not None and parent.deleted:
             became = "was deleted" if parent.forgotten_at is None else "is no longer kept"
             raise Refusal(f"The original {became}, so there is nothing to compare with.")
         if parent is not None:
-            return await self._subjects.bytes_of(parent), ImageSpec.from_json(parent.spec).prompt
-        if not spec.source:
+            return await self._input_images.bytes_of(parent), ImageSpec.from_json(parent.spec).prompt
+        if not spec.original:
             raise Refusal("This picture was drawn from a text alone: there is nothing to compare it with.")
-        return await asyncio.to_thread(self._jobs.sources.picture, spec.source), "original"
+        return await asyncio.to_thread(self._jobs.originals.picture, spec.original), "original"
 
     async def tree(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """The image's family as a sheet; other members' private images are not in it."""
         self._work.check(interaction.user.id)
         await interaction.response.defer(ephemeral=True)
         async with self._work.room:
-            asker = InteractionAsker(interaction)
-            kin = [each for each in await images.family(self._database, row.id) if await self._shown_to(asker, each)]
+            invocation = InteractionInvocation(interaction)
+            kin = [
+                each for each in await images.family(self._database, row.id) if await self._shown_to(invocation, each)
+            ]
             relatives = [await self._relative(each, marked=each.id == row.id) for each in kin]
             sheet = await asyncio.to_thread(family_sheet, relatives)
             file = discord.File(BytesIO(sheet), "tree.png", description="The family of this picture")
             await interaction.followup.send(file=file, ephemeral=True)
 
-    async def _shown_to(self, asker: InteractionAsker, row: ImageRow) -> bool:
-        return (not row.private or row.owner_id == asker.user.id) and await self._subjects.may_see(asker, row)
+    async def _shown_to(self, invocation: InteractionInvocation, row: ImageRow) -> bool:
+        return (not row.private or row.owner_id == invocation.user.id) and await self._input_images.may_see(
+            invocation, row
+        )
 
     async def _relative(self, row: ImageRow, *, marked: bool) -> Relative:
         spec = ImageSpec.from_json(row.spec)
-        picture = await self._subjects.file_of(row)
-        strength = f" · strength {spec.strength:g}" if spec.source else ""
+        picture = await self._input_images.file_of(row)
+        strength = f" · strength {spec.strength:g}" if spec.original else ""
         missing = "original deleted" if row.forgotten_at is None else "no longer kept"
         return Relative(row.id, row.parent_id, spec.prompt, f"{row.kind}{strength}", picture, marked, missing)
 

@@ -8,30 +8,30 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.invocation import InteractionAsker
-from bot.commands.submission import Desk
-from bot.requests.spec import Wishes
+from bot.commands.invocation import InteractionInvocation
+from bot.commands.submission import Submission
+from bot.requests.spec import ImageOptions
 from zimage_engine.profiles import ASPECTS, SEED_LIMIT, ModelProfile, parse_aspect
 
 _DESCRIPTION = "Draw a picture from a text"
 _ASPECT_CHOICES = [app_commands.Choice(name=aspect, value=aspect) for aspect in ASPECTS]
 
 
-def imagine_command(desk: Desk) -> app_commands.Command[Any, ..., None]:
+def imagine_command(submission: Submission) -> app_commands.Command[Any, ..., None]:
     """The command for the desk's profile: guidance and a negative prompt are offered only where the model has them."""
-    profile = desk.profile
-    command = _guided(desk) if profile.guidance.high > 0 else _plain(desk)
+    profile = submission.profile
+    command = _guided(submission) if profile.guidance.high > 0 else _plain(submission)
     command.autocomplete("size")(_size_autocomplete(profile))
     return command
 
 
-def _plain(desk: Desk) -> app_commands.Command[Any, ..., None]:
-    count_range = app_commands.Range[int, 1, desk.max_count]
+def _plain(submission: Submission) -> app_commands.Command[Any, ..., None]:
+    count_range = app_commands.Range[int, 1, submission.max_count]
     seed_range = app_commands.Range[int, 0, SEED_LIMIT - 1]
-    steps_range = app_commands.Range[int, int(desk.profile.steps.low), int(desk.profile.steps.high)]
+    steps_range = app_commands.Range[int, int(submission.profile.steps.low), int(submission.profile.steps.high)]
 
     @app_commands.command(name="imagine", description=_DESCRIPTION)
-    @app_commands.describe(**_option_texts(desk))
+    @app_commands.describe(**_option_texts(submission))
     @app_commands.choices(aspect=_ASPECT_CHOICES)
     async def imagine(
         interaction: discord.Interaction[Any],
@@ -43,15 +43,15 @@ def _plain(desk: Desk) -> app_commands.Command[Any, ..., None]:
         steps: steps_range | None = None,
         private: bool | None = None,  # noqa: FBT001 - an option of the command
     ) -> None:
-        wishes = Wishes(prompt, aspect=aspect, size=size, count=count, seed=seed, steps=steps)
-        await desk.take(InteractionAsker(interaction), wishes, private=private)
+        options = ImageOptions(prompt, aspect=aspect, size=size, count=count, seed=seed, steps=steps)
+        await submission.take(InteractionInvocation(interaction), options, private=private)
 
     return imagine
 
 
-def _guided(desk: Desk) -> app_commands.Command[Any, ..., None]:
-    profile = desk.profile
-    count_range = app_commands.Range[int, 1, desk.max_count]
+def _guided(submission: Submission) -> app_commands.Command[Any, ..., None]:
+    profile = submission.profile
+    count_range = app_commands.Range[int, 1, submission.max_count]
     seed_range = app_commands.Range[int, 0, SEED_LIMIT - 1]
     steps_range = app_commands.Range[int, int(profile.steps.low), int(profile.steps.high)]
     guidance_range = app_commands.Range[float, profile.guidance.low, profile.guidance.high]
@@ -61,7 +61,7 @@ def _guided(desk: Desk) -> app_commands.Command[Any, ..., None]:
     }
 
     @app_commands.command(name="imagine", description=_DESCRIPTION)
-    @app_commands.describe(**_option_texts(desk), **extra)
+    @app_commands.describe(**_option_texts(submission), **extra)
     @app_commands.choices(aspect=_ASPECT_CHOICES)
     async def imagine(
         interaction: discord.Interaction[Any],
@@ -75,19 +75,19 @@ def _guided(desk: Desk) -> app_commands.Command[Any, ..., None]:
         guidance: guidance_range | None = None,
         private: bool | None = None,  # noqa: FBT001 - an option of the command
     ) -> None:
-        wishes = Wishes(prompt, negative, aspect, size, count, seed, steps, guidance)
-        await desk.take(InteractionAsker(interaction), wishes, private=private)
+        options = ImageOptions(prompt, negative, aspect, size, count, seed, steps, guidance)
+        await submission.take(InteractionInvocation(interaction), options, private=private)
 
     return imagine
 
 
-def _option_texts(desk: Desk) -> dict[str, str]:
-    steps = desk.profile.steps
+def _option_texts(submission: Submission) -> dict[str, str]:
+    steps = submission.profile.steps
     return {
         "prompt": "What the picture shows. Flags work too: --ar 16:9 --seed 7 --size large",
         "aspect": "Width : height",
-        "size": "small, medium or large, or pixels like " + str(desk.profile.base_size),
-        "count": f"How many pictures, 1 to {desk.max_count}",
+        "size": "small, medium or large, or pixels like " + str(submission.profile.base_size),
+        "count": f"How many pictures, 1 to {submission.max_count}",
         "seed": "The same seed draws the same picture again",
         "steps": f"Denoising steps, {steps.low:g} to {steps.high:g}; usually {steps.default:g}",
         "private": "Only you see the picture",

@@ -9,7 +9,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.submission import Desk
+from bot.commands.submission import Submission
 from zimage_engine.engine import Engine
 from zimage_engine.profiles import ModelProfile
 
@@ -60,14 +60,14 @@ def _editing_text(profile: ModelProfile) -> str:
 class InfoCog(commands.Cog):
     """What the bot can do and how it is doing."""
 
-    def __init__(self, client: discord.Client, engine: Engine, desk: Desk) -> None:
+    def __init__(self, client: discord.Client, engine: Engine, submission: Submission) -> None:
         self._client = client
         self._engine = engine
-        self._desk = desk
+        self._submission = submission
 
     @app_commands.command(name="help", description="What this bot can do, with examples")
     async def help(self, interaction: discord.Interaction[Any]) -> None:
-        text = help_text(self._desk.profile, self._desk.max_count)
+        text = help_text(self._submission.profile, self._submission.max_count)
         await interaction.response.send_message(text, ephemeral=True)
 
     @app_commands.command(name="ping", description="Latency, queue, model and device")

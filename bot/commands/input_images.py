@@ -12,9 +12,9 @@ from pathlib import Path
 import discord
 from PIL import Image
 
-from bot.commands.invocation import Asker
+from bot.commands.invocation import Invocation
 from bot.errors import Refusal
-from bot.media.untrusted_images import ImageReader, Incoming
+from bot.media.untrusted_images import DecodedImage, ImageReader
 from bot.requests.spec import ImageSpec
 from bot.store import images
 from bot.store.database import Database
@@ -38,20 +38,20 @@ _LINK = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class InputImage:
     """A picture to edit. ``prompt`` is what it was drawn from, where that is known.
 
     ``private`` where it is, and so is everything made from it; then there is no ``link``.
     """
 
-    read: Callable[[], Awaitable[Incoming]]
+    read: Callable[[], Awaitable[DecodedImage]]
     parent_id: str | None = None
     private: bool = False
     link: str | None = None
     prompt: str = ""
 
 
-class Subjects:
+class InputImages:
     """Finds what a member means, and what they may see of it."""
 
     def __init__(
@@ -63,27 +63,27 @@ class Subjects:
         self._reader = reader
         self._retention_days = retention_days
 
-    def attachment(self, asker: Asker, attachment: discord.Attachment, link: str | None = None) -> Subject:
+    def attachment(self, invocation: Invocation, attachment: discord.Attachment, link: str | None = None) -> InputImage:
         """A picture that somebody attached."""
-        return Subject(partial(self._read_attachment, attachment, asker.user.id), link=link)
+        return InputImage(partial(self._read_attachment, attachment, invocation.user.id), link=link)
 
-    async def image(self, asker: Asker, image_id: str) -> Subject:
+    async def image(self, invocation: Invocation, image_id: str) -> InputImage:
         """One of our images."""
-        row = await self.visible(asker, image_id)
-        await self._check_setting(asker, row.owner_id, ours=True)
-        return self.of_row(row, asker.user.id)
+        row = await self.visible(invocation, image_id)
+        await self._check_setting(invocation, row.owner_id, ours=True)
+        return self.of_row(row, invocation.user.id)
 
-    def of_row(self, row: ImageRow, member: int) -> Subject:
+    def of_row(self, row: ImageRow, member: int) -> InputImage:
         link = None if row.private else message_link(row)
         prompt = ImageSpec.from_json(row.spec).prompt
-        return Subject(partial(self.read_row, row, member), row.id, private=row.private, link=link, prompt=prompt)
+        return InputImage(partial(self.read_row, row, member), row.id, private=row.private, link=link, prompt=prompt)
 
-    async def visible(self, asker: Asker, image_id: str) -> ImageRow:
+    async def visible(self, invocation: Invocation, image_id: str) -> ImageRow:
         """The image, if this member may see it from here; :class:`Refusal` otherwise, whatever the reason."""
         row = await images.find(self._database, image_id)
         if row is not None and not row.owner_id:
             raise Refusal(self.why_gone(row))
-        if row is None or not await self.may_see(asker, row):
+        if row is None or not await self.may_see(invocation, row):
             raise Refusal(_NOT_YOURS)
         if row.deleted:
             raise Refusal(self.why_gone(row))
@@ -101,26 +101,28 @@ class Subjects:
             "to /edit or /details."
         )
 
-    async def may_see(self, asker: Asker, row: ImageRow) -> bool:
+    async def may_see(self, invocation: Invocation, row: ImageRow) -> bool:
         """The owner sees their images; others see public ones of this server, in channels that are open to them."""
-        if row.owner_id == asker.user.id:
+        if row.owner_id == invocation.user.id:
             return True
         if row.private:
             return False
-        if asker.guild is None or row.guild_id != asker.guild.id:
-            return row.guild_id is None and asker.guild is None and row.channel_id == asker.channel_id
+        if invocation.guild is None or row.guild_id != invocation.guild.id:
+            return row.guild_id is None and invocation.guild is None and row.channel_id == invocation.channel_id
         where = row.result_channel_id or row.channel_id
-        return where == asker.channel_id or await _may_read(asker, asker.guild.get_channel_or_thread(where))
+        return where == invocation.channel_id or await _may_read(
+            invocation, invocation.guild.get_channel_or_thread(where)
+        )
 
-    async def message(self, asker: Asker, message: discord.Message, which: int | None) -> Subject:
+    async def message(self, invocation: Invocation, message: discord.Message, which: int | None) -> InputImage:
         """The picture of a message: ours by its id, somebody's by its attachment."""
         rows = await images.of_message(self._database, message.id)
         if rows:
             row = rows[pick(len(rows), which)]
-            if not await self.may_see(asker, row):
+            if not await self.may_see(invocation, row):
                 raise Refusal(_NOT_YOURS)
-            await self._check_setting(asker, row.owner_id, ours=True)
-            return self.of_row(row, asker.user.id)
+            await self._check_setting(invocation, row.owner_id, ours=True)
+            return self.of_row(row, invocation.user.id)
         pictures = picture_attachments(message)
         if not pictures:
             raise Refusal(
@@ -128,36 +130,38 @@ class Subjects:
                 "image option."
             )
         # A result that is no longer kept is still one that we drew.
-        await self._check_setting(asker, message.author.id, ours=message.author == self._client.user)
+        await self._check_setting(invocation, message.author.id, ours=message.author == self._client.user)
         chosen = pictures[pick(len(pictures), which)]
         if message.flags.ephemeral:  # shown to this member alone, and so is what is made from it
-            return replace(self.attachment(asker, chosen), private=True)
-        return self.attachment(asker, chosen, message.jump_url)
+            return replace(self.attachment(invocation, chosen), private=True)
+        return self.attachment(invocation, chosen, message.jump_url)
 
-    async def named(self, asker: Asker, text: str, which: int | None) -> Subject:
+    async def named(self, invocation: Invocation, text: str, which: int | None) -> InputImage:
         """What the ``source`` option says: one of our images' ids (from the autocomplete) or a message's link."""
         if re.fullmatch(r"[0-9a-f]{12}", text.strip()):
-            return await self.image(asker, text.strip())
+            return await self.image(invocation, text.strip())
         link = _LINK.fullmatch(text.strip())
         if link is None:
             raise Refusal("Give the link of a message with a picture, or pick one of your own from the list.")
-        here = str(asker.guild.id) if asker.guild is not None else "@me"
+        here = str(invocation.guild.id) if invocation.guild is not None else "@me"
         rows = await images.of_message(self._database, int(link["id"]))
         if rows or link["guild"] != here:
             if not rows:
                 raise Refusal("That message is not in this server; give the picture with the image option.")
-            return await self.image(asker, rows[pick(len(rows), which)].id)
-        return await self.message(asker, await self._fetch(asker, int(link["channel"]), int(link["id"])), which)
+            return await self.image(invocation, rows[pick(len(rows), which)].id)
+        return await self.message(
+            invocation, await self._fetch(invocation, int(link["channel"]), int(link["id"])), which
+        )
 
-    async def newest(self, asker: Asker) -> Subject:
+    async def newest(self, invocation: Invocation) -> InputImage:
         """The member's newest result in this channel, else the channel's newest public one."""
-        row = await images.newest_here(self._database, asker.channel_id, asker.user.id)
+        row = await images.newest_here(self._database, invocation.channel_id, invocation.user.id)
         if row is None:
             raise Refusal(NO_PICTURE)
-        await self._check_setting(asker, row.owner_id, ours=True)
-        return self.of_row(row, asker.user.id)
+        await self._check_setting(invocation, row.owner_id, ours=True)
+        return self.of_row(row, invocation.user.id)
 
-    async def read_row(self, row: ImageRow, member: int) -> Incoming:
+    async def read_row(self, row: ImageRow, member: int) -> DecodedImage:
         """The image's pixels: from its file, or from the message that shows it where the file is gone."""
         if row.file is not None:
             try:
@@ -195,13 +199,13 @@ class Subjects:
             raise gone
         return await fetch_attachment(named[0], self._reader.limit_bytes)
 
-    async def _read_attachment(self, attachment: discord.Attachment, member: int) -> Incoming:
+    async def _read_attachment(self, attachment: discord.Attachment, member: int) -> DecodedImage:
         return await self._reader.read(await fetch_attachment(attachment, self._reader.limit_bytes), member)
 
-    async def _fetch(self, asker: Asker, channel_id: int, message_id: int) -> discord.Message:
-        if channel_id != asker.channel_id:
-            channel = asker.guild.get_channel_or_thread(channel_id) if asker.guild is not None else None
-            if not await _may_read(asker, channel):
+    async def _fetch(self, invocation: Invocation, channel_id: int, message_id: int) -> discord.Message:
+        if channel_id != invocation.channel_id:
+            channel = invocation.guild.get_channel_or_thread(channel_id) if invocation.guild is not None else None
+            if not await _may_read(invocation, channel):
                 raise Refusal(_NOT_YOURS)
         try:
             message = await self._client.get_partial_messageable(channel_id).fetch_message(message_id)
@@ -209,10 +213,10 @@ class Subjects:
             raise Refusal("I cannot read that message; give the picture with the image option.") from error
         return message
 
-    async def _check_setting(self, asker: Asker, owner_id: int, *, ours: bool) -> None:
+    async def _check_setting(self, invocation: Invocation, owner_id: int, *, ours: bool) -> None:
         """The server says whose pictures may be edited."""
-        setting = await read_setting(self._database, asker.guild.id if asker.guild else None, EDITABLE)
-        if owner_id == asker.user.id or setting in (None, "all"):
+        setting = await read_setting(self._database, invocation.guild.id if invocation.guild else None, EDITABLE)
+        if owner_id == invocation.user.id or setting in (None, "all"):
             return
         if setting == "own":
             raise Refusal("In this server everybody edits their own pictures only.")
@@ -245,9 +249,9 @@ def pick(count: int, which: int | None) -> int:
     return (which or 1) - 1
 
 
-async def _may_read(asker: Asker, channel: discord.abc.GuildChannel | discord.Thread | None) -> bool:
+async def _may_read(invocation: Invocation, channel: discord.abc.GuildChannel | discord.Thread | None) -> bool:
     """Whether the member can scroll up there; a private thread is for those who are in it."""
-    member = asker.user
+    member = invocation.user
     if channel is None or not isinstance(member, discord.Member):
         return False
     granted = channel.permissions_for(member)
@@ -262,8 +266,8 @@ async def _may_read(asker: Asker, channel: discord.abc.GuildChannel | discord.Th
     return True
 
 
-def _open_own(path: Path) -> Incoming:
+def _open_own(path: Path) -> DecodedImage:
     """One of our own PNGs, which need no child process to be read safely."""
     with Image.open(path) as picture:
         rgb = picture.convert("RGB")
-    return Incoming(RawImage(rgb.width, rgb.height, rgb.tobytes()), None, {})
+    return DecodedImage(RawImage(rgb.width, rgb.height, rgb.tobytes()), None, {})

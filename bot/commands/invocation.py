@@ -8,17 +8,17 @@ from typing import Any, Protocol
 import discord
 
 from bot.store.jobs import ReplyToken
-from bot.store.limits import Asking
-from bot.views.card_messages import ReplySurface, ResponseSurface, Surface
+from bot.store.limits import Requester
+from bot.views.card_messages import CardMessage, ReplyCardMessage, ResponseCardMessage
 
 _TOKEN_SECONDS = 15 * 60
 _SAFETY_SECONDS = 30
 
 
-class Asker(Protocol):
-    """``source_id`` is the event's id: whoever asks twice with the same one is answered once."""
+class Invocation(Protocol):
+    """``event_id`` is the event's id: whoever asks twice with the same one is answered once."""
 
-    source_id: int
+    event_id: int
     user: discord.User | discord.Member
     guild: discord.Guild | None
     channel_id: int
@@ -26,29 +26,29 @@ class Asker(Protocol):
     response_file_limit: int | None
 
     @property
-    def asking(self) -> Asking:
+    def requester(self) -> Requester:
         """Who it is and where, as far as limits and rules need to know."""
         ...
 
-    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> Surface:
+    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
         """The one answer: a message that is edited from now on. Raises what discord.py raises."""
         ...
 
-    async def ask(self, text: str, view: discord.ui.View) -> Surface:
+    async def ask(self, text: str, view: discord.ui.View) -> CardMessage:
         """Put a question with buttons, as privately as this place allows."""
         ...
 
-    async def answered_by(self, interaction: discord.Interaction[Any]) -> Asker:
+    async def answered_by(self, interaction: discord.Interaction[Any]) -> Invocation:
         """The same event, now that its question was answered by a button: as the member is now."""
         ...
 
 
-class InteractionAsker:
-    """A command, a button or a modal. ``source_id`` is that of the event that began it, where it is another."""
+class InteractionInvocation:
+    """A command, a button or a modal. ``event_id`` is that of the event that began it, where it is another."""
 
-    def __init__(self, interaction: discord.Interaction[Any], source_id: int | None = None) -> None:
+    def __init__(self, interaction: discord.Interaction[Any], event_id: int | None = None) -> None:
         self._interaction = interaction
-        self.source_id = interaction.id if source_id is None else source_id
+        self.event_id = interaction.id if event_id is None else event_id
         self.user: discord.User | discord.Member = interaction.user
         self.guild: discord.Guild | None = interaction.guild
         self.channel_id = interaction.channel_id or 0
@@ -58,38 +58,40 @@ class InteractionAsker:
         self.response_file_limit: int | None = interaction.filesize_limit
 
     @property
-    def asking(self) -> Asking:
+    def requester(self) -> Requester:
         interaction = self._interaction
         # Installed by a member for themselves: the server is known, but its credits are not theirs to spend.
         own = interaction.is_user_integration() and not interaction.is_guild_integration()
-        return who_asks(self.user, interaction.channel, interaction.guild_id, 0 if own else interaction.guild_id or 0)
+        return requester_of(
+            self.user, interaction.channel, interaction.guild_id, 0 if own else interaction.guild_id or 0
+        )
 
-    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> Surface:
+    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
         interaction = self._interaction
         if interaction.response.is_done():
             message = await interaction.followup.send(
                 text, view=view or discord.utils.MISSING, ephemeral=private, suppress_embeds=True, wait=True
             )
-            return self._surface(message.id, private=private)
+            return self._card_message(message.id, private=private)
         shown = await interaction.response.send_message(
             text, view=view or discord.utils.MISSING, ephemeral=private, suppress_embeds=True
         )
         message_id = shown.message_id or (await interaction.original_response()).id
-        return self._surface(message_id, private=private)
+        return self._card_message(message_id, private=private)
 
-    def _surface(self, message_id: int, *, private: bool) -> Surface:
+    def _card_message(self, message_id: int, *, private: bool) -> CardMessage:
         interaction = self._interaction
         channel = interaction.client.get_partial_messageable(self.channel_id, guild_id=interaction.guild_id)
-        return ResponseSurface(interaction.followup, message_id, private=private, channel=channel)
+        return ResponseCardMessage(interaction.followup, message_id, private=private, channel=channel)
 
-    async def ask(self, text: str, view: discord.ui.View) -> Surface:
+    async def ask(self, text: str, view: discord.ui.View) -> CardMessage:
         return await self.open_card(text, view, private=True)
 
-    async def answered_by(self, interaction: discord.Interaction[Any]) -> Asker:
-        return InteractionAsker(interaction, self.source_id)
+    async def answered_by(self, interaction: discord.Interaction[Any]) -> Invocation:
+        return InteractionInvocation(interaction, self.event_id)
 
 
-class MessageAsker:
+class MessageInvocation:
     """A reply or a mention. Whatever is answered here is public, so nothing private can be asked for."""
 
     reply: ReplyToken | None = None
@@ -97,32 +99,32 @@ class MessageAsker:
 
     def __init__(self, message: discord.Message, user: discord.User | discord.Member | None = None) -> None:
         self._message = message
-        self.source_id = message.id
+        self.event_id = message.id
         self.user = user or message.author
         self.guild: discord.Guild | None = message.guild
         self.channel_id = message.channel.id
 
     @property
-    def asking(self) -> Asking:
+    def requester(self) -> Requester:
         guild_id = self.guild.id if self.guild is not None else None
-        return who_asks(self.user, self._message.channel, guild_id, guild_id or 0)
+        return requester_of(self.user, self._message.channel, guild_id, guild_id or 0)
 
-    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> Surface:
+    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
         assert not private, "a message cannot be answered privately"
         card = await self._message.reply(
             text, view=view or discord.utils.MISSING, mention_author=False, suppress_embeds=True
         )
-        return ReplySurface(self._message, card)
+        return ReplyCardMessage(self._message, card)
 
-    async def ask(self, text: str, view: discord.ui.View) -> Surface:
+    async def ask(self, text: str, view: discord.ui.View) -> CardMessage:
         return await self.open_card(text, view, private=False)
 
-    async def answered_by(self, interaction: discord.Interaction[Any]) -> Asker:
+    async def answered_by(self, interaction: discord.Interaction[Any]) -> Invocation:
         await interaction.response.defer()
-        return MessageAsker(self._message, interaction.user)
+        return MessageInvocation(self._message, interaction.user)
 
 
-def who_asks(user: discord.User | discord.Member, channel: Any, guild_id: int | None, scope_id: int) -> Asking:
+def requester_of(user: discord.User | discord.Member, channel: Any, guild_id: int | None, scope_id: int) -> Requester:
     """A member in a place: their roles, and the thread, channel and category that it is."""
     roles = tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else ()
     thread = isinstance(channel, discord.Thread)
@@ -130,7 +132,7 @@ def who_asks(user: discord.User | discord.Member, channel: Any, guild_id: int | 
     parent_id = channel.parent_id if thread else None
     chain = (getattr(channel, "id", None), parent_id, getattr(holder, "category_id", None))
     nsfw = getattr(holder, "is_nsfw", None)
-    return Asking(
+    return Requester(
         member_id=user.id,
         scope_id=scope_id,
         guild_id=guild_id,

@@ -10,7 +10,12 @@ import discord
 from discord import app_commands
 
 from bot.store.database import Database
-from bot.store.member_settings import Preferences, drop_preferences, read_preferences, write_preferences
+from bot.store.member_settings import (
+    MemberSettings,
+    delete_member_settings,
+    read_member_settings,
+    write_member_settings,
+)
 from zimage_engine.profiles import ASPECTS, ModelProfile
 
 
@@ -39,26 +44,28 @@ def settings_command(database: Database, profile: ModelProfile, max_count: int) 
         reset: bool = False,  # noqa: FBT001, FBT002 - an option of the command
     ) -> None:
         member = interaction.user.id
-        wanted = Preferences(aspect, size, count, private)
+        wanted = MemberSettings(aspect, size, count, private)
         if reset:
-            await database.write(partial(drop_preferences, member_id=member))
-        if wanted != Preferences():
-            await database.write(partial(write_preferences, member_id=member, preferences=wanted))
-        text = preferences_text(await read_preferences(database, member), profile)
+            await database.write(partial(delete_member_settings, member_id=member))
+        if wanted != MemberSettings():
+            await database.write(partial(write_member_settings, member_id=member, member_settings=wanted))
+        text = member_settings_text(await read_member_settings(database, member), profile)
         await interaction.response.send_message(text, ephemeral=True)
 
     return settings
 
 
-def preferences_text(preferences: Preferences, profile: ModelProfile) -> str:
+def member_settings_text(member_settings: MemberSettings, profile: ModelProfile) -> str:
     """The values in force, each said to be the member's or the program's."""
-    size = preferences.size
+    size = member_settings.size
     unknown = size is not None and size not in profile.scales
     lines = [
-        _line("aspect", preferences.aspect, "1:1"),
+        _line("aspect", member_settings.aspect, "1:1"),
         _line("size", size, "medium") if not unknown else f"**size**: {size}, which {profile.title} does not know",
-        _line("count", preferences.count, "1"),
-        _line("private", None if preferences.private is None else ("on" if preferences.private else "off"), "off"),
+        _line("count", member_settings.count, "1"),
+        _line(
+            "private", None if member_settings.private is None else ("on" if member_settings.private else "off"), "off"
+        ),
     ]
     return "\n".join(
         [

@@ -12,16 +12,16 @@ from typing import Any, cast
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import Office, answer
+from bot.commands.admin.context import AdminContext, answer
 from bot.commands.admin.pause import write_pause
 from bot.errors import Refusal
-from bot.jobs.admission import Door
-from bot.jobs.dispatch import EVERYWHERE
+from bot.jobs.admission import Admission
 from bot.moderation.limit_texts import format_value, parse_value
 from bot.requests.pricing import format_credits
 from bot.store.admission import Ceiling, Terms
 from bot.store.audit import Change
 from bot.store.ceilings import CEILINGS, drop_ceiling, write_ceiling
+from bot.store.guild_settings import INSTANCE
 from bot.store.health import Health, Server, health, servers
 from bot.store.limits import LimitName
 from bot.views.text import MESSAGE_LIMIT, cut, inert
@@ -49,7 +49,7 @@ class OwnersOnly(Refusal, app_commands.CheckFailure):
 class OwnerCommands(app_commands.Group):
     """The group; every answer is seen by its asker alone, every change stands in the audit of no server."""
 
-    def __init__(self, office: Office, engine: Engine, owner_ids: frozenset[int]) -> None:
+    def __init__(self, context: AdminContext, engine: Engine, owner_ids: frozenset[int]) -> None:
         super().__init__(
             name="owner",
             description="For whoever runs this bot",
@@ -58,7 +58,7 @@ class OwnerCommands(app_commands.Group):
             allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
             default_permissions=discord.Permissions(administrator=True),
         )
-        self._office = office
+        self._context = context
         self._engine = engine
         self._owner_ids = owner_ids
 
@@ -69,26 +69,26 @@ class OwnerCommands(app_commands.Group):
 
     @app_commands.command(name="pause", description="Draw nothing more anywhere until you resume; what waits stays")
     async def pause(self, interaction: discord.Interaction[Any]) -> None:
-        if await self._change(interaction, partial(write_pause, guild_id=EVERYWHERE, paused=True)) is None:
+        if await self._change(interaction, partial(write_pause, guild_id=INSTANCE, paused=True)) is None:
             raise Refusal("I am paused already; /owner resume lets me go on.")
-        self._office.jobs.pause(EVERYWHERE)
+        self._context.jobs.pause(INSTANCE)
         await answer(interaction, "Paused everywhere. What is being drawn is finished; /owner resume lets me go on.")
 
     @app_commands.command(name="resume", description="Go on drawing, after a pause or instead of a drain")
     async def resume(self, interaction: discord.Interaction[Any]) -> None:
-        jobs = self._office.jobs
-        resumed = await self._change(interaction, partial(write_pause, guild_id=EVERYWHERE, paused=False)) is not None
+        jobs = self._context.jobs
+        resumed = await self._change(interaction, partial(write_pause, guild_id=INSTANCE, paused=False)) is not None
         if jobs.draining:
             jobs.draining = False
             await self._change(interaction, lambda _: Change("drain", "", "on", "off"))
         elif not resumed:
             raise Refusal("I am neither paused nor drained.")
-        jobs.resume(EVERYWHERE)
+        jobs.resume(INSTANCE)
         await answer(interaction, "I go on, with what waited first.")
 
     @app_commands.command(name="drain", description="Take no new orders and finish what there is, to be restarted")
     async def drain(self, interaction: discord.Interaction[Any]) -> None:
-        jobs = self._office.jobs
+        jobs = self._context.jobs
         if not jobs.draining:
             jobs.draining = True
             await self._change(interaction, lambda _: Change("drain", "", "off", "on"))
@@ -102,32 +102,32 @@ class OwnerCommands(app_commands.Group):
     async def ceilings(
         self, interaction: discord.Interaction[Any], ceiling: str | None = None, value: str | None = None
     ) -> None:
-        door = self._office.jobs.door
+        admission = self._context.jobs.admission
         if (ceiling is None) != (value is None):
             raise Refusal("Give both, the ceiling and its value; or neither, to see them.")
         if ceiling is not None and value is not None:
             name = cast("Ceiling", ceiling)
             configured = value.strip().lower() == _CONFIGURED
-            number = getattr(door.configured, name) if configured else parse_value(_UNITS[name], value)
-            change = partial(_set_ceiling, terms=door.terms, name=name, value=number, configured=configured)
+            number = getattr(admission.configured, name) if configured else parse_value(_UNITS[name], value)
+            change = partial(_set_ceiling, terms=admission.terms, name=name, value=number, configured=configured)
             await self._change(interaction, change)
-            door.terms = replace(door.terms, **{name: number})  # type: ignore[arg-type]  # the names are its fields
-        await answer(interaction, "\n".join(_ceiling_line(door, name) for name in CEILINGS))
+            admission.terms = replace(admission.terms, **{name: number})  # type: ignore[arg-type]  # the names are its fields
+        await answer(interaction, "\n".join(_ceiling_line(admission, name) for name in CEILINGS))
 
     @app_commands.command(name="servers", description="The servers the bot is in, and what they used in 24 hours")
     async def servers(self, interaction: discord.Interaction[Any]) -> None:
-        guilds = list(self._office.client.guilds)
+        guilds = list(self._context.client.guilds)
         ids = [guild.id for guild in guilds]
-        used = await self._office.database.look(partial(servers, scope_ids=ids, now=int(time.time())))
+        used = await self._context.database.read(partial(servers, scope_ids=ids, now=int(time.time())))
         await answer(interaction, cut("\n".join(_server_lines(guilds, used)), MESSAGE_LIMIT))
 
     @app_commands.command(name="health", description="How the bot, the device and the queue are doing")
     async def health(self, interaction: discord.Interaction[Any]) -> None:
-        found = await self._office.database.look(partial(health, now=int(time.time())))
-        await answer(interaction, "\n".join(_health_lines(found, self._engine, self._office)))
+        found = await self._context.database.read(partial(health, now=int(time.time())))
+        await answer(interaction, "\n".join(_health_lines(found, self._engine, self._context)))
 
     async def _change(self, interaction: discord.Interaction[Any], make: Any) -> Any:
-        return await self._office.change(interaction, make, everywhere=True)
+        return await self._context.change(interaction, make, everywhere=True)
 
 
 def _set_ceiling(
@@ -144,9 +144,11 @@ def _set_ceiling(
     return Change(f"ceilings {name}", "", format_value(unit, before), format_value(unit, value))
 
 
-def _ceiling_line(door: Door, name: Ceiling) -> str:
+def _ceiling_line(admission: Admission, name: Ceiling) -> str:
     """A ceiling, and what the settings say where that is something else."""
-    value, configured = (format_value(_UNITS[name], getattr(terms, name)) for terms in (door.terms, door.configured))
+    value, configured = (
+        format_value(_UNITS[name], getattr(terms, name)) for terms in (admission.terms, admission.configured)
+    )
     other = f" (configured: {configured})" if value != configured else ""
     return f"`{name}` **{value}**{other} {_MEANINGS[name]}"
 
@@ -162,10 +164,10 @@ def _server_lines(guilds: list[discord.Guild], used: dict[int, Server]) -> list[
     return lines
 
 
-def _health_lines(found: Health, engine: Engine, office: Office) -> list[str]:
-    stats, latency = engine.stats(), office.client.latency
+def _health_lines(found: Health, engine: Engine, context: AdminContext) -> list[str]:
+    stats, latency = engine.stats(), context.client.latency
     gateway = f"{latency * 1000:.0f} ms" if math.isfinite(latency) else "unknown"
-    jobs = office.jobs
+    jobs = context.jobs
     taking = "draining, no new orders" if jobs.draining else "taking orders"
     waits = f", the oldest for {found.oldest_wait} s" if found.oldest_wait is not None else ""
     paused = f" · {found.paused_servers} servers paused by their admins" if found.paused_servers else ""

@@ -14,7 +14,7 @@ from bot.store.privacy import PostedMessage
 from bot.views.card_messages import NOT_SENT
 from bot.views.privacy import (
     ASK,
-    ExportCourier,
+    DiscordExportSender,
     delete_view,
     deleted_text,
     exported_text,
@@ -29,7 +29,7 @@ _WAIT_SECONDS = 120.0
 """How long jobs that were just ending are waited for; the daily task is for the others."""
 
 
-class PrivacyDesk:
+class PrivacyActions:
     """Carries out what ``/privacy`` and its buttons ask for. Everything is about who asks, and about nobody else."""
 
     def __init__(self, client: discord.Client, privacy: Privacy, settings: Settings) -> None:
@@ -44,9 +44,9 @@ class PrivacyDesk:
     async def export(self, interaction: discord.Interaction[Any], first_job: int) -> None:
         with self._privacy.one_export(interaction.user.id):
             await interaction.response.defer(ephemeral=True)
-            courier = ExportCourier(interaction)
-            exported = await self._privacy.export(interaction.user.id, first_job, courier)
-            await courier.say(exported_text(exported, first_job))
+            sender = DiscordExportSender(interaction)
+            exported = await self._privacy.export(interaction.user.id, first_job, sender)
+            await sender.say(exported_text(exported, first_job))
 
     async def ask_delete(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.response.send_message(ASK, view=delete_view(), ephemeral=True)
@@ -105,23 +105,23 @@ class PrivacyDesk:
                 log.info("deletion_not_told", reason=str(error))
 
 
-def privacy_group(desk: PrivacyDesk) -> app_commands.Group:
+def privacy_group(submission: PrivacyActions) -> app_commands.Group:
     """``/privacy info``, ``export`` and ``delete``; only the member sees the answers."""
     group = app_commands.Group(name="privacy", description="What I store about you: see it, take it along, delete it")
 
     @group.command(name="info", description="What I store about you, for how long, and who sees it")
     async def info(interaction: discord.Interaction[Any]) -> None:
-        await desk.info(interaction)
+        await submission.info(interaction)
 
     @group.command(name="export", description="Everything I store about you, as ZIP files that you alone see")
     @app_commands.describe(from_job="Go on with an export that broke off; its last message says where")
     async def export(
         interaction: discord.Interaction[Any], from_job: app_commands.Range[int, 1, _LARGEST_OPTION] = 1
     ) -> None:
-        await desk.export(interaction, from_job)
+        await submission.export(interaction, from_job)
 
     @group.command(name="delete", description="Delete your prompts, pictures and settings; asks once")
     async def delete(interaction: discord.Interaction[Any]) -> None:
-        await desk.ask_delete(interaction)
+        await submission.ask_delete(interaction)
 
     return group

@@ -15,24 +15,24 @@ from typing import Any
 import discord
 import structlog
 
-from bot.commands.invocation import Asker
+from bot.commands.invocation import Invocation
 from bot.errors import Refusal
-from bot.views.card_messages import Surface, remove
+from bot.views.card_messages import CardMessage, remove
 from bot.views.questions import question_view
 
 log = structlog.get_logger(__name__)
 
 _SECONDS = 12 * 60
 _OVER = "This question is over; please ask again."
-_MOST = 100
+_MAX = 100
 """A question about an edit holds its picture, so there are not to be very many."""
 
 
 @dataclass(slots=True)
 class _Question:
-    asker: Asker
-    act: Callable[[Asker], Awaitable[None]]
-    surface: Surface
+    invocation: Invocation
+    act: Callable[[Invocation], Awaitable[None]]
+    card_message: CardMessage
     timer: asyncio.TimerHandle
 
 
@@ -43,19 +43,21 @@ class Questions:
         self._open: OrderedDict[str, _Question] = OrderedDict()
         self._removing: set[asyncio.Task[None]] = set()
 
-    async def put(self, asker: Asker, text: str, act: Callable[[Asker], Awaitable[None]], *, yes: str, no: str) -> None:
+    async def put(
+        self, invocation: Invocation, text: str, act: Callable[[Invocation], Awaitable[None]], *, yes: str, no: str
+    ) -> None:
         """Ask; on yes ``act`` is called with the asker of the answer. Raises what discord.py raises."""
         question_id = secrets.token_hex(6)
-        surface = await asker.ask(text, question_view(question_id, yes, no))
-        self.drop_of(asker.user.id)
-        while len(self._open) >= _MOST:
+        card_message = await invocation.ask(text, question_view(question_id, yes, no))
+        self.drop_of(invocation.user.id)
+        while len(self._open) >= _MAX:
             self._drop(next(iter(self._open)))
         timer = asyncio.get_running_loop().call_later(_SECONDS, self._drop, question_id)
-        self._open[question_id] = _Question(asker, act, surface, timer)
+        self._open[question_id] = _Question(invocation, act, card_message, timer)
 
     def drop_of(self, member_id: int) -> None:
         """Take a member's open question away, with all that it holds."""
-        for question_id in [key for key, question in self._open.items() if question.asker.user.id == member_id]:
+        for question_id in [key for key, question in self._open.items() if question.invocation.user.id == member_id]:
             self._drop(question_id)
 
     async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None:
@@ -64,17 +66,17 @@ class Questions:
         if question is None:  # too late, or asked before a restart: nobody is left to take it away
             await interaction.response.edit_message(content=_OVER, view=None)
             return
-        if question.asker.user.id != interaction.user.id:
+        if question.invocation.user.id != interaction.user.id:
             raise Refusal("Only the member who was asked can answer this.")
         del self._open[question_id]
         question.timer.cancel()
         try:
             if yes:
-                await question.act(await question.asker.answered_by(interaction))
+                await question.act(await question.invocation.answered_by(interaction))
             else:
                 await interaction.response.defer()
         finally:
-            await remove(question.surface)
+            await remove(question.card_message)
 
     def _drop(self, question_id: str) -> None:
         """Take an unanswered question away."""
@@ -82,6 +84,6 @@ class Questions:
         if question is None:
             return
         question.timer.cancel()
-        task = asyncio.create_task(remove(question.surface), name=f"question-{question_id}")
+        task = asyncio.create_task(remove(question.card_message), name=f"question-{question_id}")
         self._removing.add(task)
         task.add_done_callback(self._removing.discard)

@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.invocation import InteractionAsker
+from bot.commands.invocation import InteractionInvocation
 from bot.jobs.service import JobService
 from bot.views.quota import quota_text
 
@@ -21,7 +21,7 @@ class QuotaCog(commands.Cog):
 
     @app_commands.command(name="quota", description="What you may use here, what is left, and when it renews")
     async def quota(self, interaction: discord.Interaction[Any]) -> None:
-        door = self._jobs.door
-        asking = InteractionAsker(interaction).asking
-        text = quota_text(await door.standing(asking), door.terms, direct=not asking.scope_id)
+        admission = self._jobs.admission
+        requester = InteractionInvocation(interaction).requester
+        text = quota_text(await admission.quota_state(requester), admission.terms, direct=not requester.scope_id)
         await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)

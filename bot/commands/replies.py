@@ -8,12 +8,12 @@ import discord
 from discord.ext import commands
 
 from bot.commands.gallery import Gallery
-from bot.commands.input_images import NO_PICTURE, Subject, Subjects, pick, picture_attachments
-from bot.commands.invocation import MessageAsker
-from bot.commands.submission import Desk, Edit
+from bot.commands.input_images import NO_PICTURE, InputImage, InputImages, pick, picture_attachments
+from bot.commands.invocation import MessageInvocation
+from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
 from bot.requests.flags import EDIT_FLAGS, has_flag, read_flags
-from bot.requests.spec import Wishes
+from bot.requests.spec import ImageOptions
 from bot.store import images
 from bot.store.database import Database
 from bot.store.guild_settings import read_setting
@@ -48,11 +48,16 @@ class ReplyCog(commands.Cog):
     """Listens to messages; and to deleted ones, whose images count as deleted."""
 
     def __init__(
-        self, client: discord.Client, desk: Desk, subjects: Subjects, gallery: Gallery, database: Database
+        self,
+        client: discord.Client,
+        submission: Submission,
+        input_images: InputImages,
+        gallery: Gallery,
+        database: Database,
     ) -> None:
         self._client = client
-        self._desk = desk
-        self._subjects = subjects
+        self._submission = submission
+        self._input_images = input_images
         self._gallery = gallery
         self._database = database
         self.not_here = OnceInAWhile(60.0)
@@ -77,7 +82,7 @@ class ReplyCog(commands.Cog):
             return
         if not text:
             raise Refusal("Say what the picture shows afterwards, like: a lighthouse at night --strength 0.5")
-        await self._edit(MessageAsker(message), message, text, pictures)
+        await self._edit(MessageInvocation(message), message, text, pictures)
 
     @commands.Cog.listener("on_raw_message_delete")
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
@@ -88,33 +93,37 @@ class ReplyCog(commands.Cog):
         await self._gallery.messages_deleted(event.message_ids)
 
     async def _edit(
-        self, asker: MessageAsker, message: discord.Message, text: str, pictures: list[discord.Attachment]
+        self, invocation: MessageInvocation, message: discord.Message, text: str, pictures: list[discord.Attachment]
     ) -> None:
-        wishes = read_flags(Wishes(text), EDIT_FLAGS)
-        if not wishes.prompt:
+        options = read_flags(ImageOptions(text), EDIT_FLAGS)
+        if not options.prompt:
             raise InvalidRequest("Say in words what the picture shows afterwards; flags alone change nothing.")
         if pictures:
-            subject = self._subjects.attachment(asker, pictures[pick(len(pictures), wishes.which)], message.jump_url)
+            input_image = self._input_images.attachment(
+                invocation, pictures[pick(len(pictures), options.which)], message.jump_url
+            )
         elif message.reference is not None and message.reference.message_id is not None:
-            subject = await self._replied_to(asker, message, wishes.which)
+            input_image = await self._replied_to(invocation, message, options.which)
         else:
             raise Refusal(NO_PICTURE)
-        await self._desk.edit(asker, Edit(wishes), subject, private=False)
+        await self._submission.edit(invocation, Edit(options), input_image, private=False)
 
-    async def _replied_to(self, asker: MessageAsker, message: discord.Message, which: int | None) -> Subject:
+    async def _replied_to(
+        self, invocation: MessageInvocation, message: discord.Message, which: int | None
+    ) -> InputImage:
         reference = message.reference
         assert reference is not None
         assert reference.message_id is not None
         rows = await images.of_message(self._database, reference.message_id)
         if rows:
-            return await self._subjects.image(asker, rows[pick(len(rows), which)].id)
+            return await self._input_images.image(invocation, rows[pick(len(rows), which)].id)
         shown = reference.resolved
         if not isinstance(shown, discord.Message):
             try:
                 shown = await message.channel.fetch_message(reference.message_id)
             except discord.HTTPException as error:
                 raise Refusal(NO_PICTURE) from error
-        return await self._subjects.message(asker, shown, which)
+        return await self._input_images.message(invocation, shown, which)
 
     async def _every_reply(self, message: discord.Message) -> bool:
         return await read_setting(self._database, message.guild.id if message.guild else None, EVERY_REPLY) == "on"

@@ -12,11 +12,11 @@ from typing import Any
 import discord
 
 from bot.commands.gallery import Gallery, may_delete
-from bot.commands.input_images import Subject, Subjects
-from bot.commands.invocation import InteractionAsker
-from bot.commands.submission import Desk, Edit
+from bot.commands.input_images import InputImage, InputImages
+from bot.commands.invocation import InteractionInvocation
+from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
-from bot.requests.spec import ImageSpec, Wishes
+from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow
@@ -49,12 +49,12 @@ class OncePerClick:
             raise Refusal("Already on it.")
 
 
-class Presses:
+class ResultActions:
     """Carries out what a pressed item or a filled-in modal asks for."""
 
-    def __init__(self, desk: Desk, subjects: Subjects, gallery: Gallery, database: Database) -> None:
-        self._desk = desk
-        self._subjects = subjects
+    def __init__(self, submission: Submission, input_images: InputImages, gallery: Gallery, database: Database) -> None:
+        self._submission = submission
+        self._input_images = input_images
         self._gallery = gallery
         self._database = database
         self._once = OncePerClick()
@@ -75,19 +75,21 @@ class Presses:
 
     @property
     def profile(self) -> ModelProfile:
-        return self._desk.profile
+        return self._submission.profile
 
     async def on_row(self, interaction: discord.Interaction[Any], what: str, job_id: int) -> None:
         """A button under a result. Where the job has several images, the next step asks which one is meant."""
         rows = await images.of_job(self._database, job_id)
-        asker = InteractionAsker(interaction)
+        invocation = InteractionInvocation(interaction)
         if not rows:
             gone = await images.any_of_job(self._database, job_id)
             forgotten = gone is not None and gone.forgotten_at is not None
             raise Refusal(
-                self._subjects.why_gone(gone) if gone and forgotten else "The pictures of this message were deleted."
+                self._input_images.why_gone(gone)
+                if gone and forgotten
+                else "The pictures of this message were deleted."
             )
-        if not await self._subjects.may_see(asker, rows[0]):
+        if not await self._input_images.may_see(invocation, rows[0]):
             raise Refusal("I know no such picture here.")
         if what == "again":
             await self._again(interaction, rows[0])
@@ -98,7 +100,7 @@ class Presses:
             await self._actions[what](interaction, rows[0])
 
     async def on_image(self, interaction: discord.Interaction[Any], what: str, image_id: str) -> None:
-        row = await self._subjects.visible(InteractionAsker(interaction), image_id)
+        row = await self._input_images.visible(InteractionInvocation(interaction), image_id)
         await self._actions[what](interaction, row)
 
     async def on_upload(self, interaction: discord.Interaction[Any], what: str, upload_id: str) -> None:
@@ -110,19 +112,23 @@ class Presses:
             return
         self._once.check(interaction.user.id, f"again u{upload_id}")
         spec = self._for_this_model(spec)
-        asker = InteractionAsker(interaction)
-        private, defaults = await self._said_privately(asker, spec)
-        await self._desk.draw(asker, _reseeded(spec), 1, kind="again", private=private, defaults=defaults)
+        invocation = InteractionInvocation(interaction)
+        private, defaults = await self._said_privately(invocation, spec)
+        await self._submission.draw(invocation, _reseeded(spec), 1, kind="again", private=private, defaults=defaults)
 
-    async def on_form(self, interaction: discord.Interaction[Any], form: EditForm, subject: Subject | None) -> None:
-        """A filled-in modal; ``subject`` where it is a message's picture."""
-        asker = InteractionAsker(interaction)
+    async def on_form(
+        self, interaction: discord.Interaction[Any], form: EditForm, input_image: InputImage | None
+    ) -> None:
+        """A filled-in modal; ``input_image`` where it is a message's picture."""
+        invocation = InteractionInvocation(interaction)
         if form.image_id is not None:
-            subject = await self._subjects.image(asker, form.image_id)
+            input_image = await self._input_images.image(invocation, form.image_id)
         elif form.upload_id is not None:
-            subject = await self._of_upload(interaction, form.upload_id)
-        assert subject is not None, "a modal names its picture"
-        await self._desk.edit(asker, Edit(Wishes(form.prompt, strength=_number(form.strength))), subject, private=None)
+            input_image = await self._of_upload(interaction, form.upload_id)
+        assert input_image is not None, "a modal names its picture"
+        await self._submission.edit(
+            invocation, Edit(ImageOptions(form.prompt, strength=_number(form.strength))), input_image, private=None
+        )
 
     @property
     def _strength(self) -> float | None:
@@ -150,18 +156,18 @@ class Presses:
         """Twice the size, or as much as the model can draw, and a pass that draws the details anew."""
         self._once.check(interaction.user.id, f"upscale {row.id}")
         size = upscaled(ImageSpec.from_json(row.spec).size, self.profile)
-        wishes = replace(self._same(row, strength=_UPSCALE_STRENGTH), size=str(size))
-        await self._change(interaction, row, Edit(wishes, "upscale"))
+        options = replace(self._same(row, strength=_UPSCALE_STRENGTH), size=str(size))
+        await self._change(interaction, row, Edit(options, "upscale"))
 
     async def _change(self, interaction: discord.Interaction[Any], row: ImageRow, edit: Edit) -> None:
-        asker = InteractionAsker(interaction)
-        await self._desk.edit(asker, edit, await self._subjects.image(asker, row.id), private=None)
+        invocation = InteractionInvocation(interaction)
+        await self._submission.edit(invocation, edit, await self._input_images.image(invocation, row.id), private=None)
 
-    def _same(self, row: ImageRow, *, strength: float) -> Wishes:
+    def _same(self, row: ImageRow, *, strength: float) -> ImageOptions:
         """What the image was drawn from, with a seed of chance."""
         spec = ImageSpec.from_json(row.spec)
         negative = spec.negative_prompt or None
-        return Wishes(
+        return ImageOptions(
             spec.prompt,
             negative,
             size=str(spec.size),
@@ -175,30 +181,30 @@ class Presses:
         """The same spec with another seed, as many images as before; an edit starts from the same source."""
         self._once.check(interaction.user.id, f"again {row.job_id}")
         spec = self._for_this_model(ImageSpec.from_json(row.spec))
-        asker, source = InteractionAsker(interaction), None
-        if spec.source:
-            await self._subjects.image(asker, row.id)  # the server may say whose pictures are edited
-            source = await asyncio.to_thread(self._desk.jobs.sources.load, spec.source, spec.mask)
+        invocation, original = InteractionInvocation(interaction), None
+        if spec.original:
+            await self._input_images.image(invocation, row.id)  # the server may say whose pictures are edited
+            original = await asyncio.to_thread(self._submission.jobs.originals.load, spec.original, spec.mask)
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
-        seen = parent if parent is not None and await self._subjects.may_see(asker, parent) else None
-        link = self._subjects.of_row(seen, asker.user.id).link if seen is not None else None
-        private, defaults = await self._said_privately(asker, spec)
-        await self._desk.draw(
-            asker,
+        seen = parent if parent is not None and await self._input_images.may_see(invocation, parent) else None
+        link = self._input_images.of_row(seen, invocation.user.id).link if seen is not None else None
+        private, defaults = await self._said_privately(invocation, spec)
+        await self._submission.draw(
+            invocation,
             _reseeded(spec),
-            min(row.count, self._desk.max_count),
+            min(row.count, self._submission.max_count),
             kind="again",
             private=row.private or private,
             defaults=defaults,
-            source=source,
+            original=original,
             parent_id=row.parent_id,
             link=link,
         )
 
-    async def _said_privately(self, asker: InteractionAsker, spec: ImageSpec) -> tuple[bool, str]:
+    async def _said_privately(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[bool, str]:
         """Whether the member's own settings want it private, and what to say of that."""
-        same = Wishes(spec.prompt, verbatim=True)
-        _, private, defaults = await self._desk.filled(asker, same, private=None, edit=False)
+        same = ImageOptions(spec.prompt, verbatim=True)
+        _, private, defaults = await self._submission.filled(invocation, same, private=None, edit=False)
         return private, defaults
 
     def _for_this_model(self, spec: ImageSpec) -> ImageSpec:
@@ -207,7 +213,7 @@ class Presses:
         return replace(spec, model=self.profile.title)
 
     async def _show_menu(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        has_parent = row.parent_id is not None or bool(ImageSpec.from_json(row.spec).source)
+        has_parent = row.parent_id is not None or bool(ImageSpec.from_json(row.spec).original)
         view = more_view(row.id, has_parent=has_parent, may_delete=may_delete(interaction, row))
         await interaction.response.send_message("What about this picture?", view=view, ephemeral=True)
 
@@ -217,9 +223,9 @@ class Presses:
             raise Refusal("I know no such picture here.")
         return upload
 
-    async def _of_upload(self, interaction: discord.Interaction[Any], upload_id: str) -> Subject:
+    async def _of_upload(self, interaction: discord.Interaction[Any], upload_id: str) -> InputImage:
         upload = await self._upload(interaction, upload_id)
-        return Subject(lambda: asyncio.to_thread(self._gallery.open_upload, upload.source))
+        return InputImage(lambda: asyncio.to_thread(self._gallery.open_upload, upload.original))
 
 
 def upscaled(size: Size, profile: ModelProfile) -> Size:

@@ -9,22 +9,22 @@ from functools import partial
 import discord
 import structlog
 
-from bot.commands.input_images import Subject
-from bot.commands.invocation import Asker
+from bot.commands.input_images import InputImage
+from bot.commands.invocation import Invocation
 from bot.commands.questions import Questions
 from bot.errors import Refusal
-from bot.jobs.job import Job, Kind, Order
+from bot.jobs.job import Job, JobRequest, Kind
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
-from bot.media.untrusted_images import Incoming
+from bot.media.untrusted_images import DecodedImage
 from bot.requests.flags import EDIT_FLAGS, read_flags
 from bot.requests.member_settings import apply
-from bot.requests.originals import Source, fit_source
-from bot.requests.spec import ImageSpec, Wishes, choose_size, settle, settle_edit
+from bot.requests.originals import Original, fit_original
+from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
 from bot.store.database import Database
-from bot.store.member_settings import read_preferences
+from bot.store.member_settings import read_member_settings
 from bot.views.buttons import progress_view
-from bot.views.card_messages import Surface, refuse_on, remove
+from bot.views.card_messages import CardMessage, refuse_on, remove
 from bot.views.errors import explain
 from bot.views.progress import ProgressCard, card_text, opening_text, price_text
 from zimage_engine.profiles import ModelProfile, Size
@@ -36,13 +36,13 @@ log = structlog.get_logger(__name__)
 class Edit:
     """What is to be done with a picture: the member's wishes, and a mask that was drawn for it."""
 
-    wishes: Wishes
+    options: ImageOptions
     kind: Kind = "edit"
-    mask: Subject | None = None
+    mask: InputImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Submission:
     """What taking orders needs: the jobs, what the model can do, the operator's bounds, and how to ask back."""
 
     jobs: JobService
@@ -52,108 +52,113 @@ class Desk:
     database: Database
     questions: Questions
 
-    async def take(self, asker: Asker, wishes: Wishes, *, private: bool | None) -> None:
+    async def take(self, invocation: Invocation, options: ImageOptions, *, private: bool | None) -> None:
         """Check the wishes for a new picture, reserve, answer with the progress card, and set the job going.
 
         Everything that can be refused is refused before the first answer, so that refusals are private. What the
         member did not say (None) is taken from their settings.
         """
-        wishes, private, defaults = await self.filled(asker, read_flags(wishes), private=private, edit=False)
-        spec, count = settle(wishes, self.profile, max_count=self.max_count)
-        await self.draw(asker, spec, count, kind="imagine", private=private, defaults=defaults)
+        options, private, defaults = await self.filled(invocation, read_flags(options), private=private, edit=False)
+        spec, count = build_spec(options, self.profile, max_count=self.max_count)
+        await self.draw(invocation, spec, count, kind="imagine", private=private, defaults=defaults)
 
     async def draw(
         self,
-        asker: Asker,
+        invocation: Invocation,
         spec: ImageSpec,
         count: int,
         *,
         kind: Kind,
         private: bool,
-        source: Source | None = None,
+        original: Original | None = None,
         parent_id: str | None = None,
         link: str | None = None,
         defaults: str = "",
     ) -> None:
         """The same for a spec that is settled already, with its source where it has one."""
-        order = replace(
-            self._order(asker, spec, count, kind=kind, private=private),
-            source=source,
+        request = replace(
+            self._request(invocation, spec, count, kind=kind, private=private),
+            original=original,
             parent_image_id=parent_id,
-            source_link=link,
+            original_link=link,
             defaults=defaults,
         )
-        if not await self._ask_first(asker, order):
-            await self._carry_out(order, asker)
+        if not await self._ask_first(invocation, request):
+            await self._carry_out(request, invocation)
 
-    async def edit(self, asker: Asker, edit: Edit, subject: Subject, *, private: bool | None) -> None:
+    async def edit(self, invocation: Invocation, edit: Edit, input_image: InputImage, *, private: bool | None) -> None:
         """Change a picture. Reading it may take seconds, so the card comes before what only the picture can tell."""
-        wishes = read_flags(edit.wishes, EDIT_FLAGS)
+        options = read_flags(edit.options, EDIT_FLAGS)
         # A message cannot be answered privately: there the member's setting does not count.
-        said = False if asker.reply is None else private
-        wishes, private, defaults = await self.filled(asker, wishes, private=said, edit=True)
-        private = private or subject.private
-        if private and asker.reply is None:
+        said = False if invocation.reply is None else private
+        options, private, defaults = await self.filled(invocation, options, private=said, edit=True)
+        private = private or input_image.private
+        if private and invocation.reply is None:
             raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")
         # Whatever is wrong with the wishes themselves is refused before anything public is said.
-        settle_edit(wishes, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
-        await self.jobs.door.check_place(asker.asking)
-        await self.jobs.door.check_words(asker.asking.guild_id, wishes.prompt)
-        opening = f"{opening_text(wishes.prompt, subject.link)}\nReading the picture …"
-        surface = await asker.open_card(opening, None, private=private)
+        build_edit_spec(options, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
+        await self.jobs.admission.check_place(invocation.requester)
+        await self.jobs.admission.check_words(invocation.requester.guild_id, options.prompt)
+        opening = f"{opening_text(options.prompt, input_image.link)}\nReading the picture …"
+        card_message = await invocation.open_card(opening, None, private=private)
         try:
-            order = await self._order_edit(asker, replace(edit, wishes=wishes), subject, private=private)
-            order = replace(order, defaults=defaults)
-            asked = await self._ask_first(asker, order)
-            job = None if asked else await self.jobs.submit(order)
+            request = await self._edit_request(invocation, replace(edit, options=options), input_image, private=private)
+            request = replace(request, defaults=defaults)
+            asked = await self._ask_first(invocation, request)
+            job = None if asked else await self.jobs.submit(request)
         except Exception as error:  # noqa: BLE001 - explained to the member, and logged where nobody foresaw it
-            await refuse_on(surface, explain(error))
+            await refuse_on(card_message, explain(error))
             return
         except asyncio.CancelledError:
-            await refuse_on(surface, "I am just restarting; please ask again in a minute.")
+            await refuse_on(card_message, "I am just restarting; please ask again in a minute.")
             raise
         if job is None:
-            await remove(surface)
+            await remove(card_message)
             return
-        self._begin(job, surface)
+        self._begin(job, card_message)
 
     async def filled(
-        self, asker: Asker, wishes: Wishes, *, private: bool | None, edit: bool
-    ) -> tuple[Wishes, bool, str]:
+        self, invocation: Invocation, options: ImageOptions, *, private: bool | None, edit: bool
+    ) -> tuple[ImageOptions, bool, str]:
         """The wishes with the member's own settings where they said nothing; what of these was applied."""
-        preferences, most = await read_preferences(self.database, asker.user.id), self.max_count
-        if preferences.count is not None or preferences.size is not None:
-            limits = (await self.jobs.door.standing(asker.asking)).limits
+        member_settings, most = await read_member_settings(self.database, invocation.user.id), self.max_count
+        if member_settings.count is not None or member_settings.size is not None:
+            limits = (await self.jobs.admission.quota_state(invocation.requester)).limits
             most = min(most, limits["max_count"].value or most)
             pixels = limits["max_pixels"].value
-            if preferences.size in self.profile.scales and pixels is not None:
-                size = choose_size(preferences.size, wishes.aspect or preferences.aspect, self.profile)
+            if member_settings.size in self.profile.scales and pixels is not None:
+                size = choose_size(member_settings.size, options.aspect or member_settings.aspect, self.profile)
                 # A default is no wish: where it is not allowed it is not applied.
-                preferences = preferences if size.pixels <= pixels else replace(preferences, size=None)
-        return apply(preferences, wishes, private, profile=self.profile, edit=edit, max_count=most)
+                member_settings = member_settings if size.pixels <= pixels else replace(member_settings, size=None)
+        return apply(member_settings, options, private, profile=self.profile, edit=edit, max_count=most)
 
-    async def _ask_first(self, asker: Asker, order: Order) -> bool:
+    async def _ask_first(self, invocation: Invocation, request: JobRequest) -> bool:
         """Put the price to the member where it is worth a question; whether that was done."""
-        quote = await self.jobs.door.quote(order)
+        quote = await self.jobs.admission.quote(request)
         if quote is None:
             return False
-        text = price_text(order, quote, self.jobs.seconds_of(order))
-        await self.questions.put(asker, text, partial(self._confirmed, order), yes="Draw", no="Never mind")
+        text = price_text(request, quote, self.jobs.seconds_of(request))
+        await self.questions.put(invocation, text, partial(self._confirmed, request), yes="Draw", no="Never mind")
         return True
 
-    async def _confirmed(self, order: Order, asker: Asker) -> None:
+    async def _confirmed(self, request: JobRequest, invocation: Invocation) -> None:
         """The member said yes. Everything is checked again: roles, limits and rules are those of now."""
-        order = replace(order, asking=asker.asking, reply=asker.reply, response_file_limit=asker.response_file_limit)
-        await self._carry_out(order, asker)
+        request = replace(
+            request,
+            requester=invocation.requester,
+            reply=invocation.reply,
+            response_file_limit=invocation.response_file_limit,
+        )
+        await self._carry_out(request, invocation)
 
-    async def _carry_out(self, order: Order, asker: Asker) -> None:
+    async def _carry_out(self, request: JobRequest, invocation: Invocation) -> None:
         """Submit, show the card, begin."""
-        job = await self.jobs.submit(order)
+        job = await self.jobs.submit(request)
         if job is None:
             return
         try:
             text = card_text(job, self.jobs.opening(job))
-            surface = await asker.open_card(text, progress_view(job.id), private=job.private)
+            card_message = await invocation.open_card(text, progress_view(job.id), private=job.private)
         except discord.HTTPException as error:
             # Discord did not take the answer (10062: it came too late), so the member saw a failure.
             log.warning("card_not_shown", job=job.id, code=error.code, status=error.status)
@@ -162,38 +167,42 @@ class Desk:
         except BaseException:
             await self.jobs.abandon(job, "not_acknowledged")
             raise
-        self._begin(job, surface)
+        self._begin(job, card_message)
 
-    async def _order_edit(self, asker: Asker, edit: Edit, subject: Subject, *, private: bool) -> Order:
-        picture = await subject.read()
+    async def _edit_request(
+        self, invocation: Invocation, edit: Edit, input_image: InputImage, *, private: bool
+    ) -> JobRequest:
+        picture = await input_image.read()
         mask = await edit.mask.read() if edit.mask is not None else None
-        wanted = self._size(edit.wishes, picture)
-        source = await asyncio.to_thread(fit_source, picture, mask, wanted, edit.wishes.fit)
-        spec, count = settle_edit(
-            edit.wishes, self.profile, max_count=self.max_count, size=wanted, masked=source.mask is not None
+        wanted = self._size(edit.options, picture)
+        original = await asyncio.to_thread(fit_original, picture, mask, wanted, edit.options.fit)
+        spec, count = build_edit_spec(
+            edit.options, self.profile, max_count=self.max_count, size=wanted, masked=original.mask is not None
         )
-        self.profile.check(source.applied_to(spec.request("")))
-        order = self._order(asker, spec, count, kind=edit.kind, private=private)
-        return replace(order, source=source, parent_image_id=subject.parent_id, source_link=subject.link)
+        self.profile.check(original.applied_to(spec.request("")))
+        request = self._request(invocation, spec, count, kind=edit.kind, private=private)
+        return replace(
+            request, original=original, parent_image_id=input_image.parent_id, original_link=input_image.link
+        )
 
-    def _size(self, wishes: Wishes, picture: Incoming) -> Size:
-        if wishes.size or wishes.aspect:
-            return choose_size(wishes.size, wishes.aspect, self.profile)
+    def _size(self, options: ImageOptions, picture: DecodedImage) -> Size:
+        if options.size or options.aspect:
+            return choose_size(options.size, options.aspect, self.profile)
         return nearest_size(self.profile, picture.image.width, picture.image.height)
 
-    def _begin(self, job: Job, surface: Surface) -> None:
-        self.jobs.begin(job, ProgressCard(job, surface, self.progress_interval), surface.message_id)
+    def _begin(self, job: Job, card_message: CardMessage) -> None:
+        self.jobs.begin(job, ProgressCard(job, card_message, self.progress_interval), card_message.message_id)
 
     @staticmethod
-    def _order(asker: Asker, spec: ImageSpec, count: int, *, kind: Kind, private: bool) -> Order:
-        return Order(
-            source_id=asker.source_id,
+    def _request(invocation: Invocation, spec: ImageSpec, count: int, *, kind: Kind, private: bool) -> JobRequest:
+        return JobRequest(
+            event_id=invocation.event_id,
             spec=spec,
             count=count,
-            asking=asker.asking,
-            channel_id=asker.channel_id,
+            requester=invocation.requester,
+            channel_id=invocation.channel_id,
             visibility="private" if private else "public",
-            reply=asker.reply,
-            response_file_limit=asker.response_file_limit,
+            reply=invocation.reply,
+            response_file_limit=invocation.response_file_limit,
             kind=kind,
         )

@@ -15,7 +15,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.gallery import FreeWork
-from bot.commands.invocation import InteractionAsker
+from bot.commands.invocation import InteractionInvocation
 from bot.store import usage
 from bot.store.database import Database
 from bot.store.usage import Days
@@ -51,11 +51,11 @@ class UsageCog(commands.Cog):
     @app_commands.command(name="usage", description="What you have used here: credits, jobs and device time by day")
     @app_commands.describe(period="How far back; 7 days if you leave it out")
     async def usage(self, interaction: discord.Interaction[Any], period: Period = "7 days") -> None:
-        asking = InteractionAsker(interaction).asking
+        requester = InteractionInvocation(interaction).requester
         days = days_of(period)
-        shares = await usage.shares(self._database, asking.scope_id, days, "day", asking.member_id)
-        everywhere = await usage.used_everywhere(self._database, asking.member_id, days)
-        here = "in this server" if asking.scope_id else "in direct messages"
+        shares = await usage.shares(self._database, requester.scope_id, days, "day", requester.member_id)
+        everywhere = await usage.used_everywhere(self._database, requester.member_id, days)
+        here = "in this server" if requester.scope_id else "in direct messages"
         report = Report(f"Your usage {here}", days, "day", shares)
         together = f"In all places together: {used_text(everywhere)}." if everywhere != report.total else ""
         if not shares:

@@ -9,9 +9,9 @@ from typing import Protocol
 
 import structlog
 
-from bot.jobs.delivery import Result, Undeliverable, Way, deliver
+from bot.jobs.delivery import Destination, Result, Undeliverable, deliver
 from bot.jobs.job import Job
-from bot.jobs.rendering import Card, Drawing
+from bot.jobs.rendering import Card, Rendering
 from bot.store import jobs as store
 from bot.store.database import Database
 
@@ -21,12 +21,12 @@ log = structlog.get_logger(__name__)
 class Outbox(Protocol):
     """What a job needs from Discord."""
 
-    def ways(self, job: Job, card_message_id: int | None) -> list[Way]:
+    def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
         """The ways to deliver, the best first."""
         ...
 
 
-class Endings:
+class Completion:
     """Brings jobs to their end, in the database and in Discord."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
@@ -45,12 +45,12 @@ class Endings:
         return True
 
     async def deliver(
-        self, job: Job, card: Card, card_message_id: int | None, drawing: Drawing, result: Result
+        self, job: Job, card: Card, card_message_id: int | None, rendering: Rendering, result: Result
     ) -> None:
         await self._database.write(partial(store.rendered, job_id=job.id))
         await self._database.write(partial(store.delivering, job_id=job.id))
         try:
-            posted = await deliver(job, self._outbox.ways(job, card_message_id), result)
+            posted = await deliver(job, self._outbox.destinations(job, card_message_id), result)
         except Undeliverable as error:
             await self._leave_rendered(job, card, str(error))
             return
@@ -64,19 +64,19 @@ class Endings:
                 job_id=job.id,
                 channel_id=posted.channel_id,
                 message_id=posted.message_id,
-                spent=drawing.spent,
+                spent=rendering.spent,
                 now=_now(),
             )
         )
         log.info(
             "job_delivered",
             job=job.id,
-            user=job.order.owner_id,
-            scope=job.order.scope_id,
-            channel=job.order.channel_id,
-            credits=drawing.spent,
+            user=job.request.owner_id,
+            scope=job.request.scope_id,
+            channel=job.request.channel_id,
+            credits=rendering.spent,
             images=len(result.pictures),
-            device_seconds=round(drawing.device_seconds, 3),
+            device_seconds=round(rendering.device_seconds, 3),
         )
         if posted.message_id != card_message_id:
             await card.remove()
@@ -90,16 +90,16 @@ class Endings:
             "Ask an admin to give me View Channel, Send Messages and Attach Files in this channel."
         )
 
-    async def end_empty(self, job: Job, card: Card, drawing: Drawing) -> None:
+    async def end_empty(self, job: Job, card: Card, rendering: Rendering) -> None:
         """No picture came of it: cancelled (the steps done are charged) or failed (nothing is)."""
-        if drawing.error is None:
-            await self.end(job, "cancelled", None, spent=drawing.spent)
+        if rendering.error is None:
+            await self.end(job, "cancelled", None, spent=rendering.spent)
             await card.refuse("Cancelled.")
             return
         error_id = secrets.token_hex(4)
-        log.error("job_failed", job=job.id, code=drawing.error.code, error_id=error_id, reason=str(drawing.error))
-        await self.end(job, "failed", drawing.error.code, spent=0)
-        await card.refuse(f"{drawing.error} Nothing was charged. (error {error_id})")
+        log.error("job_failed", job=job.id, code=rendering.error.code, error_id=error_id, reason=str(rendering.error))
+        await self.end(job, "failed", rendering.error.code, spent=0)
+        await card.refuse(f"{rendering.error} Nothing was charged. (error {error_id})")
 
     async def end(self, job: Job, state: store.EndState, code: str | None, *, spent: int) -> None:
         await self._database.write(

@@ -53,7 +53,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class ResultFile:
     """A file to send: its name and its bytes, within the way's limits."""
 
     name: str
@@ -68,7 +68,7 @@ class Posted:
     message_id: int
 
 
-class Way(Protocol):
+class Destination(Protocol):
     """One way to deliver a result. ``limit`` is the largest file in bytes it takes."""
 
     name: str
@@ -77,33 +77,33 @@ class Way(Protocol):
         """Raises :class:`Undeliverable` where the way is known to be closed."""
         ...
 
-    async def post(self, job: Job, uploads: list[Upload], result: Result) -> Posted:
+    async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
         """Send the result. Raises :class:`Undeliverable` where the way turns out to be closed."""
         ...
 
 
-async def deliver(job: Job, ways: list[Way], result: Result) -> Posted:
+async def deliver(job: Job, destinations: list[Destination], result: Result) -> Posted:
     """Post the result by the first way that is open; :class:`Undeliverable` where none is."""
     reasons: list[str] = []
-    for way in ways:
+    for destination in destinations:
         try:
-            limit = await way.limit()
-            uploads = await fit(result.pictures, limit)
-            return await way.post(job, uploads, result)
+            limit = await destination.limit()
+            result_files = await fit(result.pictures, limit)
+            return await destination.post(job, result_files, result)
         except (Undeliverable, ResultTooLarge) as error:
-            log.warning("delivery_way_closed", job=job.id, way=way.name, reason=str(error))
-            reasons.append(f"{way.name}: {error}")
+            log.warning("delivery_way_closed", job=job.id, way=destination.name, reason=str(error))
+            reasons.append(f"{destination.name}: {error}")
     raise Undeliverable("; ".join(reasons))
 
 
-async def fit(pictures: list[Picture], file_limit: int) -> list[Upload]:
+async def fit(pictures: list[Picture], file_limit: int) -> list[ResultFile]:
     """The pictures as files of at most ``file_limit`` bytes that fit into one request together."""
     limit = min(file_limit, REQUEST_LIMIT // len(pictures))
-    uploads: list[Upload] = []
+    result_files: list[ResultFile] = []
     for picture in pictures:
         try:
             data, suffix = await asyncio.get_running_loop().run_in_executor(None, partial(shrink, picture.png, limit))
         except ValueError as error:
             raise ResultTooLarge(str(error)) from error
-        uploads.append(Upload(f"zimage-{picture.id}.{suffix}", data))
-    return uploads
+        result_files.append(ResultFile(f"zimage-{picture.id}.{suffix}", data))
+    return result_files

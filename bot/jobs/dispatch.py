@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-EVERYWHERE = 0
-"""Stands for all servers and direct messages where something is paused."""
+from bot.store.guild_settings import INSTANCE
+
 Verdict = Literal["through", "held", "paused"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class WaitingJob:
     """A job at the gate: whose it is (a member in a scope), and how many of theirs go at a time (None: any number)."""
 
     job_id: int
@@ -31,16 +31,16 @@ class Ticket:
         return self.owner_id, self.scope_id
 
 
-class Gate:
+class Dispatcher:
     """Knows which jobs are through and which wait; used on the event loop alone."""
 
     def __init__(self) -> None:
-        self._through: dict[int, Ticket] = {}
+        self._through: dict[int, WaitingJob] = {}
         self._at_work: Counter[tuple[int, int]] = Counter()
-        self._waiting: dict[int, Ticket] = {}
+        self._waiting: dict[int, WaitingJob] = {}
         self._paused: set[int] = set()
 
-    def enter(self, ticket: Ticket) -> Verdict:
+    def enter(self, ticket: WaitingJob) -> Verdict:
         """Start the job now, or when it may; what came of it."""
         self._waiting[ticket.job_id] = ticket
         self._let_through()
@@ -68,10 +68,10 @@ class Gate:
         return job_id in self._waiting
 
     def paused(self, guild_id: int | None) -> bool:
-        return EVERYWHERE in self._paused or guild_id in self._paused
+        return INSTANCE in self._paused or guild_id in self._paused
 
     def pause(self, guild_id: int) -> None:
-        """Let none of a server's jobs through from now on; of nobody's where it is :data:`EVERYWHERE`."""
+        """Let none of a server's jobs through from now on; of nobody's where it is :data:`INSTANCE`."""
         self._paused.add(guild_id)
 
     def resume(self, guild_id: int) -> None:
@@ -96,7 +96,7 @@ class Gate:
             else:
                 full.add(ticket.lane)
 
-    def _start(self, ticket: Ticket) -> None:
+    def _start(self, ticket: WaitingJob) -> None:
         del self._waiting[ticket.job_id]
         self._through[ticket.job_id] = ticket
         self._at_work[ticket.lane] += 1

@@ -5,53 +5,53 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bot.requests.originals import Source
+from bot.requests.originals import Original
 from bot.requests.spec import ImageSpec
 from bot.store.jobs import ReplyToken, Visibility
-from bot.store.limits import Asking
+from bot.store.limits import Requester
 from zimage_engine.types import RawImage
 
 Kind = Literal["imagine", "edit", "vary", "again", "upscale"]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class JobRequest:
     """What a member asks for, who and where: everything :meth:`JobService.submit` needs.
 
-    ``source_id`` is the interaction's or message's id, ``asking`` who asks and where; ``channel_id`` is where the
+    ``event_id`` is the interaction's or message's id, ``requester`` who asks and where; ``channel_id`` is where the
     result goes. ``response_file_limit`` is the largest file in bytes that the interaction's own response takes. An
-    edit has the ``source`` that it starts from, the image's id where it is one of ours, and a link to where that
+    edit has the ``original`` that it starts from, the image's id where it is one of ours, and a link to where that
     stands. ``defaults`` says which of the member's own settings were applied; with ``spoiler`` pictures are hidden
     until somebody clicks.
     """
 
-    source_id: int
+    event_id: int
     spec: ImageSpec
     count: int
-    asking: Asking
+    requester: Requester
     channel_id: int
     visibility: Visibility
     reply: ReplyToken | None
     response_file_limit: int | None = None
     kind: Kind = "imagine"
-    source: Source | None = None
+    original: Original | None = None
     parent_image_id: str | None = None
-    source_link: str | None = None
+    original_link: str | None = None
     defaults: str = ""
     spoiler: bool = False
 
     @property
     def owner_id(self) -> int:
-        return self.asking.member_id
+        return self.requester.member_id
 
     @property
     def scope_id(self) -> int:
         """The server where credits count, or 0."""
-        return self.asking.scope_id
+        return self.requester.scope_id
 
     @property
     def guild_id(self) -> int | None:
-        return self.asking.guild_id
+        return self.requester.guild_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Job:
     """
 
     id: int
-    order: Order
+    request: JobRequest
     credits: int
     image_ids: tuple[str, ...]
     nonce: str
@@ -71,7 +71,7 @@ class Job:
 
     @property
     def private(self) -> bool:
-        return self.order.visibility == "private"
+        return self.request.visibility == "private"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Card(Protocol):
         ...
 
 
-class Drawing:
+class Rendering:
     """One job on the engine: its handles, what they bring, and what the card should say."""
 
     def __init__(
@@ -57,11 +57,11 @@ class Drawing:
         self._previews: dict[int, RawImage] = {}
         self._handles: dict[int, Handle] = {}
         self._pictures: dict[int, Picture] = {}
-        self._open = set(range(job.order.count))
+        self._open = set(range(job.request.count))
         self._withdrawn = False
-        self._cost = job.credits // job.order.count
-        self._steps: list[int] = [0] * job.order.count
-        self._spent: list[int] = [0] * job.order.count
+        self._cost = job.credits // job.request.count
+        self._steps: list[int] = [0] * job.request.count
+        self._spent: list[int] = [0] * job.request.count
         self._started = False
         self._images_done = 0
         self._truncated = False
@@ -75,7 +75,7 @@ class Drawing:
 
     @property
     def steps_total(self) -> int:
-        return self._job.order.count * self._job.order.spec.real_steps
+        return self._job.request.count * self._job.request.spec.real_steps
 
     @property
     def spent(self) -> int:
@@ -107,15 +107,15 @@ class Drawing:
 
     def submit(self) -> None:
         """Queue every image that has not ended. What the engine refuses becomes the job's error."""
-        order = self._job.order
+        job_request = self._job.request
         self._withdrawn = False
         for position in sorted(self._open):
             image_id = self._job.image_ids[position]
-            request = replace(order.spec.image(position).request(image_id), previews=self._wants_previews)
-            if order.source is not None:
-                request = order.source.applied_to(request)
+            request = replace(job_request.spec.image(position).request(image_id), previews=self._wants_previews)
+            if job_request.original is not None:
+                request = job_request.original.applied_to(request)
             try:
-                self._handles[position] = self._engine.submit(request, owner=order.owner_id)
+                self._handles[position] = self._engine.submit(request, owner=job_request.owner_id)
             except EngineError as error:
                 self.error = error
                 break
@@ -130,14 +130,14 @@ class Drawing:
 
     def _note(self) -> str:
         """What the member should know beside the picture; empty where there is nothing."""
-        missing = self._job.order.count - self._images_done
+        missing = self._job.request.count - self._images_done
         notes: list[str] = []
         if missing and self.error is not None:
-            notes.append(f"{missing} of {self._job.order.count} images failed and were not charged.")
+            notes.append(f"{missing} of {self._job.request.count} images failed and were not charged.")
         elif missing:
-            notes.append(f"{missing} of {self._job.order.count} images were cancelled.")
-        if self._job.order.defaults:
-            notes.append(f"With {self._job.order.defaults}.")
+            notes.append(f"{missing} of {self._job.request.count} images were cancelled.")
+        if self._job.request.defaults:
+            notes.append(f"With {self._job.request.defaults}.")
         if self._truncated:
             notes.append("The prompt was longer than the 512 tokens the model reads; its end had no effect.")
         return " ".join(notes)
@@ -170,7 +170,7 @@ class Drawing:
                     pass
                 case Cancelled():
                     self._steps[position] = event.steps_done
-                    self._spent[position] = round(self._cost * event.steps_done / self._job.order.spec.real_steps)
+                    self._spent[position] = round(self._cost * event.steps_done / self._job.request.spec.real_steps)
                     await self._end_image(position, "cancelled", event.seconds)
 
     def _show_queued(self, event: Queued) -> None:
@@ -205,7 +205,7 @@ class Drawing:
     async def _keep(self, position: int, image: RawImage, seconds: float) -> None:
         """Encode the picture, write it to its file and note it in the database."""
         await self._mark_started()
-        spec = self._job.order.spec.image(position)
+        spec = self._job.request.spec.image(position)
         image_id = self._job.image_ids[position]
         png = await asyncio.to_thread(encode_png, image, spec.fields())
         file = f"{image_id}.png"
@@ -233,12 +233,12 @@ class Drawing:
 
 
 @dataclass(slots=True)
-class Carried:
-    """A job on its way, with its card; ``drawing`` once it was on the engine."""
+class ActiveJob:
+    """A job on its way, with its card; ``rendering`` once it was on the engine."""
 
     job: Job
     card: Card
     card_message_id: int | None
-    drawing: Drawing | None = None
+    rendering: Rendering | None = None
     cancelled: bool = False
     task: asyncio.Task[None] | None = None

@@ -15,16 +15,17 @@ from pathlib import Path
 import structlog
 
 from bot.errors import Refusal
-from bot.jobs.admission import Door
-from bot.jobs.completion import Endings, Outbox
-from bot.jobs.dispatch import EVERYWHERE, Gate, Ticket
-from bot.jobs.job import Job, JobProgress, Order
-from bot.jobs.rendering import Card, Carried, Drawing
-from bot.requests.originals import SourceFolder
+from bot.jobs.admission import Admission
+from bot.jobs.completion import Completion, Outbox
+from bot.jobs.dispatch import Dispatcher, WaitingJob
+from bot.jobs.job import Job, JobProgress, JobRequest
+from bot.jobs.rendering import ActiveJob, Card, Rendering
+from bot.requests.originals import OriginalFolder
 from bot.store import jobs as store
 from bot.store.admission import Terms
 from bot.store.ceilings import read_terms
 from bot.store.database import Database
+from bot.store.guild_settings import INSTANCE
 from bot.store.moderation import paused_guilds
 from zimage_engine.engine import Engine
 
@@ -34,7 +35,7 @@ _LOOK_AGAIN = 0.05
 
 
 class JobService:
-    """Takes orders in by the one :class:`Door` and brings each to its end."""
+    """Takes orders in by the one :class:`Admission` and brings each to its end."""
 
     def __init__(
         self,
@@ -48,14 +49,14 @@ class JobService:
     ) -> None:
         self._database = database
         self._engine = engine
-        self._endings = Endings(database, outbox)
+        self._completion = Completion(database, outbox)
         self._image_dir = image_dir
-        self.door = Door(database, engine.profile, terms)
-        self.sources = SourceFolder(image_dir.parent / "sources")
+        self.admission = Admission(database, engine.profile, terms)
+        self.originals = OriginalFolder(image_dir.parent / "sources")
         self._previews = previews
-        self._gate = Gate()
+        self._dispatcher = Dispatcher()
         self._taken: dict[int, Job] = {}
-        self._carried: dict[int, Carried] = {}
+        self._active: dict[int, ActiveJob] = {}
         self._cancelled_early: set[int] = set()
         self._closing = False
         self.draining = False
@@ -67,44 +68,44 @@ class JobService:
         interrupted = await self._database.write(partial(store.interrupt_all, now=_now()))
         if interrupted:
             log.warning("jobs_interrupted", count=interrupted)
-        self.door.terms = await read_terms(self._database, self.door.configured)
-        for guild_id in await self._database.look(paused_guilds):
-            self._gate.pause(guild_id)
+        self.admission.terms = await read_terms(self._database, self.admission.configured)
+        for guild_id in await self._database.read(paused_guilds):
+            self._dispatcher.pause(guild_id)
 
-    async def submit(self, order: Order) -> Job | None:
+    async def submit(self, request: JobRequest) -> Job | None:
         """Reserve the credits and insert the job, in one transaction; None for an event that came twice."""
         if self._closing or self.draining:
             raise Refusal("I am just restarting; please ask again in a minute.")
-        if order.source is not None:
-            image, mask = await asyncio.to_thread(self.sources.keep, order.source)
-            order = replace(order, spec=replace(order.spec, source=image, mask=mask))
-        job = await self.door.insert(order)
+        if request.original is not None:
+            image, mask = await asyncio.to_thread(self.originals.keep, request.original)
+            request = replace(request, spec=replace(request.spec, original=image, mask=mask))
+        job = await self.admission.insert(request)
         if job is None:
-            log.info("duplicate_event", source=order.source_id)
+            log.info("duplicate_event", source=request.event_id)
             return None
         log.info(
             "job_queued",
             job=job.id,
-            user=order.owner_id,
-            guild=order.guild_id,
-            count=order.count,
+            user=request.owner_id,
+            guild=request.guild_id,
+            count=request.count,
             credits=job.credits,
         )
-        log.debug("job_prompt", job=job.id, prompt=order.spec.prompt)
+        log.debug("job_prompt", job=job.id, prompt=request.spec.prompt)
         self._taken[job.id] = job
         return job
 
-    def seconds_of(self, order: Order) -> float:
+    def seconds_of(self, request: JobRequest) -> float:
         """How long the device would draw at it, if it had nothing else to do."""
-        request = order.spec.request("")
-        if order.source is not None:
-            request = order.source.applied_to(request)
-        return order.count * self._engine.seconds_alone(request)
+        one = request.spec.request("")
+        if request.original is not None:
+            one = request.original.applied_to(one)
+        return request.count * self._engine.seconds_alone(one)
 
     def opening(self, job: Job) -> JobProgress:
         """What a job's card says before anything has happened."""
-        order = job.order
-        verdict = self._gate.foresee(order.owner_id, order.scope_id, order.guild_id, job.at_a_time)
+        request = job.request
+        verdict = self._dispatcher.foresee(request.owner_id, request.scope_id, request.guild_id, job.at_a_time)
         if verdict != "through":
             return JobProgress(verdict)
         return JobProgress("loading" if self._engine.stats().state == "loading" else "queued")
@@ -113,44 +114,44 @@ class JobService:
         """End a job that was never begun, and give everything back."""
         self._taken.pop(job.id, None)
         self._cancelled_early.discard(job.id)
-        await self._endings.end(job, "cancelled", code, spent=0)
+        await self._completion.end(job, "cancelled", code, spent=0)
 
     def begin(self, job: Job, card: Card, card_message_id: int | None) -> None:
         """Carry the job on: to the engine as soon as its owner's other jobs and pauses allow."""
-        carried = Carried(job, card, card_message_id)
-        self._carried[job.id] = carried
+        active = ActiveJob(job, card, card_message_id)
+        self._active[job.id] = active
         if job.id in self._cancelled_early:
             self._cancelled_early.discard(job.id)
-            carried.cancelled = True
-            self._start(carried)
+            active.cancelled = True
+            self._start(active)
         else:
-            self._queue_up(carried)
+            self._queue_up(active)
 
-    def order_of(self, job_id: int) -> Order | None:
+    def request_of(self, job_id: int) -> JobRequest | None:
         """The order of a job that is under way, or None where it has ended."""
         job = self._taken.get(job_id)
-        return job.order if job is not None else None
+        return job.request if job is not None else None
 
     def cancel(self, job_id: int) -> None:
         """Stop a job at the end of the running unit. Raises :class:`Refusal` where nothing is left to stop."""
-        carried = self._carried.get(job_id)
-        handles = carried.drawing.handles if carried is not None and carried.drawing is not None else []
-        waits = self._gate.waits(job_id)
+        active = self._active.get(job_id)
+        handles = active.rendering.handles if active is not None and active.rendering is not None else []
+        waits = self._dispatcher.waits(job_id)
         if job_id not in self._taken or (handles and all(handle.ended for handle in handles) and not waits):
             raise Refusal("This one is already finished; there is nothing left to cancel.")
-        if carried is None:  # its card is just being shown
+        if active is None:  # its card is just being shown
             self._cancelled_early.add(job_id)
             return
-        carried.cancelled = True
+        active.cancelled = True
         if waits:
-            self._gate.leave(job_id)
-            self._start(carried)
+            self._dispatcher.leave(job_id)
+            self._start(active)
         for handle in handles:
             handle.cancel()
 
     async def cancel_waiting(self, member_id: int, guild_id: int) -> int:
         """Cancel what a member has in line in a server; what is being drawn goes on. How many jobs that were."""
-        mine = [job for job in self._of(member_id) if job.order.guild_id == guild_id]
+        mine = [job for job in self._of(member_id) if job.request.guild_id == guild_id]
         return self._cancel_all([job for job in mine if not self._has_begun(job.id)])
 
     async def cancel_all_of(self, member_id: int, seconds: float = 10.0) -> int:
@@ -158,7 +159,7 @@ class JobService:
         mine = self._of(member_id)
         count, end = self._cancel_all(mine), time.monotonic() + seconds
         while (left := [job.id for job in mine if job.id in self._taken]) and time.monotonic() < end:
-            under_way = [carried.task for job_id in left if (carried := self._carried.get(job_id)) is not None]
+            under_way = [active.task for job_id in left if (active := self._active.get(job_id)) is not None]
             tasks = [task for task in under_way if task is not None and not task.done()]
             if tasks:
                 await asyncio.wait(tasks, timeout=end - time.monotonic())
@@ -172,26 +173,26 @@ class JobService:
 
     def pause(self, guild_id: int) -> None:
         """Draw nothing more for a server (or for anybody: 0) but what has begun; what waits stays in line."""
-        self._gate.pause(guild_id)
-        for carried in self._carried.values():
-            if carried.drawing is not None and self._gate.paused(carried.job.order.guild_id):
-                carried.drawing.withdraw()
+        self._dispatcher.pause(guild_id)
+        for active in self._active.values():
+            if active.rendering is not None and self._dispatcher.paused(active.job.request.guild_id):
+                active.rendering.withdraw()
         self._show_waiting()
 
     def resume(self, guild_id: int) -> None:
-        self._gate.resume(guild_id)
+        self._dispatcher.resume(guild_id)
         self._show_waiting()
 
     def _show_waiting(self) -> None:
         """Say on their cards what jobs at the gate wait for."""
-        for carried in self._carried.values():
-            if self._gate.waits(carried.job.id):
-                paused = self._gate.paused(carried.job.order.guild_id)
-                carried.card.show(JobProgress("paused" if paused else "held"))
+        for active in self._active.values():
+            if self._dispatcher.waits(active.job.id):
+                paused = self._dispatcher.paused(active.job.request.guild_id)
+                active.card.show(JobProgress("paused" if paused else "held"))
 
     @property
     def paused_everywhere(self) -> bool:
-        return self._gate.paused(EVERYWHERE)
+        return self._dispatcher.paused(INSTANCE)
 
     @property
     def under_way(self) -> int:
@@ -204,7 +205,7 @@ class JobService:
         What is still being posted after ``seconds`` is left as it stands in the database.
         """
         self._closing = True
-        self._gate.open()
+        self._dispatcher.open()
         end = time.monotonic() + seconds
         while tasks := self._tasks():
             _, late = await asyncio.wait(tasks, timeout=max(0.0, end - time.monotonic()))
@@ -213,9 +214,7 @@ class JobService:
                 return
 
     def _tasks(self) -> set[asyncio.Task[None]]:
-        return {
-            carried.task for carried in self._carried.values() if carried.task is not None and not carried.task.done()
-        }
+        return {active.task for active in self._active.values() if active.task is not None and not active.task.done()}
 
     @staticmethod
     async def _leave(tasks: set[asyncio.Task[None]]) -> None:
@@ -225,11 +224,11 @@ class JobService:
         await asyncio.wait(tasks)
 
     def _of(self, member_id: int) -> list[Job]:
-        return [job for job in self._taken.values() if job.order.owner_id == member_id]
+        return [job for job in self._taken.values() if job.request.owner_id == member_id]
 
     def _has_begun(self, job_id: int) -> bool:
-        carried = self._carried.get(job_id)
-        return carried is not None and carried.drawing is not None and carried.drawing.started
+        active = self._active.get(job_id)
+        return active is not None and active.rendering is not None and active.rendering.started
 
     def _cancel_all(self, jobs: list[Job]) -> int:
         count = 0
@@ -241,58 +240,58 @@ class JobService:
             count += 1
         return count
 
-    def _queue_up(self, carried: Carried) -> None:
-        job, order = carried.job, carried.job.order
-        ticket = Ticket(
-            job.id, order.owner_id, order.scope_id, order.guild_id, job.at_a_time, partial(self._start, carried)
+    def _queue_up(self, active: ActiveJob) -> None:
+        job, request = active.job, active.job.request
+        ticket = WaitingJob(
+            job.id, request.owner_id, request.scope_id, request.guild_id, job.at_a_time, partial(self._start, active)
         )
-        verdict = self._gate.enter(ticket)
+        verdict = self._dispatcher.enter(ticket)
         if verdict != "through":
-            carried.card.show(JobProgress(verdict))
+            active.card.show(JobProgress(verdict))
 
-    def _start(self, carried: Carried) -> None:
-        carried.task = asyncio.create_task(self._carry(carried), name=f"job-{carried.job.id}")
+    def _start(self, active: ActiveJob) -> None:
+        active.task = asyncio.create_task(self._carry(active), name=f"job-{active.job.id}")
 
-    async def _carry(self, carried: Carried) -> None:
+    async def _carry(self, active: ActiveJob) -> None:
         """Draw, then deliver; whatever goes wrong ends in a sentence, a row and a log line."""
-        job, card = carried.job, carried.card
+        job, card = active.job, active.card
         try:
-            if not await self._draw(carried):
-                self._gate.leave(job.id)
-                self._queue_up(carried)
+            if not await self._draw(active):
+                self._dispatcher.leave(job.id)
+                self._queue_up(active)
                 return
         except Exception:
             error_id = secrets.token_hex(4)
             log.exception("job_failed", job=job.id, error_id=error_id)
-            charged = "nothing was charged" if await self._endings.give_up(job) else "the operator has been told"
+            charged = "nothing was charged" if await self._completion.give_up(job) else "the operator has been told"
             await card.refuse(f"Something went wrong on my side; {charged}. (error {error_id})")
-        self._carried.pop(job.id, None)
+        self._active.pop(job.id, None)
         self._taken.pop(job.id, None)
-        self._gate.leave(job.id)
+        self._dispatcher.leave(job.id)
 
-    async def _draw(self, carried: Carried) -> bool:
+    async def _draw(self, active: ActiveJob) -> bool:
         """Bring a job to its end; False where it was taken back from the engine and has to get in line again."""
-        job, card = carried.job, carried.card
-        drawing = carried.drawing
-        if drawing is None:
-            if carried.card_message_id is not None:
-                shown = partial(store.card_shown, job_id=job.id, message_id=carried.card_message_id)
+        job, card = active.job, active.card
+        rendering = active.rendering
+        if rendering is None:
+            if active.card_message_id is not None:
+                shown = partial(store.card_shown, job_id=job.id, message_id=active.card_message_id)
                 await self._database.write(shown)
-            drawing = Drawing(job, self._engine, self._database, self._image_dir, card, previews=self._previews)
-            carried.drawing = drawing
-        if not carried.cancelled:
-            if self._gate.paused(job.order.guild_id):  # since it was let through
+            rendering = Rendering(job, self._engine, self._database, self._image_dir, card, previews=self._previews)
+            active.rendering = rendering
+        if not active.cancelled:
+            if self._dispatcher.paused(job.request.guild_id):  # since it was let through
                 return False
-            drawing.submit()
-        result = await drawing.finish()
-        if drawing.withdrawn and not carried.cancelled:
+            rendering.submit()
+        result = await rendering.finish()
+        if rendering.withdrawn and not active.cancelled:
             return False
-        self._gate.leave(job.id)
+        self._dispatcher.leave(job.id)
         await card.stop()
         if result.pictures:
-            await self._endings.deliver(job, card, carried.card_message_id, drawing, result)
+            await self._completion.deliver(job, card, active.card_message_id, rendering, result)
         else:
-            await self._endings.end_empty(job, card, drawing)
+            await self._completion.end_empty(job, card, rendering)
         return True
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from bot.media.fonts import CHINESE, OTHER, Colour, Lettering
+from bot.media.fonts import CHINESE, OTHER, Colour, FallbackFont
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ _HEAD, _FOOT = 112, 46
 _TALLEST, _TALL, _SMALL, _CAPTION, _AIR = 272, 190, 84, 74, 20
 _TICKS, _RIGHT = 88, 48
 _NAMES, _ROW, _TYPE = 266, 35, 22
-_MOST_LABELS = 7
+_MAX_LABELS = 7
 _LONGEST_LABEL = 9
 _FEWEST = 3
 _SYMBOLS = re.compile("[\U0001f000-\U0001fbff\u2600-\u27bf\ufe0f\u200d]")
@@ -89,7 +89,7 @@ def draw_days(heading: Heading, first: date, panels: Sequence[Panel]) -> bytes:
     caption = _CAPTION if captioned else _AIR
     heights = [_TALL if captioned else _TALLEST] + [_SMALL] * (len(panels) - 1)
     height = _HEAD + sum(heights) + caption * len(panels) + _FOOT
-    labelled = len(panels[0].values) <= _MOST_LABELS
+    labelled = len(panels[0].values) <= _MAX_LABELS
     left = _EDGE if labelled else _TICKS
     with _ONE_AT_A_TIME:
         figure = _figure(heading, height)
@@ -171,7 +171,7 @@ def _draw_panel(axes: Axes, panel: Panel, *, labelled: bool, ticks: int) -> None
 
 def _date_ticks(axes: Axes, first: date, count: int, *, shown: bool) -> None:
     """The last day has its date, and so many before it as there is room for."""
-    days = range(count - 1, -1, -math.ceil(count / _MOST_LABELS))
+    days = range(count - 1, -1, -math.ceil(count / _MAX_LABELS))
     axes.set_xticks(list(days), [day_text(first + timedelta(day)) if shown else "" for day in days])
 
 
@@ -206,7 +206,7 @@ def _picture(figure: Figure) -> Image.Image:
     return Image.frombytes("RGBA", size, buffer.getvalue()).convert("RGB")
 
 
-def _shown(letters: Lettering, bar: Bar) -> str:
+def _shown(letters: FallbackFont, bar: Bar) -> str:
     """As much of a bar's name as its column holds. Colourful symbols, which no font has, are left out."""
     name = " ".join(_SYMBOLS.sub("", bar.name).split())
     (line,) = letters.lines(name, (_NAMES - _GAP - _EDGE) * DENSITY, 1) or [""]
@@ -216,12 +216,12 @@ def _shown(letters: Lettering, bar: Bar) -> str:
 
 
 @lru_cache(maxsize=2)
-def _lettering(size: int) -> Lettering:
+def _lettering(size: int) -> FallbackFont:
     """Names in matplotlib's own font, which comes with it, and in the system's where that has no such characters."""
     import matplotlib as mpl  # noqa: PLC0415 - slow to import
 
     own = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return Lettering(size, ((str(own), 0),), CHINESE + OTHER)
+    return FallbackFont(size, ((str(own), 0),), CHINESE + OTHER)
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 
-MOST_RELATIVES = 40
+MAX_RELATIVES = 40
 THUMBNAIL = 192.0
 PADDING = 10.0
 CARD = (THUMBNAIL + 2 * PADDING, 290.0)
@@ -29,7 +29,7 @@ _ROW_GAP = 28.0
 _ROW = CARD[1] + _ROW_GAP
 _MIDDLE = PADDING + THUMBNAIL / 2
 _PANEL_EDGE = 12.0
-_MOST_APART = 4
+_MAX_APART = 4
 _BADGE = 28.0
 _BADGE_ROOM = _BADGE + _GAP
 
@@ -73,7 +73,7 @@ def nearest(relatives: Sequence[Relative]) -> list[Relative]:
                 waiting.append(neighbour)
     known = set(ids)
     ranked = [*(id_ for id_ in met if id_ in known), *(id_ for id_ in ids if id_ not in met)]
-    chosen = set(ranked[:MOST_RELATIVES])
+    chosen = set(ranked[:MAX_RELATIVES])
     return [relative for relative in relatives if relative.id in chosen]
 
 
@@ -132,7 +132,7 @@ class FamilyTree:
     def _grouped(self, siblings: list[str]) -> tuple[list[str], list[str]]:
         """Those that stand alone, and those that share a panel."""
         childless = {child for child in siblings if not self._children[child]}
-        if len(childless) <= _MOST_APART:
+        if len(childless) <= _MAX_APART:
             return siblings, []
         return [child for child in siblings if child not in childless], [
             child for child in siblings if child in childless

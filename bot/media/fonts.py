@@ -45,7 +45,7 @@ _NEVER_FIRST = frozenset("，。、！？；：）」』》…")
 _NO_CHARACTER = "\U0010ffff"
 
 
-class Lettering:
+class FallbackFont:
     """Text of one size, in whichever fonts have its characters."""
 
     def __init__(self, size: int, chinese: Names = CHINESE, other: Names = OTHER) -> None:
@@ -130,9 +130,9 @@ class Lettering:
 
 
 @lru_cache(maxsize=16)
-def lettering(size: int) -> Lettering:
+def fallback_font(size: int) -> FallbackFont:
     """The lettering of a size in pixels, with this system's fonts. Blocks: the first time it looks for them on disk."""
-    return Lettering(size)
+    return FallbackFont(size)
 
 
 def _first_font(names: Names, size: int) -> FreeTypeFont | None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from bot.errors import Refusal
-from bot.media.untrusted_images import Incoming
+from bot.media.untrusted_images import DecodedImage
 from zimage_engine.profiles import ModelProfile, Size
 from zimage_engine.types import InvalidRequest, RawImage
 
@@ -60,19 +60,19 @@ def nearest_size(profile: ModelProfile, width: int, height: int) -> Size:
     return size
 
 
-def fit_image(incoming: Incoming, size: Size, fit: Fit = "crop") -> Fitted:
+def fit_image(decoded: DecodedImage, size: Size, fit: Fit = "crop") -> Fitted:
     """The image at exactly this size; what is transparent is to be repainted."""
-    raw = incoming.image
+    raw = decoded.image
     placement = _place(raw.width, raw.height, size, fit)
     picture = _placed(Image.frombytes("RGB", (raw.width, raw.height), raw.data), placement)
     image = RawImage(size.width, size.height, _with_edges(picture, placement).tobytes())
-    if incoming.alpha is None:
+    if decoded.alpha is None:
         return Fitted(image, None)
-    mask = _mask(_inverted(incoming.alpha, raw), placement)
+    mask = _mask(_inverted(decoded.alpha, raw), placement)
     return Fitted(image, mask if any(mask) else None)
 
 
-def fit_mask(mask: Incoming, original: tuple[int, int], size: Size, fit: Fit) -> bytes:
+def fit_mask(mask: DecodedImage, original: tuple[int, int], size: Size, fit: Fit) -> bytes:
     """A drawn mask, fitted like the original of so many pixels: 255 = repaint, ``size.height · size.width`` bytes.
 
     White is repainted, or what is transparent where anything is; and what ``pad`` adds. Raises :class:`Refusal`

@@ -14,7 +14,7 @@ from io import BytesIO
 from PIL import Image, ImageDraw, ImageOps
 
 from bot.media.family_layout import CARD, MARGIN, PADDING, THUMBNAIL, Box, Elbow, FamilyTree, Relative, nearest
-from bot.media.fonts import Colour, Lettering, lettering
+from bot.media.fonts import Colour, FallbackFont, fallback_font
 
 __all__ = ["Relative", "compare_sheet", "family_sheet"]
 
@@ -47,7 +47,7 @@ def compare_sheet(before: bytes, after: bytes, caption_before: str, caption_afte
     gap = max(4, height // 64)
     width = sum(picture.width for picture in pictures) + gap
     # A phone shows the sheet some 380 points wide: this comes to 10 points there.
-    letters = lettering(max(14, width // 38))
+    letters = fallback_font(max(14, width // 38))
     edge = letters.size // 2
     captions = [
         letters.lines(text, picture.width - 2 * edge, 2)
@@ -119,7 +119,7 @@ class _Artist:
     def badge(self, box: Box, letter: str) -> None:
         """A letter in a circle, which says where a line goes on."""
         self.slab(box, (box[2] - box[0]) / 2, _LINE)
-        letters = lettering(self._px(16)[0])
+        letters = fallback_font(self._px(16)[0])
         left, top, right, _ = self._px(*box)
         x = (left + right - letters.width(letter)) / 2
         letters.draw(self._canvas, (x, top + self._px(4)[0]), letter, _GROUND)
@@ -143,7 +143,7 @@ class _Artist:
 
     def words(self, x: float, y: float, text: str, width: float, size: float, colour: Colour, most: int = 1) -> float:
         """Lines from (x, y) on; where the next would stand."""
-        letters = lettering(self._px(size)[0])
+        letters = fallback_font(self._px(size)[0])
         left, top, room = self._px(x, y, width)
         for line in letters.lines(text, room, most):
             letters.draw(self._canvas, (left, top), line, colour)
@@ -157,7 +157,7 @@ class _Artist:
         self.sheet.paste(thumbnail, (left + across, top + down))
 
     def _missing(self, box: Box, text: str) -> None:
-        letters: Lettering = lettering(self._px(16)[0])
+        letters: FallbackFont = fallback_font(self._px(16)[0])
         left, top, right, bottom = self._px(*box)
         x = (left + right - letters.width(text)) / 2
         letters.draw(self._canvas, (x, (top + bottom - letters.line_height) / 2), text, _INK)

@@ -50,7 +50,7 @@ _TOO_MANY = "I am still opening two images of yours; please try again when that 
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class DecodedImage:
     """Somebody's image: upright, sRGB, what was transparent flattened onto white.
 
     ``alpha`` has ``height · width`` bytes, rows from the top, 255 = opaque; None where all of it is opaque. ``text``
@@ -85,7 +85,7 @@ class ImageReader:
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._of_member: Counter[int] = Counter()
 
-    async def read(self, data: bytes, member: int) -> Incoming:
+    async def read(self, data: bytes, member: int) -> DecodedImage:
         """The image in these bytes; :class:`Refusal` where there is none that can be opened within the limits."""
         if len(data) > self.limit_bytes:
             raise too_many_bytes(len(data), self.limit_bytes)
@@ -101,7 +101,7 @@ class ImageReader:
             if not self._of_member[member]:
                 del self._of_member[member]
 
-    async def _decode(self, kind: str, data: bytes) -> Incoming:
+    async def _decode(self, kind: str, data: bytes) -> DecodedImage:
         limit_pixels = min(self._limit_pixels, _PIXEL_LIMITS.get(kind, self._limit_pixels))
         limits = (limit_pixels, self._memory, math.ceil(self._seconds) + 1)
         process = await asyncio.create_subprocess_exec(
@@ -123,7 +123,7 @@ class ImageReader:
             if process.returncode not in (0, _KILLED):
                 log.warning("decoder_died", kind=kind, size=len(data), returncode=process.returncode)
 
-    async def _converse(self, process: Process, data: bytes, kind: str, limit_pixels: int) -> Incoming:
+    async def _converse(self, process: Process, data: bytes, kind: str, limit_pixels: int) -> DecodedImage:
         assert process.stdin is not None
         assert process.stdout is not None
         async with asyncio.timeout(_START_SECONDS):
@@ -146,7 +146,7 @@ async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
         stream.write_eof()
 
 
-async def _receive(stream: asyncio.StreamReader, kind: str, limit_pixels: int) -> Incoming:
+async def _receive(stream: asyncio.StreamReader, kind: str, limit_pixels: int) -> DecodedImage:
     """What the child answers. It has been among hostile bytes, so no more is read than a true answer has."""
     verdict, width, height, *lengths = HEADER.unpack(await stream.readexactly(HEADER.size))
     pixels = width * height
@@ -168,10 +168,10 @@ async def _receive(stream: asyncio.StreamReader, kind: str, limit_pixels: int) -
         raise Refusal(_UNREADABLE)
     alpha = await _read(stream, pixels + len(DONE))
     if alpha == DONE:
-        return Incoming(RawImage(width, height, rgb), None, text)
+        return DecodedImage(RawImage(width, height, rgb), None, text)
     if len(alpha) <= pixels or await stream.read(len(DONE)):
         raise Refusal(_UNREADABLE)
-    return Incoming(RawImage(width, height, rgb), alpha[:pixels], text)
+    return DecodedImage(RawImage(width, height, rgb), alpha[:pixels], text)
 
 
 async def _read(stream: asyncio.StreamReader, size: int) -> bytes:

@@ -27,7 +27,7 @@ MEANINGS: dict[LimitName, str] = {
     "max_pixels": "pixels of one picture",
     "max_count": "pictures in one command",
 }
-_MOST = 2**31
+_MAX = 2**31
 _ALLOWED_SHOWN = 3
 _CHEAPER = "ask for fewer pictures, smaller ones, or fewer steps"
 
@@ -47,8 +47,8 @@ def parse_value(name: LimitName, text: str) -> int | None:
         words = words.replace(",", "")
     in_credits = name == "credits_per_day"
     number = re.fullmatch(r"\d{1,12}([.,]\d{1,2}0*)?" if in_credits else r"\d{1,12}", words)
-    value = Decimal(words.replace(",", ".")) * (100 if in_credits else 1) if number is not None else _MOST + 1
-    if value > _MOST:
+    value = Decimal(words.replace(",", ".")) * (100 if in_credits else 1) if number is not None else _MAX + 1
+    if value > _MAX:
         raise Refusal(f"“{text[:30]}” is no value for {name}: give {_example(name)}, or {UNLIMITED}.")
     return int(value)
 
@@ -60,7 +60,7 @@ def format_value(name: LimitName, value: int | None) -> str:
     return format_credits(value) if name == "credits_per_day" else f"{value:,}"
 
 
-def source_text(limit: Limit, *, own: bool = True) -> str:
+def origin_text(limit: Limit, *, own: bool = True) -> str:
     """Why a limit is that high, such as "from role @Artists"."""
     text = {
         "user": "for you personally" if own else "for this member alone",
@@ -68,7 +68,7 @@ def source_text(limit: Limit, *, own: bool = True) -> str:
         "everyone": "for everyone in this server",
         "default": "the bot's default",
         "ceiling": "the most that this bot does",
-    }[limit.source]
+    }[limit.origin]
     return f"{text}, until <t:{limit.until}:f>" if limit.until is not None else text
 
 

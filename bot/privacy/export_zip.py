@@ -21,7 +21,7 @@ _ENTRY_BYTES = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ZipEntry:
     """A file to pack; ``job_id`` is the job it belongs to."""
 
     name: str
@@ -34,13 +34,13 @@ class Entry:
         return len(self.data) + 2 * len(self.name.encode()) + _ENTRY_BYTES
 
 
-class Packer:
+class ZipPacker:
     """Fills one ZIP after the other, in memory, one at a time."""
 
     def __init__(self) -> None:
         self._begin()
 
-    def add(self, entry: Entry, limit: int) -> bytes | None:
+    def add(self, entry: ZipEntry, limit: int) -> bytes | None:
         """Put an entry in. Where it would pass ``limit`` bytes: the ZIP as it was, and the entry begins the next."""
         full = None
         if self._bytes + entry.most_bytes > limit and self._bytes > _END_BYTES:
@@ -69,16 +69,16 @@ def split(part: bytes, limit: int) -> Iterator[bytes]:
     if len(part) <= limit:
         yield part
         return
-    packer = Packer()
+    packer = ZipPacker()
     with zipfile.ZipFile(BytesIO(part)) as whole:
         for name in whole.namelist():
-            full = packer.add(Entry(name, whole.read(name)), limit)
+            full = packer.add(ZipEntry(name, whole.read(name)), limit)
             if full is not None:
                 yield full
     yield packer.finish()
 
 
-def json_entries(title: str, rows: Sequence[Readable], job_id: int, limit: int) -> list[Entry]:
+def json_entries(title: str, rows: Sequence[Readable], job_id: int, limit: int) -> list[ZipEntry]:
     """Rows as JSON, in as many files as keep each well within ``limit`` bytes."""
     pages: list[list[str]] = [[]]
     room = most = min(limit, MESSAGE_FILE_LIMIT) // 2
@@ -90,7 +90,7 @@ def json_entries(title: str, rows: Sequence[Readable], job_id: int, limit: int) 
         pages[-1].append(text)
         room -= len(text.encode()) + 2
     return [
-        Entry(
+        ZipEntry(
             f"{title}.json" if number == 0 else f"{title}-part-{number + 1}.json",
             f"[{', '.join(page)}]\n".encode(),
             job_id,
@@ -99,11 +99,11 @@ def json_entries(title: str, rows: Sequence[Readable], job_id: int, limit: int) 
     ]
 
 
-def picture_entry(name: str, path: Path, job_id: int, limit: int) -> Entry | None:
+def picture_entry(name: str, path: Path, job_id: int, limit: int) -> ZipEntry | None:
     """A picture's file, as WebP where the PNG alone is too large; None where it is gone."""
     room = min(limit, MESSAGE_FILE_LIMIT) - 2 * len(name) - _ENTRY_BYTES - _END_BYTES
     try:
         data, suffix = shrink(path.read_bytes(), room)
     except (OSError, ValueError):
         return None
-    return Entry(str(Path(name).with_suffix(f".{suffix}")), data, job_id)
+    return ZipEntry(str(Path(name).with_suffix(f".{suffix}")), data, job_id)

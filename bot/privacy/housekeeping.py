@@ -27,12 +27,12 @@ class Housekeeping:
     """A task that keeps house when it is started, and every 24 hours after that."""
 
     def __init__(
-        self, database: Database, database_path: Path, image_dir: Path, source_dir: Path, retention_days: int
+        self, database: Database, database_path: Path, image_dir: Path, original_dir: Path, retention_days: int
     ) -> None:
         self._database = database
         self._database_path = database_path
         self._image_dir = image_dir
-        self._source_dir = source_dir
+        self._original_dir = original_dir
         self._retention_seconds = retention_days * DAY
         self._task: asyncio.Task[None] | None = None
 
@@ -54,7 +54,7 @@ class Housekeeping:
             self._drop_expired,
             self._empty_log,
             self._sweep_images,
-            self._sweep_sources,
+            self._sweep_originals,
         ]
         for chore in chores:
             try:
@@ -107,9 +107,9 @@ class Housekeeping:
         kept = await privacy.kept_files(self._database)
         await self._sweep(self._image_dir, kept, now)
 
-    async def _sweep_sources(self, now: int) -> None:
-        kept = {f"{name}.png" for name in await privacy.kept_sources(self._database)}
-        await self._sweep(self._source_dir, kept, now)
+    async def _sweep_originals(self, now: int) -> None:
+        kept = {f"{name}.png" for name in await privacy.kept_originals(self._database)}
+        await self._sweep(self._original_dir, kept, now)
 
     async def _sweep(self, folder: Path, kept: set[str], now: int) -> None:
         swept = await asyncio.to_thread(sweep, folder, kept, now - _UNTOUCHED_SECONDS)

@@ -18,7 +18,7 @@ from bot.errors import Refusal
 from bot.jobs.delivery import Undeliverable
 from bot.jobs.service import JobService
 from bot.media.files import remove_files
-from bot.privacy.export_zip import Entry, Packer, json_entries, picture_entry
+from bot.privacy.export_zip import ZipEntry, ZipPacker, json_entries, picture_entry
 from bot.store import exports, privacy
 from bot.store.database import Database
 from bot.store.exports import ExportedJob
@@ -33,7 +33,7 @@ _JOBS_AT_ONCE = 500
 _LOOK_EVERY_SECONDS = 1.0
 
 
-class Courier(Protocol):
+class ExportSender(Protocol):
     """Takes parts to a member. ``limit`` is the largest file in bytes that it takes now."""
 
     @property
@@ -82,7 +82,7 @@ class Privacy:
         self._jobs = jobs
         self._database_path = database_path
         self._image_dir = image_dir
-        self._source_dir = jobs.sources.folder
+        self._original_dir = jobs.originals.folder
         self._exporting: set[int] = set()
         self._exported: dict[int, float] = {}
         """When each member may have an export again."""
@@ -112,13 +112,13 @@ class Privacy:
         finally:
             self._exporting.discard(member_id)
 
-    async def export(self, member_id: int, first_job: int, courier: Courier) -> Exported:
+    async def export(self, member_id: int, first_job: int, sender: ExportSender) -> Exported:
         """Hand out everything about a member, with the jobs from ``first_job`` on; one part in memory at a time."""
-        packing = _Packing(self._database, self._image_dir, self._source_dir, member_id, courier)
+        packing = _Packing(self._database, self._image_dir, self._original_dir, member_id, sender)
         number, goes_on_at = 0, first_job
         async for part in packing.parts(first_job):
             try:
-                await courier.send(number + 1, part.data)
+                await sender.send(number + 1, part.data)
             except Undeliverable as error:
                 log.info("export_broken_off", user=member_id, part=number + 1, reason=str(error))
                 self._exported[member_id] = time.monotonic() + _GO_ON_SECONDS
@@ -182,10 +182,10 @@ class Privacy:
         while bite.jobs == _JOBS_AT_ONCE:
             bite = await self._bite(partial(privacy.forget_closed, member_id=member_id, at_most=_JOBS_AT_ONCE))
             total += bite
-        if total.sources:
-            kept = await privacy.kept_sources(self._database)
-            names = [f"{name}.png" for name in total.sources - kept]
-            await asyncio.to_thread(remove_files, self._source_dir, names)
+        if total.originals:
+            kept = await privacy.kept_originals(self._database)
+            names = [f"{name}.png" for name in total.originals - kept]
+            await asyncio.to_thread(remove_files, self._original_dir, names)
         return replace(total, still_open=bite.still_open)
 
     async def _bite(self, forget: Callable[..., Forgotten]) -> Forgotten:
@@ -198,26 +198,28 @@ class Privacy:
 class _Packing:
     """One export: what there is, in the order in which it is handed out."""
 
-    def __init__(self, database: Database, image_dir: Path, source_dir: Path, member_id: int, courier: Courier) -> None:
+    def __init__(
+        self, database: Database, image_dir: Path, original_dir: Path, member_id: int, sender: ExportSender
+    ) -> None:
         self._database = database
-        self._folders = {"images": image_dir, "sources": source_dir}
+        self._folders = {"images": image_dir, "sources": original_dir}
         self._member_id = member_id
-        self._courier = courier
+        self._sender = sender
         self._named: set[str] = set()
         self.missing = 0
 
     async def parts(self, first_job: int) -> AsyncIterator[Part]:
-        packer = Packer()
+        packer = ZipPacker()
         async for entry in self._entries(first_job):
-            full = await asyncio.to_thread(packer.add, entry, self._courier.limit)
+            full = await asyncio.to_thread(packer.add, entry, self._sender.limit)
             if full is not None:
                 yield Part(full, entry.job_id)
         yield Part(await asyncio.to_thread(packer.finish), None)
 
-    async def _entries(self, first_job: int) -> AsyncIterator[Entry]:
+    async def _entries(self, first_job: int) -> AsyncIterator[ZipEntry]:
         """What is known of the member, then their jobs page by page, each page followed by its pictures."""
-        told, brought = await self._database.look(partial(exports.about, member_id=self._member_id))
-        for entry in json_entries("about-you", [told], first_job, self._courier.limit):
+        told, brought = await self._database.read(partial(exports.about, member_id=self._member_id))
+        for entry in json_entries("about-you", [told], first_job, self._sender.limit):
             yield entry
         for name in brought:
             async for entry in self._picture("sources", name, first_job):
@@ -226,7 +228,7 @@ class _Packing:
         while jobs := await self._page(first_job):
             rows = [job.row for job in jobs]
             title = "jobs" if page == 1 else f"jobs-{page}"
-            for entry in await asyncio.to_thread(json_entries, title, rows, jobs[0].id, self._courier.limit):
+            for entry in await asyncio.to_thread(json_entries, title, rows, jobs[0].id, self._sender.limit):
                 yield entry
             for job in jobs:
                 for folder, names in (("images", job.files), ("sources", job.brought)):
@@ -236,18 +238,18 @@ class _Packing:
             first_job, page = jobs[-1].id + 1, page + 1
 
     async def _page(self, first: int) -> list[ExportedJob]:
-        return await self._database.look(
+        return await self._database.read(
             partial(exports.jobs_from, member_id=self._member_id, first=first, most=_JOBS_AT_ONCE)
         )
 
-    async def _picture(self, folder: str, name: str, job_id: int) -> AsyncIterator[Entry]:
+    async def _picture(self, folder: str, name: str, job_id: int) -> AsyncIterator[ZipEntry]:
         """The picture, where it has not been handed out yet and is there."""
         title = f"{folder}/{name}"
         if title in self._named:
             return
         self._named.add(title)
         path = self._folders[folder] / name
-        entry = await asyncio.to_thread(picture_entry, title, path, job_id, self._courier.limit)
+        entry = await asyncio.to_thread(picture_entry, title, path, job_id, self._sender.limit)
         if entry is not None:
             yield entry
         else:

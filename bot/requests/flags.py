@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from bot.requests.spec import Wishes
+from bot.requests.spec import ImageOptions
 from zimage_engine.profiles import SEED_LIMIT, SizeName, parse_aspect
 from zimage_engine.types import InvalidRequest
 
@@ -86,15 +86,15 @@ def _first_word(text: str) -> tuple[str, str]:
     return word, after[0] if after else ""
 
 
-def read_flags(wishes: Wishes, flags: Mapping[str, Flag] = FLAGS) -> Wishes:
+def read_flags(options: ImageOptions, flags: Mapping[str, Flag] = FLAGS) -> ImageOptions:
     """The wishes with the prompt's flags taken out of it and applied.
 
     Raises :class:`InvalidRequest`, naming the flag, where it is unknown, lacks its value or is also an option.
     """
-    text = wishes.prompt
+    text = options.prompt
     found = list(_FLAG.finditer(text))
-    if not found or wishes.verbatim:
-        return wishes
+    if not found or options.verbatim:
+        return options
     kept = [text[: found[0].start()]]
     changes: dict[str, str | int | float] = {}
     for match, following in zip(found, [*found[1:], None], strict=True):
@@ -108,9 +108,9 @@ def read_flags(wishes: Wishes, flags: Mapping[str, Flag] = FLAGS) -> Wishes:
         if value is None:
             given = f", not “{value_text[:20]}”" if value_text else ""
             raise InvalidRequest(f"{shown} takes {flag.takes}{given}.")
-        if flag.wish in changes or getattr(wishes, flag.wish) is not None:
+        if flag.wish in changes or getattr(options, flag.wish) is not None:
             raise InvalidRequest(f"{shown} is given twice: say the {flag.wish} once.")
         changes[flag.wish] = value
         kept.append(after)
     prompt = " ".join(part.strip() for part in kept if part.strip())
-    return replace(wishes, prompt=prompt, **changes)  # type: ignore[arg-type]  # each flag reads its wish's type
+    return replace(options, prompt=prompt, **changes)  # type: ignore[arg-type]  # each flag reads its wish's type

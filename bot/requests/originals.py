@@ -17,7 +17,7 @@ from PIL import Image
 from bot.errors import Refusal
 from bot.media.files import write_file
 from bot.media.resizing import Fit, fit_image, fit_mask
-from bot.media.untrusted_images import Incoming
+from bot.media.untrusted_images import DecodedImage
 from zimage_engine.profiles import Size
 from zimage_engine.types import ImageRequest, RawImage
 
@@ -26,7 +26,7 @@ _GONE = "The picture that this was made from is no longer kept: give it again wi
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Original:
     """What an edit starts from: an image of the spec's size, and where to repaint it (from 128 on), if not all over."""
 
     image: RawImage
@@ -42,34 +42,34 @@ class Source:
         return replace(request, image=self.image, mask=self.mask, keep_outside=self.mask is not None)
 
 
-def fit_source(picture: Incoming, mask: Incoming | None, size: Size, fit: str | None) -> Source:
+def fit_original(picture: DecodedImage, mask: DecodedImage | None, size: Size, fit: str | None) -> Original:
     """The picture and its mask at exactly ``size``; a mask that was drawn goes before the picture's transparency."""
     how: Fit = "pad" if fit == "pad" else "crop"
     fitted = fit_image(picture, size, how)
     if mask is None:
-        return Source(fitted.image, fitted.mask)
+        return Original(fitted.image, fitted.mask)
     original = (picture.image.width, picture.image.height)
-    return Source(fitted.image, fit_mask(mask, original, size, how))
+    return Original(fitted.image, fit_mask(mask, original, size, how))
 
 
-class SourceFolder:
+class OriginalFolder:
     """Sources on disk, as PNG."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def keep(self, source: Source) -> tuple[str, str]:
+    def keep(self, original: Original) -> tuple[str, str]:
         """The names of the image and of the mask ("" without one), under which :meth:`load` finds them again."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        size = (source.image.width, source.image.height)
-        image = self._write(Image.frombytes("RGB", size, source.image.data))
-        return image, self._write(Image.frombytes("L", size, source.mask)) if source.mask is not None else ""
+        size = (original.image.width, original.image.height)
+        image = self._write(Image.frombytes("RGB", size, original.image.data))
+        return image, self._write(Image.frombytes("L", size, original.mask)) if original.mask is not None else ""
 
-    def load(self, image: str, mask: str = "") -> Source:
+    def load(self, image: str, mask: str = "") -> Original:
         """What was kept under these names; :class:`Refusal` where it is gone."""
         picture = self._read(image, "RGB")
         drawn = self._read(mask, "L").tobytes() if mask else None
-        return Source(RawImage(picture.width, picture.height, picture.tobytes()), drawn)
+        return Original(RawImage(picture.width, picture.height, picture.tobytes()), drawn)
 
     def picture(self, image: str) -> bytes:
         """The PNG that was kept under this name; :class:`Refusal` where it is gone."""

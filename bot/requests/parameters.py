@@ -16,7 +16,7 @@ from decimal import Decimal
 from bot.errors import Refusal
 from bot.media.metadata import FIELD
 from bot.requests.flags import EDIT_FLAGS, FLAGS, read_flags
-from bot.requests.spec import LEAST_STRENGTH, ImageSpec, Wishes
+from bot.requests.spec import MIN_STRENGTH, ImageOptions, ImageSpec
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import InvalidRequest
 
@@ -69,32 +69,32 @@ def parameters_text(spec: ImageSpec) -> str:
     The line goes into ``/imagine``, an edit's into ``/edit`` beside its source. A prompt that has several lines, or
     something that would be read as a flag, cannot be written so: then each option stands on a line of its own.
     """
-    edit = bool(spec.source) or spec.strength != 1
-    options = {
+    edit = bool(spec.original) or spec.strength != 1
+    given = {
         "size": str(spec.size),
         "seed": str(spec.seed),
         "steps": str(spec.steps),
         "guidance": _shortest(spec.guidance_scale),
     }
     if edit:
-        options["strength"] = _shortest(spec.strength)
+        given["strength"] = _shortest(spec.strength)
     if spec.negative_prompt:
         # Last, since it goes on to the end of the line.
-        options["negative"] = spec.negative_prompt
-    line = " ".join([spec.prompt, *(f"--{name} {value}" for name, value in options.items())])
+        given["negative"] = spec.negative_prompt
+    line = " ".join([spec.prompt, *(f"--{name} {value}" for name, value in given.items())])
     if len(line.splitlines()) == 1 and _reads_as(line, spec, edit=edit):
         return line
-    fields = {"prompt": spec.prompt, **options, "model": spec.model}
+    fields = {"prompt": spec.prompt, **given, "model": spec.model}
     return "\n".join(f"{name}: {value}" for name, value in fields.items())
 
 
 def _reads_as(line: str, spec: ImageSpec, *, edit: bool) -> bool:
     """Whether the line's flags say what the spec says."""
     try:
-        wishes = read_flags(Wishes(line), EDIT_FLAGS if edit else FLAGS)
+        options = read_flags(ImageOptions(line), EDIT_FLAGS if edit else FLAGS)
     except InvalidRequest:
         return False
-    return wishes == Wishes(
+    return options == ImageOptions(
         prompt=spec.prompt,
         negative=spec.negative_prompt or None,
         size=str(spec.size),
@@ -121,9 +121,9 @@ def _from_json(text: str) -> ImageSpec:
     """What ``ImageSpec.fields`` wrote. Fields that it does not have are passed over."""
     fields = _parse_object(text)
     strength = _number(fields, "strength") if "strength" in fields else 1.0
-    if not LEAST_STRENGTH <= strength <= 1:
+    if not MIN_STRENGTH <= strength <= 1:
         raise Refusal(
-            f"The strength in this picture's parameters is not from {LEAST_STRENGTH:g} to 1; send another picture."
+            f"The strength in this picture's parameters is not from {MIN_STRENGTH:g} to 1; send another picture."
         )
     return ImageSpec(
         prompt=_clean(_text(fields, "prompt")),

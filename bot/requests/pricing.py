@@ -8,7 +8,7 @@ from fractions import Fraction
 from bot.requests.spec import ImageSpec
 from zimage_engine.profiles import ModelProfile
 
-_LEAST = 5
+_MIN = 5
 
 
 def image_cost(spec: ImageSpec, profile: ModelProfile) -> int:
@@ -18,7 +18,7 @@ def image_cost(spec: ImageSpec, profile: ModelProfile) -> int:
     """
     share = Fraction(spec.size.pixels, profile.base_size.pixels) * Fraction(spec.real_steps, int(profile.steps.default))
     passes = 2 if spec.guidance_scale > 0 else 1
-    return max(_LEAST, math.ceil(share * passes * 100))
+    return max(_MIN, math.ceil(share * passes * 100))
 
 
 def job_cost(spec: ImageSpec, count: int, profile: ModelProfile) -> int:

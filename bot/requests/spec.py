@@ -18,7 +18,10 @@ from zimage_engine.profiles import (
 )
 from zimage_engine.types import ImageRequest, InvalidRequest
 
-LEAST_STRENGTH = 0.05
+MIN_STRENGTH = 0.05
+
+_STORED_AS = {"original": "source"}
+"""Fields whose key in JSON is not their name: rows and pictures keep the key that they were written with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,13 @@ class ImageSpec:
     negative_prompt: str
     model: str
     strength: float = 1.0
-    source: str = ""
+    original: str = ""
     mask: str = ""
 
     @property
     def real_steps(self) -> int:
         """How many steps are run: an edit leaves out the first ones."""
-        return self.steps if not self.source else self.steps - int(self.steps - self.steps * self.strength)
+        return self.steps if not self.original else self.steps - int(self.steps - self.steps * self.strength)
 
     @property
     def size(self) -> Size:
@@ -68,9 +71,9 @@ class ImageSpec:
         )
 
     def fields(self) -> dict[str, str | int | float]:
-        """The spec by field name, as it is stored beside and inside a picture; what only edits have, only for them."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        if not self.source:
+        """Return the spec as it is stored in the database and inside a picture; what only edits have, only for them."""
+        fields = {_STORED_AS.get(name, name): getattr(self, name) for name in self.__dataclass_fields__}
+        if not self.original:
             del fields["strength"], fields["source"]
         if not self.mask:
             del fields["mask"]
@@ -78,15 +81,18 @@ class ImageSpec:
 
     @classmethod
     def from_json(cls, text: str) -> ImageSpec:
-        """What :meth:`to_json` wrote; for the database's own rows, not for strangers' text."""
-        return cls(**json.loads(text))
+        """Read what :meth:`to_json` wrote: the database's own rows, not strangers' text."""
+        fields = json.loads(text)
+        return cls(
+            **{name: fields[key] for name in cls.__dataclass_fields__ if (key := _STORED_AS.get(name, name)) in fields}
+        )
 
     def to_json(self) -> str:
         return json.dumps(self.fields(), ensure_ascii=False, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class ImageOptions:
     """What a member asked for, before the profile had its say. None is "not said".
 
     With ``verbatim`` the prompt is one that was drawn before: what looks like a flag in it is none.
@@ -106,32 +112,32 @@ class Wishes:
     verbatim: bool = False
 
 
-def settle(wishes: Wishes, profile: ModelProfile, *, max_count: int) -> tuple[ImageSpec, int]:
+def build_spec(options: ImageOptions, profile: ModelProfile, *, max_count: int) -> tuple[ImageSpec, int]:
     """The spec and the count that the wishes come to; :class:`InvalidRequest` where they cannot be met."""
-    prompt = wishes.prompt.strip()
+    prompt = options.prompt.strip()
     check_prompt(prompt)
-    count = 1 if wishes.count is None else wishes.count
+    count = 1 if options.count is None else options.count
     if not 1 <= count <= max_count:
         raise InvalidRequest(f"The count must be from 1 to {max_count}, not {count}.")
-    seed = secrets.randbelow(SEED_LIMIT) if wishes.seed is None else wishes.seed
+    seed = secrets.randbelow(SEED_LIMIT) if options.seed is None else options.seed
     check_seed(seed)
-    size = choose_size(wishes.size, wishes.aspect, profile)
+    size = choose_size(options.size, options.aspect, profile)
     spec = ImageSpec(
         prompt=prompt,
         width=size.width,
         height=size.height,
         seed=seed,
-        steps=int(profile.steps.default) if wishes.steps is None else wishes.steps,
-        guidance_scale=profile.guidance.default if wishes.guidance is None else wishes.guidance,
-        negative_prompt=(wishes.negative or "").strip(),
+        steps=int(profile.steps.default) if options.steps is None else options.steps,
+        guidance_scale=profile.guidance.default if options.guidance is None else options.guidance,
+        negative_prompt=(options.negative or "").strip(),
         model=profile.title,
     )
     profile.check(spec.request(""))
     return spec, count
 
 
-def settle_edit(
-    wishes: Wishes, profile: ModelProfile, *, max_count: int, size: Size, masked: bool
+def build_edit_spec(
+    options: ImageOptions, profile: ModelProfile, *, max_count: int, size: Size, masked: bool
 ) -> tuple[ImageSpec, int]:
     """The spec (without its source) and the count of an edit; ``size`` is the one nearest to the picture's own.
 
@@ -139,15 +145,15 @@ def settle_edit(
     """
     if profile.editing == "none":
         raise InvalidRequest(f"{profile.title} cannot change pictures that are given to it.")
-    sized = wishes if wishes.size or wishes.aspect else replace(wishes, size=str(size))
-    spec, count = settle(sized, profile, max_count=max_count)
-    strength = wishes.strength
+    sized = options if options.size or options.aspect else replace(options, size=str(size))
+    spec, count = build_spec(sized, profile, max_count=max_count)
+    strength = options.strength
     if profile.editing == "instruction":
         strength = 1.0
     elif strength is None:
         strength = 1.0 if masked else profile.strength
-    if not LEAST_STRENGTH <= strength <= 1:
-        raise InvalidRequest(f"Strength must be from {LEAST_STRENGTH:g} to 1, not {strength:g}.")
+    if not MIN_STRENGTH <= strength <= 1:
+        raise InvalidRequest(f"Strength must be from {MIN_STRENGTH:g} to 1, not {strength:g}.")
     return replace(spec, strength=strength), count
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bot.store import jobs, ledger, moderation
+from bot.store.guild_settings import INSTANCE
 from bot.store.jobs import NewJob
 from bot.store.ledger import Renewal
-from bot.store.limits import Asking, Limit, LimitName, Values, resolve
+from bot.store.limits import Limit, LimitName, Requester, Values, resolve
 
 Ceiling = Literal["credits_per_user", "credits_per_server", "queue_length"]
 
@@ -90,9 +91,9 @@ class Terms:
     direct_messages: bool = True
     user_install: bool = False
 
-    def limits(self, connection: sqlite3.Connection, asking: Asking, now: int) -> dict[LimitName, Limit]:
+    def limits(self, connection: sqlite3.Connection, requester: Requester, now: int) -> dict[LimitName, Limit]:
         """What holds for a member here, nothing above the operator's caps."""
-        found = resolve(connection, asking, self.defaults if asking.scope_id else self.direct, now)
+        found = resolve(connection, requester, self.defaults if requester.scope_id else self.direct, now)
         for name, cap in self.caps.items():
             value = found[name].value
             if value is None or value > cap:
@@ -101,7 +102,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QuotaState:
     """What a member may use and has used. ``used`` are the day's credits, ``granted`` what is left of grants."""
 
     limits: dict[LimitName, Limit]
@@ -124,36 +125,36 @@ class Standing:
         return min(ends) if ends else None
 
 
-def check_place(connection: sqlite3.Connection, asking: Asking, terms: Terms, now: int) -> None:
+def check_place(connection: sqlite3.Connection, requester: Requester, terms: Terms, now: int) -> None:
     """Raise where the member, the place or the hour is wrong, whatever it costs."""
-    direct = asking.guild_id is None
-    if not asking.scope_id and not (terms.direct_messages if direct else terms.user_install):
+    direct = requester.guild_id is None
+    if not requester.scope_id and not (terms.direct_messages if direct else terms.user_install):
         raise NotServed(direct)
-    if moderation.setting(connection, moderation.INSTANCE, moderation.PAUSED) == "on":
+    if moderation.setting(connection, INSTANCE, moderation.PAUSED) == "on":
         raise Paused("operator")
-    for guild_id in {moderation.INSTANCE, asking.guild_id or moderation.INSTANCE}:
-        block = moderation.find_block(connection, guild_id, asking.member_id, now)
+    for guild_id in {INSTANCE, requester.guild_id or INSTANCE}:
+        block = moderation.find_block(connection, guild_id, requester.member_id, now)
         if block is not None:
             raise Blocked(block.until, block.reason)
-    if asking.guild_id is None:
+    if requester.guild_id is None:
         return
-    if moderation.setting(connection, asking.guild_id, moderation.PAUSED) == "on":
+    if moderation.setting(connection, requester.guild_id, moderation.PAUSED) == "on":
         raise Paused("server")
-    places = moderation.channel_rules(connection, asking.guild_id)
-    if not moderation.allowed_in(places, asking.channels):
+    places = moderation.channel_rules(connection, requester.guild_id)
+    if not moderation.allowed_in(places, requester.channels):
         raise WrongPlace(False, tuple(channel_id for channel_id, rule in places.items() if rule == "allow"))
     if (
-        moderation.setting(connection, asking.guild_id, moderation.AGE_RESTRICTED_ONLY) == "on"
-        and not asking.age_restricted
+        moderation.setting(connection, requester.guild_id, moderation.AGE_RESTRICTED_ONLY) == "on"
+        and not requester.age_restricted
     ):
         raise WrongPlace(True)
 
 
-def standing(connection: sqlite3.Connection, asking: Asking, terms: Terms, now: int) -> Standing:
+def quota_state(connection: sqlite3.Connection, requester: Requester, terms: Terms, now: int) -> QuotaState:
     """What the member may use and has used, with when it comes back."""
-    member, scope = asking.member_id, asking.scope_id
-    return Standing(
-        terms.limits(connection, asking, now),
+    member, scope = requester.member_id, requester.scope_id
+    return QuotaState(
+        terms.limits(connection, requester, now),
         ledger.used(connection, member, scope, now),
         ledger.granted(connection, member, scope),
         jobs.count_open(connection, member, scope),
@@ -180,23 +181,27 @@ class Wanted:
     pixels: int
 
 
-def check(connection: sqlite3.Connection, asking: Asking, wanted: Wanted, terms: Terms, now: int) -> tuple[Limit, int]:
+def check(
+    connection: sqlite3.Connection, requester: Requester, wanted: Wanted, terms: Terms, now: int
+) -> tuple[Limit, int]:
     """Raise where anything forbids such a job; else the limit of jobs at a time, and what a grant has to pay."""
-    check_place(connection, asking, terms, now)
-    limits = terms.limits(connection, asking, now)
+    check_place(connection, requester, terms, now)
+    limits = terms.limits(connection, requester, now)
     _check_size(limits, wanted)
-    _check_room(connection, asking, limits, terms)
-    granted = _check_credits(connection, asking, limits["credits_per_day"], wanted.credits, now)
-    _check_ceilings(connection, asking, terms, wanted.credits, now)
+    _check_room(connection, requester, limits, terms)
+    granted = _check_credits(connection, requester, limits["credits_per_day"], wanted.credits, now)
+    _check_ceilings(connection, requester, terms, wanted.credits, now)
     return limits["concurrent_jobs"], granted
 
 
-def admit(connection: sqlite3.Connection, new: NewJob, asking: Asking, terms: Terms, *, pixels: int) -> Admitted | None:
+def admit(
+    connection: sqlite3.Connection, new: NewJob, requester: Requester, terms: Terms, *, pixels: int
+) -> Admitted | None:
     """Check everything, insert the job and reserve its credits; None where its source already made one."""
-    if jobs.exists(connection, new.source_id):
+    if jobs.exists(connection, new.event_id):
         return None
     wanted = Wanted(new.credits, len(new.images), pixels)
-    at_a_time, granted = check(connection, asking, wanted, terms, new.created_at)
+    at_a_time, granted = check(connection, requester, wanted, terms, new.created_at)
     job_id = jobs.insert(connection, new, granted=granted)
     assert job_id is not None, "looked for above, in this transaction"
     return Admitted(job_id, at_a_time.value)
@@ -208,24 +213,26 @@ def _check_size(limits: dict[LimitName, Limit], wanted: Wanted) -> None:
             raise OverLimit(limit, 0, number)
 
 
-def _check_room(connection: sqlite3.Connection, asking: Asking, limits: dict[LimitName, Limit], terms: Terms) -> None:
+def _check_room(
+    connection: sqlite3.Connection, requester: Requester, limits: dict[LimitName, Limit], terms: Terms
+) -> None:
     """As many jobs as are drawn at a time, and as many more as may wait."""
     at_a_time, may_wait = limits["concurrent_jobs"].value, limits["queued_jobs"].value
     if at_a_time == 0:
         raise OverLimit(limits["concurrent_jobs"], 0, 1)
     if at_a_time is not None and may_wait is not None:
-        waiting = jobs.count_open(connection, asking.member_id, asking.scope_id) - at_a_time
+        waiting = jobs.count_open(connection, requester.member_id, requester.scope_id) - at_a_time
         if waiting >= may_wait:
             raise OverLimit(limits["queued_jobs"], waiting, 1)
     if terms.queue_length is not None and (waiting := jobs.count_queue(connection)) >= terms.queue_length:
         raise OverCeiling("queue_length", terms.queue_length, waiting, 1)
 
 
-def _check_credits(connection: sqlite3.Connection, asking: Asking, limit: Limit, wanted: int, now: int) -> int:
+def _check_credits(connection: sqlite3.Connection, requester: Requester, limit: Limit, wanted: int, now: int) -> int:
     """The part that a grant has to pay."""
     if limit.value is None:
         return 0
-    member, scope = asking.member_id, asking.scope_id
+    member, scope = requester.member_id, requester.scope_id
     used = ledger.used(connection, member, scope, now)
     beyond = max(0, used + wanted - max(limit.value, used))
     if not beyond:
@@ -238,16 +245,16 @@ def _check_credits(connection: sqlite3.Connection, asking: Asking, limit: Limit,
     return beyond
 
 
-def _check_ceilings(connection: sqlite3.Connection, asking: Asking, terms: Terms, wanted: int, now: int) -> None:
+def _check_ceilings(connection: sqlite3.Connection, requester: Requester, terms: Terms, wanted: int, now: int) -> None:
     if terms.credits_per_user is not None:
-        used = ledger.used_everywhere(connection, asking.member_id, now)
+        used = ledger.used_everywhere(connection, requester.member_id, now)
         if (missing := used + wanted - terms.credits_per_user) > 0:
-            coming = ledger.renewals_everywhere(connection, now, member_id=asking.member_id)
+            coming = ledger.renewals_everywhere(connection, now, member_id=requester.member_id)
             raise OverCeiling("credits_per_user", terms.credits_per_user, used, wanted, _enough(coming, missing))
-    if terms.credits_per_server is not None and asking.scope_id:
-        used = ledger.used_in(connection, asking.scope_id, now)
+    if terms.credits_per_server is not None and requester.scope_id:
+        used = ledger.used_in(connection, requester.scope_id, now)
         if (missing := used + wanted - terms.credits_per_server) > 0:
-            coming = ledger.renewals_everywhere(connection, now, scope_id=asking.scope_id)
+            coming = ledger.renewals_everywhere(connection, now, scope_id=requester.scope_id)
             raise OverCeiling("credits_per_server", terms.credits_per_server, used, wanted, _enough(coming, missing))
 
 

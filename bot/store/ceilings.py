@@ -8,8 +8,7 @@ from typing import get_args
 
 from bot.store.admission import Ceiling, Terms
 from bot.store.database import Database
-from bot.store.guild_settings import drop_setting, read_settings, write_setting
-from bot.store.moderation import INSTANCE
+from bot.store.guild_settings import INSTANCE, drop_setting, read_settings, write_setting
 
 CEILINGS: tuple[Ceiling, ...] = get_args(Ceiling)
 _UNLIMITED = "unlimited"

@@ -16,7 +16,7 @@ import aiosqlite
 import yoyo
 
 from bot.errors import StartupError
-from bot.store.database_thread import WorkerThread
+from bot.store.database_thread import DatabaseThread
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 T = TypeVar("T")
@@ -83,7 +83,7 @@ def _applied(backend: Any) -> list[str]:
 class Database:
     """An open database. Make it with :meth:`open`, end it with :meth:`close`."""
 
-    def __init__(self, threads: tuple[WorkerThread, WorkerThread], reader: aiosqlite.Connection) -> None:
+    def __init__(self, threads: tuple[DatabaseThread, DatabaseThread], reader: aiosqlite.Connection) -> None:
         self._writer, self._looker = threads
         self._reader = reader
         self._connection: sqlite3.Connection
@@ -92,7 +92,7 @@ class Database:
     @classmethod
     async def open(cls, path: Path) -> Database:
         """Migrate and open the file; it and its folder are for the bot's user alone."""
-        writer, looker = WorkerThread("database-writer", together=0.005), WorkerThread("database-reader")
+        writer, looker = DatabaseThread("database-writer", together=0.005), DatabaseThread("database-reader")
         path = await writer.run(path.absolute)
         await writer.run(partial(migrate, path))
         reader = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True)
@@ -107,11 +107,11 @@ class Database:
         """Run ``function`` in one transaction on the writer's thread; its result, or its exception after a rollback."""
         return await self._writer.run(partial(self._transaction, function))
 
-    async def look(self, function: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function``, which only reads, on one state of the database; never waits for the writer."""
         return await self._looker.run(partial(self._snapshot, function))
 
-    async def read(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+    async def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         """The rows of one SELECT; never waits for the writer."""
         return list(await self._reader.execute_fetchall(sql, parameters))
 

@@ -15,7 +15,7 @@ _Call = tuple[asyncio.Future[Any], Callable[[], Any]]
 _Outcome = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 
-class WorkerThread:
+class DatabaseThread:
     """Like an executor of one thread, for calls that are short and many: it wakes the loop once for several.
 
     Waking it costs as much as a short write. So what has been done is told after ``together`` seconds at the latest,

@@ -8,7 +8,7 @@ from bot.store.database import Database
 
 
 async def read_fact(database: Database, name: str) -> str | None:
-    rows = await database.read("SELECT value FROM facts WHERE name = ?", (name,))
+    rows = await database.query("SELECT value FROM facts WHERE name = ?", (name,))
     return rows[0]["value"] if rows else None
 
 

@@ -54,27 +54,27 @@ class ImageRow:
 
 
 async def find(database: Database, image_id: str) -> ImageRow | None:
-    return _first(await database.read(f"SELECT {_COLUMNS} WHERE images.id = ?", (image_id,)))
+    return _first(await database.query(f"SELECT {_COLUMNS} WHERE images.id = ?", (image_id,)))
 
 
 async def of_job(database: Database, job_id: int) -> list[ImageRow]:
     """The images of a job that were drawn and are not deleted, in order."""
     return _all(
-        await database.read(f"SELECT {_COLUMNS} WHERE images.job_id = ? AND {_SHOWN} ORDER BY position", (job_id,))
+        await database.query(f"SELECT {_COLUMNS} WHERE images.job_id = ? AND {_SHOWN} ORDER BY position", (job_id,))
     )
 
 
 async def any_of_job(database: Database, job_id: int) -> ImageRow | None:
     """An image of a job, whatever became of it."""
     return _first(
-        await database.read(f"SELECT {_COLUMNS} WHERE images.job_id = ? ORDER BY position LIMIT 1", (job_id,))
+        await database.query(f"SELECT {_COLUMNS} WHERE images.job_id = ? ORDER BY position LIMIT 1", (job_id,))
     )
 
 
 async def of_message(database: Database, message_id: int) -> list[ImageRow]:
     """The images that a result message shows, in order; empty where it is none of ours."""
     return _all(
-        await database.read(
+        await database.query(
             f"SELECT {_COLUMNS} WHERE jobs.result_message_id = ? AND {_SHOWN} ORDER BY position", (message_id,)
         )
     )
@@ -82,7 +82,7 @@ async def of_message(database: Database, message_id: int) -> list[ImageRow]:
 
 async def newest_here(database: Database, channel_id: int, owner_id: int) -> ImageRow | None:
     """The member's own newest public image in the channel, else the channel's newest public one."""
-    rows = await database.read(
+    rows = await database.query(
         f"SELECT {_COLUMNS} WHERE jobs.channel_id = ? AND jobs.visibility = 'public' AND jobs.state = 'delivered'"
         " AND images.state = 'rendered' AND (jobs.result_channel_id = jobs.channel_id OR jobs.owner_id = ?)"
         " ORDER BY jobs.owner_id = ? DESC, jobs.id DESC, images.position LIMIT 1",
@@ -93,7 +93,7 @@ async def newest_here(database: Database, channel_id: int, owner_id: int) -> Ima
 
 async def recent_of(database: Database, owner_id: int, guild_id: int | None, count: int = 25) -> list[ImageRow]:
     """The member's newest images in this server (or in direct messages), private ones too: for the member alone."""
-    rows = await database.read(
+    rows = await database.query(
         f"SELECT {_COLUMNS} WHERE jobs.owner_id = ? AND jobs.guild_id IS ? AND {_SHOWN}"
         " ORDER BY jobs.created_at DESC, jobs.id DESC, images.position LIMIT ?",
         (owner_id, guild_id, count),
@@ -103,7 +103,7 @@ async def recent_of(database: Database, owner_id: int, guild_id: int | None, cou
 
 async def family(database: Database, image_id: str) -> list[ImageRow]:
     """The image, all that it comes from, and all that comes from any of these; the newest where they are very many."""
-    rows = await database.read(
+    rows = await database.query(
         "WITH RECURSIVE up (id) AS ("
         "  SELECT ? UNION SELECT jobs.parent_image_id FROM up JOIN images ON images.id = up.id"
         "  JOIN jobs ON jobs.id = images.job_id WHERE jobs.parent_image_id IS NOT NULL),"
@@ -138,7 +138,7 @@ def delete_of_messages(connection: sqlite3.Connection, message_ids: list[int]) -
 
 
 def keep_upload(
-    connection: sqlite3.Connection, upload_id: str, owner_id: int, source: str, spec: str, now: int
+    connection: sqlite3.Connection, upload_id: str, owner_id: int, original: str, spec: str, now: int
 ) -> None:
     connection.execute(
         "DELETE FROM uploads WHERE owner_id = ? AND id NOT IN"
@@ -147,7 +147,7 @@ def keep_upload(
     )
     connection.execute(
         "INSERT INTO uploads (id, owner_id, source, spec, created_at) VALUES (?, ?, ?, ?, ?)",
-        (upload_id, owner_id, source, spec, now),
+        (upload_id, owner_id, original, spec, now),
     )
 
 
@@ -157,12 +157,12 @@ class Upload:
 
     id: str
     owner_id: int
-    source: str
+    original: str
     spec: str
 
 
 async def find_upload(database: Database, upload_id: str) -> Upload | None:
-    rows = await database.read("SELECT id, owner_id, source, spec FROM uploads WHERE id = ?", (upload_id,))
+    rows = await database.query("SELECT id, owner_id, source AS original, spec FROM uploads WHERE id = ?", (upload_id,))
     return Upload(**dict(rows[0])) if rows else None
 
 

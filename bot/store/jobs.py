@@ -44,7 +44,7 @@ class ReplyToken:
 class NewJob:
     """A job to insert. ``credits`` in 1/100; ``images`` holds each image's public id and seed, in order."""
 
-    source_id: int
+    event_id: int
     owner_id: int
     scope_id: int
     guild_id: int | None
@@ -71,9 +71,9 @@ class Image:
     file: str | None
 
 
-def exists(connection: sqlite3.Connection, source_id: int) -> bool:
+def exists(connection: sqlite3.Connection, event_id: int) -> bool:
     """Whether an interaction or message has already made a job."""
-    return connection.execute("SELECT 1 FROM jobs WHERE source_id = ?", (source_id,)).fetchone() is not None
+    return connection.execute("SELECT 1 FROM jobs WHERE source_id = ?", (event_id,)).fetchone() is not None
 
 
 def count_open(connection: sqlite3.Connection, owner_id: int, scope_id: int) -> int:
@@ -106,7 +106,7 @@ def insert(connection: sqlite3.Connection, new: NewJob, *, granted: int = 0) -> 
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (source_id) DO NOTHING RETURNING id",
         (
-            new.source_id,
+            new.event_id,
             new.owner_id,
             new.scope_id,
             new.guild_id,
@@ -215,7 +215,7 @@ def wipe_tokens(connection: sqlite3.Connection, now: int) -> None:
 
 
 async def images_of(database: Database, job_id: int) -> list[Image]:
-    rows = await database.read(
+    rows = await database.query(
         "SELECT id, position, seed, state, file FROM images WHERE job_id = ? ORDER BY position", (job_id,)
     )
     return [Image(**dict(row)) for row in rows]

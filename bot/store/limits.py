@@ -13,11 +13,11 @@ from typing import Literal, get_args
 LimitName = Literal["credits_per_day", "concurrent_jobs", "queued_jobs", "max_pixels", "max_count"]
 LIMIT_NAMES: tuple[LimitName, ...] = get_args(LimitName)
 Target = Literal["user", "role", "everyone"]
-Source = Literal["user", "role", "everyone", "default", "ceiling"]
+Origin = Literal["user", "role", "everyone", "default", "ceiling"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class Requester:
     """Who asks for something, and where.
 
     ``scope_id`` is the server where credits count, or 0 for direct messages and user-installed use; ``guild_id`` the
@@ -50,7 +50,7 @@ class Limit:
 
     name: LimitName
     value: int | None
-    source: Source
+    origin: Origin
     role_id: int | None = None
     until: int | None = None
 
@@ -58,24 +58,24 @@ class Limit:
 Values = Mapping[LimitName, int | None]
 
 
-def resolve(connection: sqlite3.Connection, asking: Asking, defaults: Values, now: int) -> dict[LimitName, Limit]:
+def resolve(connection: sqlite3.Connection, requester: Requester, defaults: Values, now: int) -> dict[LimitName, Limit]:
     """For each name the member's own value, else their roles' most generous, else the server's, else the default."""
     found: dict[LimitName, Limit] = {name: Limit(name, defaults[name], "default") for name in LIMIT_NAMES}
-    if not asking.scope_id:
+    if not requester.scope_id:
         return found
-    roles = ", ".join("?" * len(asking.role_ids))
+    roles = ", ".join("?" * len(requester.role_ids))
     rows = connection.execute(
         "SELECT target, target_id, name, value, until FROM limits WHERE guild_id = ? AND (until IS NULL OR until > ?)"
         " AND (target = 'everyone' OR target = 'user' AND target_id = ?"
         f" OR target = 'role' AND target_id IN ({roles}))",
-        (asking.scope_id, now, asking.member_id, *asking.role_ids),
+        (requester.scope_id, now, requester.member_id, *requester.role_ids),
     )
     rank: dict[str, int] = {"default": 0, "everyone": 1, "role": 2, "user": 3}
     for row in rows:
         name, target = row["name"], row["target"]
         role_id = row["target_id"] if target == "role" else None
         new, old = Limit(name, row["value"], target, role_id, row["until"]), found[name]
-        if (rank[target], _generosity(new)) > (rank[old.source], _generosity(old)):
+        if (rank[target], _generosity(new)) > (rank[old.origin], _generosity(old)):
             found[name] = new
     return found
 

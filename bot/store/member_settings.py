@@ -10,7 +10,7 @@ from bot.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Preferences:
+class MemberSettings:
     """A member's own defaults. ``aspect`` as 16:9, ``size`` a size's name, ``count`` from 1; None is "not set"."""
 
     aspect: str | None = None
@@ -27,20 +27,20 @@ _READERS: dict[str, Callable[[str], str | int | bool]] = {
 }
 
 
-async def read_preferences(database: Database, member_id: int) -> Preferences:
+async def read_member_settings(database: Database, member_id: int) -> MemberSettings:
     """What the member has set."""
-    rows = await database.read("SELECT name, value FROM member_settings WHERE member_id = ?", (member_id,))
+    rows = await database.query("SELECT name, value FROM member_settings WHERE member_id = ?", (member_id,))
     values = {row["name"]: _READERS[row["name"]](row["value"]) for row in rows if row["name"] in _READERS}
-    return Preferences(**values)  # type: ignore[arg-type]  # each name is read as its own type
+    return MemberSettings(**values)  # type: ignore[arg-type]  # each name is read as its own type
 
 
-def write_preferences(connection: sqlite3.Connection, member_id: int, preferences: Preferences) -> None:
+def write_member_settings(connection: sqlite3.Connection, member_id: int, member_settings: MemberSettings) -> None:
     """Set what is not None; what else was set stays. Part of a transaction."""
     values = {
-        "aspect": preferences.aspect,
-        "size": preferences.size,
-        "count": None if preferences.count is None else str(preferences.count),
-        "private": None if preferences.private is None else ("on" if preferences.private else "off"),
+        "aspect": member_settings.aspect,
+        "size": member_settings.size,
+        "count": None if member_settings.count is None else str(member_settings.count),
+        "private": None if member_settings.private is None else ("on" if member_settings.private else "off"),
     }
     connection.executemany(
         "INSERT OR REPLACE INTO member_settings (member_id, name, value) VALUES (?, ?, ?)",
@@ -48,6 +48,6 @@ def write_preferences(connection: sqlite3.Connection, member_id: int, preference
     )
 
 
-def drop_preferences(connection: sqlite3.Connection, member_id: int) -> None:
+def delete_member_settings(connection: sqlite3.Connection, member_id: int) -> None:
     """Back to the program's defaults. Part of a transaction."""
     connection.execute("DELETE FROM member_settings WHERE member_id = ?", (member_id,))

@@ -18,7 +18,6 @@ WordKind = Literal["word", "pattern"]
 
 PAUSED = "paused"
 AGE_RESTRICTED_ONLY = "age_restricted_only"
-INSTANCE = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,4 +175,4 @@ def words_in(connection: sqlite3.Connection, guild_id: int, *, count: int = -1, 
 
 
 async def words_of(database: Database, guild_id: int) -> list[Word]:
-    return await database.look(partial(words_in, guild_id=guild_id))
+    return await database.read(partial(words_in, guild_id=guild_id))

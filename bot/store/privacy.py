@@ -29,14 +29,14 @@ _BITE = 500
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was forgotten: ``files`` of images have to go, and of ``sources`` those that nobody keeps
-    (:func:`kept_sources`). ``still_open`` are jobs that have not ended; :func:`forget_closed` is for them.
+    """What was forgotten: ``files`` of images have to go, and of ``originals`` those that nobody keeps
+    (:func:`kept_originals`). ``still_open`` are jobs that have not ended; :func:`forget_closed` is for them.
     ``uploads`` are pictures that ``/details`` had looked at.
     """
 
     jobs: int = 0
     files: list[str] = field(default_factory=list)
-    sources: set[str] = field(default_factory=set)
+    originals: set[str] = field(default_factory=set)
     still_open: int = 0
     uploads: int = 0
 
@@ -44,7 +44,7 @@ class Forgotten:
         return Forgotten(
             self.jobs + later.jobs,
             self.files + later.files,
-            self.sources | later.sources,
+            self.originals | later.originals,
             self.still_open + later.still_open,
             self.uploads + later.uploads,
         )
@@ -87,7 +87,7 @@ def forget_member(
     connection.execute("UPDATE blocks SET reason = NULL WHERE member_id = ?", (member_id,))
     connection.execute("UPDATE audit SET reason = NULL WHERE member_id = ?", (member_id,))
     close_account(connection, member_id, now)
-    uploads = Forgotten(sources={row["source"] for row in brought}, uploads=len(brought))
+    uploads = Forgotten(originals={row["source"] for row in brought}, uploads=len(brought))
     return uploads + _forget_jobs(connection, member_id, now, live, at_most)
 
 
@@ -161,7 +161,7 @@ async def posted_of(database: Database, member_id: int) -> list[PostedMessage]:
 
     The result; or the card, with whatever a crash left on it, where there is none.
     """
-    rows = await database.read(
+    rows = await database.query(
         "SELECT id AS job_id, coalesce(result_channel_id, channel_id) AS channel_id,"
         " coalesce(result_message_id, progress_message_id) AS message_id, visibility = 'private' AS private FROM jobs"
         " WHERE owner_id = 0 AND account_id IN (SELECT id FROM accounts WHERE member_id = ?)"
@@ -192,21 +192,21 @@ async def kept_files(database: Database) -> set[str]:
     """The names of all files that images are in."""
     names: set[str] = set()
     last = ""
-    while rows := await database.read("SELECT id, file FROM images WHERE id > ? ORDER BY id LIMIT ?", (last, _PAGE)):
+    while rows := await database.query("SELECT id, file FROM images WHERE id > ? ORDER BY id LIMIT ?", (last, _PAGE)):
         names.update(row["file"] for row in rows if row["file"] is not None)
         last = rows[-1]["id"]
     return names
 
 
-async def kept_sources(database: Database) -> set[str]:
+async def kept_originals(database: Database) -> set[str]:
     """The names of the sources and masks that an upload or a job needs that is kept.
 
     What was made from an image that was deleted, or whose member wanted to be forgotten, needs it no more; what was
     made from one that only became too old does.
     """
-    names = {row["source"] for row in await database.read("SELECT source FROM uploads")}
+    names = {row["source"] for row in await database.query("SELECT source FROM uploads")}
     last = 0
-    while rows := await database.read(
+    while rows := await database.query(
         "SELECT jobs.id, json_extract(jobs.spec, '$.source') AS source, json_extract(jobs.spec, '$.mask') AS mask,"
         " parents.owner_id IS 0 OR (images.state IS 'deleted' AND parents.forgotten_at IS NULL) AS parent_gone"
         " FROM jobs"
@@ -229,10 +229,10 @@ def _forget_jobs(
     rows = connection.execute(
         f"SELECT id FROM jobs WHERE {_THEIRS} AND {_ENDED} LIMIT ?2", (member_id, at_most)
     ).fetchall()
-    sources: set[str] = set()
+    originals: set[str] = set()
     files: list[str] = []
     for row in rows:
-        sources |= _sources_around(connection, row["id"])
+        originals |= _originals_around(connection, row["id"])
         files += _delete_images(connection, row["id"])
     connection.executemany(
         f"UPDATE jobs SET {_WIPED}, owner_id = 0, forgotten_at = coalesce(forgotten_at, ?) WHERE id = ?",
@@ -241,7 +241,7 @@ def _forget_jobs(
     left = connection.execute(
         f"SELECT count(*) FROM jobs INDEXED BY jobs_by_state WHERE {_OPEN} AND {_THEIRS}", (member_id,)
     )
-    return Forgotten(len(rows), files, sources, int(left.fetchone()[0]))
+    return Forgotten(len(rows), files, originals, int(left.fetchone()[0]))
 
 
 def _expire_left(connection: sqlite3.Connection, member_id: int, live: Collection[int], now: int) -> None:
@@ -265,7 +265,7 @@ def _delete_images(connection: sqlite3.Connection, job_id: int) -> list[str]:
     return [row["file"] for row in rows]
 
 
-def _sources_around(connection: sqlite3.Connection, job_id: int) -> set[str]:
+def _originals_around(connection: sqlite3.Connection, job_id: int) -> set[str]:
     """What a job was made from, and what was made from its images."""
     rows = connection.execute(
         "SELECT json_extract(spec, '$.source') FROM jobs"

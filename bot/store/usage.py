@@ -83,13 +83,13 @@ async def shares(database: Database, scope_id: int, days: Days, by: By, member_i
         # A member who had their data deleted has two accounts for a day, and then one that is nobody's.
         sql = f"SELECT member_id AS key, {_SUMS} FROM ({sql}) AS own JOIN accounts ON accounts.id = own.key GROUP BY 1"
     order = "key" if by == "day" else "credits DESC, device_ms DESC, key"
-    rows = await database.read(f"{sql} ORDER BY {order}", (*whose, days.first, days.last, scope_id))
+    rows = await database.query(f"{sql} ORDER BY {order}", (*whose, days.first, days.last, scope_id))
     return [Share(row["key"], Used(row["jobs"], row["images"], row["credits"], row["device_ms"])) for row in rows]
 
 
 async def used_everywhere(database: Database, member_id: int, days: Days) -> Used:
     """What a member used in all servers and in direct messages."""
-    (row,) = await database.read(
+    (row,) = await database.query(
         f"SELECT {_SUMS} FROM usage_days WHERE {_OF_MEMBER}", (member_id, days.first, days.last)
     )
     return Used(**{name: row[name] or 0 for name in row.keys()})  # noqa: SIM118 - a row's own iterator is its values

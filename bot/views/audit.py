@@ -48,7 +48,7 @@ class AuditPages(PageButton, template=page_template("audit")):
 
     @classmethod
     async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
-        return await database.look(partial(_page, guild_id=guild.id, number=number))
+        return await database.read(partial(_page, guild_id=guild.id, number=number))
 
 
 def _page(connection: sqlite3.Connection, guild_id: int, number: int) -> Page:

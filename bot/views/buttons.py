@@ -30,11 +30,11 @@ class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cance
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         jobs: JobService = interaction.client.jobs
-        order = jobs.order_of(self.job_id)
+        request = jobs.request_of(self.job_id)
         # A moderator of the job's own server: the id may have been made up.
-        here = order is not None and order.guild_id is not None and order.guild_id == interaction.guild_id
+        here = request is not None and request.guild_id is not None and request.guild_id == interaction.guild_id
         moderator = here and interaction.permissions.manage_messages
-        if order is not None and interaction.user.id != order.owner_id and not moderator:
+        if request is not None and interaction.user.id != request.owner_id and not moderator:
             raise Refusal("Only the member who asked for this picture, or a moderator, can cancel it.")
         jobs.cancel(self.job_id)
         await answer(interaction, "Cancelling: it stops after the step that is running.")

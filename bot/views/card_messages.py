@@ -16,7 +16,7 @@ _CLOSED = (401, 404)
 """How Discord answers a token that has expired."""
 
 
-class Surface(Protocol):
+class CardMessage(Protocol):
     """A message of the bot that can be changed; ``private`` where the owner alone sees it.
 
     The methods raise what discord.py raises (:data:`NOT_SENT`).
@@ -34,7 +34,7 @@ class Surface(Protocol):
         ...
 
 
-class ResponseSurface:
+class ResponseCardMessage:
     """An interaction's own response. Its webhook closes after 15 minutes; ``channel`` is a way to a public one."""
 
     def __init__(
@@ -70,7 +70,7 @@ class ResponseSurface:
         await self._webhook.send(sentence, ephemeral=True)
 
 
-class ReplySurface:
+class ReplyCardMessage:
     """A reply to the message that asked. Nothing here is private, so what is said removes itself."""
 
     private = False
@@ -100,24 +100,24 @@ async def reply_shortly(message: discord.Message, sentence: str) -> None:
         await message.channel.send(sentence, delete_after=SHORT_LIVED_SECONDS)
 
 
-async def refuse_on(surface: Surface, sentence: str) -> None:
+async def refuse_on(card_message: CardMessage, sentence: str) -> None:
     """End a card with a sentence: told to the owner alone where that can be, then it goes; else the card says it."""
-    if not surface.private:
+    if not card_message.private:
         try:
-            await surface.tell(sentence)
+            await card_message.tell(sentence)
         except NOT_SENT as error:
             log.info("refusal_not_private", reason=str(error))
         else:
-            await remove(surface)
+            await remove(card_message)
             return
     try:
-        await surface.edit(content=sentence, view=None, attachments=[])
+        await card_message.edit(content=sentence, view=None, attachments=[])
     except NOT_SENT as error:
         log.warning("refusal_not_shown", reason=str(error))
 
 
-async def remove(surface: Surface) -> None:
+async def remove(card_message: CardMessage) -> None:
     try:
-        await surface.delete()
+        await card_message.delete()
     except NOT_SENT as error:
         log.info("card_not_removed", reason=str(error))

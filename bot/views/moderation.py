@@ -39,7 +39,7 @@ class BlockedPages(PageButton, template=page_template("blocked")):
 
     @classmethod
     async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
-        return await database.look(partial(_blocked, guild_id=guild.id, number=number))
+        return await database.read(partial(_blocked, guild_id=guild.id, number=number))
 
 
 class WordPages(PageButton, template=page_template("words")):
@@ -50,7 +50,7 @@ class WordPages(PageButton, template=page_template("words")):
 
     @classmethod
     async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
-        return await database.look(partial(_words, guild_id=guild.id, number=number))
+        return await database.read(partial(_words, guild_id=guild.id, number=number))
 
 
 class ChannelPages(PageButton, template=page_template("channels")):
@@ -61,7 +61,7 @@ class ChannelPages(PageButton, template=page_template("channels")):
 
     @classmethod
     async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
-        rules = await database.look(partial(channel_rules, guild_id=guild.id))
+        rules = await database.read(partial(channel_rules, guild_id=guild.id))
         adults = await read_setting(database, guild.id, AGE_RESTRICTED_ONLY) == "on"
         place = cls.place(number, len(rules))
         shown = sorted(rules, key=lambda channel_id: (rules[channel_id], channel_id))[place.skip :][: place.count]

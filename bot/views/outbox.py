@@ -12,7 +12,7 @@ import aiohttp
 import discord
 import structlog
 
-from bot.jobs.delivery import Posted, Result, Undeliverable, Upload, Way
+from bot.jobs.delivery import Destination, Posted, Result, ResultFile, Undeliverable
 from bot.jobs.job import Job
 from bot.views.results import result_view
 from bot.views.text import ALT_TEXT_LIMIT, cut, result_text
@@ -27,21 +27,21 @@ LOST_CONNECTION = (aiohttp.ClientError, OSError)
 _CLOSED = (discord.Forbidden, discord.NotFound)
 
 
-class Outbox:
+class DiscordOutbox:
     """The ways to a member: the channel, the interaction's own response, a direct message."""
 
     def __init__(self, client: discord.Client) -> None:
         self._client = client
 
-    def ways(self, job: Job, card_message_id: int | None) -> list[Way]:
+    def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
         """The best first. A private result never goes to the channel."""
-        ways: list[Way] = [] if job.private else [ChannelWay(self._client, job)]
-        if card_message_id is not None and job.order.reply is not None:
-            ways.append(ResponseWay(self._client, job, card_message_id))
-        return [*ways, DirectMessageWay(self._client, job)]
+        destinations: list[Destination] = [] if job.private else [ChannelDestination(self._client, job)]
+        if card_message_id is not None and job.request.reply is not None:
+            destinations.append(ResponseDestination(self._client, job, card_message_id))
+        return [*destinations, DirectMessageDestination(self._client, job)]
 
 
-class ChannelWay:
+class ChannelDestination:
     """An ordinary message in the channel: replies to it reach the bot, and it outlives the interaction's token."""
 
     name = "channel"
@@ -52,15 +52,15 @@ class ChannelWay:
         self._channel: discord.abc.Messageable | None = None
 
     async def limit(self) -> int:
-        order = self._job.order
-        if order.guild_id is None:
-            channel = await _open_direct_messages(self._client, order.owner_id)
-            if channel.id != order.channel_id:
+        request = self._job.request
+        if request.guild_id is None:
+            channel = await _open_direct_messages(self._client, request.owner_id)
+            if channel.id != request.channel_id:
                 raise Undeliverable("not a conversation with the bot")
             self._channel = channel
             return _DEFAULT_FILE_LIMIT
-        guild = self._client.get_guild(order.guild_id)
-        found = guild.get_channel_or_thread(order.channel_id) if guild else None
+        guild = self._client.get_guild(request.guild_id)
+        found = guild.get_channel_or_thread(request.channel_id) if guild else None
         if guild is None or not isinstance(found, discord.abc.Messageable):
             raise Undeliverable("the bot does not see the channel")
         missing = _missing_permissions(found.permissions_for(guild.me), thread=isinstance(found, discord.Thread))
@@ -69,13 +69,13 @@ class ChannelWay:
         self._channel = found
         return guild.filesize_limit
 
-    async def post(self, job: Job, uploads: list[Upload], result: Result) -> Posted:
+    async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
         assert self._channel is not None, "limit() opens the way"
-        message = await _send(self._channel, job, uploads, result, job.nonce)
+        message = await _send(self._channel, job, result_files, result, job.nonce)
         return Posted(message.channel.id, message.id)
 
 
-class ResponseWay:
+class ResponseDestination:
     """The interaction's own response: for private results, and where the bot may not post; open for 15 minutes."""
 
     name = "response"
@@ -86,13 +86,13 @@ class ResponseWay:
         self._card_message_id = card_message_id
 
     async def limit(self) -> int:
-        reply = self._job.order.reply
+        reply = self._job.request.reply
         if reply is None or reply.expires_at <= time.time():
             raise Undeliverable("the interaction has expired")
-        return self._job.order.response_file_limit or _DEFAULT_FILE_LIMIT
+        return self._job.request.response_file_limit or _DEFAULT_FILE_LIMIT
 
-    async def post(self, job: Job, uploads: list[Upload], result: Result) -> Posted:
-        reply = job.order.reply
+    async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
+        reply = job.request.reply
         assert reply is not None, "limit() checks it"
         webhook = discord.Webhook.partial(reply.application_id, reply.token, client=self._client)
 
@@ -100,16 +100,16 @@ class ResponseWay:
             return await webhook.edit_message(
                 self._card_message_id,
                 content=_text(job, result),
-                attachments=_files(job, uploads),
+                attachments=_files(job, result_files),
                 view=result_view(job.id),
                 allowed_mentions=discord.AllowedMentions.none(),
             )
 
         await _patiently(edit)
-        return Posted(job.order.channel_id, self._card_message_id)
+        return Posted(job.request.channel_id, self._card_message_id)
 
 
-class DirectMessageWay:
+class DirectMessageDestination:
     """A direct message to the owner."""
 
     name = "direct message"
@@ -121,10 +121,10 @@ class DirectMessageWay:
     async def limit(self) -> int:
         return _DEFAULT_FILE_LIMIT
 
-    async def post(self, job: Job, uploads: list[Upload], result: Result) -> Posted:
-        channel = await _open_direct_messages(self._client, job.order.owner_id)
+    async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
+        channel = await _open_direct_messages(self._client, job.request.owner_id)
         # A nonce of its own (the job's starts with "j"): Discord may still hold that one for a message that was lost.
-        message = await _send(channel, job, uploads, result, "d" + job.nonce[1:])
+        message = await _send(channel, job, result_files, result, "d" + job.nonce[1:])
         return Posted(message.channel.id, message.id)
 
 
@@ -133,13 +133,13 @@ async def _open_direct_messages(client: discord.Client, user_id: int) -> discord
 
 
 async def _send(
-    channel: discord.abc.Messageable, job: Job, uploads: list[Upload], result: Result, nonce: str
+    channel: discord.abc.Messageable, job: Job, result_files: list[ResultFile], result: Result, nonce: str
 ) -> discord.Message:
     async def send() -> discord.Message:
         # Files are read by sending, so each attempt has new ones.
         return await channel.send(
             _text(job, result),
-            files=_files(job, uploads),
+            files=_files(job, result_files),
             view=result_view(job.id),
             nonce=nonce,
             allowed_mentions=_mentions(job, result),
@@ -178,20 +178,23 @@ def _missing_permissions(granted: discord.Permissions, *, thread: bool) -> list[
     return [name for name, has in wanted.items() if not has]
 
 
-def _files(job: Job, uploads: list[Upload]) -> list[discord.File]:
-    alt_text = cut(job.order.spec.prompt, ALT_TEXT_LIMIT)
-    hidden = job.order.spoiler
-    return [discord.File(BytesIO(upload.data), upload.name, description=alt_text, spoiler=hidden) for upload in uploads]
+def _files(job: Job, result_files: list[ResultFile]) -> list[discord.File]:
+    alt_text = cut(job.request.spec.prompt, ALT_TEXT_LIMIT)
+    hidden = job.request.spoiler
+    return [
+        discord.File(BytesIO(result_file.data), result_file.name, description=alt_text, spoiler=hidden)
+        for result_file in result_files
+    ]
 
 
 def _text(job: Job, result: Result) -> str:
     seeds = [picture.seed for picture in result.pictures]
-    order = job.order
-    return result_text(order.spec, order.owner_id, seeds, result.device_seconds, result.note, order.source_link)
+    request = job.request
+    return result_text(request.spec, request.owner_id, seeds, result.device_seconds, result.note, request.original_link)
 
 
 def _mentions(job: Job, result: Result) -> discord.AllowedMentions:
     """Nobody is pinged, but for the owner of a job that took long enough to look elsewhere."""
     if result.waited < _LONG_JOB_SECONDS:
         return discord.AllowedMentions.none()
-    return discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(job.order.owner_id)])
+    return discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(job.request.owner_id)])

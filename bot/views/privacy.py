@@ -51,8 +51,8 @@ class PrivacyButton(
         super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"zib:privacy:{what}"))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        pressing: PrivacyPressing = interaction.client.privacy
-        await pressing.on_press(interaction, self.what)
+        result_actions: PrivacyPressing = interaction.client.privacy
+        await result_actions.on_press(interaction, self.what)
 
 
 def is_about_privacy(interaction: discord.Interaction[Any]) -> bool:
@@ -68,7 +68,7 @@ def delete_view() -> discord.ui.View:
     return view
 
 
-class ExportCourier:
+class DiscordExportSender:
     """Sends parts as answers that the member alone sees, for as long as Discord takes them; then as direct messages."""
 
     def __init__(self, interaction: discord.Interaction[Any]) -> None:

@@ -11,11 +11,11 @@ import discord
 import structlog
 
 from bot.jobs.admission import Quote
-from bot.jobs.job import Job, JobProgress, Order
+from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.media.previews import preview_sheet
 from bot.requests.pricing import format_credits
 from bot.views.buttons import progress_view
-from bot.views.card_messages import NOT_SENT, Surface, refuse_on, remove
+from bot.views.card_messages import NOT_SENT, CardMessage, refuse_on, remove
 from bot.views.text import duration, inert, made_from
 from zimage_engine.types import RawImage
 
@@ -28,26 +28,26 @@ _PROMPT_SHOWN = 300
 
 def card_text(job: Job, progress: JobProgress) -> str:
     """The card's text: the prompt, what is being edited, and one line of what is going on."""
-    defaults = f"\n-# with {job.order.defaults}" if job.order.defaults else ""
-    return f"{opening_text(job.order.spec.prompt, job.order.source_link)}{defaults}\n{_state_line(job, progress)}"
+    defaults = f"\n-# with {job.request.defaults}" if job.request.defaults else ""
+    return f"{opening_text(job.request.spec.prompt, job.request.original_link)}{defaults}\n{_state_line(job, progress)}"
 
 
-def opening_text(prompt: str, source_link: str | None) -> str:
+def opening_text(prompt: str, original_link: str | None) -> str:
     """The card's first lines."""
-    origin = f"\n-# {made_from(source_link)}" if source_link else ""
+    origin = f"\n-# {made_from(original_link)}" if original_link else ""
     return inert(prompt, _PROMPT_SHOWN) + origin
 
 
-def price_text(order: Order, quote: Quote, seconds: float) -> str:
+def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
     """The question before a costly job: how many images, what they cost of what is left, and how long they take."""
-    images = f"{order.count} images" if order.count > 1 else f"1 image of {order.spec.size}"
+    images = f"{request.count} images" if request.count > 1 else f"1 image of {request.spec.size}"
     left = f" of your {format_credits(quote.left)}" if quote.left is not None else ""
-    defaults = f"\n-# with {order.defaults}" if order.defaults else ""
+    defaults = f"\n-# with {request.defaults}" if request.defaults else ""
     return f"{images} · {format_credits(quote.credits)}{left} credits · {duration(seconds)}{defaults}"
 
 
 def _state_line(job: Job, progress: JobProgress) -> str:
-    many = job.order.count > 1
+    many = job.request.count > 1
     match progress.state:
         case "held":
             return f"Waiting for your other pictures: {job.at_a_time} of your commands may be drawn at a time."
@@ -62,16 +62,18 @@ def _state_line(job: Job, progress: JobProgress) -> str:
         case "running":
             share = progress.steps_done / max(1, progress.steps_total)
             filled = round(share * _BAR)
-            images = f", image {min(progress.images_done + 1, job.order.count)} of {job.order.count}" if many else ""
+            images = (
+                f", image {min(progress.images_done + 1, job.request.count)} of {job.request.count}" if many else ""
+            )
             return f"`{'█' * filled}{'░' * (_BAR - filled)}` {share:.0%}{images}"
 
 
 class ProgressCard:
     """Edits its surface; the newest state wins, edits are ``interval`` seconds apart at least."""
 
-    def __init__(self, job: Job, surface: Surface, interval: float) -> None:
+    def __init__(self, job: Job, card_message: CardMessage, interval: float) -> None:
         self._job = job
-        self._surface = surface
+        self._card_message = card_message
         self._interval = interval
         self._newest: JobProgress | None = None
         self._shown: str | None = None
@@ -92,12 +94,12 @@ class ProgressCard:
             self._timer = asyncio.get_running_loop().call_later(wait, self._start_edit)
 
     async def remove(self) -> None:
-        await remove(self._surface)
+        await remove(self._card_message)
 
     async def refuse(self, sentence: str) -> None:
         """Tell the owner alone, and take the card away; where that fails, the card itself says it."""
         await self.stop()
-        await refuse_on(self._surface, sentence)
+        await refuse_on(self._card_message, sentence)
 
     def _start_edit(self) -> None:
         self._drop_timer()
@@ -124,12 +126,12 @@ class ProgressCard:
         changes: dict[str, Any] = {}
         if previews:
             sheet = await asyncio.to_thread(preview_sheet, previews)
-            hidden = self._job.order.spoiler
+            hidden = self._job.request.spoiler
             changes["attachments"] = [
                 discord.File(BytesIO(sheet), "preview.webp", description=_PREVIEW_SAYS, spoiler=hidden)
             ]
         try:
-            await self._surface.edit(content=text, view=progress_view(self._job.id), **changes)
+            await self._card_message.edit(content=text, view=progress_view(self._job.id), **changes)
             self._shown = text
         except NOT_SENT as error:
             # The card is a courtesy: the picture comes whether or not its progress can be shown.

@@ -8,9 +8,9 @@ from functools import partial
 
 import discord
 
-from bot.moderation.limit_texts import MEANINGS, format_value, renewal_text, source_text
+from bot.moderation.limit_texts import MEANINGS, format_value, origin_text, renewal_text
 from bot.requests.pricing import format_credits
-from bot.store.admission import Standing, Terms
+from bot.store.admission import QuotaState, Terms
 from bot.store.database import Database
 from bot.store.limits import LimitRow, limits_of
 from bot.views.pages import Page, PageButton, page_template
@@ -18,59 +18,59 @@ from bot.views.pages import Page, PageButton, page_template
 _RENEWALS_SHOWN = 3
 
 
-def quota_text(standing: Standing, terms: Terms, *, direct: bool, own: bool = True) -> str:
+def quota_text(quota_state: QuotaState, terms: Terms, *, direct: bool, own: bool = True) -> str:
     """Each limit with what is used and left of it, when it renews, and where it comes from."""
     lines = [
         f"**Your limits {'in direct messages' if direct else 'in this server'}**",
-        *_credits_lines(standing, own=own),
+        *_credits_lines(quota_state, own=own),
     ]
-    lines += _ceiling_lines(standing, terms)
-    at_a_time, may_wait = standing.limits["concurrent_jobs"], standing.limits["queued_jobs"]
-    drawn, waiting = standing.open_jobs, 0
+    lines += _ceiling_lines(quota_state, terms)
+    at_a_time, may_wait = quota_state.limits["concurrent_jobs"], quota_state.limits["queued_jobs"]
+    drawn, waiting = quota_state.open_jobs, 0
     if at_a_time.value is not None:
         drawn, waiting = min(drawn, at_a_time.value), max(0, drawn - at_a_time.value)
     most, room = format_value(at_a_time.name, at_a_time.value), format_value(may_wait.name, may_wait.value)
     lines += [
-        f"`concurrent_jobs` {drawn} of {most} at a time · {source_text(at_a_time, own=own)}",
-        f"`queued_jobs` {waiting} of {room} in line · {source_text(may_wait, own=own)}",
+        f"`concurrent_jobs` {drawn} of {most} at a time · {origin_text(at_a_time, own=own)}",
+        f"`queued_jobs` {waiting} of {room} in line · {origin_text(may_wait, own=own)}",
     ]
     for name in ("max_pixels", "max_count"):
-        limit = standing.limits[name]
+        limit = quota_state.limits[name]
         unit = "pixels a picture" if name == "max_pixels" else "pictures a command"
-        lines.append(f"`{name}` {format_value(name, limit.value)} {unit} · {source_text(limit, own=own)}")
+        lines.append(f"`{name}` {format_value(name, limit.value)} {unit} · {origin_text(limit, own=own)}")
     return "\n".join(lines)
 
 
-def _credits_lines(standing: Standing, *, own: bool) -> list[str]:
-    day = standing.limits["credits_per_day"]
-    used = format_credits(standing.used)
+def _credits_lines(quota_state: QuotaState, *, own: bool) -> list[str]:
+    day = quota_state.limits["credits_per_day"]
+    used = format_credits(quota_state.used)
     if day.value is None:
-        lines = [f"`credits_per_day` {used} used, unlimited · {source_text(day, own=own)}"]
+        lines = [f"`credits_per_day` {used} used, unlimited · {origin_text(day, own=own)}"]
     else:
-        left = format_credits(max(0, day.value - standing.used))
+        left = format_credits(max(0, day.value - quota_state.used))
         total = format_credits(day.value)
-        lines = [f"`credits_per_day` {used} of {total} used, **{left} left** · {source_text(day, own=own)}"]
-        shown = standing.renewals[:_RENEWALS_SHOWN]
+        lines = [f"`credits_per_day` {used} of {total} used, **{left} left** · {origin_text(day, own=own)}"]
+        shown = quota_state.renewals[:_RENEWALS_SHOWN]
         if shown:
-            more = len(standing.renewals) - len(shown)
+            more = len(quota_state.renewals) - len(shown)
             rest = f", and more later ({more})" if more else ""
             lines.append(f"-# {', '.join(renewal_text(renewal) for renewal in shown)}{rest}")
-    if standing.granted:
+    if quota_state.granted:
         lines.append(
-            f"-# **{format_credits(standing.granted)} more** granted by an admin: used when the day's are gone, "
+            f"-# **{format_credits(quota_state.granted)} more** granted by an admin: used when the day's are gone, "
             "and kept until then"
         )
     return lines
 
 
-def _ceiling_lines(standing: Standing, terms: Terms) -> list[str]:
+def _ceiling_lines(quota_state: QuotaState, terms: Terms) -> list[str]:
     """What the operator set, where it counts."""
     lines = []
-    if terms.credits_per_user is not None and standing.used_everywhere is not None:
-        used, total = format_credits(standing.used_everywhere), format_credits(terms.credits_per_user)
+    if terms.credits_per_user is not None and quota_state.used_everywhere is not None:
+        used, total = format_credits(quota_state.used_everywhere), format_credits(terms.credits_per_user)
         lines.append(f"-# in all places together {used} of {total} credits used · the operator's ceiling")
-    if terms.credits_per_server is not None and standing.used_in_server is not None:
-        used, total = format_credits(standing.used_in_server), format_credits(terms.credits_per_server)
+    if terms.credits_per_server is not None and quota_state.used_in_server is not None:
+        used, total = format_credits(quota_state.used_in_server), format_credits(terms.credits_per_server)
         lines.append(f"-# this server {used} of {total} credits used · the operator's ceiling")
     return lines
 
@@ -100,7 +100,7 @@ class LimitPages(PageButton, template=page_template("limits")):
 
     @classmethod
     async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
-        rows = await database.look(partial(limits_of, guild_id=guild.id, now=int(time.time())))
+        rows = await database.read(partial(limits_of, guild_id=guild.id, now=int(time.time())))
         place = cls.place(number, len(rows))
         lines = [limit_line(row) for row in rows[place.skip :][: place.count]]
         return Page(f"**{len(rows)} limits are set in this server**", lines, place.number, len(rows))

@@ -41,7 +41,7 @@ _DANGER = ("delete", "drop", "dropall")
 
 
 class Pressing(Protocol):
-    """What the items do; ``interaction.client.pressing`` is one."""
+    """What the items do; ``interaction.client.result_actions`` is one."""
 
     async def on_row(self, interaction: discord.Interaction[Any], what: str, job_id: int) -> None: ...
 
@@ -62,7 +62,7 @@ class RowButton(
         super().__init__(discord.ui.Button(label=label, custom_id=f"zib:{what}:j{job_id}"))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.pressing.on_row(interaction, self.what, self.job_id)
+        await interaction.client.result_actions.on_row(interaction, self.what, self.job_id)
 
 
 class ImageButton(
@@ -78,7 +78,7 @@ class ImageButton(
         super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"zib:{what}:i{image_id}"))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.pressing.on_image(interaction, self.what, self.image_id)
+        await interaction.client.result_actions.on_image(interaction, self.what, self.image_id)
 
 
 class WhichSelect(
@@ -98,7 +98,7 @@ class WhichSelect(
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         data: Any = interaction.data
-        await interaction.client.pressing.on_image(interaction, self.what, str(data["values"][0]))
+        await interaction.client.result_actions.on_image(interaction, self.what, str(data["values"][0]))
 
 
 class UploadButton(
@@ -111,7 +111,7 @@ class UploadButton(
         super().__init__(discord.ui.Button(label=what.capitalize(), custom_id=f"zib:{what}:u{upload_id}"))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.pressing.on_upload(interaction, self.what, self.upload_id)
+        await interaction.client.result_actions.on_upload(interaction, self.what, self.upload_id)
 
 
 RESULT_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (RowButton, ImageButton, WhichSelect, UploadButton)

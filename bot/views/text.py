@@ -34,7 +34,7 @@ def result_line(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float
     """Who asked, and what it takes to draw it again, in small print."""
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else "seeds " + ", ".join(map(str, seeds))
     parts = [f"<@{owner_id}>", seed, f"{spec.width}×{spec.height}", f"{spec.steps} steps"]
-    if spec.source:
+    if spec.original:
         parts.append(f"strength {spec.strength:g}")
     if spec.guidance_scale:
         parts.append(f"guidance {spec.guidance_scale:g}")
@@ -48,12 +48,12 @@ def made_from(link: str) -> str:
 
 
 def result_text(
-    spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float, note: str, source_link: str | None = None
+    spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float, note: str, original_link: str | None = None
 ) -> str:
     """The result message's text, within Discord's limit whatever the prompt."""
     tail = [result_line(spec, owner_id, seeds, seconds)]
-    if source_link:
-        tail.append(f"-# {made_from(source_link)}")
+    if original_link:
+        tail.append(f"-# {made_from(original_link)}")
     if note:
         tail.append(f"-# {note}")
     room = MESSAGE_LIMIT - sum(len(line) + 1 for line in tail)

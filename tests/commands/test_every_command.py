@@ -10,7 +10,7 @@ import simcord
 
 from bot.media.metadata import encode_png
 from bot.playground.world import World
-from bot.requests.spec import Wishes, settle
+from bot.requests.spec import ImageOptions, build_spec
 from tests.helpers.admins import admin_of
 from tests.helpers.pictures import CHANGED, PROMPT, drawn
 from tests.helpers.worlds import OpenWorld
@@ -18,7 +18,7 @@ from zimage_engine.device.loading import complete_profile
 from zimage_engine.profiles import find_profile
 from zimage_engine.types import RawImage
 
-SPEC, _ = settle(Wishes(PROMPT, seed=3), complete_profile(find_profile("demo")), max_count=1)
+SPEC, _ = build_spec(ImageOptions(PROMPT, seed=3), complete_profile(find_profile("demo")), max_count=1)
 DRAWN = encode_png(RawImage(256, 256, bytes(3 * 256 * 256)), SPEC.fields())
 MEMBERS = {
     "imagine": {"prompt": PROMPT},

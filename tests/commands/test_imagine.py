@@ -27,7 +27,7 @@ def shown_to(world: World, viewer: object) -> list[discord.Message]:
 
 
 async def rows(world: World, sql: str) -> list[dict[str, object]]:
-    return [dict(row) for row in await world.env.bot._services.database.read(sql)]
+    return [dict(row) for row in await world.env.bot._services.database.query(sql)]
 
 
 async def test_a_picture_of_what_was_asked_for_comes_into_the_channel(world: World) -> None:
@@ -252,8 +252,8 @@ async def test_cancelling_charges_the_steps_that_were_done(world_of: OpenWorld) 
         client = world.env.bot
         asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt=PROMPT))
         await until(entered.is_set)
-        (job_id,) = client.jobs._carried
-        assert client.jobs.order_of(job_id).owner_id == world.member.id
+        (job_id,) = client.jobs._active
+        assert client.jobs.request_of(job_id).owner_id == world.member.id
         client.jobs.cancel(job_id)
         gate.set()
         await asked
@@ -290,13 +290,13 @@ async def test_a_duplicate_event_does_nothing(world: World) -> None:
     (row,) = await rows(world, "SELECT source_id FROM jobs")
     from dataclasses import replace
 
-    from bot.jobs.job import Order
-    from bot.requests.spec import Wishes, settle
-    from bot.store.limits import Asking
+    from bot.jobs.job import JobRequest
+    from bot.requests.spec import ImageOptions, build_spec
+    from bot.store.limits import Requester
 
-    spec, count = settle(Wishes(PROMPT), world.env.bot._services.engine.profile, max_count=4)
-    order = Order(0, spec, count, Asking(world.member.id, 1, 1), world.channel.id, "public", None)
-    assert await jobs.submit(replace(order, source_id=row["source_id"])) is None
+    spec, count = build_spec(ImageOptions(PROMPT), world.env.bot._services.engine.profile, max_count=4)
+    request = JobRequest(0, spec, count, Requester(world.member.id, 1, 1), world.channel.id, "public", None)
+    assert await jobs.submit(replace(request, event_id=row["source_id"])) is None
     assert len(await rows(world, "SELECT id FROM jobs")) == 1
 
 

@@ -12,70 +12,85 @@ from hypothesis import strategies as st
 
 from bot.playground.world import World
 from bot.requests.member_settings import apply
-from bot.requests.spec import Wishes, settle
+from bot.requests.spec import ImageOptions, build_spec
 from bot.store.database import Database
-from bot.store.member_settings import Preferences, drop_preferences, read_preferences, write_preferences
+from bot.store.member_settings import (
+    MemberSettings,
+    delete_member_settings,
+    read_member_settings,
+    write_member_settings,
+)
 from tests.helpers.pictures import CHANGED, PROMPT, newest, photo, picture_of, rows
 from zimage_engine.profiles import ASPECTS, PROFILES
 
 PROFILE = replace(PROFILES["demo"], size_multiple=16)
-ALL = Preferences("16:9", "large", 2, private=True)
+ALL = MemberSettings("16:9", "large", 2, private=True)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "private", "expected", "is_private", "text"),
+    ("options", "private", "expected", "is_private", "text"),
     [
         (
-            Wishes("x"),
+            ImageOptions("x"),
             None,
-            Wishes("x", aspect="16:9", size="large", count=2),
+            ImageOptions("x", aspect="16:9", size="large", count=2),
             True,
             "16:9, large, 2 pictures, private",
         ),
         (
-            Wishes("x", aspect="1:1"),
+            ImageOptions("x", aspect="1:1"),
             False,
-            Wishes("x", aspect="1:1", size="large", count=2),
+            ImageOptions("x", aspect="1:1", size="large", count=2),
             False,
             "large, 2 pictures",
         ),
-        (Wishes("x", size="medium", count=1), False, Wishes("x", aspect="16:9", size="medium", count=1), False, "16:9"),
-        (Wishes("x", size="320x192", count=1), True, Wishes("x", size="320x192", count=1), True, ""),
-        (Wishes("x", verbatim=True), False, Wishes("x", verbatim=True), False, ""),
+        (
+            ImageOptions("x", size="medium", count=1),
+            False,
+            ImageOptions("x", aspect="16:9", size="medium", count=1),
+            False,
+            "16:9",
+        ),
+        (ImageOptions("x", size="320x192", count=1), True, ImageOptions("x", size="320x192", count=1), True, ""),
+        (ImageOptions("x", verbatim=True), False, ImageOptions("x", verbatim=True), False, ""),
     ],
 )
 def test_what_is_not_said_comes_from_the_settings(
-    *, wishes: Wishes, private: bool | None, expected: Wishes, is_private: bool, text: str
+    *, options: ImageOptions, private: bool | None, expected: ImageOptions, is_private: bool, text: str
 ) -> None:
     shown = f"your settings: {text}" if text else ""
-    assert apply(ALL, wishes, private, profile=PROFILE, edit=False) == (expected, is_private, shown)
+    assert apply(ALL, options, private, profile=PROFILE, edit=False) == (expected, is_private, shown)
 
 
 def test_an_edit_keeps_its_shape() -> None:
-    wishes, private, text = apply(ALL, Wishes("x"), None, profile=PROFILE, edit=True)
-    assert wishes == Wishes("x", count=2)
+    options, private, text = apply(ALL, ImageOptions("x"), None, profile=PROFILE, edit=True)
+    assert options == ImageOptions("x", count=2)
     assert private
     assert text == "your settings: 2 pictures, private"
 
 
 def test_what_the_model_or_the_operator_does_not_know_any_more_is_left_out() -> None:
-    old = Preferences("99:1", "small", 4)
-    assert apply(old, Wishes("x"), None, profile=PROFILE, edit=False, max_count=1) == (Wishes("x", count=1), False, "")
+    old = MemberSettings("99:1", "small", 4)
+    assert apply(old, ImageOptions("x"), None, profile=PROFILE, edit=False, max_count=1) == (
+        ImageOptions("x", count=1),
+        False,
+        "",
+    )
 
 
 maybe = partial(st.one_of, st.none())
 
 
 @given(
-    preferences=st.builds(
-        Preferences,
+    member_settings=st.builds(
+        MemberSettings,
         maybe(st.sampled_from([*ASPECTS, "99:1", "rubbish"])),
         maybe(st.sampled_from(["small", "medium", "large", "giant"])),
         maybe(st.integers(1, 4)),
         maybe(st.booleans()),
     ),
-    wishes=st.builds(
-        Wishes,
+    options=st.builds(
+        ImageOptions,
         st.just("a cat"),
         aspect=maybe(st.sampled_from(ASPECTS)),
         size=maybe(st.sampled_from(["medium", "large"])),
@@ -86,30 +101,30 @@ maybe = partial(st.one_of, st.none())
     edit=st.booleans(),
 )
 def test_settings_never_overrule_what_was_said_and_never_make_it_impossible(
-    *, preferences: Preferences, wishes: Wishes, private: bool | None, edit: bool
+    *, member_settings: MemberSettings, options: ImageOptions, private: bool | None, edit: bool
 ) -> None:
-    applied, is_private, text = apply(preferences, wishes, private, profile=PROFILE, edit=edit)
+    applied, is_private, text = apply(member_settings, options, private, profile=PROFILE, edit=edit)
     for name in ("prompt", "aspect", "size", "count", "seed", "verbatim"):
-        said = getattr(wishes, name)
+        said = getattr(options, name)
         assert said is None or getattr(applied, name) == said
     assert private is None or is_private == private
     if edit:
-        assert (applied.aspect, applied.size) == (wishes.aspect, wishes.size)
-    settle(applied, PROFILE, max_count=4)
+        assert (applied.aspect, applied.size) == (options.aspect, options.size)
+    build_spec(applied, PROFILE, max_count=4)
     assert bool(text) == bool(text.removeprefix("your settings: "))
-    if preferences == Preferences():
-        assert (applied, is_private, text) == (wishes, bool(private), "")
+    if member_settings == MemberSettings():
+        assert (applied, is_private, text) == (options, bool(private), "")
 
 
 async def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
     database = await Database.open(tmp_path / "bot.sqlite3")
-    assert await read_preferences(database, 5) == Preferences()
-    await database.write(partial(write_preferences, member_id=5, preferences=ALL))
-    await database.write(partial(write_preferences, member_id=5, preferences=Preferences(private=False)))
-    assert await read_preferences(database, 5) == replace(ALL, private=False)
-    assert await read_preferences(database, 6) == Preferences()
-    await database.write(partial(drop_preferences, member_id=5))
-    assert await read_preferences(database, 5) == Preferences()
+    assert await read_member_settings(database, 5) == MemberSettings()
+    await database.write(partial(write_member_settings, member_id=5, member_settings=ALL))
+    await database.write(partial(write_member_settings, member_id=5, member_settings=MemberSettings(private=False)))
+    assert await read_member_settings(database, 5) == replace(ALL, private=False)
+    assert await read_member_settings(database, 6) == MemberSettings()
+    await database.write(partial(delete_member_settings, member_id=5))
+    assert await read_member_settings(database, 5) == MemberSettings()
     await database.close()
 
 

@@ -153,7 +153,7 @@ async def test_a_press_while_a_picture_is_drawn_cancels_it(world_of: OpenWorld) 
     async with world_of(partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)) as world:
         asked = await world.member.slash(world.channel, "privacy delete")
         await press_while_drawing(world, entered, asked.response, POSTED_TOO)
-        await until(lambda: all(carried.cancelled for carried in world.env.bot.jobs._carried.values()))
+        await until(lambda: all(active.cancelled for active in world.env.bot.jobs._active.values()))
         gate.set()
         await world.env.settle()
         assert PROMPT not in all_text(world)
@@ -188,7 +188,7 @@ async def test_what_is_just_being_posted_is_forgotten_and_removed_after_that(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, entered = asyncio.Event(), asyncio.Event()
-    post, jobs = outbox.ChannelWay.post, world.env.bot.jobs
+    post, jobs = outbox.ChannelDestination.post, world.env.bot.jobs
 
     async def slow(*arguments: Any) -> Any:
         entered.set()
@@ -198,7 +198,7 @@ async def test_what_is_just_being_posted_is_forgotten_and_removed_after_that(
     async def without_patience(member_id: int) -> int:
         return jobs._cancel_all(jobs._of(member_id))
 
-    monkeypatch.setattr(outbox.ChannelWay, "post", slow)
+    monkeypatch.setattr(outbox.ChannelDestination, "post", slow)
     monkeypatch.setattr(jobs, "cancel_all_of", without_patience)
     asked = await world.member.slash(world.channel, "privacy delete")
     await press_while_drawing(world, entered, asked.response, POSTED_TOO)

@@ -11,10 +11,10 @@ import discord
 import pytest
 
 from bot.errors import Refusal
-from bot.jobs.job import Order
+from bot.jobs.job import JobRequest
 from bot.playground.world import World, watch
-from bot.requests.spec import Wishes, settle
-from bot.store.limits import Asking
+from bot.requests.spec import ImageOptions, build_spec
+from bot.store.limits import Requester
 from bot.views.buttons import progress_view
 from bot.views.quota import quota_text
 from tests.helpers.admins import admin_of as add_admin
@@ -153,7 +153,7 @@ async def test_every_way_in_passes_the_same_door(world_of: OpenWorld, how: str |
         async def right_click() -> None:
             await by_form(await member.context_menu(channel, "Edit image", photograph))
 
-        ways = {
+        destinations = {
             "imagine": lambda: member.slash(channel, "imagine", prompt=PROMPT),
             "edit": lambda: member.slash(channel, "edit", prompt=CHANGED, source=result.jump_url),
             "attachment": lambda: member.slash(channel, "edit", prompt=CHANGED, image=("photo.png", photo())),
@@ -165,12 +165,12 @@ async def test_every_way_in_passes_the_same_door(world_of: OpenWorld, how: str |
             "reply": lambda: member.send(channel, f"/edit {CHANGED}", reply_to=result),
             "mention": lambda: member.send(channel, f"<@{world.env.bot.user.id}> {CHANGED}", reply_to=photograph),
         }
-        for name, way in ways.items():
+        for name, destination in destinations.items():
             before = await jobs(world)
             seen = {m.id for m in history(world)}
             passing: list[str] = []  # what is gone again, too: answers to messages remove themselves
             watching = asyncio.create_task(watch(world, passing.append))
-            await way()
+            await destination()
             await world.env.settle()
             watching.cancel()
             assert await jobs(world) == before + (how is None), name
@@ -232,7 +232,7 @@ async def test_a_moderator_of_another_server_cannot_cancel_by_a_forged_id(world_
         forged = await world.env.bot.get_channel(there.id).send("forged", view=progress_view(1))
         await typist.imagine(PROMPT)
         await until(entered.is_set)
-        (job_id,) = world.env.bot.jobs._carried
+        (job_id,) = world.env.bot.jobs._active
         assert job_id == 1
         press = asyncio.create_task(moderator.click(forged, label="Cancel"))
         await asyncio.sleep(0.3)
@@ -246,13 +246,13 @@ async def test_a_moderator_of_another_server_cannot_cancel_by_a_forged_id(world_
 async def test_two_hundred_commands_at_once_draw_what_there_are_credits_for(world_of: OpenWorld) -> None:
     async with world_of(credits_per_day=10.0, queued_jobs="unlimited", concurrent_jobs="unlimited") as world:
         service = world.env.bot.jobs
-        spec, count = settle(Wishes(PROMPT), service._engine.profile, max_count=1)
-        asking = Asking(world.member.id, 1, None)
+        spec, count = build_spec(ImageOptions(PROMPT), service._engine.profile, max_count=1)
+        requester = Requester(world.member.id, 1, None)
 
-        async def ask(source_id: int) -> bool:
-            order = Order(source_id, spec, count, asking, world.channel.id, "public", None)
+        async def ask(event_id: int) -> bool:
+            request = JobRequest(event_id, spec, count, requester, world.channel.id, "public", None)
             try:
-                return await service.submit(order) is not None
+                return await service.submit(request) is not None
             except Refusal as refusal:
                 assert "limit `credits_per_day`" in str(refusal)
                 return False
@@ -401,8 +401,8 @@ async def test_more_jobs_than_go_at_a_time_wait_in_line_and_are_drawn_in_turn(wo
         await until(entered.is_set)
         second = await typist.imagine(PROMPT, seed=2)
         assert "Waiting for your other pictures: 1 of your commands" in second.shown[0]
-        standing = await world.env.bot.jobs.door.standing(typist.asking)
-        text = quota_text(standing, world.env.bot.jobs.door.terms, direct=False)
+        quota_state = await world.env.bot.jobs.admission.quota_state(typist.requester)
+        text = quota_text(quota_state, world.env.bot.jobs.admission.terms, direct=False)
         assert "`concurrent_jobs` 1 of 1 at a time" in text
         assert "`queued_jobs` 1 of 1 in line" in text
         with pytest.raises(Refusal, match="You have used 1 of 1 places in line"):
@@ -420,11 +420,11 @@ async def test_what_waits_in_line_can_be_cancelled(world_of: OpenWorld) -> None:
         await typist.imagine(PROMPT)
         await until(entered.is_set)
         second = await typist.imagine(PROMPT)
-        waiting = max(world.env.bot.jobs._carried)
+        waiting = max(world.env.bot.jobs._active)
         world.env.bot.jobs.cancel(waiting)
         await until(lambda: second.told == ["Cancelled."])
         gate.set()
-        await until(lambda: not world.env.bot.jobs._carried)
+        await until(lambda: not world.env.bot.jobs._active)
         states = [row["state"] for row in await rows(world, "SELECT state FROM jobs ORDER BY id")]
         assert states == ["delivered", "cancelled"]
         assert await credits_in_use(world) == 100

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import discord
 import pytest
 
-from bot.commands.invocation import who_asks
+from bot.commands.invocation import requester_of
 from bot.playground.world import World
 from tests.helpers.admins import admin_of, told
 from tests.helpers.faults import Faulty
@@ -43,17 +43,17 @@ async def test_a_thread_takes_its_channel_s_rule_until_it_has_one_of_its_own(wor
 async def test_a_thread_is_as_age_restricted_as_its_channel(world: World, nsfw: str) -> None:
     thread, _ = await thread_in(world)
     thread.parent.nsfw = bool(nsfw)
-    asking = who_asks(discord.Object(1), thread, thread.guild.id, thread.guild.id)  # type: ignore[arg-type]
-    assert asking.age_restricted == bool(nsfw)
-    assert asking.channels == (thread.id, world.channel.id)
+    requester = requester_of(discord.Object(1), thread, thread.guild.id, thread.guild.id)  # type: ignore[arg-type]
+    assert requester.age_restricted == bool(nsfw)
+    assert requester.channels == (thread.id, world.channel.id)
 
 
 async def test_a_thread_whose_channel_the_bot_does_not_see_is_still_known_by_it(world: World) -> None:
     thread, _ = await thread_in(world)
     thread.guild._channels.pop(thread.parent_id)
-    asking = who_asks(discord.Object(1), thread, 1, 0)  # type: ignore[arg-type]
-    assert asking.channels == (thread.id, world.channel.id)
-    assert not asking.age_restricted
+    requester = requester_of(discord.Object(1), thread, 1, 0)  # type: ignore[arg-type]
+    assert requester.channels == (thread.id, world.channel.id)
+    assert not requester.age_restricted
     thread.guild._channels[world.channel.id] = SimpleNamespace(id=world.channel.id)  # for the world's own end
 
 
@@ -66,9 +66,9 @@ async def test_blocking_cancels_what_is_on_the_engine_and_has_not_begun(world_of
         await Typist(world, other).imagine(PROMPT)
         await until(entered.is_set)
         await Typist(world).imagine("a green square on a white background")
-        await until(lambda: all(carried.drawing is not None for carried in service._carried.values()))
+        await until(lambda: all(active.rendering is not None for active in service._active.values()))
         assert await service.cancel_waiting(world.member.id, world.channel.guild.id) == 1
         gate.set()
-        await until(lambda: not service._carried)
+        await until(lambda: not service._active)
         states = await rows(world, "SELECT owner_id, state FROM jobs ORDER BY id")
         assert [row["state"] for row in states] == ["delivered", "cancelled"]

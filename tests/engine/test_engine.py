@@ -134,7 +134,7 @@ async def test_an_exception_in_the_model_fails_the_request_and_not_the_engine(st
     def breaks(worker: Worker) -> Executor:
         original = worker.model.decode
 
-        def once(drawing):
+        def once(generation):
             worker.model.decode = original  # type: ignore[method-assign]
             raise RuntimeError("the kernel is on fire")
 

@@ -114,7 +114,7 @@ def break_for(prompt: str, unit: Unit, error: Callable[[], BaseException]) -> Wr
 
         def broken(argument: Any) -> Any:
             requests = [argument] if unit is Unit.ENCODE_TEXT else [
-                drawing.request for drawing in (argument if unit is Unit.DENOISE else [argument])
+                generation.request for generation in (argument if unit is Unit.DENOISE else [argument])
             ]  # fmt: skip
             if prompt in {request.prompt for request in requests}:
                 raise error()
@@ -196,11 +196,11 @@ async def test_a_batch_that_does_not_fit_is_drawn_in_smaller_ones(
     def wrap(worker: Worker) -> Executor:
         step = worker.model.step
 
-        def small(drawings: Any) -> Any:
-            sizes.append(len(drawings))
-            if len(drawings) > 1:
+        def small(generations: Any) -> Any:
+            sizes.append(len(generations))
+            if len(generations) > 1:
                 raise torch.OutOfMemoryError("too large")
-            return step(drawings)
+            return step(generations)
 
         worker.model.step = small  # type: ignore[method-assign]
         return worker
@@ -330,12 +330,12 @@ async def test_running_out_of_memory_while_requests_run_apart_fails_that_request
     def wrap(worker: Worker) -> Executor:
         step = worker.model.step
 
-        def broken(drawings: Any) -> Any:
-            if len(drawings) > 1:
+        def broken(generations: Any) -> Any:
+            if len(generations) > 1:
                 raise RuntimeError("the kernel is on fire")
-            if drawings[0].request.id == "b":
+            if generations[0].request.id == "b":
                 raise torch.OutOfMemoryError("too large")
-            return step(drawings)
+            return step(generations)
 
         worker.model.step = broken  # type: ignore[method-assign]
         return worker

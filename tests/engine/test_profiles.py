@@ -84,12 +84,12 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
 
 def test_a_missing_folder_a_stranger_and_damaged_weights_are_one_sentence_each(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="neither a folder nor a model that can be downloaded"):
-        complete_profile(find_profile("demo", source="/no/such/folder"))
+        complete_profile(find_profile("demo", weights="/no/such/folder"))
     with pytest.raises(ModelNotFound, match=r"no model_index\.json"):
-        complete_profile(find_profile("demo", source=str(tmp_path)))
+        complete_profile(find_profile("demo", weights=str(tmp_path)))
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
     with pytest.raises(ModelNotFound, match="not a Z-Image model"):
-        complete_profile(find_profile("demo", source=str(tmp_path)))
+        complete_profile(find_profile("demo", weights=str(tmp_path)))
     broken = tmp_path / "broken"
     shutil.copytree(DEMO_WEIGHTS, broken)
     (broken / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")

@@ -17,7 +17,7 @@ from bot.store import admission
 from bot.store.admission import OverLimit, Terms
 from bot.store.database import _connect
 from bot.store.jobs import NewJob
-from bot.store.limits import Asking, LimitName
+from bot.store.limits import LimitName, Requester
 
 MEMBER, SERVER, PRICE, LIMIT = 5, 6, 100, 1000
 DEFAULTS: dict[LimitName, int | None] = {
@@ -30,15 +30,15 @@ DEFAULTS: dict[LimitName, int | None] = {
 TERMS = Terms(DEFAULTS, DEFAULTS)
 
 
-def admit_one(connection: sqlite3.Connection, source_id: int, now: int = 1_000_000) -> bool:
+def admit_one(connection: sqlite3.Connection, event_id: int, now: int = 1_000_000) -> bool:
     """Ask for a job in a transaction; False where it is refused for its price."""
-    image = ((f"i{source_id}", 0),)
+    image = ((f"i{event_id}", 0),)
     new = NewJob(
-        source_id, MEMBER, SERVER, SERVER, 7, "public", "imagine", "{}", PRICE, image, "n", None, created_at=now
+        event_id, MEMBER, SERVER, SERVER, 7, "public", "imagine", "{}", PRICE, image, "n", None, created_at=now
     )
     connection.execute("BEGIN IMMEDIATE")
     try:
-        admission.admit(connection, new, Asking(MEMBER, SERVER, SERVER), TERMS, pixels=1)
+        admission.admit(connection, new, Requester(MEMBER, SERVER, SERVER), TERMS, pixels=1)
     except OverLimit:
         connection.rollback()
         return False

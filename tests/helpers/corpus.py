@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
-from bot.media.untrusted_images import Incoming
+from bot.media.untrusted_images import DecodedImage
 
 WIDTH, HEIGHT = 48, 32
 QUARTERS = ((255, 0, 0), (0, 160, 0), (0, 0, 255), (240, 240, 240))
@@ -257,23 +257,23 @@ LARGEST = (
 """The most of each kind that is opened."""
 
 
-def pixels(incoming: Incoming) -> np.ndarray:
-    image = incoming.image
+def pixels(decoded: DecodedImage) -> np.ndarray:
+    image = decoded.image
     return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
 
 
-def alpha(incoming: Incoming) -> np.ndarray:
-    assert incoming.alpha is not None
-    return np.frombuffer(incoming.alpha, np.uint8).reshape(incoming.image.height, incoming.image.width)
+def alpha(decoded: DecodedImage) -> np.ndarray:
+    assert decoded.alpha is not None
+    return np.frombuffer(decoded.alpha, np.uint8).reshape(decoded.image.height, decoded.image.width)
 
 
-def quarters(incoming: Incoming) -> np.ndarray:
-    seen = pixels(incoming)
+def quarters(decoded: DecodedImage) -> np.ndarray:
+    seen = pixels(decoded)
     height, width = seen.shape[:2]
     return np.array([seen[y, x] for y in (height // 4, height * 3 // 4) for x in (width // 4, width * 3 // 4)])
 
 
-def assert_is_the_picture(incoming: Incoming) -> None:
-    assert (incoming.image.width, incoming.image.height) == SIZE
-    assert np.abs(quarters(incoming).astype(int) - QUARTERS).max() < 12
-    assert incoming.alpha is None
+def assert_is_the_picture(decoded: DecodedImage) -> None:
+    assert (decoded.image.width, decoded.image.height) == SIZE
+    assert np.abs(quarters(decoded).astype(int) - QUARTERS).max() < 12
+    assert decoded.alpha is None

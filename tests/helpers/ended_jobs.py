@@ -16,7 +16,7 @@ NOW = 10_000_000
 
 async def add(
     database: Database,
-    source_id: int,
+    event_id: int,
     *,
     owner: int = MIRA,
     state: str = "delivered",
@@ -25,9 +25,9 @@ async def add(
     parent: str | None = None,
     guild: int | None = 9,
 ) -> int:
-    """A job that came to a state, with one image ``i<source_id>``."""
+    """A job that came to a state, with one image ``i<event_id>``."""
     new = jobs.NewJob(
-        source_id=source_id,
+        event_id=event_id,
         owner_id=owner,
         scope_id=guild or 0,
         guild_id=guild,
@@ -36,7 +36,7 @@ async def add(
         kind="imagine",
         spec=spec.to_json(),
         credits=100,
-        images=((f"i{source_id}", 7),),
+        images=((f"i{event_id}", 7),),
         nonce="n",
         reply=jobs.ReplyToken(1, "secret-token", at + 900),
         created_at=at,
@@ -48,20 +48,18 @@ async def add(
     if state != "queued":
         steps += [
             partial(jobs.started, job_id=job_id, now=at),
-            partial(
-                jobs.image_ended, job_id=job_id, position=0, state="rendered", file=f"{source_id}.png", device_ms=9
-            ),
+            partial(jobs.image_ended, job_id=job_id, position=0, state="rendered", file=f"{event_id}.png", device_ms=9),
         ]
     if state in ("rendered", "delivering", "delivered"):
         steps.append(partial(jobs.rendered, job_id=job_id))
     if state in ("delivering", "delivered"):
         steps.append(partial(jobs.delivering, job_id=job_id))
     if state == "delivered":
-        steps.append(partial(jobs.delivered, job_id=job_id, channel_id=45, message_id=source_id, spent=100, now=at))
+        steps.append(partial(jobs.delivered, job_id=job_id, channel_id=45, message_id=event_id, spent=100, now=at))
     for step in steps:
         await database.write(step)
     return job_id
 
 
 async def table(database: Database, sql: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in await database.read(sql)]
+    return [dict(row) for row in await database.query(sql)]

@@ -15,7 +15,7 @@ from bot.store.accounts import DAY
 from bot.store.admission import NotAdmitted, OverCeiling, OverLimit, Terms, Wanted
 from bot.store.database import _connect, migrate
 from bot.store.jobs import NewJob
-from bot.store.limits import Asking
+from bot.store.limits import Requester
 from tests.helpers.ledger_model import Job, Model
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Book:
         self._path = Path(self._folder.name) / "bot.sqlite3"
         shutil.copy(template(), self._path)
         self.connection = self._open()
-        self.now, self._source = 20_000 * DAY + 5000, 0
+        self.now, self._event_id = 20_000 * DAY + 5000, 0
         self.model = Model(terms)
 
     def die(self) -> None:
@@ -73,18 +73,33 @@ class Book:
     def used(self, member: int, scope: int) -> int:
         return ledger.used(self.connection, member, scope, self.now)
 
-    def admit(self, asking: Asking, wanted: int, count: int) -> None:
+    def admit(self, requester: Requester, wanted: int, count: int) -> None:
         """Raises :class:`NotAdmitted`."""
-        self._source += 1
-        images = tuple((f"{self._source}-{position}", position) for position in range(count))
-        member, scope = asking.member_id, asking.scope_id
+        self._event_id += 1
+        images = tuple((f"{self._event_id}-{position}", position) for position in range(count))
+        member, scope = requester.member_id, requester.scope_id
         new = NewJob(
-            *(self._source, member, scope, asking.guild_id, 8, "public", "imagine", "{}", wanted, images, "n", None),
+            *(
+                self._event_id,
+                member,
+                scope,
+                requester.guild_id,
+                8,
+                "public",
+                "imagine",
+                "{}",
+                wanted,
+                images,
+                "n",
+                None,
+            ),
             created_at=self.now,
         )
-        admitted = self.write(partial(admission.admit, new=new, asking=asking, terms=self.model.terms, pixels=100))
+        admitted = self.write(
+            partial(admission.admit, new=new, requester=requester, terms=self.model.terms, pixels=100)
+        )
         assert admitted is not None
-        granted = self.model.from_grants(member, scope, asking.role_ids, wanted, self.now)
+        granted = self.model.from_grants(member, scope, requester.role_ids, wanted, self.now)
         account = self.model.account(member)
         self.model.jobs.append(Job(admitted.job_id, account, member, scope, 8, wanted, granted, self.now, count))
 
@@ -119,7 +134,7 @@ class Book:
     def check_usage(self) -> None:
         assert {tuple(row)[:4]: tuple(row)[4:] for row in self.connection.execute(USAGE)} == self.model.usage_days()
 
-    def check_renewal(self, asking: Asking, wanted: Wanted, cause: NotAdmitted) -> None:
+    def check_renewal(self, requester: Requester, wanted: Wanted, cause: NotAdmitted) -> None:
         """The same job may be when a refusal says so and not a second earlier, or never where it says no time.
 
         That is with all jobs brought to their ends, everything spent.
@@ -134,11 +149,11 @@ class Book:
         try:
             self._spend_all()
             if cause.renewal is not None:
-                assert not self._forbidden_again(asking, wanted, cause, cause.renewal.at), "the time is too early"
+                assert not self._forbidden_again(requester, wanted, cause, cause.renewal.at), "the time is too early"
             if not waits:
                 never = max([self.now, *(job.created_at for job in self.model.jobs)]) + DAY
                 before = never if cause.renewal is None else cause.renewal.at - 1
-                assert self._forbidden(asking, wanted, cause, before), "the time is too late"
+                assert self._forbidden(requester, wanted, cause, before), "the time is too late"
         finally:
             self.connection.rollback()
 
@@ -156,10 +171,10 @@ class Book:
                     jobs.delivering(self.connection, job.id)
                 jobs.delivered(self.connection, job.id, 8, 1, job.credits, self.now)
 
-    def _forbidden_again(self, asking: Asking, wanted: Wanted, cause: OverLimit | OverCeiling, at: int) -> bool:
+    def _forbidden_again(self, requester: Requester, wanted: Wanted, cause: OverLimit | OverCeiling, at: int) -> bool:
         """Whether it is for the same reason; another limit may forbid it, or this one may be a lower one by then."""
         try:
-            admission.check(self.connection, asking, wanted, self.model.terms, at)
+            admission.check(self.connection, requester, wanted, self.model.terms, at)
         except OverLimit as again:
             if not isinstance(cause, OverLimit) or again.limit.name != cause.limit.name:
                 return False
@@ -170,13 +185,13 @@ class Book:
             return isinstance(cause, OverCeiling) and again.name == cause.name
         return False
 
-    def _forbidden(self, asking: Asking, wanted: Wanted, cause: OverLimit | OverCeiling, at: int) -> bool:
+    def _forbidden(self, requester: Requester, wanted: Wanted, cause: OverLimit | OverCeiling, at: int) -> bool:
         """Whether it is for any reason, or the limit is a higher one by then."""
         try:
-            admission.check(self.connection, asking, wanted, self.model.terms, at)
+            admission.check(self.connection, requester, wanted, self.model.terms, at)
         except NotAdmitted:
             return True
         if not isinstance(cause, OverLimit):
             return False
-        value = self.model.limit("credits_per_day", asking.member_id, asking.scope_id, asking.role_ids, at)
+        value = self.model.limit("credits_per_day", requester.member_id, requester.scope_id, requester.role_ids, at)
         return value != cause.limit.value

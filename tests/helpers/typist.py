@@ -7,11 +7,11 @@ from typing import Any
 
 import discord
 
-from bot.commands.submission import Desk
+from bot.commands.submission import Submission
 from bot.playground.world import World
-from bot.requests.spec import Wishes
+from bot.requests.spec import ImageOptions
 from bot.store.jobs import ReplyToken
-from bot.store.limits import Asking
+from bot.store.limits import Requester
 
 _IDS = itertools.count(1)
 
@@ -49,21 +49,21 @@ class Typist:
         self.user = discord.Object((member or world.member).id)
         self.guild = world.env.bot.get_guild(world.channel.guild.id)
         self.channel_id = world.channel.id
-        self.source_id = next(_IDS)
+        self.event_id = next(_IDS)
         self.card: Sheet
 
     @property
-    def asking(self) -> Asking:
-        return Asking(self.user.id, self.guild.id, self.guild.id, channels=(self.channel_id,))
+    def requester(self) -> Requester:
+        return Requester(self.user.id, self.guild.id, self.guild.id, channels=(self.channel_id,))
 
     async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> Sheet:
         self.card = Sheet(text)
         return self.card
 
-    async def imagine(self, prompt: str, **wishes: Any) -> Sheet:
-        desk: Desk = self._world.env.bot.pressing._desk
-        self.source_id = next(_IDS)
-        await desk.take(self, Wishes(prompt, **wishes), private=False)
+    async def imagine(self, prompt: str, **options: Any) -> Sheet:
+        submission: Submission = self._world.env.bot.result_actions._submission
+        self.event_id = next(_IDS)
+        await submission.take(self, ImageOptions(prompt, **options), private=False)
         return self.card
 
     async def ask(self, text: str, view: discord.ui.View) -> Sheet:

@@ -9,10 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bot.jobs.dispatch import EVERYWHERE, Gate, Ticket
+from bot.jobs.dispatch import Dispatcher, WaitingJob
+from bot.store.guild_settings import INSTANCE
 
 numbers = st.integers(0, 99)
-guilds = st.sampled_from((EVERYWHERE, 60, 70))
+guilds = st.sampled_from((INSTANCE, 60, 70))
 OWNERS = (1, 2)
 
 
@@ -21,15 +22,15 @@ class GateMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gate = Gate()
+        self.gate = Dispatcher()
         self.newest = 0
-        self.entered: dict[int, Ticket] = {}
+        self.entered: dict[int, WaitingJob] = {}
         self.through: list[int] = []
         self.paused: set[int] = set()
         self.opened = False
 
-    def ticket(self, job_id: int, owner: int, place: tuple[int, int | None], at_a_time: int | None) -> Ticket:
-        return Ticket(job_id, owner, *place, at_a_time, partial(self.started, job_id))
+    def ticket(self, job_id: int, owner: int, place: tuple[int, int | None], at_a_time: int | None) -> WaitingJob:
+        return WaitingJob(job_id, owner, *place, at_a_time, partial(self.started, job_id))
 
     def started(self, job_id: int) -> None:
         assert job_id in self.entered, "it was not at the gate"
@@ -40,14 +41,14 @@ class GateMachine(RuleBasedStateMachine):
             assert all(earlier.job_id > job_id for earlier in self.waiting() if self.ahead_of(earlier, ticket))
         self.through.append(job_id)
 
-    def is_paused(self, ticket: Ticket) -> bool:
-        return EVERYWHERE in self.paused or ticket.guild_id in self.paused
+    def is_paused(self, ticket: WaitingJob) -> bool:
+        return INSTANCE in self.paused or ticket.guild_id in self.paused
 
-    def ahead_of(self, other: Ticket, ticket: Ticket) -> bool:
+    def ahead_of(self, other: WaitingJob, ticket: WaitingJob) -> bool:
         """Whether it would have to wait for that one, had it come later."""
         return other.job_id != ticket.job_id and other.lane == ticket.lane and not self.is_paused(other)
 
-    def waiting(self) -> list[Ticket]:
+    def waiting(self) -> list[WaitingJob]:
         return [ticket for job_id, ticket in sorted(self.entered.items()) if job_id not in self.through]
 
     @rule(
@@ -60,7 +61,7 @@ class GateMachine(RuleBasedStateMachine):
         self.newest += 1
         self.enter_ticket(self.ticket(self.newest, owner, place, at_a_time))
 
-    def enter_ticket(self, ticket: Ticket) -> None:
+    def enter_ticket(self, ticket: WaitingJob) -> None:
         self.entered[ticket.job_id] = ticket
         verdict = self.gate.enter(ticket)
         assert (verdict == "through") == (ticket.job_id in self.through)
@@ -145,11 +146,11 @@ TestGate = GateMachine.TestCase
 TestGate.settings = settings(max_examples=150, stateful_step_count=40)
 
 
-def opened_gate(*jobs: tuple[int, int | None]) -> tuple[Gate, list[int]]:
+def opened_gate(*jobs: tuple[int, int | None]) -> tuple[Dispatcher, list[int]]:
     """A gate that one lane's jobs have entered (number, at a time), and which of them were started, as it goes on."""
-    gate, order = Gate(), []
+    gate, order = Dispatcher(), []
     for job_id, at_a_time in jobs:
-        gate.enter(Ticket(job_id, 1, 60, 60, at_a_time, partial(order.append, job_id)))
+        gate.enter(WaitingJob(job_id, 1, 60, 60, at_a_time, partial(order.append, job_id)))
     return gate, order
 
 
@@ -163,15 +164,15 @@ def test_a_lane_goes_by_the_jobs_numbers_whoever_entered_first() -> None:
 def test_lanes_do_not_hold_each_other_up() -> None:
     gate, order = opened_gate((1, 1), (2, 1))
     for owner, scope, job_id in ((2, 60, 3), (1, 0, 4), (1, 70, 5)):
-        gate.enter(Ticket(job_id, owner, scope, 60, 1, partial(order.append, job_id)))
+        gate.enter(WaitingJob(job_id, owner, scope, 60, 1, partial(order.append, job_id)))
     assert order == [1, 3, 4, 5]
 
 
 def test_what_waits_while_paused_goes_in_order_when_it_is_over() -> None:
-    gate, order = Gate(), []
+    gate, order = Dispatcher(), []
     gate.pause(60)
     for job_id in (3, 1, 2):
-        assert gate.enter(Ticket(job_id, 1, 60, 60, 2, partial(order.append, job_id))) == "paused"
+        assert gate.enter(WaitingJob(job_id, 1, 60, 60, 2, partial(order.append, job_id))) == "paused"
     gate.resume(60)
     assert order == [1, 2]
     gate.leave(2)
@@ -179,12 +180,12 @@ def test_what_waits_while_paused_goes_in_order_when_it_is_over() -> None:
 
 
 def test_one_pause_is_not_lifted_by_resuming_another() -> None:
-    gate, order = Gate(), []
-    gate.pause(EVERYWHERE)
+    gate, order = Dispatcher(), []
+    gate.pause(INSTANCE)
     gate.pause(60)
-    gate.enter(Ticket(1, 1, 60, 60, None, partial(order.append, 1)))
-    gate.enter(Ticket(2, 1, 0, None, None, partial(order.append, 2)))
-    gate.resume(EVERYWHERE)
+    gate.enter(WaitingJob(1, 1, 60, 60, None, partial(order.append, 1)))
+    gate.enter(WaitingJob(2, 1, 0, None, None, partial(order.append, 2)))
+    gate.resume(INSTANCE)
     assert order == [2]
     gate.resume(60)
     assert order == [2, 1]

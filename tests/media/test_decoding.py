@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from bot.media.metadata import encode_png
-from bot.media.untrusted_images import ImageReader, Incoming
+from bot.media.untrusted_images import DecodedImage, ImageReader
 from tests.helpers.corpus import (
     HEIGHT,
     QUARTERS,
@@ -29,7 +29,7 @@ from tests.helpers.corpus import (
 from zimage_engine.types import RawImage
 
 
-async def read(data: bytes) -> Incoming:
+async def read(data: bytes) -> DecodedImage:
     return await ImageReader().read(data, 1)
 
 
@@ -37,8 +37,8 @@ async def read(data: bytes) -> Incoming:
 async def test_every_orientation_comes_out_upright(kind: str) -> None:
     reader = ImageReader()
     files = [oriented(kind, orientation, quality=95) for orientation in range(1, 9)]
-    for incoming in await asyncio.gather(*(reader.read(data, member) for member, data in enumerate(files))):
-        assert_is_the_picture(incoming)
+    for decoded in await asyncio.gather(*(reader.read(data, member) for member, data in enumerate(files))):
+        assert_is_the_picture(decoded)
 
 
 async def test_compressed_tiffs_are_turned_too() -> None:
@@ -92,10 +92,10 @@ TRANSPARENT = {
 
 @pytest.mark.parametrize("name", TRANSPARENT)
 async def test_what_is_transparent_becomes_white_and_is_told(name: str) -> None:
-    incoming = await read(TRANSPARENT[name])
-    assert alpha(incoming).tolist() == [[0, 255]]
-    assert pixels(incoming)[0, 0].tolist() == [255, 255, 255]
-    assert pixels(incoming)[0, 1].min() < 255
+    decoded = await read(TRANSPARENT[name])
+    assert alpha(decoded).tolist() == [[0, 255]]
+    assert pixels(decoded)[0, 0].tolist() == [255, 255, 255]
+    assert pixels(decoded)[0, 1].min() < 255
 
 
 async def test_an_alpha_channel_that_hides_nothing_is_none() -> None:
@@ -105,8 +105,8 @@ async def test_an_alpha_channel_that_hides_nothing_is_none() -> None:
 async def test_a_large_alpha_channel_keeps_its_rows() -> None:
     image = picture(1600, 1200).convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize(image.size))
-    incoming = await read(saved(image, "PNG", compress_level=1))
-    assert np.array_equal(alpha(incoming), np.asarray(image)[..., 3])
+    decoded = await read(saved(image, "PNG", compress_level=1))
+    assert np.array_equal(alpha(decoded), np.asarray(image)[..., 3])
 
 
 async def test_a_colour_profile_is_followed() -> None:
@@ -122,14 +122,14 @@ async def test_a_colour_profile_is_followed() -> None:
 
 async def test_a_photo_of_too_many_pixels_is_read_smaller() -> None:
     photo = saved(picture(8000, 4000), "JPEG")
-    incoming = await read(photo)
-    assert (incoming.image.width, incoming.image.height) == (4000, 2000)
-    assert np.abs(quarters(incoming).astype(int) - QUARTERS).max() < 12
+    decoded = await read(photo)
+    assert (decoded.image.width, decoded.image.height) == (4000, 2000)
+    assert np.abs(quarters(decoded).astype(int) - QUARTERS).max() < 12
 
 
 async def test_parameters_are_kept_and_nothing_else() -> None:
-    incoming = await read(with_text(parameters="a cat 一只猫", zimage='{"seed": 1}', workflow="x", Comment="y"))
-    assert incoming.text == {"parameters": "a cat 一只猫", "zimage": '{"seed": 1}'}
+    decoded = await read(with_text(parameters="a cat 一只猫", zimage='{"seed": 1}', workflow="x", Comment="y"))
+    assert decoded.text == {"parameters": "a cat 一只猫", "zimage": '{"seed": 1}'}
     assert (await read(saved(picture(), "PNG"))).text == {}
     gif = saved(picture(), "GIF", comment=b"parameters")
     assert (await read(gif)).text == {}
@@ -142,6 +142,6 @@ async def test_parameters_that_are_too_long_are_left_out() -> None:
 async def test_our_own_pictures_come_back_as_they_were() -> None:
     ours = RawImage(6, 4, os.urandom(72))
     spec = {"prompt": "p", "negative_prompt": "", "steps": 8, "guidance_scale": 0.0, "seed": 1, "width": 6}
-    incoming = await read(encode_png(ours, {**spec, "height": 4, "model": "m"}))
-    assert incoming.image == ours
-    assert set(incoming.text) == {"parameters", "zimage"}
+    decoded = await read(encode_png(ours, {**spec, "height": 4, "model": "m"}))
+    assert decoded.image == ours
+    assert set(decoded.text) == {"parameters", "zimage"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.errors import Refusal
 from bot.media.resizing import Fit, fit_image, fit_mask, nearest_size
-from bot.media.untrusted_images import Incoming
+from bot.media.untrusted_images import DecodedImage
 from zimage_engine.profiles import Size, find_profile
 from zimage_engine.types import RawImage
 
@@ -21,11 +21,11 @@ SIDES = st.integers(1, 60)
 FITS: tuple[Fit, ...] = ("crop", "pad")
 
 
-def ramp(width: int, height: int, alpha: np.ndarray | None = None) -> Incoming:
+def ramp(width: int, height: int, alpha: np.ndarray | None = None) -> DecodedImage:
     """Red counts the columns, green the rows: where a pixel comes from, and how far apart neighbours were."""
     pixels = np.full((height, width, 3), 77, np.uint8)
     pixels[..., 0], pixels[..., 1] = np.arange(width), np.arange(height)[:, None]
-    return Incoming(RawImage(width, height, pixels.tobytes()), None if alpha is None else alpha.tobytes(), {})
+    return DecodedImage(RawImage(width, height, pixels.tobytes()), None if alpha is None else alpha.tobytes(), {})
 
 
 def rows(image: RawImage) -> np.ndarray:
@@ -44,9 +44,9 @@ def white(width: int, height: int, left: int, top: int, right: int, bottom: int)
     return drawn
 
 
-def drawing(drawn: np.ndarray) -> Incoming:
+def drawing(drawn: np.ndarray) -> DecodedImage:
     height, width = drawn.shape
-    return Incoming(RawImage(width, height, np.repeat(drawn[..., None], 3, axis=2).tobytes()), None, {})
+    return DecodedImage(RawImage(width, height, np.repeat(drawn[..., None], 3, axis=2).tobytes()), None, {})
 
 
 @given(width=st.integers(1, 5000), height=st.integers(1, 5000))
@@ -69,9 +69,9 @@ def test_a_size_that_can_be_drawn_is_kept() -> None:
 
 
 def test_an_image_of_the_size_is_not_touched() -> None:
-    incoming = ramp(96, 64)
+    decoded = ramp(96, 64)
     for fit in FITS:
-        assert fit_image(incoming, Size(96, 64), fit).image == incoming.image
+        assert fit_image(decoded, Size(96, 64), fit).image == decoded.image
 
 
 @given(width=SIDES, height=SIDES, wanted=st.tuples(SIDES, SIDES), fit=st.sampled_from(FITS))
@@ -143,7 +143,7 @@ def test_what_padding_adds_is_repainted() -> None:
 
 def test_a_mask_with_holes_is_read_by_them() -> None:
     holes = 255 - white(100, 50, 0, 0, 50, 50)
-    mask = Incoming(RawImage(100, 50, b"\xff" * 15_000), holes.tobytes(), {})
+    mask = DecodedImage(RawImage(100, 50, b"\xff" * 15_000), holes.tobytes(), {})
     fitted = grid(fit_mask(mask, (100, 50), Size(100, 50), "crop"), Size(100, 50))
     assert np.array_equal(fitted, white(100, 50, 0, 0, 50, 50))
 

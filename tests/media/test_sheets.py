@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from bot.media.family_layout import CARD, MOST_RELATIVES, FamilyTree, nearest
-from bot.media.fonts import Lettering
+from bot.media.family_layout import CARD, MAX_RELATIVES, FamilyTree, nearest
+from bot.media.fonts import FallbackFont
 from bot.media.sheets import Relative, compare_sheet, family_sheet
 
 RED, BLUE = (220, 40, 40), (30, 60, 200)
@@ -117,7 +117,7 @@ def test_siblings_are_near_and_other_roots_far() -> None:
     family += [relative("root"), *(relative(f"child {n}", "root", marked=n == 0) for n in range(30))]
     ids = {each.id for each in nearest(family)}
     assert {"root", *(f"child {n}" for n in range(30))} <= ids
-    assert len(ids) == MOST_RELATIVES
+    assert len(ids) == MAX_RELATIVES
 
 
 def test_a_ring_of_parents_is_drawn_all_the_same() -> None:
@@ -155,7 +155,7 @@ def test_a_family_from_one_root_is_drawn_at_full_scale(family: list[Relative]) -
 def some_parents(draw: st.DrawFn) -> list[int | None]:
     """For each relative none, any earlier one, or one of the last few: that makes long chains."""
     parents: list[int | None] = [None]
-    for n in range(1, draw(st.integers(1, MOST_RELATIVES))):
+    for n in range(1, draw(st.integers(1, MAX_RELATIVES))):
         parents.append(draw(st.integers(max(0, n - 2), n - 1) | st.integers(0, n - 1) | st.none()))
     return parents
 
@@ -213,14 +213,14 @@ def test_every_child_has_an_arrow_and_its_parent_at_the_left(parents: list[int |
 
 
 def test_chinese_is_written_where_a_font_has_it() -> None:
-    assert Lettering(20, chinese=((CHINESE, 0),), other=()).lines("一只红猫 café", 400, 1) == ["一只红猫 café"]
-    assert Lettering(20, chinese=(("no such font.ttf", 0),), other=()).lines("一只红猫 café – x", 400, 1) == [
+    assert FallbackFont(20, chinese=((CHINESE, 0),), other=()).lines("一只红猫 café", 400, 1) == ["一只红猫 café"]
+    assert FallbackFont(20, chinese=(("no such font.ttf", 0),), other=()).lines("一只红猫 café – x", 400, 1) == [
         "□□□□ cafe - x"
     ]
 
 
 def test_what_no_font_has_is_a_visible_box() -> None:
-    letters = Lettering(20, chinese=(), other=())
+    letters = FallbackFont(20, chinese=(), other=())
     canvas = Image.new("RGB", (100, 40))
     letters.draw(ImageDraw.Draw(canvas), (10, 5), letters.lines("红", 90, 1)[0], (255, 255, 255))
     left, top, right, bottom = canvas.getbbox() or (0, 0, 0, 0)
@@ -231,7 +231,7 @@ def test_what_no_font_has_is_a_visible_box() -> None:
 def test_a_variable_font_is_not_drawn_at_its_thinnest() -> None:
     def ink(text: str) -> int:
         canvas = Image.new("L", (400, 60))
-        letters = Lettering(40, chinese=((CHINESE, 0),), other=())
+        letters = FallbackFont(40, chinese=((CHINESE, 0),), other=())
         letters.draw(ImageDraw.Draw(canvas), (5, 5), text, 255)  # type: ignore[arg-type]
         return int(np.asarray(canvas).sum())
 
@@ -239,14 +239,14 @@ def test_a_variable_font_is_not_drawn_at_its_thinnest() -> None:
 
 
 def test_lines_end_between_words_and_between_chinese_characters() -> None:
-    letters = Lettering(20, chinese=((CHINESE, 0),), other=())
+    letters = FallbackFont(20, chinese=((CHINESE, 0),), other=())
     assert letters.lines("a red circle", letters.width("a red c"), 5) == ["a red", "circle"]
     assert letters.lines("一只红，猫", letters.width("一只红") + 1, 5) == ["一只", "红，猫"]
     assert letters.lines("a\u202e\x1b red\ncat", 400, 1) == ["a red cat"]
 
 
 def test_what_does_not_fit_ends_with_an_ellipsis() -> None:
-    letters = Lettering(20, chinese=(), other=())
+    letters = FallbackFont(20, chinese=(), other=())
     assert letters.lines("a red circle", letters.width("a red ci…"), 1) == ["a red ci…"]
     assert letters.lines("i" * 4000, 4000, 1)[0].endswith("…")
     assert letters.lines("", 100, 2) == []
@@ -254,7 +254,7 @@ def test_what_does_not_fit_ends_with_an_ellipsis() -> None:
 
 @given(text=TEXT, width=st.integers(60, 400), most=st.integers(1, 3))
 def test_any_text_fits_into_its_lines(text: str, width: int, most: int) -> None:
-    letters = Lettering(16, chinese=(), other=(("DejaVuSans.ttf", 0),))
+    letters = FallbackFont(16, chinese=(), other=(("DejaVuSans.ttf", 0),))
     lines = letters.lines(text, width, most)
     assert len(lines) <= most
     assert all(letters.width(line) <= width for line in lines)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bot.errors import Refusal
-from bot.media.untrusted_images import ImageReader, Incoming
+from bot.media.untrusted_images import DecodedImage, ImageReader
 from tests.helpers.corpus import CASES, LARGEST, SIZE, Case, assert_is_the_picture, endless_jpeg, picture, saved
 from tests.helpers.waiting import until
 
@@ -42,11 +42,11 @@ def alive(children: list[int]) -> list[int]:
     return [pid for pid in children if psutil.pid_exists(pid)]
 
 
-async def read(data: bytes) -> Incoming:
+async def read(data: bytes) -> DecodedImage:
     return await ImageReader().read(data, 1)
 
 
-async def peak_of(children: list[int], reading: asyncio.Task[Incoming]) -> int:
+async def peak_of(children: list[int], reading: asyncio.Task[DecodedImage]) -> int:
     """The most memory in bytes that the children took until the reading was done."""
     peak = 0
     while not reading.done():
@@ -68,16 +68,16 @@ async def test_each_ends_in_a_picture_or_one_sentence(case: Case, children: list
     peak = await peak_of(children, reading)
     took = time.monotonic() - began
     try:
-        incoming = await reading
+        decoded = await reading
     except Refusal as refusal:
         assert case.says
         assert case.says in str(refusal)
         assert str(refusal).endswith(".")
     else:
-        assert (incoming.image.width, incoming.image.height) == case.size
-        assert len(incoming.image.data) == 3 * incoming.image.width * incoming.image.height
+        assert (decoded.image.width, decoded.image.height) == case.size
+        assert len(decoded.image.data) == 3 * decoded.image.width * decoded.image.height
         if case.size == SIZE:
-            assert_is_the_picture(incoming)
+            assert_is_the_picture(decoded)
     assert took < 2 + START_SECONDS
     assert peak < PEAK
     assert alive(children) == []
@@ -88,8 +88,8 @@ async def test_each_ends_in_a_picture_or_one_sentence(case: Case, children: list
 async def test_the_largest_that_are_opened_stay_small_in_memory(case: Case, children: list[int]) -> None:
     reading = asyncio.create_task(ImageReader(seconds=20).read(case.make(), 1))
     peak = await peak_of(children, reading)
-    incoming = await reading
-    assert (incoming.image.width, incoming.image.height) == case.size
+    decoded = await reading
+    assert (decoded.image.width, decoded.image.height) == case.size
     assert 50_000_000 < peak < PEAK
 
 

@@ -13,10 +13,10 @@ from bot.moderation.limit_texts import (
     MEANINGS,
     format_value,
     needs_asking,
+    origin_text,
     parse_value,
     refusal,
     renewal_text,
-    source_text,
 )
 from bot.store.admission import (
     Blocked,
@@ -29,14 +29,14 @@ from bot.store.admission import (
     WrongPlace,
 )
 from bot.store.ledger import Renewal
-from bot.store.limits import LIMIT_NAMES, Limit, LimitName, Source
+from bot.store.limits import LIMIT_NAMES, Limit, LimitName, Origin
 
-MOST = 2**31
+MAX = 2**31
 names = st.sampled_from(LIMIT_NAMES)
 LATER = Renewal(1_700_000_000, 200)
 
 
-@given(names, st.one_of(st.none(), st.integers(0, MOST)))
+@given(names, st.one_of(st.none(), st.integers(0, MAX)))
 def test_what_is_shown_can_be_typed_again(name: LimitName, value: int | None) -> None:
     assert parse_value(name, format_value(name, value)) == value
 
@@ -49,7 +49,7 @@ def test_any_text_is_a_value_or_refused_in_a_sentence(name: LimitName, text: str
         assert f"is no value for {name}: give " in str(error)
         assert str(error).endswith(", or unlimited.")
     else:
-        assert value is None or 0 <= value <= MOST
+        assert value is None or 0 <= value <= MAX
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_what_is_no_value_is_refused_with_an_example(name: LimitName, text: str,
     assert str(caught.value) == f"“{text}” is no value for {name}: {hint}"
 
 
-def limit(name: LimitName, value: int | None, source: Source = "default", until: int | None = None) -> Limit:
-    return Limit(name, value, source, 77 if source == "role" else None, until)
+def limit(name: LimitName, value: int | None, origin: Origin = "default", until: int | None = None) -> Limit:
+    return Limit(name, value, origin, 77 if origin == "role" else None, until)
 
 
 DAY = limit("credits_per_day", 1000)
@@ -242,7 +242,7 @@ def test_every_limit_and_ceiling_has_its_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "text"),
+    ("origin", "text"),
     [
         ("user", "for you personally"),
         ("role", "from role <@&77>"),
@@ -251,9 +251,9 @@ def test_every_limit_and_ceiling_has_its_sentence() -> None:
         ("ceiling", "the most that this bot does"),
     ],
 )
-def test_a_limit_says_why_it_is_that_high(source: Source, text: str) -> None:
-    assert source_text(limit("max_count", 4, source)) == text
-    assert source_text(limit("max_count", 4, source, until=5)) == f"{text}, until <t:5:f>"
+def test_a_limit_says_why_it_is_that_high(origin: Origin, text: str) -> None:
+    assert origin_text(limit("max_count", 4, origin)) == text
+    assert origin_text(limit("max_count", 4, origin, until=5)) == f"{text}, until <t:5:f>"
 
 
 @pytest.mark.parametrize(

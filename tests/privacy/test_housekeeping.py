@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from bot.media.files import remove_files, sweep, write_file
 from bot.privacy import housekeeping
 from bot.privacy.housekeeping import Housekeeping
-from bot.requests.originals import Source, SourceFolder
+from bot.requests.originals import Original, OriginalFolder
 from bot.requests.spec import ImageSpec
 from bot.store import jobs, limits
 from bot.store.accounts import DAY
@@ -54,20 +55,18 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-async def delivered(database: Database, source_id: int, at: int, spec: ImageSpec = SPEC) -> None:
+async def delivered(database: Database, event_id: int, at: int, spec: ImageSpec = SPEC) -> None:
     new = jobs.NewJob(
-        source_id, 5, 9, 9, 40, "public", "imagine", spec.to_json(), 100, ((f"i{source_id}", 7),), "n", None, at
+        event_id, 5, 9, 9, 40, "public", "imagine", spec.to_json(), 100, ((f"i{event_id}", 7),), "n", None, at
     )
     job_id = await database.write(partial(jobs.insert, new=new))
     assert job_id is not None
     for step in (
         partial(jobs.started, job_id=job_id, now=at),
-        partial(
-            jobs.image_ended, job_id=job_id, position=0, state="rendered", file=f"{source_id:012}.png", device_ms=9
-        ),
+        partial(jobs.image_ended, job_id=job_id, position=0, state="rendered", file=f"{event_id:012}.png", device_ms=9),
         partial(jobs.rendered, job_id=job_id),
         partial(jobs.delivering, job_id=job_id),
-        partial(jobs.delivered, job_id=job_id, channel_id=45, message_id=source_id, spent=100, now=at),
+        partial(jobs.delivered, job_id=job_id, channel_id=45, message_id=event_id, spent=100, now=at),
     ):
         await database.write(step)
 
@@ -77,7 +76,7 @@ async def test_old_pictures_go_with_their_prompts_and_young_ones_stay(
 ) -> None:
     edit = ImageSpec("x", 256, 256, 7, 8, 0.0, "", "m", 0.6, "a" * 32, "b" * 32)
     await delivered(database, 1, NOW - RETENTION * DAY - 1, edit)
-    await delivered(database, 2, NOW - RETENTION * DAY + 60, ImageSpec(**{**edit.fields(), "source": "c" * 32}))
+    await delivered(database, 2, NOW - RETENTION * DAY + 60, replace(edit, original="c" * 32))
     for number in (1, 2):
         file(tmp_path / "images" / f"{number:012}.png")
     for letter in "abc":
@@ -85,7 +84,7 @@ async def test_old_pictures_go_with_their_prompts_and_young_ones_stay(
     await keeper.clean(NOW)
     assert names(tmp_path / "images") == [f"{2:012}.png"]
     assert names(tmp_path / "sources") == [f"{'b' * 32}.png", f"{'c' * 32}.png"], "the mask is needed by the other job"
-    specs = [ImageSpec.from_json(row["spec"]) for row in await database.read("SELECT spec FROM jobs ORDER BY id")]
+    specs = [ImageSpec.from_json(row["spec"]) for row in await database.query("SELECT spec FROM jobs ORDER BY id")]
     assert [spec.prompt for spec in specs] == ["", "x"]
 
 
@@ -109,14 +108,14 @@ async def test_what_somebody_else_put_there_is_never_swept(keeper: Housekeeping,
 
 
 def test_the_names_that_the_bot_gives_are_those_that_are_swept(tmp_path: Path) -> None:
-    name, mask = SourceFolder(tmp_path / "sources").keep(Source(RawImage(2, 2, bytes(12)), bytes(4)))
+    name, mask = OriginalFolder(tmp_path / "sources").keep(Original(RawImage(2, 2, bytes(12)), bytes(4)))
     assert sweep(tmp_path / "sources", {f"{mask}.png"}, time.time() + 9) == 1
     assert names(tmp_path / "sources") == [f"{mask}.png"]
     assert name != mask
 
 
 def test_two_may_write_the_same_source_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, source = SourceFolder(tmp_path), Source(RawImage(2, 2, bytes(12)))
+    folder, original = OriginalFolder(tmp_path), Original(RawImage(2, 2, bytes(12)))
     both, fsync = threading.Barrier(2, timeout=10), os.fsync
 
     def together(descriptor: int) -> None:
@@ -125,9 +124,9 @@ def test_two_may_write_the_same_source_at_once(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "fsync", together)
     with ThreadPoolExecutor(2) as pool:
-        kept = list(pool.map(lambda _: folder.keep(source), range(2)))
+        kept = list(pool.map(lambda _: folder.keep(original), range(2)))
     assert kept[0] == kept[1]
-    assert folder.load(*kept[0]).image == source.image
+    assert folder.load(*kept[0]).image == original.image
     assert len(names(tmp_path)) == 1
 
 
@@ -142,13 +141,13 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
 
 
 async def test_a_source_that_is_about_to_be_named_again_is_left_alone(keeper: Housekeeping, tmp_path: Path) -> None:
-    folder = SourceFolder(tmp_path / "sources")
-    source = Source(RawImage(2, 2, bytes(12)))
-    name, _ = folder.keep(source)
+    folder = OriginalFolder(tmp_path / "sources")
+    original = Original(RawImage(2, 2, bytes(12)))
+    name, _ = folder.keep(original)
     os.utime(tmp_path / "sources" / f"{name}.png", (LONG_AGO, LONG_AGO))
-    assert folder.keep(source) == (name, "")
+    assert folder.keep(original) == (name, "")
     await keeper.clean(NOW)
-    assert folder.load(name).image == source.image
+    assert folder.load(name).image == original.image
 
 
 async def test_a_file_that_cannot_be_removed_is_tried_again(
@@ -174,7 +173,7 @@ async def test_what_ran_out_is_dropped(database: Database, keeper: Housekeeping)
         row = limits.LimitRow("user", target, "max_count", 2, until)
         await database.write(partial(limits.write_limit, guild_id=9, row=row))
     await keeper.clean(NOW)
-    left = await database.read("SELECT target_id FROM limits ORDER BY target_id")
+    left = await database.query("SELECT target_id FROM limits ORDER BY target_id")
     assert [row["target_id"] for row in left] == [2, 3]
 
 
@@ -195,7 +194,7 @@ async def test_one_chore_that_fails_stops_neither_the_others_nor_the_next_day(
     file(tmp_path / "images" / f"{3:012}.png")
     await asyncio.sleep(0.1)
     assert (tmp_path / "images" / f"{3:012}.png").exists(), "it has ended"
-    assert await database.read("SELECT 1") != []
+    assert await database.query("SELECT 1") != []
 
 
 async def gone(path: Path) -> None:

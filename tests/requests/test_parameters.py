@@ -16,7 +16,7 @@ from bot.errors import Refusal
 from bot.media.metadata import a1111_parameters, encode_png
 from bot.requests.flags import EDIT_FLAGS, read_flags
 from bot.requests.parameters import parameters_text, read_spec
-from bot.requests.spec import LEAST_STRENGTH, ImageSpec, Wishes, settle, settle_edit
+from bot.requests.spec import MIN_STRENGTH, ImageOptions, ImageSpec, build_edit_spec, build_spec
 from zimage_engine.profiles import find_profile
 from zimage_engine.types import RawImage
 
@@ -109,7 +109,7 @@ def test_of_a_setting_that_stands_twice_the_first_counts() -> None:
 
 def test_no_file_is_named_by_a_stranger() -> None:
     spec = read_spec(ours(strength=0.6, source="../../etc/passwd", mask="0" * 32), DEMO)
-    assert (spec.source, spec.mask, spec.strength) == ("", "", 0.6)
+    assert (spec.original, spec.mask, spec.strength) == ("", "", 0.6)
 
 
 def test_what_is_shown_is_harmless_text() -> None:
@@ -204,7 +204,7 @@ def test_any_text_is_a_spec_that_can_be_drawn_or_a_sentence(text: dict[str, str]
     else:
         DEMO.check(spec.request(""))
         spec.prompt.encode()
-        assert (spec.source, spec.mask) == ("", "")
+        assert (spec.original, spec.mask) == ("", "")
 
 
 @given(specs())
@@ -214,23 +214,23 @@ def test_the_line_pasted_as_a_prompt_gives_the_spec_back(spec: ImageSpec) -> Non
         assert f"seed: {spec.seed}\n" in text
     else:
         assert "\n" not in text
-        assert settle(read_flags(Wishes(text)), BASE, max_count=1) == (spec, 1)
+        assert build_spec(read_flags(ImageOptions(text)), BASE, max_count=1) == (spec, 1)
 
 
-@given(specs(), st.floats(LEAST_STRENGTH, 1) | st.just(0.6))
+@given(specs(), st.floats(MIN_STRENGTH, 1) | st.just(0.6))
 def test_the_line_of_an_edit_pasted_there_gives_all_but_its_source_back(spec: ImageSpec, strength: float) -> None:
-    edit = replace(spec, strength=strength, source="0" * 32)
+    edit = replace(spec, strength=strength, original="0" * 32)
     text = parameters_text(edit)
     if "\n" not in text:
-        wishes = read_flags(Wishes(text), EDIT_FLAGS)
-        settled = settle_edit(wishes, BASE, max_count=1, size=BASE.base_size, masked=False)
-        assert settled == (replace(edit, source=""), 1)
+        options = read_flags(ImageOptions(text), EDIT_FLAGS)
+        settled = build_edit_spec(options, BASE, max_count=1, size=BASE.base_size, masked=False)
+        assert settled == (replace(edit, original=""), 1)
 
 
 def test_the_line_is_easy_to_read() -> None:
     assert parameters_text(CAT) == "a cat --size 256x256 --seed 7 --steps 8 --guidance 0"
     assert "--guidance 4.123456" in parameters_text(replace(CAT, guidance_scale=4.123456))
-    edit = replace(CAT, strength=0.6, source="0" * 32, guidance_scale=4.5, negative_prompt="blur, text")
+    edit = replace(CAT, strength=0.6, original="0" * 32, guidance_scale=4.5, negative_prompt="blur, text")
     assert parameters_text(edit) == (
         "a cat --size 256x256 --seed 7 --steps 8 --guidance 4.5 --strength 0.6 --negative blur, text"
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.requests.flags import FLAGS, read_flags
 from bot.requests.pricing import format_credits, image_cost, job_cost
-from bot.requests.spec import Wishes, settle
+from bot.requests.spec import ImageOptions, build_spec
 from zimage_engine.profiles import find_profile
 from zimage_engine.types import InvalidRequest
 
@@ -18,12 +18,12 @@ DEMO = replace(find_profile("demo"), size_multiple=32)
 BASE = replace(find_profile("base"), size_multiple=16)
 
 
-def wish(prompt: str, **options: object) -> Wishes:
-    return read_flags(Wishes(prompt, **options))  # type: ignore[arg-type]
+def wish(prompt: str, **given: object) -> ImageOptions:
+    return read_flags(ImageOptions(prompt, **given))  # type: ignore[arg-type]
 
 
 def test_flags_as_people_know_them() -> None:
-    assert wish("a cat --ar 16:9 --seed 7 --steps 8 --no blur, text --count 2 --size large") == Wishes(
+    assert wish("a cat --ar 16:9 --seed 7 --steps 8 --no blur, text --count 2 --size large") == ImageOptions(
         "a cat", negative="blur, text", aspect="16:9", size="large", count=2, seed=7, steps=8
     )
 
@@ -32,14 +32,14 @@ def test_flags_as_people_know_them() -> None:
     "text", ["a cat —ar 3:2", "a cat –ar 3:2", "a cat --AR 3:2", "--ar 3:2 a cat", "a cat --ar=3:2", "a cat --ar\n3:2"]
 )
 def test_flags_as_phones_write_them(text: str) -> None:
-    assert wish(text) == Wishes("a cat", aspect="3:2")
+    assert wish(text) == ImageOptions("a cat", aspect="3:2")
 
 
 @pytest.mark.parametrize(
     "text", ["a well-known cat", "a cat -- sitting", "a cat — sitting", "T-shirt --", "1990–2000", "a--b", "C--"]
 )
 def test_dashes_that_are_no_flags_stay_in_the_prompt(text: str) -> None:
-    assert wish(text) == Wishes(text)
+    assert wish(text) == ImageOptions(text)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_bad_flag_is_named_with_what_it_takes(text: str, sentence: str) -> Non
 
 
 def test_words_end_at_white_space_of_any_script() -> None:
-    assert wish("--ar 16:9\u3000一只猫\n坐着") == Wishes("一只猫\n坐着", aspect="16:9")
+    assert wish("--ar 16:9\u3000一只猫\n坐着") == ImageOptions("一只猫\n坐着", aspect="16:9")
 
 
 def test_a_flag_beside_its_option_is_refused() -> None:
@@ -97,55 +97,55 @@ WORDS = st.text(st.characters(categories=["Ll", "Lu", "Lo"]), min_size=1, max_si
 def test_flags_are_found_wherever_they_stand(words: list[str], flags: dict[str, int], at: int) -> None:
     written = [f"--{name} {value}" for name, value in flags.items()]
     read = wish(" ".join([*words[:at], *written, *words[at:]]))
-    assert read == replace(Wishes(" ".join(words)), **flags)
+    assert read == replace(ImageOptions(" ".join(words)), **flags)
 
 
 def test_every_flag_is_a_wish() -> None:
-    assert {flag.wish for flag in FLAGS.values()} <= set(Wishes.__dataclass_fields__)
+    assert {flag.wish for flag in FLAGS.values()} <= set(ImageOptions.__dataclass_fields__)
 
 
 def test_what_is_not_said_comes_from_the_profile() -> None:
-    spec, count = settle(Wishes(" a cat "), DEMO, max_count=4)
+    spec, count = build_spec(ImageOptions(" a cat "), DEMO, max_count=4)
     assert (spec.prompt, spec.size, spec.steps, spec.guidance_scale, count) == ("a cat", DEMO.base_size, 8, 0, 1)
-    assert settle(Wishes("a cat"), DEMO, max_count=4)[0].seed != spec.seed
+    assert build_spec(ImageOptions("a cat"), DEMO, max_count=4)[0].seed != spec.seed
 
 
 @pytest.mark.parametrize(
-    ("wishes", "sentence"),
+    ("options", "sentence"),
     [
-        (Wishes(""), "The prompt is empty"),
-        (Wishes(" \n"), "The prompt is empty"),
-        (Wishes("x" * 4001), "4,001 characters; it may have 4,000"),
-        (Wishes("x", seed=-1), "The seed must be from 0 to 4294967295"),
-        (Wishes("x", seed=2**32), "The seed must be from 0 to 4294967295"),
-        (Wishes("x", count=5), "The count must be from 1 to 4, not 5"),
-        (Wishes("x", count=0), "The count must be from 1 to 4, not 0"),
-        (Wishes("x", steps=21), "Steps must be from 1 to 20"),
-        (Wishes("x", size="250x250"), "multiples of 32"),
-        (Wishes("x", size="1024x32"), "too narrow"),
-        (Wishes("x", size="2048x2048"), "too large"),
-        (Wishes("x", size="huge"), "take medium, large"),
-        (Wishes("x", size="256x256", aspect="1:1"), "not both"),
-        (Wishes("x", aspect="10:1"), "between 1:4 and 4:1"),
-        (Wishes("x", negative="blur"), "takes no negative prompt"),
-        (Wishes("x", guidance=3.0), "takes no guidance"),
+        (ImageOptions(""), "The prompt is empty"),
+        (ImageOptions(" \n"), "The prompt is empty"),
+        (ImageOptions("x" * 4001), "4,001 characters; it may have 4,000"),
+        (ImageOptions("x", seed=-1), "The seed must be from 0 to 4294967295"),
+        (ImageOptions("x", seed=2**32), "The seed must be from 0 to 4294967295"),
+        (ImageOptions("x", count=5), "The count must be from 1 to 4, not 5"),
+        (ImageOptions("x", count=0), "The count must be from 1 to 4, not 0"),
+        (ImageOptions("x", steps=21), "Steps must be from 1 to 20"),
+        (ImageOptions("x", size="250x250"), "multiples of 32"),
+        (ImageOptions("x", size="1024x32"), "too narrow"),
+        (ImageOptions("x", size="2048x2048"), "too large"),
+        (ImageOptions("x", size="huge"), "take medium, large"),
+        (ImageOptions("x", size="256x256", aspect="1:1"), "not both"),
+        (ImageOptions("x", aspect="10:1"), "between 1:4 and 4:1"),
+        (ImageOptions("x", negative="blur"), "takes no negative prompt"),
+        (ImageOptions("x", guidance=3.0), "takes no guidance"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_sentence(wishes: Wishes, sentence: str) -> None:
+def test_what_cannot_be_drawn_is_one_sentence(options: ImageOptions, sentence: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        settle(wishes, DEMO, max_count=4)
+        build_spec(options, DEMO, max_count=4)
     assert sentence in str(caught.value)
     assert str(caught.value).endswith(".")
 
 
 def test_seeds_of_a_job_count_up_and_wrap() -> None:
-    spec, _ = settle(Wishes("x", seed=2**32 - 1), DEMO, max_count=4)
+    spec, _ = build_spec(ImageOptions("x", seed=2**32 - 1), DEMO, max_count=4)
     assert [spec.image(i).seed for i in range(3)] == [2**32 - 1, 0, 1]
 
 
 def test_cost_by_size_steps_and_guidance() -> None:
-    def cost(profile, **options: object) -> int:
-        return image_cost(settle(Wishes("x", **options), profile, max_count=4)[0], profile)  # type: ignore[arg-type]
+    def cost(profile, **given: object) -> int:
+        return image_cost(build_spec(ImageOptions("x", **given), profile, max_count=4)[0], profile)  # type: ignore[arg-type]
 
     assert cost(DEMO) == 100
     assert cost(DEMO, size="large") == 400
@@ -153,7 +153,7 @@ def test_cost_by_size_steps_and_guidance() -> None:
     assert cost(DEMO, size="32x32") == 5
     assert cost(BASE) == 200
     assert cost(BASE, guidance=0.0) == 100
-    assert job_cost(settle(Wishes("x"), DEMO, max_count=4)[0], 3, DEMO) == 300
+    assert job_cost(build_spec(ImageOptions("x"), DEMO, max_count=4)[0], 3, DEMO) == 300
 
 
 @given(st.integers(0, 10**7))

@@ -18,16 +18,16 @@ from pathlib import Path
 import pytest
 
 from bot.errors import Refusal
-from bot.jobs.delivery import Way
-from bot.jobs.job import Job, Order
+from bot.jobs.delivery import Destination
+from bot.jobs.job import Job, JobRequest
 from bot.jobs.service import JobService
-from bot.requests.spec import Wishes, settle
+from bot.requests.spec import ImageOptions, build_spec
 from bot.store import admission, jobs, ledger, limits, privacy
 from bot.store.accounts import DAY
 from bot.store.admission import OverLimit, Terms, Wanted
 from bot.store.database import Database, _connect, migrate
 from bot.store.jobs import NewJob
-from bot.store.limits import Asking, LimitName, LimitRow
+from bot.store.limits import LimitName, LimitRow, Requester
 from tests.helpers import admitting
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import complete_profile
@@ -37,13 +37,13 @@ from zimage_engine.profiles import find_profile
 ROOT = Path(__file__).parents[2]
 MEMBER, SERVER = 5, 6
 NOW = 1_000_000
-HERE = Asking(MEMBER, SERVER, SERVER)
+HERE = Requester(MEMBER, SERVER, SERVER)
 ANY: dict[LimitName, int | None] = dict.fromkeys(admitting.DEFAULTS)
 PROFILE = complete_profile(find_profile("demo"))
 
 
 class NoOutbox:
-    def ways(self, job: Job, card_message_id: int | None) -> list[Way]:
+    def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
         raise AssertionError("nothing is drawn here")
 
 
@@ -52,10 +52,10 @@ def terms(**values: int | None) -> Terms:
     return Terms({**ANY, **values}, ANY)  # type: ignore[dict-item]
 
 
-def order(source_id: int) -> Order:
+def request(event_id: int) -> JobRequest:
     """One picture for one credit."""
-    spec, count = settle(Wishes("a red circle"), PROFILE, max_count=4)
-    return Order(source_id, spec, count, HERE, 7, "public", None)
+    spec, count = build_spec(ImageOptions("a red circle"), PROFILE, max_count=4)
+    return JobRequest(event_id, spec, count, HERE, 7, "public", None)
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def file(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def admit(file: sqlite3.Connection, source_id: int, wanted: int, held_to: Terms, now: int = NOW) -> int:
+def admit(file: sqlite3.Connection, event_id: int, wanted: int, held_to: Terms, now: int = NOW) -> int:
     new = NewJob(
-        *(source_id, MEMBER, SERVER, SERVER, 7, "public", "imagine", "{}", wanted, ((f"i{source_id}", 0),), "n", None),
+        *(event_id, MEMBER, SERVER, SERVER, 7, "public", "imagine", "{}", wanted, ((f"i{event_id}", 0),), "n", None),
         created_at=now,
     )
     admitted = admission.admit(file, new, HERE, held_to, pixels=1)
@@ -88,7 +88,7 @@ def admit(file: sqlite3.Connection, source_id: int, wanted: int, held_to: Terms,
 async def outcomes(service: JobService, count: int, first: int = 0) -> tuple[list[Job], list[str]]:
     """What so many orders at once come to: the jobs and the refusals."""
     results = await asyncio.gather(
-        *(service.submit(order(first + number)) for number in range(count)), return_exceptions=True
+        *(service.submit(request(first + number)) for number in range(count)), return_exceptions=True
     )
     taken = [result for result in results if isinstance(result, Job)]
     refused = [str(result) for result in results if isinstance(result, Refusal)]
@@ -97,11 +97,11 @@ async def outcomes(service: JobService, count: int, first: int = 0) -> tuple[lis
 
 
 async def credits_in_use(service: JobService) -> int:
-    return await service._database.look(partial(ledger.used, member_id=MEMBER, scope_id=SERVER, now=int(time.time())))
+    return await service._database.read(partial(ledger.used, member_id=MEMBER, scope_id=SERVER, now=int(time.time())))
 
 
 async def test_of_200_commands_at_once_exactly_as_many_are_taken_as_there_are_credits(service: JobService) -> None:
-    service.door.terms = terms(credits_per_day=1500)
+    service.admission.terms = terms(credits_per_day=1500)
     assert len((await outcomes(service, 5))[0]) == 5
     taken, refused = await outcomes(service, 200, first=5)
     assert len(taken) == len({job.id for job in taken}) == 10
@@ -112,20 +112,20 @@ async def test_of_200_commands_at_once_exactly_as_many_are_taken_as_there_are_cr
 
 
 async def test_of_200_commands_at_once_exactly_as_many_wait_as_may(service: JobService) -> None:
-    service.door.terms = terms(concurrent_jobs=3, queued_jobs=4)
+    service.admission.terms = terms(concurrent_jobs=3, queued_jobs=4)
     taken, refused = await outcomes(service, 200)
     assert len(taken) == 7
     assert len(set(refused)) == 1
 
 
 async def test_of_200_commands_at_once_no_ceiling_lets_more_through(service: JobService) -> None:
-    service.door.terms = replace(terms(), credits_per_user=800, credits_per_server=600, queue_length=9)
+    service.admission.terms = replace(terms(), credits_per_user=800, credits_per_server=600, queue_length=9)
     assert len((await outcomes(service, 200))[0]) == 6
 
 
 async def test_an_event_that_comes_twice_at_once_makes_one_job_and_one_reservation(service: JobService) -> None:
-    service.door.terms = terms(credits_per_day=100)
-    results = await asyncio.gather(*(service.submit(order(1)) for _ in range(50)))
+    service.admission.terms = terms(credits_per_day=100)
+    results = await asyncio.gather(*(service.submit(request(1)) for _ in range(50)))
     assert sum(result is not None for result in results) == 1
     assert await credits_in_use(service) == 100
 
@@ -237,7 +237,7 @@ def test_asking_reads_no_table_whole(file: sqlite3.Connection) -> None:
     seen: list[str] = []
     file.set_trace_callback(seen.append)
     admit(file, 1, 100, held_to)
-    admission.standing(file, replace(HERE, role_ids=(9, 10)), held_to, NOW)
+    admission.quota_state(file, replace(HERE, role_ids=(9, 10)), held_to, NOW)
     ledger.granted(file, MEMBER, SERVER)
     file.set_trace_callback(None)
     reads = [statement for statement in seen if statement.startswith("SELECT")]

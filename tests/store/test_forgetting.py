@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ async def test_what_is_old_keeps_its_numbers_alone(database: Database) -> None:
     young = await add(database, 2, at=NOW - 29 * DAY)
     await add(database, 3, at=NOW - 31 * DAY, state="queued")
     await database.write(
-        partial(images.keep_upload, upload_id="u", owner_id=5, source="c", spec="{}", now=NOW - 31 * DAY)
+        partial(images.keep_upload, upload_id="u", owner_id=5, original="c", spec="{}", now=NOW - 31 * DAY)
     )
     forgotten = await database.write(partial(privacy.forget_old, ended_before=NOW - 30 * DAY, at_most=10, now=NOW))
     assert (forgotten.jobs, forgotten.files) == (1, ["1.png"])
@@ -41,7 +42,7 @@ async def test_what_is_old_keeps_its_numbers_alone(database: Database) -> None:
     assert row is not None
     assert (row.state, row.file, row.owner_id, row.forgotten_at) == ("deleted", None, MIRA, NOW)
     spec = ImageSpec.from_json(row.spec)
-    assert (spec.prompt, spec.negative_prompt, spec.source, spec.mask) == ("", "", "", "")
+    assert (spec.prompt, spec.negative_prompt, spec.original, spec.mask) == ("", "", "", "")
     assert (spec.width, spec.seed, spec.steps, spec.strength) == (256, 7, 8, 0.6)
     kept = await images.find(database, "i2")
     assert kept is not None
@@ -52,23 +53,25 @@ async def test_what_is_old_keeps_its_numbers_alone(database: Database) -> None:
 
 
 async def test_old_jobs_go_in_bites(database: Database) -> None:
-    for source_id in range(5):
-        await add(database, source_id + 1, at=NOW - 40 * DAY - source_id)
+    for event_id in range(5):
+        await add(database, event_id + 1, at=NOW - 40 * DAY - event_id)
     forget = partial(privacy.forget_old, ended_before=NOW, at_most=2, now=NOW)
     assert [(await database.write(forget)).jobs for _ in range(4)] == [2, 2, 1, 0]
 
 
 async def test_a_member_is_forgotten_and_nobody_else(database: Database) -> None:
-    source = ImageSpec("x", 256, 256, 7, 8, 0.0, "", "m", 0.6, "a" * 32)
+    original = ImageSpec("x", 256, 256, 7, 8, 0.0, "", "m", 0.6, "a" * 32)
     await add(database, 1)
-    await add(database, 2, spec=source)
-    theirs = await add(database, 3, owner=NOA, parent="i1", spec=ImageSpec(**{**source.fields(), "source": "d" * 32}))
-    await database.write(partial(images.keep_upload, upload_id="u", owner_id=MIRA, source="c" * 32, spec="{}", now=NOW))
+    await add(database, 2, spec=original)
+    theirs = await add(database, 3, owner=NOA, parent="i1", spec=replace(original, original="d" * 32))
+    await database.write(
+        partial(images.keep_upload, upload_id="u", owner_id=MIRA, original="c" * 32, spec="{}", now=NOW)
+    )
     before = (await table(database, "SELECT * FROM jobs"))[theirs - 1]
     forgotten = await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW + 5))
     assert (forgotten.jobs, forgotten.files, forgotten.still_open) == (2, ["1.png", "2.png"], 0)
-    assert forgotten.sources == {"a" * 32, "c" * 32, "d" * 32}
-    assert await privacy.kept_sources(database) == set(), "an edit of what was forgotten needs its source no more"
+    assert forgotten.originals == {"a" * 32, "c" * 32, "d" * 32}
+    assert await privacy.kept_originals(database) == set(), "an edit of what was forgotten needs its source no more"
     assert (await table(database, "SELECT * FROM jobs"))[theirs - 1] == before
     assert await privacy.kept_files(database) == {"3.png"}
     mine = await table(database, "SELECT owner_id, forgotten_at, interaction_token FROM jobs WHERE id < 3")
@@ -80,7 +83,7 @@ async def test_what_somebody_else_needs_too_is_kept(database: Database) -> None:
     await add(database, 1, spec=shared)
     await add(database, 2, owner=NOA, spec=shared)
     forgotten = await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
-    assert forgotten.sources - await privacy.kept_sources(database) == set()
+    assert forgotten.originals - await privacy.kept_originals(database) == set()
 
 
 async def test_reasons_go_and_ids_stay(database: Database) -> None:
@@ -92,7 +95,7 @@ async def test_reasons_go_and_ids_stay(database: Database) -> None:
     await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
     blocks = await table(database, "SELECT member_id, reason FROM blocks ORDER BY member_id")
     assert blocks == [{"member_id": MIRA, "reason": None}, {"member_id": NOA, "reason": "rude"}]
-    (change,) = await database.look(partial(audit.newest, guild_id=9, count=5))
+    (change,) = await database.read(partial(audit.newest, guild_id=9, count=5))
     assert (change.change.member_id, change.change.reason, change.change.after) == (MIRA, None, "blocked")
 
 
@@ -101,12 +104,12 @@ async def test_what_is_used_still_counts_for_a_day_and_is_nobody_s_then(database
     await add(database, 2, guild=None)
     await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
     await add(database, 3)
-    assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 200
+    assert await database.read(lambda c: ledger.used(c, MIRA, 9, NOW)) == 200
     sums = await table(database, "SELECT sum(credits) AS credits, sum(images) AS images FROM usage_days")
     assert await database.write(partial(privacy.unlink, now=NOW + DAY - 1)) == 0
     assert [message.job_id for message in await privacy.posted_of(database, MIRA)] == [1, 2], "not what came after"
     assert await database.write(partial(privacy.unlink, now=NOW + DAY)) == 1
-    assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100, "the new account's"
+    assert await database.read(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100, "the new account's"
     assert await privacy.posted_of(database, MIRA) == []
     rows = await table(
         database, "SELECT source_id, channel_id, progress_message_id, result_message_id FROM jobs WHERE owner_id = 0"
@@ -120,8 +123,8 @@ async def test_what_is_used_still_counts_for_a_day_and_is_nobody_s_then(database
 
 
 async def test_days_of_direct_messages_are_added_up_when_they_are_unlinked(database: Database) -> None:
-    for source_id in (1, 2):
-        await add(database, source_id, guild=None)
+    for event_id in (1, 2):
+        await add(database, event_id, guild=None)
     await database.write(lambda c: c.execute("UPDATE usage_days SET channel_id = 0"))
     await add(database, 3, guild=None)
     await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
@@ -150,9 +153,9 @@ async def test_what_was_never_delivered_ends_with_its_credits_given_back(databas
     assert await database.write(partial(privacy.expire_undelivered, now=NOW)) == 1
     rows = await table(database, "SELECT state, ended_at FROM jobs ORDER BY id")
     assert rows == [{"state": "expired", "ended_at": NOW}, {"state": state, "ended_at": None}]
-    assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100
+    assert await database.read(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100
     await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
-    assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 0
+    assert await database.read(lambda c: ledger.used(c, MIRA, 9, NOW)) == 0
 
 
 async def test_a_block_that_ran_out_goes_with_its_reason(database: Database) -> None:
@@ -199,13 +202,13 @@ async def test_what_is_being_delivered_is_left_to_who_delivers_it(database: Data
     rest = await database.write(partial(privacy.forget_closed, member_id=MIRA, now=NOW, live=set()))
     assert (rest.jobs, rest.files, rest.still_open) == (1, ["1.png"], 0)
     assert [message.message_id for message in await privacy.posted_of(database, MIRA)] == [77]
-    assert await database.look(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100, "what was posted is paid"
+    assert await database.read(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100, "what was posted is paid"
     assert posting < stranded
 
 
 async def test_a_member_s_many_jobs_are_forgotten_in_bites(database: Database) -> None:
-    for source_id in range(1, 6):
-        await add(database, source_id)
+    for event_id in range(1, 6):
+        await add(database, event_id)
     first = await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW, at_most=2))
     more = partial(privacy.forget_closed, member_id=MIRA, now=NOW, at_most=2)
     assert [first.jobs, *[(await database.write(more)).jobs for _ in range(3)]] == [2, 2, 1, 0]
@@ -238,13 +241,13 @@ async def test_a_card_that_a_crash_left_counts_as_posted(database: Database) -> 
 
 async def test_the_copy_of_a_deleted_picture_is_needed_no_more(database: Database) -> None:
     """But that of a picture which only became too old is, by the edit that was made from it."""
-    for source_id, name in ((1, "a"), (2, "b")):
-        await add(database, source_id, at=NOW - source_id * DAY)
+    for event_id, name in ((1, "a"), (2, "b")):
+        await add(database, event_id, at=NOW - event_id * DAY)
         edit = ImageSpec("x", 256, 256, 7, 8, 0.0, "", "m", 0.6, name * 32)
-        await add(database, source_id + 10, owner=NOA, parent=f"i{source_id}", spec=edit)
+        await add(database, event_id + 10, owner=NOA, parent=f"i{event_id}", spec=edit)
     await database.write(partial(images.delete, image_id="i1"))
     await database.write(partial(privacy.forget_old, ended_before=NOW - DAY, at_most=9, now=NOW))
-    assert await privacy.kept_sources(database) == {"b" * 32}
+    assert await privacy.kept_originals(database) == {"b" * 32}
 
 
 async def test_looking_for_old_jobs_and_closed_accounts_scans_nothing(database: Database) -> None:

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bot.store import accounts, jobs, ledger, limits, privacy
 from bot.store.accounts import DAY
 from bot.store.admission import NotAdmitted, Terms, Wanted
-from bot.store.limits import Asking, LimitName, LimitRow, Target
+from bot.store.limits import LimitName, LimitRow, Requester, Target
 from tests.helpers.ledger_book import Book
 from tests.helpers.ledger_model import OPEN, Set
 
@@ -82,23 +82,23 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(member=members, scope=scopes, own=roles, orders=orders)
     def submit(self, member: int, scope: int, own: tuple[int, ...], orders: list[tuple[int, int]]) -> None:
-        asking = Asking(member, scope, scope or None, own)
+        requester = Requester(member, scope, scope or None, own)
         for wanted, count in orders:
-            self.order(asking, wanted, count)
+            self.order(requester, wanted, count)
 
-    def order(self, asking: Asking, wanted: int, count: int) -> None:
-        who = asking.member_id, asking.scope_id
+    def order(self, requester: Requester, wanted: int, count: int) -> None:
+        who = requester.member_id, requester.scope_id
         before, rows = self.model.used(*who, self.now), self.book.rows()
-        admits = self.model.admits(*who, asking.role_ids, wanted, count, self.now)
+        admits = self.model.admits(*who, requester.role_ids, wanted, count, self.now)
         try:
-            self.book.admit(asking, wanted, count)
+            self.book.admit(requester, wanted, count)
         except NotAdmitted as cause:
             assert not admits, f"refused, but nothing forbids it: {cause}"
             assert self.book.rows() == rows, "a refusal wrote something"
-            self.book.check_renewal(asking, Wanted(wanted, count, 100), cause)
+            self.book.check_renewal(requester, Wanted(wanted, count, 100), cause)
             return
         assert admits, "accepted, but something forbids it"
-        limit, used = self.model.limit("credits_per_day", *who, asking.role_ids, self.now), self.book.used(*who)
+        limit, used = self.model.limit("credits_per_day", *who, requester.role_ids, self.now), self.book.used(*who)
         assert limit is None or used <= max(limit, before), "over the limit"
 
     @precondition(lambda self: self.model.open_jobs())

@@ -16,11 +16,11 @@ import pytest
 from bot.store import limits
 from bot.store.admission import Terms
 from bot.store.database import _connect, migrate
-from bot.store.limits import LIMIT_NAMES, Asking, Limit, LimitName, LimitRow, Target, resolve
+from bot.store.limits import LIMIT_NAMES, Limit, LimitName, LimitRow, Requester, Target, resolve
 
 MEMBER, SERVER, OTHER = 5, 60, 70
 NOW = 1_000_000
-HERE = Asking(MEMBER, SERVER, SERVER, role_ids=(21, 22, 23))
+HERE = Requester(MEMBER, SERVER, SERVER, role_ids=(21, 22, 23))
 DEFAULTS: dict[LimitName, int | None] = {
     "credits_per_day": 1500,
     "concurrent_jobs": 2,
@@ -51,8 +51,8 @@ def put(
     limits.write_limit(file, server, LimitRow(target, target_id, name, value, until))
 
 
-def credits_per_day(file: sqlite3.Connection, asking: Asking = HERE, now: int = NOW) -> Limit:
-    return resolve(file, asking, DEFAULTS, now)["credits_per_day"]
+def credits_per_day(file: sqlite3.Connection, requester: Requester = HERE, now: int = NOW) -> Limit:
+    return resolve(file, requester, DEFAULTS, now)["credits_per_day"]
 
 
 def test_where_nothing_is_set_the_defaults_hold(file: sqlite3.Connection) -> None:
@@ -69,7 +69,7 @@ def test_the_member_goes_before_roles_and_those_before_everyone(file: sqlite3.Co
     assert limits.clear_limit(file, SERVER, "user", MEMBER, "credits_per_day") == LimitRow(
         "user", MEMBER, "credits_per_day", 0
     )
-    assert credits_per_day(file).source == "role"
+    assert credits_per_day(file).origin == "role"
 
 
 @pytest.mark.parametrize("values", list(permutations((100, 2000, 1999))))
@@ -95,7 +95,7 @@ def test_what_has_run_out_falls_back_at_that_second(file: sqlite3.Connection) ->
     put(file, "role", 22, 800)
     put(file, "user", MEMBER, None, until=NOW + 10)
     told = [credits_per_day(file, now=NOW + after) for after in (9, 10, 19, 20)]
-    assert [(limit.value, limit.source, limit.until) for limit in told] == [
+    assert [(limit.value, limit.origin, limit.until) for limit in told] == [
         (None, "user", NOW + 10),
         (2000, "role", NOW + 20),
         (2000, "role", NOW + 20),
@@ -109,7 +109,7 @@ def test_names_are_resolved_apart(file: sqlite3.Connection) -> None:
     put(file, "user", MEMBER, 7, name="max_count")
     put(file, "role", 22, None, name="queued_jobs")
     found = resolve(file, HERE, DEFAULTS, NOW)
-    assert {name: limit.source for name, limit in found.items()} == {
+    assert {name: limit.origin for name, limit in found.items()} == {
         "credits_per_day": "default",
         "concurrent_jobs": "default",
         "queued_jobs": "role",
@@ -121,14 +121,14 @@ def test_names_are_resolved_apart(file: sqlite3.Connection) -> None:
 def test_another_server_s_limits_hold_nobody_here(file: sqlite3.Connection) -> None:
     for target, target_id in (("everyone", 0), ("role", 21), ("user", MEMBER)):
         put(file, target, target_id, 1, server=OTHER)  # type: ignore[arg-type]
-    assert credits_per_day(file).source == "default"
-    assert credits_per_day(file, replace(HERE, scope_id=OTHER, guild_id=OTHER)).source == "user"
+    assert credits_per_day(file).origin == "default"
+    assert credits_per_day(file, replace(HERE, scope_id=OTHER, guild_id=OTHER)).origin == "user"
 
 
 def test_ids_that_are_equal_are_not_mistaken_for_one_another(file: sqlite3.Connection) -> None:
     put(file, "role", MEMBER, 1)
     put(file, "user", 21, 2)
-    assert credits_per_day(file).source == "default"
+    assert credits_per_day(file).origin == "default"
 
 
 def test_direct_messages_have_their_own_defaults_and_nobody_s_limits(file: sqlite3.Connection) -> None:
@@ -136,24 +136,24 @@ def test_direct_messages_have_their_own_defaults_and_nobody_s_limits(file: sqlit
     put(file, "user", MEMBER, 2, server=0)
     put(file, "user", MEMBER, 3)
     terms = Terms(DEFAULTS, DIRECT, caps={"max_pixels": 10**6})
-    user_installed = Asking(MEMBER, 0, SERVER, HERE.role_ids)
-    for asking in (Asking(MEMBER, 0, None), user_installed):
-        found = terms.limits(file, asking, NOW)
+    user_installed = Requester(MEMBER, 0, SERVER, HERE.role_ids)
+    for requester in (Requester(MEMBER, 0, None), user_installed):
+        found = terms.limits(file, requester, NOW)
         assert found["credits_per_day"] == Limit("credits_per_day", 500, "default")
         assert found["max_pixels"] == Limit("max_pixels", 10**6, "ceiling")
     assert terms.limits(file, HERE, NOW)["credits_per_day"].value == 3
 
 
 @pytest.mark.parametrize(
-    ("value", "held_to", "source"),
+    ("value", "held_to", "origin"),
     [(None, 8, "ceiling"), (9, 8, "ceiling"), (8, 8, "user"), (7, 7, "user"), (0, 0, "user")],
 )
 def test_no_admin_lifts_a_limit_above_the_operator_s_cap(
-    file: sqlite3.Connection, value: int | None, held_to: int, source: str
+    file: sqlite3.Connection, value: int | None, held_to: int, origin: str
 ) -> None:
     put(file, "user", MEMBER, value, name="max_count")
     found = Terms(DEFAULTS, DIRECT, caps={"max_count": 8}).limits(file, HERE, NOW)["max_count"]
-    assert (found.value, found.source) == (held_to, source)
+    assert (found.value, found.origin) == (held_to, origin)
 
 
 def test_a_member_with_20_roles_is_resolved_in_no_time(file: sqlite3.Connection) -> None:
@@ -163,9 +163,9 @@ def test_a_member_with_20_roles_is_resolved_in_no_time(file: sqlite3.Connection)
             put(file, target, target_id, target_id + number, name=name)  # type: ignore[arg-type]
     for stranger in range(200):
         put(file, "user", 5000 + stranger, 1)
-    asking, taken = replace(HERE, role_ids=roles), []
+    requester, taken = replace(HERE, role_ids=roles), []
     for _ in range(200):
         began = time.perf_counter()
-        resolve(file, asking, DEFAULTS, NOW)
+        resolve(file, requester, DEFAULTS, NOW)
         taken.append(time.perf_counter() - began)
     assert statistics.median(taken) <= 0.005

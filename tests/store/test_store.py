@@ -107,7 +107,7 @@ async def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
 
 def new_job(source: int = 1, credit: int = 100, images: int = 1) -> jobs.NewJob:
     return jobs.NewJob(
-        source_id=source,
+        event_id=source,
         owner_id=5,
         scope_id=6,
         guild_id=6,
@@ -133,7 +133,7 @@ async def balance(database: Database) -> tuple[int, int]:
     """Credits still reserved, and credits spent, by the ledger."""
     rows = {
         row["entry"]: row["total"]
-        for row in await database.read("SELECT entry, sum(credits) AS total FROM ledger GROUP BY entry")
+        for row in await database.query("SELECT entry, sum(credits) AS total FROM ledger GROUP BY entry")
     }
     settled = rows.get("settled", 0)
     return rows.get("reserved", 0) - settled - rows.get("given_back", 0), settled
@@ -157,7 +157,7 @@ async def test_a_delivered_job_is_settled_and_its_token_wiped(database: Database
     ):
         await database.write(step)
     assert await balance(database) == (0, 100)
-    (row,) = await database.read("SELECT * FROM jobs")
+    (row,) = await database.query("SELECT * FROM jobs")
     assert (row["state"], row["interaction_token"], row["device_ms"], row["attempts"]) == ("delivered", None, 350, 1)
     assert [image.state for image in await jobs.images_of(database, job_id)] == ["rendered", "failed"]
 
@@ -168,7 +168,7 @@ async def test_a_dead_process_s_jobs_are_ended_and_given_back(database: Database
     await database.write(partial(jobs.started, job_id=rendered, now=1))
     await database.write(partial(jobs.rendered, job_id=rendered))
     assert await database.write(partial(jobs.interrupt_all, now=2)) == 2
-    states = {row["id"]: row["state"] for row in await database.read("SELECT id, state FROM jobs")}
+    states = {row["id"]: row["state"] for row in await database.query("SELECT id, state FROM jobs")}
     assert states == {queued: "failed", running: "failed", rendered: "rendered"}
     assert await balance(database) == (100, 0)
 
@@ -194,12 +194,12 @@ def test_no_order_of_steps_breaks_the_ledger(tmp_path_factory: pytest.TempPathFa
         database = await Database.open(tmp_path_factory.mktemp("life") / "bot.sqlite3")
         job_id = await insert(database, new_job())
         for step in steps:
-            before = [tuple(row) for row in await database.read("SELECT * FROM jobs")]
+            before = [tuple(row) for row in await database.query("SELECT * FROM jobs")]
             try:
                 await database.write(STEPS[step](job_id))
             except jobs.StateError:
-                assert before == [tuple(row) for row in await database.read("SELECT * FROM jobs")]
-        (row,) = await database.read("SELECT state, ended_at FROM jobs")
+                assert before == [tuple(row) for row in await database.query("SELECT * FROM jobs")]
+        (row,) = await database.query("SELECT state, ended_at FROM jobs")
         reserved, _ = await balance(database)
         over = row["state"] in ("delivered", "failed", "cancelled", "expired")
         assert (reserved == 0) == over == (row["ended_at"] is not None)

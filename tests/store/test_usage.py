@@ -39,7 +39,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 def run_job(
     connection: sqlite3.Connection,
-    source: int,
+    event_id: int,
     *,
     owner: int = 5,
     scope: int = HERE,
@@ -52,9 +52,9 @@ def run_job(
     now: int = 10,
 ) -> None:
     """A job from its insertion to its end; ``spent`` is of a price of 100 an image."""
-    names = tuple((f"{source}-{position}", position) for position in range(images))
+    names = tuple((f"{event_id}-{position}", position) for position in range(images))
     new = jobs.NewJob(
-        source, owner, scope, scope or None, channel, "public", kind, "{}", 100 * images, names, "n", None, now
+        event_id, owner, scope, scope or None, channel, "public", kind, "{}", 100 * images, names, "n", None, now
     )
     job_id = jobs.insert(connection, new)
     assert job_id is not None
@@ -64,22 +64,22 @@ def run_job(
     jobs.started(connection, job_id, now)
     for position in range(images):
         state = "rendered" if end == "delivered" or position == 0 else "failed"
-        jobs.image_ended(connection, job_id, position, state, f"{source}.png", device_ms)
+        jobs.image_ended(connection, job_id, position, state, f"{event_id}.png", device_ms)
     if end != "delivered":
         jobs.ended(connection, job_id, end, error_code="x", spent=spent, now=now)  # type: ignore[arg-type]
         return
     jobs.rendered(connection, job_id)
     jobs.delivering(connection, job_id)
-    jobs.delivered(connection, job_id, channel, source, spent, now)
+    jobs.delivered(connection, job_id, channel, event_id, spent, now)
 
 
 def run_many(connection: sqlite3.Connection, seed: int, count: int) -> None:
     chance = random.Random(seed)
-    for source in range(count):
+    for event_id in range(count):
         images = chance.randint(1, 4)
         run_job(
             connection,
-            source,
+            event_id,
             owner=chance.randint(1, 6),
             scope=chance.choice((HERE, HERE, ELSEWHERE, 0)),
             channel=chance.randint(20, 24),
@@ -102,18 +102,18 @@ def total(shares: list[Share]) -> Used:
 
 async def test_the_rollup_is_what_the_ledger_and_the_jobs_come_to(database: Database) -> None:
     await database.write(partial(run_many, seed=1, count=400))
-    kept = await database.read(
+    kept = await database.query(
         "SELECT scope_id, day, account_id, channel_id, kind, jobs, images, credits, device_ms FROM usage_days"
         " ORDER BY 1, 2, 3, 4, 5"
     )
-    assert [tuple(row) for row in kept] == [tuple(row) for row in await database.read(RECOMPUTED)]
+    assert [tuple(row) for row in kept] == [tuple(row) for row in await database.query(RECOMPUTED)]
     assert len(kept) < 400, "some were added to a row that was there"
     assert sum(row["jobs"] for row in kept) == 400, "jobs that cost nothing count, too"
 
 
 async def test_jobs_of_one_day_add_up(database: Database) -> None:
-    for source, spent in enumerate((100, 30, 0)):
-        await database.write(partial(run_job, source=source, spent=spent, now=5 * DAY + source))
+    for event_id, spent in enumerate((100, 30, 0)):
+        await database.write(partial(run_job, event_id=event_id, spent=spent, now=5 * DAY + event_id))
     shares = await usage.shares(database, HERE, ALWAYS, "day")
     assert shares == [Share(5, Used(jobs=3, images=3, credits=130, device_ms=900))]
 
@@ -128,7 +128,7 @@ def test_every_way_of_sharing_out_comes_to_the_same_exact_sum(
         await database.write(partial(run_many, seed=seed, count=60))
         days = Days(first, first + length)
         for member in (None, 3):
-            (row,) = await database.read(
+            (row,) = await database.query(
                 "SELECT count(*), sum(ledger.credits), sum(ledger.device_ms) FROM ledger"
                 " JOIN accounts ON accounts.id = account_id WHERE entry = 'settled' AND scope_id = ?1"
                 " AND at >= ?2 AND at < ?3 AND (?4 IS NULL OR member_id = ?4)",
@@ -143,10 +143,10 @@ def test_every_way_of_sharing_out_comes_to_the_same_exact_sum(
 
 
 async def test_shares_come_largest_first_and_days_in_order(database: Database) -> None:
-    for source, (owner, channel, kind, spent, day) in enumerate(
+    for event_id, (owner, channel, kind, spent, day) in enumerate(
         ((1, 21, "edit", 10, 9), (2, 22, "imagine", 90, 2), (3, 23, "vary", 40, 4))
     ):
-        job = partial(run_job, source=source, owner=owner, channel=channel, kind=kind, spent=spent, now=day * DAY)
+        job = partial(run_job, event_id=event_id, owner=owner, channel=channel, kind=kind, spent=spent, now=day * DAY)
         await database.write(job)
     keys = {by: [share.key for share in await usage.shares(database, HERE, ALWAYS, by)] for by in BYS}
     assert keys == {
@@ -158,8 +158,8 @@ async def test_shares_come_largest_first_and_days_in_order(database: Database) -
 
 
 async def test_days_are_counted_to_their_last_second_and_no_further(database: Database) -> None:
-    for source, now in enumerate((5 * DAY - 1, 5 * DAY, 7 * DAY - 1, 7 * DAY)):
-        await database.write(partial(run_job, source=source, now=now))
+    for event_id, now in enumerate((5 * DAY - 1, 5 * DAY, 7 * DAY - 1, 7 * DAY)):
+        await database.write(partial(run_job, event_id=event_id, now=now))
     days = Days.until(7 * DAY - 1, 2)
     assert days == Days(5, 6)
     assert [share.key for share in await usage.shares(database, HERE, days, "day")] == [5, 6]
@@ -167,8 +167,8 @@ async def test_days_are_counted_to_their_last_second_and_no_further(database: Da
 
 async def test_both_accounts_of_a_member_are_one_and_forgotten_ones_are_nobody_s(database: Database) -> None:
     def closed_and_back(connection: sqlite3.Connection) -> None:
-        for source, owner in enumerate((1, 2, 3)):
-            run_job(connection, source, owner=owner, spent=10)
+        for event_id, owner in enumerate((1, 2, 3)):
+            run_job(connection, event_id, owner=owner, spent=10)
         for owner in (1, 2):
             privacy.forget_member(connection, owner, 10)
         run_job(connection, 9, owner=1, spent=50)
@@ -185,8 +185,8 @@ async def test_both_accounts_of_a_member_are_one_and_forgotten_ones_are_nobody_s
 
 
 async def test_a_server_s_usage_is_that_server_s_alone(database: Database) -> None:
-    for source, (scope, spent) in enumerate(((HERE, 10), (ELSEWHERE, 40), (0, 50))):
-        await database.write(partial(run_job, source=source, scope=scope, spent=spent))
+    for event_id, (scope, spent) in enumerate(((HERE, 10), (ELSEWHERE, 40), (0, 50))):
+        await database.write(partial(run_job, event_id=event_id, scope=scope, spent=spent))
     for scope, spent in ((HERE, 10), (ELSEWHERE, 40), (0, 50), (99, 0)):
         for by in BYS:
             for member in (None, 5):
@@ -200,13 +200,13 @@ async def test_no_report_reads_a_whole_table(tmp_path: Path) -> None:
     ledger_rows.fill(path, jobs=3_000)
     database = await Database.open(path)
     asked: list[tuple[str, tuple[object, ...]]] = []
-    read = database.read
+    read = database.query
 
     async def noted(sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         asked.append((sql, parameters))
         return await read(sql, parameters)
 
-    database.read = noted  # type: ignore[method-assign]
+    database.query = noted  # type: ignore[method-assign]
     days = Days.until(ledger_rows.END - 1, 90)
     for analysed in (False, True):
         if analysed:
@@ -232,7 +232,7 @@ async def test_the_benchmark_s_rows_are_what_the_bot_would_have_written(tmp_path
     path = tmp_path / "bot.sqlite3"
     ledger_rows.fill(path, jobs=500)
     database = await Database.open(path)
-    (row,) = await database.read(
+    (row,) = await database.query(
         "SELECT (SELECT count(*) FROM ledger) AS entries, (SELECT sum(credits) FROM usage_days) AS used,"
         " (SELECT sum(credits) FROM ledger WHERE entry = 'settled') AS settled,"
         " (SELECT sum(jobs) FROM usage_days) AS jobs, (SELECT sum(count) FROM jobs) AS images,"
@@ -240,8 +240,8 @@ async def test_the_benchmark_s_rows_are_what_the_bot_would_have_written(tmp_path
     )
     assert (row["entries"], row["jobs"]) == (1500, 500)
     assert (row["used"], row["images"]) == (row["settled"], row["counted"])
-    assert not await database.read("PRAGMA foreign_key_check")
-    (balance,) = await database.read(
+    assert not await database.query("PRAGMA foreign_key_check")
+    (balance,) = await database.query(
         "SELECT max(abs(total)) AS most FROM (SELECT sum(CASE entry WHEN 'reserved' THEN credits ELSE -credits END)"
         " AS total FROM ledger GROUP BY job_id)"
     )

@@ -42,8 +42,8 @@ async def test_what_a_member_attached_arrives_whatever_its_name_says(world: Worl
     message = await world.member.send(world.channel, "look", attachments=[("photo.jpg", picture())])
     data = await fetch_attachment(message.attachments[0], LIMIT)
     assert data == picture()
-    incoming = await ImageReader().read(data, world.member.id)
-    assert (incoming.image.width, incoming.image.height) == (5, 4)
+    decoded = await ImageReader().read(data, world.member.id)
+    assert (decoded.image.width, decoded.image.height) == (5, 4)
 
 
 async def test_what_is_gone_is_one_sentence(world: World) -> None:

@@ -111,11 +111,11 @@ def test_a_lost_device_ends_the_program_with_status_70(settings: Settings, monke
 
     monkeypatch.setattr("zimage_engine.engine.Worker.load", lambda *_: Dead())
     with elsewhere(monkeypatch) as discord:
-        asking = threading.Thread(target=ask_until_heard, args=(discord,))
-        asking.start()
+        requester = threading.Thread(target=ask_until_heard, args=(discord,))
+        requester.start()
         with pytest.raises(DeviceGone, match="has to be restarted") as caught:
             run_bot(settings.model_copy(update={"discord_token": SecretStr(TOKEN)}))
-        asking.join()
+        requester.join()
     assert caught.value.exit_status == 70
     assert any("The device stopped working" in json.dumps(call.body) for call in discord.calls)
 

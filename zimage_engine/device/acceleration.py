@@ -13,7 +13,7 @@ from zimage_engine.types import NotAvailable
 log = logging.getLogger(__name__)
 
 _TAKE_MASKS = frozenset({"native", "flex", "xformers", "_native_cudnn", "_native_efficient", "_native_math"})
-_MOST_GRAPHS = 64
+_MAX_GRAPHS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Acceleration:
             log.warning("the transformer moves to the device block by block, and is not compiled")
         elif self.compiled:
             # The blocks are of one class: each combination of sizes, mask and mode is one more graph of its code.
-            torch._dynamo.config.recompile_limit = _MOST_GRAPHS  # noqa: SLF001
+            torch._dynamo.config.recompile_limit = _MAX_GRAPHS  # noqa: SLF001
             transformer.compile_repeated_blocks(dynamic=True)
 
 

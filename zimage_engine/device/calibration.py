@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zimage_engine.model.model import Drawing, ZImageModel
+from zimage_engine.model.model import Generation, ZImageModel
 from zimage_engine.profiles import ModelProfile, Size
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import ImageRequest
@@ -22,7 +22,7 @@ from zimage_engine.types import ImageRequest
 log = logging.getLogger(__name__)
 
 _WORTH_IT = 1.1
-_MOST_SAMPLES = 32
+_MAX_SAMPLES = 32
 _PATIENCE_SECONDS = 20.0
 _KEPT = {field.name for field in fields(CostModel)} - {"correction"}
 _PROMPT = "a red circle on a blue background"
@@ -30,7 +30,7 @@ _PROMPT = "a red circle on a blue background"
 
 def known_costs(model: ZImageModel, profile: ModelProfile, device: str, cache_dir: Path | None) -> CostModel:
     """What was measured before on this device with this model, else what is measured now and kept."""
-    name = f"{device} | {profile.source} | {profile.base_size} | torch {torch.__version__} x{torch.get_num_threads()}"
+    name = f"{device} | {profile.weights} | {profile.base_size} | torch {torch.__version__} x{torch.get_num_threads()}"
     path = cache_dir / "costs.json" if cache_dir is not None else None
     kept = _read(path)
     if name in kept:
@@ -73,7 +73,7 @@ def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
     model.encode_anew(_PROMPT)  # the first one also prepares kernels
     encode = _median(lambda: model.encode_anew(_PROMPT), 2)
     times = {(base, 1): _step_time(model, base, 1)}
-    while samples < _MOST_SAMPLES and time.perf_counter() - began < _PATIENCE_SECONDS:
+    while samples < _MAX_SAMPLES and time.perf_counter() - began < _PATIENCE_SECONDS:
         if (seconds := _time_if_it_fits(model, base, 2 * samples)) is None:
             break
         times[base, 2 * samples] = seconds
@@ -85,8 +85,8 @@ def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
         if (seconds := _time_if_it_fits(model, large, 1)) is not None:
             times[large, 1] = seconds
     base_linear_square = _fit({(model.tokens(size), n): seconds for (size, n), seconds in times.items()})
-    drawing = _drawings(model, base, 1)[0]
-    decode = _median(lambda: model.decode(drawing), 2)
+    generation = _generations(model, base, 1)[0]
+    decode = _median(lambda: model.decode(generation), 2)
     return CostModel(
         *base_linear_square,
         encode_text=encode,
@@ -111,19 +111,19 @@ def _time_if_it_fits(model: ZImageModel, size: Size, samples: int) -> float | No
 
 
 def _step_time(model: ZImageModel, size: Size, samples: int) -> float:
-    drawings = _drawings(model, size, samples)
+    generations = _generations(model, size, samples)
 
     def step() -> None:
-        for drawing in drawings:
-            drawing.step = 0
-        model.step(drawings)
+        for generation in generations:
+            generation.step = 0
+        model.step(generations)
         model.synchronise()
 
     step()  # the first forward of a size also prepares kernels and memory
     return _median(step, 3)
 
 
-def _drawings(model: ZImageModel, size: Size, samples: int) -> list[Drawing]:
+def _generations(model: ZImageModel, size: Size, samples: int) -> list[Generation]:
     return [model.start(ImageRequest(str(i), _PROMPT, size.width, size.height, 8, i)) for i in range(samples)]
 
 

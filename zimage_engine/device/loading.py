@@ -53,29 +53,29 @@ def complete_profile(profile: ModelProfile) -> ModelProfile:
     index = _read_json(profile, "model_index.json")
     if not str(index.get("_class_name", "")).startswith("ZImage"):
         raise ModelNotFound(
-            f"{profile.source} is not a Z-Image model: its model_index.json names {index.get('_class_name')}."
+            f"{profile.weights} is not a Z-Image model: its model_index.json names {index.get('_class_name')}."
         )
     if profile.editing == "instruction" and not _has_siglip(index):
         raise ModelNotFound(
-            f"{profile.source} cannot edit by instruction, it has no SigLIP encoder: set MODEL to a model for "
+            f"{profile.weights} cannot edit by instruction, it has no SigLIP encoder: set MODEL to a model for "
             "ZImageOmniPipeline, or PROFILE to turbo or base."
         )
     if profile.editing == "img2img" and _has_siglip(index):
-        raise ModelNotFound(f"{profile.source} is a model that edits by instruction: set PROFILE=edit.")
+        raise ModelNotFound(f"{profile.weights} is a model that edits by instruction: set PROFILE=edit.")
     blocks = _read_json(profile, "vae/config.json").get("block_out_channels", [])
     if not blocks:
-        raise ModelNotFound(f"{profile.source} has an image decoder of an unknown kind; it needs AutoencoderKL.")
+        raise ModelNotFound(f"{profile.weights} has an image decoder of an unknown kind; it needs AutoencoderKL.")
     return replace(profile, size_multiple=2 ** (len(blocks) - 1) * 2)
 
 
 def _read_json(profile: ModelProfile, name: str) -> dict[str, Any]:
-    folder = Path(profile.source)
+    folder = Path(profile.weights)
     if folder.is_dir():
         path = folder / name
         if not path.is_file():
             raise ModelNotFound(f"{folder} is no model folder in diffusers' layout: it has no {name}.")
     else:
-        path = Path(_from_hub(profile, lambda: hf_hub_download(profile.source, name)))
+        path = Path(_from_hub(profile, lambda: hf_hub_download(profile.weights, name)))
     try:
         parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -92,19 +92,19 @@ def _from_hub(profile: ModelProfile, fetch: Callable[[], str]) -> str:
         return fetch()
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise ModelNotFound(
-            f"The weights of {profile.title} are not on this machine, and “{profile.source}” is neither a folder nor a "
-            f"model that can be downloaded now ({type(error).__name__}). Check the network and the name, or set MODEL "
-            "to a folder with the weights in diffusers' layout."
+            f"The weights of {profile.title} are not on this machine, and “{profile.weights}” is neither a folder nor "
+            f"a model that can be downloaded now ({type(error).__name__}). Check the network and the name, or set "
+            "MODEL to a folder with the weights in diffusers' layout."
         ) from error
 
 
 def cached_folder(profile: ModelProfile) -> Path | None:
     """The local folder with the weights, or None where they would have to be downloaded."""
-    folder = Path(profile.source)
+    folder = Path(profile.weights)
     if folder.is_dir():
         return folder
     try:
-        folder = Path(snapshot_download(profile.source, allow_patterns=_WANTED, local_files_only=True))
+        folder = Path(snapshot_download(profile.weights, allow_patterns=_WANTED, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         return None
     # The small config files alone make such a folder, too.
@@ -126,7 +126,7 @@ def weights_folder(profile: ModelProfile, report: Report = lambda _: None) -> Pa
     if folder is not None:
         return folder
     bar = _reporting_bar(report)
-    return Path(_from_hub(profile, lambda: snapshot_download(profile.source, allow_patterns=_WANTED, tqdm_class=bar)))
+    return Path(_from_hub(profile, lambda: snapshot_download(profile.weights, allow_patterns=_WANTED, tqdm_class=bar)))
 
 
 def _reporting_bar(report: Report) -> Any:

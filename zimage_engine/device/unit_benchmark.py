@@ -141,7 +141,7 @@ def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * _PEAK_SIDE**3 / min(_times(lambda: matrix @ matrix, device, 2 * _RUNS))
 
 
-def rehearse(
+def benchmark_units(
     parts: Parts,
     device: torch.device,
     dtype: torch.dtype,

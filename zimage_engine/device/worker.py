@@ -15,8 +15,8 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.calibration import known_costs, warm_up
 from zimage_engine.device.loading import Report, load_components, pick_device, plan_for, weights_folder
-from zimage_engine.model.model import Drawing, ZImageModel
-from zimage_engine.model.previews import MOST_SHARE, Previewer, find_previewer
+from zimage_engine.model.model import Generation, ZImageModel
+from zimage_engine.model.previews import MAX_SHARE, Previewer, find_previewer
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import (
     EngineError,
@@ -53,7 +53,7 @@ class Worker:
         self.costs = costs
         self.model = model
         self._previewer = previewer
-        self._slots: dict[str, Drawing] = {}
+        self._slots: dict[str, Generation] = {}
 
     @classmethod
     def load(cls, config: EngineConfig, report: Report = lambda _: None) -> Worker:
@@ -110,12 +110,12 @@ class Worker:
         if self._previewer is None or plan.unit is not Unit.DENOISE:
             return
         for request in plan.requests:
-            drawing = self._slots.get(request.id)
-            if drawing is None or drawing.expected is None or drawing.step == request.steps:
+            generation = self._slots.get(request.id)
+            if generation is None or generation.expected is None or generation.step == request.steps:
                 continue  # failed, does not want one, or is about to be decoded anyway
-            drawing.preview_allowance += MOST_SHARE * seconds / len(plan.requests)
-            image, spent = self._previewer.preview(drawing.expected, drawing.preview_allowance)
-            drawing.preview_allowance -= spent
+            generation.preview_allowance += MAX_SHARE * seconds / len(plan.requests)
+            image, spent = self._previewer.preview(generation.expected, generation.preview_allowance)
+            generation.preview_allowance -= spent
             if image is not None:
                 outcome.previews[request.id] = image
 
@@ -162,10 +162,10 @@ class Worker:
         return None
 
     def _start(self, request: ImageRequest, outcome: _Outcome) -> None:
-        drawing = self._slots[request.id] = self.model.start(request)
-        prompts = [drawing.positive] if drawing.negative is None else [drawing.positive, drawing.negative]
+        generation = self._slots[request.id] = self.model.start(request)
+        prompts = [generation.positive] if generation.negative is None else [generation.positive, generation.negative]
         outcome.caption_tokens[request.id] = tuple(prompt.tokens for prompt in prompts)
-        if drawing.positive.truncated:
+        if generation.positive.truncated:
             outcome.truncated.add(request.id)
 
     def _out_of_memory(self, requests: Sequence[ImageRequest], error: BaseException) -> _Outcome:

@@ -34,7 +34,7 @@ _LONGEST_PROMPT = 512
 
 
 @dataclass(slots=True)
-class Drawing:
+class Generation:
     """One picture in the making: its latents ``(channels, h, w)`` float32 and where it stands.
 
     ``expected`` are the clean latents that the last step was heading for, where previews are wanted, and
@@ -102,14 +102,14 @@ class ZImageModel:
             self._omni = Omni(components.vision, components.vae, device, self._dtype)
 
     @torch.inference_mode()
-    def start(self, request: ImageRequest) -> Drawing:
+    def start(self, request: ImageRequest) -> Generation:
         """Encode the prompt (and the negative prompt where guidance is on) and draw the noise.
 
         Where an image is to be changed, :meth:`read_image` comes next and, but for omni mode, replaces the noise.
         """
         rows, columns = request.height // self._latent_scale, request.width // self._latent_scale
         channels: Any = self.parts.transformer.in_channels
-        return Drawing(
+        return Generation(
             request=request,
             positive=self._read_prompt(request, request.prompt),
             negative=self._read_prompt(request, request.negative_prompt) if request.guidance_scale > 0 else None,
@@ -117,30 +117,30 @@ class ZImageModel:
         )
 
     @torch.inference_mode()
-    def read_image(self, drawing: Drawing) -> None:
+    def read_image(self, generation: Generation) -> None:
         """Encode the request's image and noise it up to where its strength begins; in omni mode, show it.
 
         As diffusers' pipelines do it, the posterior's noise is drawn first and then the latents', from one generator;
         latents are in the embeddings' dtype until the first step.
         """
-        request = drawing.request
+        request = generation.request
         assert request.image is not None
         if self._omni is not None:
-            self._omni.show(request.image, [drawing.positive, drawing.negative])
+            self._omni.show(request.image, [generation.positive, generation.negative])
             return
-        vae, dtype = self.parts.vae, drawing.positive.states.dtype
+        vae, dtype = self.parts.vae, generation.positive.states.dtype
         generator = torch.Generator("cpu").manual_seed(request.seed)
         pixels = from_raw_image(request.image).to(self._device, dtype)
         encode: Any = vae.encode
         clean = (encode(pixels[None]).latent_dist.sample(generator)[0] - self._shift) * self._scaling
         noise = torch.randn((1, *clean.shape), generator=generator, dtype=dtype)[0].to(self._device)
-        drawing.step = request.first_step
-        sigma = self._levels(drawing)[0][drawing.step].to(self._device, dtype)
-        drawing.latents = add_noise(clean, noise, sigma)
+        generation.step = request.first_step
+        sigma = self._levels(generation)[0][generation.step].to(self._device, dtype)
+        generation.latents = add_noise(clean, noise, sigma)
         if request.mask is not None:
             to_cells = grow_mask if request.keep_outside else latent_mask
             mask = to_cells(request.mask, request.width, request.height, self._latent_scale)
-            drawing.original = Original(clean, noise, mask.to(self._device, dtype))
+            generation.original = Original(clean, noise, mask.to(self._device, dtype))
 
     def tokens(self, size: Size) -> int:
         """Tokens of one sample's forward with a short prompt, padding included."""
@@ -185,7 +185,7 @@ class ZImageModel:
                 encoder.to("cpu")
 
     @torch.inference_mode()
-    def step(self, drawings: Sequence[Drawing]) -> dict[str, NumericalError]:
+    def step(self, generations: Sequence[Generation]) -> dict[str, NumericalError]:
         """One denoising step of drawings of one size, in one forward; they may stand at different steps.
 
         They change together at the end or, where something is raised, not at all. Who has values that are no
@@ -194,46 +194,48 @@ class ZImageModel:
         inputs: list[torch.Tensor] = []
         captions: list[Embedding] = []
         times: list[torch.Tensor] = []
-        for drawing in drawings:
-            prompts = [drawing.positive] if drawing.negative is None else [drawing.positive, drawing.negative]
-            inputs += [drawing.latents.to(self._dtype).unsqueeze(1)] * len(prompts)
+        for generation in generations:
+            prompts = (
+                [generation.positive] if generation.negative is None else [generation.positive, generation.negative]
+            )
+            inputs += [generation.latents.to(self._dtype).unsqueeze(1)] * len(prompts)
             captions += prompts
-            times += [self._levels(drawing)[1][drawing.step]] * len(prompts)
+            times += [self._levels(generation)[1][generation.step]] * len(prompts)
         time = torch.stack(times).to(self._device)
         answers = iter(self.transformer(inputs, time, captions))
-        stepped = [self._stepped(drawing, answers) for drawing in drawings]
+        stepped = [self._stepped(generation, answers) for generation in generations]
         finite = torch.stack([torch.isfinite(latents).all() for latents in stepped]).tolist()
-        for drawing, latents in zip(drawings, stepped, strict=True):
-            drawing.latents = latents
-            drawing.step += 1
-        pairs = zip(drawings, finite, strict=True)
-        return {drawing.request.id: broken_numbers() for drawing, sound in pairs if not sound}
+        for generation, latents in zip(generations, stepped, strict=True):
+            generation.latents = latents
+            generation.step += 1
+        pairs = zip(generations, finite, strict=True)
+        return {generation.request.id: broken_numbers() for generation, sound in pairs if not sound}
 
-    def _levels(self, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor]:
-        tokens = (drawing.latents.shape[1] // 2) * (drawing.latents.shape[2] // 2)
-        return self._schedule.levels(drawing.request.steps, tokens)
+    def _levels(self, generation: Generation) -> tuple[torch.Tensor, torch.Tensor]:
+        tokens = (generation.latents.shape[1] // 2) * (generation.latents.shape[2] // 2)
+        return self._schedule.levels(generation.request.steps, tokens)
 
-    def _stepped(self, drawing: Drawing, answers: Iterator[torch.Tensor]) -> torch.Tensor:
+    def _stepped(self, generation: Generation, answers: Iterator[torch.Tensor]) -> torch.Tensor:
         """The drawing's latents after its step, from the transformer's answer for it (and its negative prompt)."""
         answer = next(answers).float()
-        if drawing.negative is not None:
-            answer = guided(answer, next(answers).float(), drawing.request.guidance_scale)
-        sigmas = self._levels(drawing)[0].to(self._device)
-        after = sigmas[drawing.step + 1]
-        latents = euler_step(drawing.latents, -answer.squeeze(1), sigmas[drawing.step], after)
-        if drawing.request.previews:
-            drawing.expected = latents + after * answer.squeeze(1)
-        if drawing.original is not None:
-            kept = add_noise(drawing.original.clean, drawing.original.noise, after)
-            latents = (1 - drawing.original.mask) * kept + drawing.original.mask * latents
+        if generation.negative is not None:
+            answer = guided(answer, next(answers).float(), generation.request.guidance_scale)
+        sigmas = self._levels(generation)[0].to(self._device)
+        after = sigmas[generation.step + 1]
+        latents = euler_step(generation.latents, -answer.squeeze(1), sigmas[generation.step], after)
+        if generation.request.previews:
+            generation.expected = latents + after * answer.squeeze(1)
+        if generation.original is not None:
+            kept = add_noise(generation.original.clean, generation.original.noise, after)
+            latents = (1 - generation.original.mask) * kept + generation.original.mask * latents
         return latents
 
     @torch.inference_mode()
-    def decode(self, drawing: Drawing) -> RawImage:
+    def decode(self, generation: Generation) -> RawImage:
         """The finished picture's pixels, with the original's put back where the request wants them kept."""
-        request, original = drawing.request, drawing.original
+        request, original = generation.request, generation.original
         vae: Any = self.parts.vae
-        latents = drawing.latents.to(vae.dtype)[None] / self._scaling + self._shift
+        latents = generation.latents.to(vae.dtype)[None] / self._scaling + self._shift
         decoded = self._decode(vae, latents)
         if not torch.isfinite(decoded).all() and vae.dtype != torch.float32:
             # Half precision overflows in some decoders; the latents are sound, so they get a second chance.

@@ -26,7 +26,7 @@ PREVIEW_FILE = "preview.json"
 Row = Sequence[float]
 Rows = Sequence[Row]
 
-MOST_SHARE = 0.05
+MAX_SHARE = 0.05
 """How much of the time that a picture has taken its previews may take."""
 
 _TRIAL_SIDE = 32
@@ -133,13 +133,13 @@ def _find_look(folder: Path, vae: Any, tiny: str | None, device: torch.device) -
     return None
 
 
-def _load_tiny(source: str, vae: Any, device: torch.device) -> TinyDecoder | None:
+def _load_tiny(weights: str, vae: Any, device: torch.device) -> TinyDecoder | None:
     try:
-        tiny = AutoencoderTiny.from_pretrained(source, torch_dtype=vae.dtype, local_files_only=True)
+        tiny = AutoencoderTiny.from_pretrained(weights, torch_dtype=vae.dtype, local_files_only=True)
     except (OSError, ValueError) as error:
-        log.warning("the preview decoder %s cannot be read (%s); previews are coarse", source, type(error).__name__)
+        log.warning("the preview decoder %s cannot be read (%s); previews are coarse", weights, type(error).__name__)
         return None
     if tiny.config.latent_channels != vae.config.latent_channels:
-        log.warning("the preview decoder %s is another model's; previews are coarse", source)
+        log.warning("the preview decoder %s is another model's; previews are coarse", weights)
         return None
     return TinyDecoder(tiny.to(device).eval().requires_grad_(requires_grad=False))

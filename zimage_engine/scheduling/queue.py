@@ -42,7 +42,7 @@ def units_of(request: ImageRequest) -> tuple[Unit, ...]:
 
 
 @dataclass(slots=True)
-class Entry:
+class RequestState:
     """One request's life."""
 
     request: ImageRequest
@@ -62,7 +62,7 @@ class RequestQueue:
     def __init__(self, scheduler: Scheduler, pixels_per_token: int) -> None:
         self._scheduler = scheduler
         self._pixels_per_token = pixels_per_token
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, RequestState] = {}
         self._batch: Batch | None = None
         self._plan: Plan | None = None
         self._release: list[str] = []
@@ -99,7 +99,7 @@ class RequestQueue:
             raise ValueError(f"The request {request.id} is already in the queue.")
         task = self._task(request, owner, weight)
         self._scheduler.add(task)
-        self._entries[request.id] = Entry(request, task)
+        self._entries[request.id] = RequestState(request, task)
         ahead = self._scheduler.ahead_of(task)
         return [(request.id, Queued(ahead, None if ahead else task.remaining))]
 
@@ -228,7 +228,7 @@ class RequestQueue:
         if batch.unit is not Unit.ENCODE_TEXT or seconds > _CACHED * predicted:
             self._scheduler.costs.observe(batch.unit, predicted, seconds)
 
-    def _book(self, entry: Entry, unit: Unit, result: PlanResult) -> Published:
+    def _book(self, entry: RequestState, unit: Unit, result: PlanResult) -> Published:
         name = entry.request.id
         entry.tried_again = False
         if name in result.failures and not entry.cancelled:
@@ -263,23 +263,23 @@ class RequestQueue:
         cancelled = [self._entries[task.id] for task in batch.tasks if self._entries[task.id].cancelled]
         return [event for each in cancelled for event in self._end_cancelled(each)]
 
-    def _settle_key(self, entry: Entry, captions: list[int]) -> None:
+    def _settle_key(self, entry: RequestState, captions: list[int]) -> None:
         """The captions' padded lengths are known: with whom the request shares steps, and what they really cost."""
         task = entry.task
         expected, _ = self._step_size(entry.request)
         tokens = expected - _TYPICAL_CAPTION + max(captions)
         self._scheduler.settle(task, (task.shape, *captions), tokens, self._scheduler.costs.step(tokens, task.samples))
 
-    def _fail(self, entry: Entry, error: EngineError) -> Published:
+    def _fail(self, entry: RequestState, error: EngineError) -> Published:
         self.failed += 1
         self._forget(entry)
         return [(entry.request.id, Failed(error, entry.seconds))]
 
-    def _end_cancelled(self, entry: Entry) -> Published:
+    def _end_cancelled(self, entry: RequestState) -> Published:
         self._forget(entry)
         return [(entry.request.id, Cancelled(entry.steps_done, entry.seconds))]
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: RequestState) -> None:
         del self._entries[entry.request.id]
         if entry.request.id in self._scheduler.tasks:
             self._scheduler.remove(entry.request.id)

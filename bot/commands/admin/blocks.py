@@ -10,7 +10,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import ADMIN_ROLE, Office, answer, guild_of
+from bot.commands.admin.context import ADMIN_ROLE, AdminContext, answer, guild_of
 from bot.errors import Refusal
 from bot.moderation.durations import parse_period
 from bot.store.audit import Change
@@ -23,7 +23,7 @@ _REASON_LIMIT = 200
 Person = discord.Member | discord.User
 
 
-def add_to(admin: app_commands.Group, office: Office) -> None:
+def add_to(admin: app_commands.Group, context: AdminContext) -> None:
     @admin.command(name="block", description="Keep a member from using me in this server")
     @app_commands.describe(
         member="Whom; also somebody who has left",
@@ -39,16 +39,16 @@ def add_to(admin: app_commands.Group, office: Office) -> None:
     ) -> None:
         guild_id, now = guild_of(interaction), int(time.time())
         until = now + parse_period(period) if period else None
-        await _check_blockable(interaction, member, office)
+        await _check_blockable(interaction, member, context)
         wanted = Block(member.id, until, " ".join(reason.split()) or None if reason else None, now)
-        row = await office.change(interaction, partial(_block, guild_id=guild_id, block=wanted))
-        cancelled = await office.jobs.cancel_waiting(member.id, guild_id)
+        row = await context.change(interaction, partial(_block, guild_id=guild_id, block=wanted))
+        cancelled = await context.jobs.cancel_waiting(member.id, guild_id)
         await answer(interaction, _blocked_text(wanted, cancelled, changed=row is not None))
 
     @admin.command(name="unblock", description="Let a member use me in this server again")
     @app_commands.describe(member="Whom")
     async def unblock(interaction: discord.Interaction[Any], member: Person) -> None:
-        row = await office.change(interaction, partial(_unblock, guild_id=guild_of(interaction), member_id=member.id))
+        row = await context.change(interaction, partial(_unblock, guild_id=guild_of(interaction), member_id=member.id))
         if row is None:
             raise Refusal(f"<@{member.id}> is not blocked in this server; /admin blocked lists who is.")
         await answer(interaction, f"<@{member.id}> may use me in this server again.")
@@ -58,17 +58,17 @@ def add_to(admin: app_commands.Group, office: Office) -> None:
         await BlockedPages.show(interaction)
 
 
-async def _check_blockable(interaction: discord.Interaction[Any], member: Person, office: Office) -> None:
+async def _check_blockable(interaction: discord.Interaction[Any], member: Person, context: AdminContext) -> None:
     if member.id == interaction.user.id:
         raise Refusal("You would block yourself; ask another admin if you mean it.")
     if member.id == interaction.application_id or member.bot:
         raise Refusal("Bots cannot ask for pictures, so there is no need to block one.")
-    if isinstance(member, discord.Member) and await _is_admin(member, office):
+    if isinstance(member, discord.Member) and await _is_admin(member, context):
         raise Refusal(f"<@{member.id}> is an admin of this server and cannot be blocked; take that right away first.")
 
 
-async def _is_admin(member: discord.Member, office: Office) -> bool:
-    role_id = await read_setting(office.database, member.guild.id, ADMIN_ROLE)
+async def _is_admin(member: discord.Member, context: AdminContext) -> bool:
+    role_id = await read_setting(context.database, member.guild.id, ADMIN_ROLE)
     return member.guild_permissions.manage_guild or any(str(role.id) == role_id for role in member.roles)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import Office, answer, guild_of
+from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.errors import Refusal
 from bot.store.audit import Change
 from bot.store.moderation import Rule, channel_rules, write_channel_rule
@@ -22,18 +22,18 @@ _CONSEQUENCES: dict[Rule, str] = {
 }
 
 
-def add_to(admin: app_commands.Group, office: Office) -> None:
+def add_to(admin: app_commands.Group, context: AdminContext) -> None:
     channels = app_commands.Group(name="channels", description="Where I may be used", parent=admin)
 
     @channels.command(name="allow", description="Let me be used here; then only where it is allowed")
     @app_commands.describe(channel="A category, a channel, a forum or a thread")
     async def allow(interaction: discord.Interaction[Any], channel: Place) -> None:
-        await _set(interaction, office, channel, "allow")
+        await _set(interaction, context, channel, "allow")
 
     @channels.command(name="deny", description="Let me not be used here")
     @app_commands.describe(channel="A category, a channel, a forum or a thread")
     async def deny(interaction: discord.Interaction[Any], channel: Place) -> None:
-        await _set(interaction, office, channel, "deny")
+        await _set(interaction, context, channel, "deny")
 
     @channels.command(name="clear", description="Take a rule away: the channel's or category's above it holds again")
     @app_commands.describe(
@@ -46,18 +46,18 @@ def add_to(admin: app_commands.Group, office: Office) -> None:
         if (channel is not None) == deleted:
             raise Refusal("Say which channel, or deleted: True for all those that were deleted.")
         if channel is not None:
-            await _clear(interaction, office, channel)
+            await _clear(interaction, context, channel)
         else:
-            await _clear_deleted(interaction, office)
+            await _clear_deleted(interaction, context)
 
     @channels.command(name="list", description="The rules for channels, and what follows from them")
     async def listed(interaction: discord.Interaction[Any]) -> None:
         await ChannelPages.show(interaction)
 
 
-async def _set(interaction: discord.Interaction[Any], office: Office, channel: Place, rule: Rule) -> None:
+async def _set(interaction: discord.Interaction[Any], context: AdminContext, channel: Place, rule: Rule) -> None:
     guild_id = guild_of(interaction)
-    row = await office.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel.id, rule=rule))
+    row = await context.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel.id, rule=rule))
     place = f"<#{channel.id}>"
     if row is None:
         raise Refusal(f"The rule for {place} is {rule} already; /admin channels list shows all of them.")
@@ -67,21 +67,21 @@ async def _set(interaction: discord.Interaction[Any], office: Office, channel: P
     await answer(interaction, _CONSEQUENCES[rule].format(place=place) + below)
 
 
-async def _clear(interaction: discord.Interaction[Any], office: Office, channel: Place) -> None:
+async def _clear(interaction: discord.Interaction[Any], context: AdminContext, channel: Place) -> None:
     guild_id = guild_of(interaction)
-    row = await office.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel.id, rule=None))
+    row = await context.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel.id, rule=None))
     if row is None:
         raise Refusal(f"There is no rule for <#{channel.id}>; /admin channels list shows those there are.")
     await answer(interaction, f"<#{channel.id}> has no rule of its own any more.")
 
 
-async def _clear_deleted(interaction: discord.Interaction[Any], office: Office) -> None:
+async def _clear_deleted(interaction: discord.Interaction[Any], context: AdminContext) -> None:
     guild_id, guild = guild_of(interaction), interaction.guild
     await interaction.response.defer(ephemeral=True)  # Discord is asked about each of them
-    rules = await office.database.look(partial(channel_rules, guild_id=guild_id))
+    rules = await context.database.read(partial(channel_rules, guild_id=guild_id))
     gone = await gone_channels(guild, list(rules)) if guild is not None else set()
     for channel_id in sorted(gone):
-        await office.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel_id, rule=None))
+        await context.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel_id, rule=None))
     noun = "1 deleted channel" if len(gone) == 1 else f"{len(gone)} deleted channels"
     text = f"The rules of {noun} are cleared." if gone else "No rule is for a channel that was deleted."
     await interaction.followup.send(text, ephemeral=True)

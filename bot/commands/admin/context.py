@@ -13,12 +13,11 @@ import discord
 import structlog
 
 from bot.errors import Refusal
-from bot.jobs.dispatch import EVERYWHERE
 from bot.jobs.service import JobService
 from bot.store import audit
 from bot.store.audit import AuditRow, Change
 from bot.store.database import Database
-from bot.store.guild_settings import read_setting
+from bot.store.guild_settings import INSTANCE, read_setting
 from bot.views.audit import audit_line
 from bot.views.card_messages import NOT_SENT
 
@@ -30,7 +29,7 @@ MakeChange = Callable[[sqlite3.Connection], Change | None]
 """Changes something in a transaction, given its connection; None where there was nothing to change."""
 
 
-class Office:
+class AdminContext:
     """``guild_id`` is always the interaction's own: no command and no button names another server."""
 
     def __init__(self, client: discord.Client, database: Database, jobs: JobService) -> None:
@@ -46,7 +45,7 @@ class Office:
 
         None where ``make`` says that there was nothing to change. ``everywhere`` is for the operator.
         """
-        guild_id = EVERYWHERE if everywhere else guild_of(interaction)
+        guild_id = INSTANCE if everywhere else guild_of(interaction)
         told = await self._log_channel(guild_id)
         row = await self.database.write(partial(_make, make=make, guild_id=guild_id, actor_id=interaction.user.id))
         if row is not None:

@@ -7,7 +7,7 @@ import discord
 from discord import app_commands
 
 from bot.commands.admin import audit, blocks, channels, limits, pause, settings, usage, words
-from bot.commands.admin.context import Office
+from bot.commands.admin.context import AdminContext
 
 _SECTIONS = (
     limits.add_to,
@@ -21,7 +21,7 @@ _SECTIONS = (
 )
 
 
-def admin_group(office: Office) -> app_commands.Group:
+def admin_group(context: AdminContext) -> app_commands.Group:
     """The group; all its answers are seen by the admin alone."""
     admin = app_commands.Group(
         name="admin",
@@ -34,5 +34,5 @@ def admin_group(office: Office) -> app_commands.Group:
         default_permissions=discord.Permissions(manage_guild=True),
     )
     for add_to in _SECTIONS:
-        add_to(admin, office)
+        add_to(admin, context)
     return admin

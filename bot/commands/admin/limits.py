@@ -10,8 +10,8 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import Office, answer, guild_of
-from bot.commands.invocation import who_asks
+from bot.commands.admin.context import AdminContext, answer, guild_of
+from bot.commands.invocation import requester_of
 from bot.errors import Refusal
 from bot.moderation.durations import parse_period
 from bot.moderation.limit_texts import MEANINGS, UNLIMITED, format_value, parse_value
@@ -31,19 +31,19 @@ _VALUES: dict[LimitName, tuple[str, ...]] = {
     "max_pixels": ("512x512", "1024x1024", "2048x1024", "2048x2048", UNLIMITED),
     "max_count": ("1", "2", "3", "4"),
 }
-_MOST_GRANTED = 100_000.0
+_MAX_GRANTED = 100_000.0
 _REASON_LIMIT = 200
 Mention = discord.Role | discord.Member
 
 
-def add_to(admin: app_commands.Group, office: Office) -> None:
+def add_to(admin: app_commands.Group, context: AdminContext) -> None:
     limits = app_commands.Group(name="limits", description="Who may use how much", parent=admin)
-    _add_set(limits, office)
-    _add_clear_and_show(limits, office)
-    _add_grant_and_reset(admin, office)
+    _add_set(limits, context)
+    _add_clear_and_show(limits, context)
+    _add_grant_and_reset(admin, context)
 
 
-def _add_set(limits: app_commands.Group, office: Office) -> None:
+def _add_set(limits: app_commands.Group, context: AdminContext) -> None:
     @limits.command(name="set", description="Set a limit for a member, a role, or everyone")
     @app_commands.describe(
         target="A member, a role, or @everyone",
@@ -59,7 +59,7 @@ def _add_set(limits: app_commands.Group, office: Office) -> None:
         name = _name(limit)
         until = int(time.time()) + parse_period(period) if period else None
         row = LimitRow(*_target(target), name, parse_value(name, value), until)
-        change = await office.change(interaction, partial(_set, guild_id=guild_of(interaction), row=row))
+        change = await context.change(interaction, partial(_set, guild_id=guild_of(interaction), row=row))
         whom = target_text(row.target, row.target_id)
         await answer(interaction, f"{whom}: `{name}` is {'now' if change else 'already'} {_value_text(row)}.")
 
@@ -70,7 +70,7 @@ def _add_set(limits: app_commands.Group, office: Office) -> None:
         return [app_commands.Choice(name=value, value=value) for value in values if typed.lower() in value]
 
 
-def _add_clear_and_show(limits: app_commands.Group, office: Office) -> None:
+def _add_clear_and_show(limits: app_commands.Group, context: AdminContext) -> None:
     @limits.command(name="clear", description="Take a limit away: what is more general holds again")
     @app_commands.describe(target="A member, a role, or @everyone", limit="Which limit; all of them if left out")
     @app_commands.choices(limit=_NAMES)
@@ -80,7 +80,7 @@ def _add_clear_and_show(limits: app_commands.Group, office: Office) -> None:
         cleared = [
             name
             for name in names
-            if await office.change(
+            if await context.change(
                 interaction, partial(_clear, guild_id=guild_id, target=kind, target_id=target_id, name=name)
             )
         ]
@@ -93,38 +93,38 @@ def _add_clear_and_show(limits: app_commands.Group, office: Office) -> None:
     @app_commands.describe(target="A member, a role, or @everyone; all if left out")
     async def show(interaction: discord.Interaction[Any], target: Mention | None = None) -> None:
         guild_id, now = guild_of(interaction), int(time.time())
-        door = office.jobs.door
-        rows = await office.database.look(partial(store.limits_of, guild_id=guild_id, now=now))
+        admission = context.jobs.admission
+        rows = await context.database.read(partial(store.limits_of, guild_id=guild_id, now=now))
         if target is None and len(rows) > LimitPages.entries_per_page:
             await LimitPages.show(interaction)
             return
         if target is None:
-            await answer(interaction, cut("\n".join(limit_lines(rows, door.terms)), MESSAGE_LIMIT))
+            await answer(interaction, cut("\n".join(limit_lines(rows, admission.terms)), MESSAGE_LIMIT))
             return
         kind, target_id = _target(target)
-        lines = limit_lines([row for row in rows if (row.target, row.target_id) == (kind, target_id)], door.terms)
+        lines = limit_lines([row for row in rows if (row.target, row.target_id) == (kind, target_id)], admission.terms)
         if isinstance(target, discord.Member):
-            standing = await door.standing(who_asks(target, interaction.channel, guild_id, guild_id))
-            text = quota_text(standing, door.terms, direct=False, own=False)
+            quota_state = await admission.quota_state(requester_of(target, interaction.channel, guild_id, guild_id))
+            text = quota_text(quota_state, admission.terms, direct=False, own=False)
             lines = [f"What holds for {target.mention}:", *text.splitlines()[1:]]
         await answer(interaction, cut("\n".join(lines), MESSAGE_LIMIT))
 
 
-def _add_grant_and_reset(admin: app_commands.Group, office: Office) -> None:
+def _add_grant_and_reset(admin: app_commands.Group, context: AdminContext) -> None:
     @admin.command(name="grant", description="Give a member credits once, on top of the daily ones")
     @app_commands.describe(member="Who gets them", credit="How many, like 10 or 2.5", reason="Stands in the audit")
     @app_commands.rename(credit="credits")
     async def grant(
         interaction: discord.Interaction[Any],
         member: discord.Member,
-        credit: app_commands.Range[float, 0.01, _MOST_GRANTED],
+        credit: app_commands.Range[float, 0.01, _MAX_GRANTED],
         reason: app_commands.Range[str, 1, _REASON_LIMIT] | None = None,
     ) -> None:
         if member.bot:
             raise Refusal("Bots cannot ask for pictures, so they need no credits.")
         amount = round(credit * 100)
         guild_id = guild_of(interaction)
-        await office.change(
+        await context.change(
             interaction, partial(_grant, guild_id=guild_id, member=member.id, amount=amount, reason=reason)
         )
         text = f"{member.mention} has {format_credits(amount)} credits more; they stay until they are used."
@@ -133,7 +133,7 @@ def _add_grant_and_reset(admin: app_commands.Group, office: Office) -> None:
     @admin.command(name="reset", description="Let a member's credits of the last 24 hours no longer count")
     @app_commands.describe(member="Whose")
     async def reset(interaction: discord.Interaction[Any], member: discord.Member) -> None:
-        row = await office.change(interaction, partial(_reset, guild_id=guild_of(interaction), member=member.id))
+        row = await context.change(interaction, partial(_reset, guild_id=guild_of(interaction), member=member.id))
         if row is None:
             raise Refusal(f"{member.mention} has used no credits in the last 24 hours.")
         await answer(interaction, f"{member.mention} starts afresh: {row.change.before} no longer count.")

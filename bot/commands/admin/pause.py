@@ -9,19 +9,19 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import Office, answer, guild_of
+from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.errors import Refusal
 from bot.store.audit import Change
 from bot.store.moderation import set_paused
 
 
-def add_to(admin: app_commands.Group, office: Office) -> None:
+def add_to(admin: app_commands.Group, context: AdminContext) -> None:
     @admin.command(name="pause", description="Draw nothing more in this server until you resume; what waits stays")
     async def pause(interaction: discord.Interaction[Any]) -> None:
         guild_id = guild_of(interaction)
-        if await office.change(interaction, partial(write_pause, guild_id=guild_id, paused=True)) is None:
+        if await context.change(interaction, partial(write_pause, guild_id=guild_id, paused=True)) is None:
             raise Refusal("I am paused already; /admin resume lets me go on.")
-        office.jobs.pause(guild_id)
+        context.jobs.pause(guild_id)
         await answer(
             interaction,
             "Paused. What is being drawn is finished, what waits stays in line, and whoever asks is told. "
@@ -31,9 +31,9 @@ def add_to(admin: app_commands.Group, office: Office) -> None:
     @admin.command(name="resume", description="Go on drawing in this server")
     async def resume(interaction: discord.Interaction[Any]) -> None:
         guild_id = guild_of(interaction)
-        if await office.change(interaction, partial(write_pause, guild_id=guild_id, paused=False)) is None:
+        if await context.change(interaction, partial(write_pause, guild_id=guild_id, paused=False)) is None:
             raise Refusal("I am not paused in this server.")
-        office.jobs.resume(guild_id)
+        context.jobs.resume(guild_id)
         await answer(interaction, "I go on, with what waited first.")
 
 

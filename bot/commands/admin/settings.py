@@ -9,7 +9,7 @@ from typing import Any, Literal
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import ADMIN_ROLE, LOG_CHANNEL, Office, answer, guild_of
+from bot.commands.admin.context import ADMIN_ROLE, LOG_CHANNEL, AdminContext, answer, guild_of
 from bot.commands.input_images import EDITABLE
 from bot.commands.replies import EVERY_REPLY
 from bot.errors import Refusal
@@ -56,7 +56,7 @@ CHOICES = (
 _LINKS = {ADMIN_ROLE: "nobody besides Manage Server", LOG_CHANNEL: "changes are told nowhere but in /admin audit"}
 
 
-def add_to(admin: app_commands.Group, office: Office) -> None:
+def add_to(admin: app_commands.Group, context: AdminContext) -> None:
     @admin.command(name="settings", description="See and change what holds in this server")
     @app_commands.describe(
         spoiler="on: pictures are hidden until somebody clicks",
@@ -92,19 +92,19 @@ def add_to(admin: app_commands.Group, office: Office) -> None:
         if clear is not None:
             wanted[clear] = None
         for name, value in wanted.items():
-            await office.change(interaction, partial(_write, guild_id=guild_id, name=name, value=value))
-        values = await read_settings(office.database, guild_id)
+            await context.change(interaction, partial(_write, guild_id=guild_id, name=name, value=value))
+        values = await read_settings(context.database, guild_id)
         await answer(interaction, "\n".join(_lines(values)))
 
     for choice in CHOICES:
-        settings.autocomplete(choice.name)(_offer(choice, office))
+        settings.autocomplete(choice.name)(_offer(choice, context))
 
 
-def _offer(choice: Choice, office: Office) -> Any:
+def _offer(choice: Choice, context: AdminContext) -> Any:
     """The values with their meaning, and which of them holds now."""
 
     async def offer(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
-        now = await read_setting(office.database, interaction.guild_id, choice.name) or choice.default
+        now = await read_setting(context.database, interaction.guild_id, choice.name) or choice.default
         named = [
             (f"{value}{' (now)' if value == now else ''}: {meaning}", value)
             for value, meaning in choice.meanings.items()

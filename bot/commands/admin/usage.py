@@ -11,7 +11,7 @@ import aiohttp
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import Office, answer, guild_of
+from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.commands.usage import days_of, period_text, show_chart
 from bot.store import usage
 from bot.store.usage import By
@@ -20,7 +20,7 @@ from bot.views.reports import Period, Report, alt_text, report_chart, report_csv
 _NAMES_SECONDS = 5.0
 
 
-def add_to(admin: app_commands.Group, office: Office) -> None:
+def add_to(admin: app_commands.Group, context: AdminContext) -> None:
     @admin.command(name="usage", description="What was used in this server: a chart and a table")
     @app_commands.describe(
         period="How far back; 30 days if you leave it out",
@@ -37,7 +37,7 @@ def add_to(admin: app_commands.Group, office: Office) -> None:
     ) -> None:
         days = days_of(period)
         member_id = member.id if member is not None else None
-        shares = await usage.shares(office.database, guild_of(interaction), days, by, member_id)
+        shares = await usage.shares(context.database, guild_of(interaction), days, by, member_id)
         if not shares:
             who = f"<@{member_id}> has not" if member_id is not None else "Nobody has"
             await answer(interaction, f"{who} used me in this server {period_text(period)}.")

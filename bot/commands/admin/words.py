@@ -10,7 +10,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import Office, answer, guild_of
+from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.errors import Refusal
 from bot.moderation import word_filter as filters
 from bot.store.audit import Change
@@ -23,7 +23,7 @@ _CHOICE_LIMIT = 100
 _CHOICES = 25
 
 
-def add_to(admin: app_commands.Group, office: Office) -> None:
+def add_to(admin: app_commands.Group, context: AdminContext) -> None:
     words = app_commands.Group(name="words", description="What prompts may not contain", parent=admin)
 
     @words.command(name="add", description="Refuse prompts with a word, or with what a pattern matches")
@@ -42,8 +42,8 @@ def add_to(admin: app_commands.Group, office: Office) -> None:
         guild_id = guild_of(interaction)
         said = " ".join(sentence.split()) or None if sentence else None
         wanted = await _read(word, said, pattern=pattern)
-        row = await office.change(interaction, partial(_add, guild_id=guild_id, word=wanted))
-        office.jobs.door.forget_words(guild_id)
+        row = await context.change(interaction, partial(_add, guild_id=guild_id, word=wanted))
+        context.jobs.admission.forget_words(guild_id)
         noun = "what this pattern matches" if pattern else "this"
         state = "no longer contain" if row is not None else "already not contain"
         told = quoted(said or filters.NOT_WANTED, 250)
@@ -55,15 +55,15 @@ def add_to(admin: app_commands.Group, office: Office) -> None:
     @app_commands.describe(word="One of the list")
     async def remove(interaction: discord.Interaction[Any], word: str) -> None:
         guild_id = guild_of(interaction)
-        row = await office.change(interaction, partial(_remove, guild_id=guild_id, text=word))
+        row = await context.change(interaction, partial(_remove, guild_id=guild_id, text=word))
         if row is None:
             raise Refusal(f"{hidden(word, 100)} is not in the list; /admin words list shows what is.")
-        office.jobs.door.forget_words(guild_id)
+        context.jobs.admission.forget_words(guild_id)
         await answer(interaction, f"Prompts may contain this again: {hidden(row.change.target, 250)}")
 
     @remove.autocomplete("word")
     async def offer(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
-        known = await words_of(office.database, guild_of(interaction))
+        known = await words_of(context.database, guild_of(interaction))
         shown = [cut(word.word, _CHOICE_LIMIT) for word in known if typed.casefold() in word.word.casefold()]
         return [app_commands.Choice(name=text, value=text) for text in shown[:_CHOICES]]
 

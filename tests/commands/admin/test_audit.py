@@ -100,7 +100,7 @@ async def changed(world: World, count: int, guild: Any = None) -> None:
         for number in range(1, count + 1):
             audit.record(connection, guild_id, ADA, Change("settings", "spoiler", f"{number - 1}", f"{number}"), AT)
 
-    await world.env.bot.office.database.write(write)
+    await world.env.bot.admin_context.database.write(write)
 
 
 def numbers(message: discord.Message) -> list[int]:
@@ -261,5 +261,5 @@ async def test_a_log_channel_that_cannot_be_written_to_stops_nothing(world: Worl
     assert "is blocked in this server for good" in message.content
     assert "log_channel_closed" in caplog.text
     newest = partial(audit.newest, guild_id=guild.id, count=1)
-    (row,) = await world.env.bot.office.database.look(newest)
+    (row,) = await world.env.bot.admin_context.database.read(newest)
     assert row.change.action == "block"

@@ -40,10 +40,10 @@ def test_a_kernel_without_masks_is_never_given_one(*, replay: bool) -> None:
         seen.clear()
         model.forget_caches()
         model.transformer = Transformer(whole, replay=replay, masks=masks)
-        drawings = [model.start(ask) for ask in asks]
+        generations = [model.start(ask) for ask in asks]
         for _ in range(3):
-            assert model.step(drawings) == {}
-        return [drawing.latents for drawing in drawings]
+            assert model.step(generations) == {}
+        return [generation.latents for generation in generations]
 
     with_masks = latents(masks=True)
     assert any(mask is not None for mask in seen)

@@ -69,8 +69,8 @@ def test_every_placement_draws_the_same_picture(placement: Placement) -> None:
     pictures = []
     for where in (Placement.RESIDENT, placement):
         model = ZImageModel(load_components(DEMO_WEIGHTS, device, MemoryPlan(where, 4)), device)
-        drawing = model.start(ask)
+        generation = model.start(ask)
         for _ in range(ask.steps):
-            assert model.step([drawing]) == {}
-        pictures.append(model.decode(drawing).data)
+            assert model.step([generation]) == {}
+        pictures.append(model.decode(generation).data)
     assert pictures[0] == pictures[1]

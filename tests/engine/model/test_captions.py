@@ -24,10 +24,10 @@ def model() -> ZImageModel:
 def latents_after(model: ZImageModel, asks: list[ImageRequest], *, replay: bool) -> list[torch.Tensor]:
     model.forget_caches()
     model.transformer = Transformer(model.parts.transformer, replay=replay)
-    drawings = [model.start(ask) for ask in asks]
+    generations = [model.start(ask) for ask in asks]
     for _ in range(asks[0].steps):
-        assert model.step(drawings) == {}
-    return [drawing.latents for drawing in drawings]
+        assert model.step(generations) == {}
+    return [generation.latents for generation in generations]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from zimage_engine.device.loading import complete_profile, load_components
 from zimage_engine.device.memory import MemoryPlan, Placement, part_sizes
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.model.model import Drawing, ZImageModel
+from zimage_engine.model.model import Generation, ZImageModel
 from zimage_engine.model.omni import OmniTransformer
 from zimage_engine.profiles import DEMO_WEIGHTS, ModelProfile, Range, find_profile
 from zimage_engine.scheduling.costs import CostModel
@@ -74,22 +74,22 @@ def pipeline(folder: Path) -> ZImageOmniPipeline:
 
 @pytest.fixture
 def profile(folder: Path) -> ModelProfile:
-    return replace(complete_profile(find_profile("edit", source=str(folder))), steps=Range(1, 50, 4))
+    return replace(complete_profile(find_profile("edit", weights=str(folder))), steps=Range(1, 50, 4))
 
 
 def draw(model: ZImageModel, *asks: ImageRequest) -> list[RawImage]:
     """All in one batch."""
-    drawings = [begin(model, ask) for ask in asks]
+    generations = [begin(model, ask) for ask in asks]
     for _ in range(asks[0].steps):
-        assert model.step(drawings) == {}
-    return [model.decode(drawing) for drawing in drawings]
+        assert model.step(generations) == {}
+    return [model.decode(generation) for generation in generations]
 
 
-def begin(model: ZImageModel, ask: ImageRequest) -> Drawing:
-    drawing = model.start(ask)
+def begin(model: ZImageModel, ask: ImageRequest) -> Generation:
+    generation = model.start(ask)
     if ask.image is not None:
-        model.read_image(drawing)
-    return drawing
+        model.read_image(generation)
+    return generation
 
 
 @dataclass
@@ -165,11 +165,11 @@ def test_with_its_autoencoder_in_bfloat16_the_pipeline_as_it_is_comes_to_the_sam
     for part in (model.parts.vae, pipeline.vae):
         part.to(torch.bfloat16)
     for ask in (an_edit("a"), an_edit("b", ODD, guidance_scale=3.0, negative_prompt="a red star")):
-        drawing = begin(model, ask)
+        generation = begin(model, ask)
         for _ in range(ask.steps):
-            model.step([drawing])
+            model.step([generation])
         theirs = call(pipeline, ask, output_type="latent")
-        torch.testing.assert_close(drawing.latents[None], theirs, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(generation.latents[None], theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_whoever_has_an_image_and_who_has_none_can_be_stepped_together(folder: Path) -> None:
@@ -223,10 +223,10 @@ def test_what_an_image_adds_is_told_with_the_text(folder: Path) -> None:
     whole: Any = model.parts.transformer
     whole.layers[0].register_forward_pre_hook(lambda _, inputs: joined.append(inputs[0].shape[1]))
     for ask in (an_edit("a", ODD), ImageRequest("plain", "a blue square", *ODD, 4, 5)):
-        drawing = begin(model, ask)
-        model.step([drawing])
+        generation = begin(model, ask)
+        model.step([generation])
         image_tokens = 160  # 9 · 15 and the padding
-        assert joined.pop() == image_tokens + drawing.positive.tokens
+        assert joined.pop() == image_tokens + generation.positive.tokens
 
 
 async def test_an_edit_can_be_cancelled(profile: ModelProfile) -> None:
@@ -276,15 +276,15 @@ def test_a_mask_a_strength_and_an_image_of_another_size_are_refused(profile: Mod
 
 
 def test_the_profile_is_completed_by_the_weights_that_edit_by_instruction_alone(folder: Path) -> None:
-    assert complete_profile(find_profile("edit", source=str(folder))).size_multiple == SIZE_MULTIPLE
+    assert complete_profile(find_profile("edit", weights=str(folder))).size_multiple == SIZE_MULTIPLE
     with pytest.raises(ModelNotFound) as refused:
-        complete_profile(find_profile("edit", source=str(DEMO_WEIGHTS)))
+        complete_profile(find_profile("edit", weights=str(DEMO_WEIGHTS)))
     assert str(refused.value) == (
         f"{DEMO_WEIGHTS} cannot edit by instruction, it has no SigLIP encoder: set MODEL to a model for "
         "ZImageOmniPipeline, or PROFILE to turbo or base."
     )
     with pytest.raises(ModelNotFound, match=r"is a model that edits by instruction: set PROFILE=edit\.$"):
-        complete_profile(find_profile("base", source=str(folder)))
+        complete_profile(find_profile("base", weights=str(folder)))
 
 
 def test_weights_without_siglip_or_with_another_one_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -26,13 +26,13 @@ def draw_requests(model: ZImageModel, requests: Sequence[ImageRequest]) -> list[
     """The pictures, RGB, in the requests' order; requests must share their size and their number of real steps."""
     pictures: list[Image.Image] = []
     for together in (requests[i : i + _BATCH] for i in range(0, len(requests), _BATCH)):
-        drawings = [model.start(request) for request in together]
-        for drawing in drawings:
-            if drawing.request.image is not None:
-                model.read_image(drawing)
+        generations = [model.start(request) for request in together]
+        for generation in generations:
+            if generation.request.image is not None:
+                model.read_image(generation)
         for _ in range(together[0].real_steps):
-            model.step(drawings)
-        pictures += [to_picture(model.decode(drawing)) for drawing in drawings]
+            model.step(generations)
+        pictures += [to_picture(model.decode(generation)) for generation in generations]
     return pictures
 
 
