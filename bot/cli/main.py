@@ -35,6 +35,25 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"zimage-bot {version('zimage-bot')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A Discord bot that owns its GPU: /imagine, and Z-Image answers with a picture."""
+    del version
+
+
 @app.command()
 def run() -> None:
     """Run the bot on Discord, with the settings from the environment and .env."""
