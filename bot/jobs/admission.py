@@ -12,9 +12,9 @@ from functools import partial
 import structlog
 
 from bot.jobs.job import Job, JobRequest
-from bot.moderation.limit_texts import needs_asking, refusal
+from bot.moderation.limit_texts import refusal
 from bot.moderation.word_filter import WordFilter
-from bot.requests.pricing import job_cost
+from bot.requests import pricing
 from bot.store import admission, moderation
 from bot.store.admission import Admitted, NotAdmitted, QuotaState, Terms, Wanted
 from bot.store.database import Database
@@ -57,7 +57,7 @@ class Admission:
     async def quote(self, request: JobRequest) -> Quote | None:
         """The price of an order where that is worth a question, else None. Refuses what would be refused anyway."""
         wanted = self._wanted(request)
-        if not needs_asking(wanted.credits, 0):
+        if not pricing.needs_asking(wanted.credits, 0):
             return None
         await self.check_words(request.guild_id, request.spec.prompt)
         try:
@@ -66,7 +66,7 @@ class Admission:
             )
         except NotAdmitted as cause:
             raise refusal(cause) from cause
-        return Quote(wanted.credits, left) if needs_asking(wanted.credits, left) else None
+        return Quote(wanted.credits, left) if pricing.needs_asking(wanted.credits, left) else None
 
     async def quota_state(self, requester: Requester) -> QuotaState:
         """What a member may use and has used."""
@@ -129,10 +129,8 @@ class Admission:
             await asyncio.to_thread(words.check, prompt)
 
     def _wanted(self, request: JobRequest) -> Wanted:
-        spec = request.spec
-        if request.original is not None:
-            spec = replace(spec, original=spec.original or "not kept yet")  # an edit leaves out steps, and their price
-        return Wanted(job_cost(spec, request.count, self._profile), request.count, spec.size.pixels)
+        price = pricing.quote(request.spec, request.count, self._profile, edit=request.original is not None)
+        return Wanted(price, request.count, request.spec.size.pixels)
 
 
 def _look(connection: sqlite3.Connection, requester: Requester, wanted: Wanted, terms: Terms, now: int) -> int | None:

@@ -15,6 +15,7 @@ from bot.jobs.delivery import Picture, Result
 from bot.jobs.job import Job, JobProgress
 from bot.media.files import write_file
 from bot.media.metadata import encode_png
+from bot.requests.pricing import ImageOutcome, charge
 from bot.store import jobs as store
 from bot.store.database import Database
 from zimage_engine.engine import Engine
@@ -59,9 +60,8 @@ class Rendering:
         self._pictures: dict[int, Picture] = {}
         self._open = set(range(job.request.count))
         self._withdrawn = False
-        self._cost = job.credits // job.request.count
+        self._outcomes = [ImageOutcome("failed")] * job.request.count
         self._steps: list[int] = [0] * job.request.count
-        self._spent: list[int] = [0] * job.request.count
         self._started = False
         self._images_done = 0
         self._truncated = False
@@ -79,8 +79,10 @@ class Rendering:
 
     @property
     def spent(self) -> int:
-        """Credits to charge, in 1/100: whole images, the steps done of cancelled ones, nothing for failed ones."""
-        return sum(self._spent)
+        """The credits to charge for the images that have ended so far, in 1/100."""
+        request = self._job.request
+        image_price = self._job.credits // request.count
+        return charge(self._outcomes, image_price=image_price, steps=request.spec.real_steps)
 
     @property
     def started(self) -> bool:
@@ -151,7 +153,7 @@ class Rendering:
             handle.cancel()
             self.error = UnitFailed("The picture could not be kept; the operator's log says why.")
             self._open.discard(position)
-            self._spent[position] = 0
+            self._outcomes[position] = ImageOutcome("failed")
 
     async def _to_picture(self, position: int, handle: Handle) -> None:
         async for event in handle:
@@ -170,7 +172,7 @@ class Rendering:
                     pass
                 case Cancelled():
                     self._steps[position] = event.steps_done
-                    self._spent[position] = round(self._cost * event.steps_done / self._job.request.spec.real_steps)
+                    self._outcomes[position] = ImageOutcome("cancelled", event.steps_done)
                     await self._end_image(position, "cancelled", event.seconds)
 
     def _show_queued(self, event: Queued) -> None:
@@ -212,7 +214,7 @@ class Rendering:
         await asyncio.to_thread(write_file, self._image_dir / file, png)
         await self._end_image(position, "rendered", seconds, file)
         self._images_done += 1
-        self._spent[position] = self._cost
+        self._outcomes[position] = ImageOutcome("rendered")
         self._steps[position] = spec.real_steps
         self._pictures[position] = Picture(image_id, spec.seed, png)
         self._show_running()

@@ -182,8 +182,3 @@ def _example(name: LimitName) -> str:
         case "max_pixels":
             return "pixels like 1048576 or 1024x1024"
     return "a whole number from 0"
-
-
-def needs_asking(cost: int, left: int | None) -> bool:
-    """Whether a price is worth a question: above 4 credits, or from 2 on where it is more than half of what is left."""
-    return cost > 400 or (cost >= 200 and left is not None and 2 * cost > left)

@@ -1,30 +1,70 @@
-"""What a job costs, in integers of 1/100 credit: 100 is one image of the profile's base size at its default steps."""
+"""Prices and charges, in integers of 1/100 credit.
+
+100 is one image of the profile's base size at its default steps without guidance.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from bot.requests.spec import ImageSpec
 from zimage_engine.profiles import ModelProfile
 
-_MIN = 5
+_IMAGE_MIN = 5
+_ASK_ABOVE = 400
+_ASK_ABOUT_HALF_FROM = 200
 
 
-def image_cost(spec: ImageSpec, profile: ModelProfile) -> int:
-    """One image's credits: (pixels ÷ base pixels) × (real steps ÷ default steps) × (2 with guidance), at least 0.05.
+@dataclass(frozen=True, slots=True)
+class ImageOutcome:
+    """How one image of a job ended. ``steps_done``, from 0 to the image's steps, counts for cancelled ones alone."""
 
-    Rounded up to 1/100, so that no work is free.
+    state: Literal["rendered", "cancelled", "failed"]
+    steps_done: int = 0
+
+
+def quote(spec: ImageSpec, count: int, profile: ModelProfile, *, edit: bool) -> int:
+    """Return the price of ``count`` images in 1/100 credit; ``edit`` if they start from an image.
+
+    One image costs (pixels ÷ base pixels) × (steps run ÷ default steps) × (2 with guidance, else 1) credits, rounded
+    up to 1/100 and at least 0.05.
     """
-    share = Fraction(spec.size.pixels, profile.base_size.pixels) * Fraction(spec.real_steps, int(profile.steps.default))
+    size = Fraction(spec.size.pixels, profile.base_size.pixels)
+    steps = Fraction(spec.steps_run(edit=edit), int(profile.steps.default))
     passes = 2 if spec.guidance_scale > 0 else 1
-    return max(_MIN, math.ceil(share * passes * 100))
+    return count * max(_IMAGE_MIN, math.ceil(size * steps * passes * 100))
 
 
-def job_cost(spec: ImageSpec, count: int, profile: ModelProfile) -> int:
-    return count * image_cost(spec, profile)
+def needs_asking(price: int, left: int | None) -> bool:
+    """Return whether to ask the member before they pay: above 4 credits, or from 2 if that is over half of ``left``.
+
+    ``left`` are the credits that they can still spend, in 1/100; None if they are unlimited.
+    """
+    return price > _ASK_ABOVE or (price >= _ASK_ABOUT_HALF_FROM and left is not None and 2 * price > left)
+
+
+def charge(outcomes: Iterable[ImageOutcome], *, image_price: int, steps: int) -> int:
+    """Return what a job is charged in 1/100 credit: the sum over its images, each of ``image_price`` and ``steps``.
+
+    Rendered images cost their price, cancelled ones their share of steps, rounded half to even; failed ones nothing.
+    """
+    return sum(_image_charge(outcome, image_price, steps) for outcome in outcomes)
+
+
+def _image_charge(outcome: ImageOutcome, price: int, steps: int) -> int:
+    match outcome.state:
+        case "rendered":
+            return price
+        case "cancelled":
+            return round(Fraction(price * outcome.steps_done, steps))
+        case "failed":
+            return 0
 
 
 def format_credits(amount: int) -> str:
-    """``1250`` as "12.5", ``100`` as "1"."""
+    """Return 1/100 credits as text: ``1250`` as "12.5", ``100`` as "1"."""
     return f"{amount / 100:.2f}".rstrip("0").rstrip(".")

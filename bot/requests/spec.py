@@ -46,8 +46,12 @@ class ImageSpec:
 
     @property
     def real_steps(self) -> int:
-        """How many steps are run: an edit leaves out the first ones."""
-        return self.steps if not self.original else self.steps - int(self.steps - self.steps * self.strength)
+        """The number of steps that the engine runs for this image."""
+        return self.steps_run(edit=bool(self.original))
+
+    def steps_run(self, *, edit: bool) -> int:
+        """Return how many steps the engine runs: an edit skips the first ones, more of them the lower its strength."""
+        return self.steps - int(self.steps - self.steps * self.strength) if edit else self.steps
 
     @property
     def size(self) -> Size:

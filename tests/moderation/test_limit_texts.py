@@ -12,7 +12,6 @@ from bot.errors import Refusal
 from bot.moderation.limit_texts import (
     MEANINGS,
     format_value,
-    needs_asking,
     origin_text,
     parse_value,
     refusal,
@@ -261,24 +260,3 @@ def test_a_limit_says_why_it_is_that_high(origin: Origin, text: str) -> None:
 )
 def test_what_comes_back_reads_well(amount: int, text: str) -> None:
     assert renewal_text(Renewal(9, amount)) == f"{text} back <t:9:R>"
-
-
-@pytest.mark.parametrize(
-    ("cost", "left", "asks"),
-    [
-        (401, None, True),
-        (400, None, False),
-        (400, 800, False),
-        (400, 799, True),
-        (200, 399, True),
-        (200, 400, False),
-        (199, 200, False),
-        (401, 100_000, True),
-    ],
-)
-def test_a_price_is_asked_about_above_4_credits_or_from_2_where_it_is_more_than_half(
-    cost: int,
-    left: int | None,
-    asks: bool,  # noqa: FBT001
-) -> None:
-    assert needs_asking(cost, left) is asks

@@ -1,4 +1,4 @@
-"""From what a member typed to a spec: flags, sizes, seeds, refusals, cost."""
+"""From what a member typed to a spec: flags, sizes, seeds, refusals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.requests.flags import FLAGS, read_flags
-from bot.requests.pricing import format_credits, image_cost, job_cost
 from bot.requests.spec import ImageOptions, build_spec
 from zimage_engine.profiles import find_profile
 from zimage_engine.types import InvalidRequest
@@ -141,21 +140,3 @@ def test_what_cannot_be_drawn_is_one_sentence(options: ImageOptions, sentence: s
 def test_seeds_of_a_job_count_up_and_wrap() -> None:
     spec, _ = build_spec(ImageOptions("x", seed=2**32 - 1), DEMO, max_count=4)
     assert [spec.image(i).seed for i in range(3)] == [2**32 - 1, 0, 1]
-
-
-def test_cost_by_size_steps_and_guidance() -> None:
-    def cost(profile, **given: object) -> int:
-        return image_cost(build_spec(ImageOptions("x", **given), profile, max_count=4)[0], profile)  # type: ignore[arg-type]
-
-    assert cost(DEMO) == 100
-    assert cost(DEMO, size="large") == 400
-    assert cost(DEMO, steps=4) == 50
-    assert cost(DEMO, size="32x32") == 5
-    assert cost(BASE) == 200
-    assert cost(BASE, guidance=0.0) == 100
-    assert job_cost(build_spec(ImageOptions("x"), DEMO, max_count=4)[0], 3, DEMO) == 300
-
-
-@given(st.integers(0, 10**7))
-def test_credits_are_shown_exactly(amount: int) -> None:
-    assert round(float(format_credits(amount)) * 100) == amount
