@@ -1,6 +1,7 @@
-"""Who may go onto the engine now: as many jobs of a member at a time as their limit says, and none while paused.
+"""Decide which admitted jobs go to the engine.
 
-A job that has to wait is no task: it is started by whatever lets it through.
+A member's jobs in one server (or in direct messages) run at most ``concurrent_jobs`` at a time, in the order of their
+ids; none of a paused server's are started. A waiting job costs no task: the dispatcher calls its ``start``.
 """
 
 from __future__ import annotations
@@ -12,92 +13,103 @@ from typing import Literal
 
 from bot.store.guild_settings import INSTANCE
 
-Verdict = Literal["through", "held", "paused"]
+Decision = Literal["started", "held", "paused"]
+"""``held``: until other jobs of the same member finish. ``paused``: until the server or the instance is resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingJob:
-    """A job at the gate: whose it is (a member in a scope), and how many of theirs go at a time (None: any number)."""
+    """A job as the dispatcher sees it; ``concurrent_jobs`` is its owner's limit, None if unlimited.
+
+    ``start`` is called once, when the job may go to the engine.
+    """
 
     job_id: int
     owner_id: int
     scope_id: int
     guild_id: int | None
-    at_a_time: int | None
+    concurrent_jobs: int | None
     start: Callable[[], None]
 
     @property
-    def lane(self) -> tuple[int, int]:
+    def concurrency_key(self) -> tuple[int, int]:
+        """Jobs with the same key count against one limit: those of one member in one scope."""
         return self.owner_id, self.scope_id
 
 
 class Dispatcher:
-    """Knows which jobs are through and which wait; used on the event loop alone."""
+    """Starts jobs within their owners' limits and holds back the others. Not thread-safe: for the event loop alone."""
 
     def __init__(self) -> None:
-        self._through: dict[int, WaitingJob] = {}
-        self._at_work: Counter[tuple[int, int]] = Counter()
         self._waiting: dict[int, WaitingJob] = {}
+        self._started: dict[int, WaitingJob] = {}
+        self._running: Counter[tuple[int, int]] = Counter()
         self._paused: set[int] = set()
 
-    def enter(self, ticket: WaitingJob) -> Verdict:
-        """Start the job now, or when it may; what came of it."""
-        self._waiting[ticket.job_id] = ticket
-        self._let_through()
-        if ticket.job_id in self._through:
-            return "through"
-        return "paused" if self.paused(ticket.guild_id) else "held"
+    def submit(self, job: WaitingJob) -> Decision:
+        """Start the job now if it may run, else as soon as it may. Returns which of these it is, and why."""
+        self._waiting[job.job_id] = job
+        self._start_ready()
+        if job.job_id in self._started:
+            return "started"
+        return "paused" if self.is_paused(job.guild_id) else "held"
 
-    def foresee(self, owner_id: int, scope_id: int, guild_id: int | None, at_a_time: int | None) -> Verdict:
-        """What would come of such a job now."""
-        if self.paused(guild_id):
+    def predict(self, owner_id: int, scope_id: int, guild_id: int | None, concurrent_jobs: int | None) -> Decision:
+        """Return what :meth:`submit` would decide now, if nothing else of the owner's waits."""
+        if self.is_paused(guild_id):
             return "paused"
-        return "through" if at_a_time is None or self._at_work[owner_id, scope_id] < at_a_time else "held"
+        running = self._running[owner_id, scope_id]
+        return "started" if concurrent_jobs is None or running < concurrent_jobs else "held"
 
-    def leave(self, job_id: int) -> None:
-        """The job is through with the engine, or never got there; the next one may go."""
+    def finish(self, job_id: int) -> None:
+        """Remove a job, whether it waits or was started, and start what may run instead. Unknown ids are ignored."""
         self._waiting.pop(job_id, None)
-        ticket = self._through.pop(job_id, None)
-        if ticket is not None:
-            self._at_work[ticket.lane] -= 1
-            if not self._at_work[ticket.lane]:
-                del self._at_work[ticket.lane]
-        self._let_through()
+        job = self._started.pop(job_id, None)
+        if job is not None:
+            self._running[job.concurrency_key] -= 1
+            if not self._running[job.concurrency_key]:
+                del self._running[job.concurrency_key]
+        self._start_ready()
 
-    def waits(self, job_id: int) -> bool:
+    def is_waiting(self, job_id: int) -> bool:
         return job_id in self._waiting
 
-    def paused(self, guild_id: int | None) -> bool:
+    def is_paused(self, guild_id: int | None) -> bool:
+        """Return whether jobs of this server, or of the whole instance, are paused. ``guild_id`` is None in DMs."""
         return INSTANCE in self._paused or guild_id in self._paused
 
     def pause(self, guild_id: int) -> None:
-        """Let none of a server's jobs through from now on; of nobody's where it is :data:`INSTANCE`."""
+        """Start no more jobs of this server, or of anybody if it is :data:`INSTANCE`."""
         self._paused.add(guild_id)
 
     def resume(self, guild_id: int) -> None:
+        """Undo :meth:`pause` for the same id, and start what may run."""
         self._paused.discard(guild_id)
-        self._let_through()
+        self._start_ready()
 
-    def open(self) -> None:
-        """Let everybody through: the engine is closed, and will tell each of them."""
+    def release_all(self) -> None:
+        """Lift every pause and start every waiting job, whatever the limits: the engine is closed and ends each."""
         self._paused.clear()
-        for ticket in list(self._waiting.values()):
-            self._start(ticket)
+        for job in list(self._waiting.values()):
+            self._start(job)
 
-    def _let_through(self) -> None:
-        # The job's number is its age: one that was taken back goes before those that came later. These do not go
-        # before one that waits, though their owner may have more at a time by now.
+    def _start_ready(self) -> None:
+        """Start every waiting job that may run.
+
+        Ids are in order of age, so a job that was withdrawn from the engine goes before younger ones. A younger job
+        never overtakes an older one with the same key, even if its own limit is higher.
+        """
         full: set[tuple[int, int]] = set()
-        for ticket in sorted(self._waiting.values(), key=lambda ticket: ticket.job_id):
-            if self.paused(ticket.guild_id) or ticket.lane in full:
+        for job in sorted(self._waiting.values(), key=lambda job: job.job_id):
+            if self.is_paused(job.guild_id) or job.concurrency_key in full:
                 continue
-            if ticket.at_a_time is None or self._at_work[ticket.lane] < ticket.at_a_time:
-                self._start(ticket)
+            if job.concurrent_jobs is None or self._running[job.concurrency_key] < job.concurrent_jobs:
+                self._start(job)
             else:
-                full.add(ticket.lane)
+                full.add(job.concurrency_key)
 
-    def _start(self, ticket: WaitingJob) -> None:
-        del self._waiting[ticket.job_id]
-        self._through[ticket.job_id] = ticket
-        self._at_work[ticket.lane] += 1
-        ticket.start()
+    def _start(self, job: WaitingJob) -> None:
+        del self._waiting[job.job_id]
+        self._started[job.job_id] = job
+        self._running[job.concurrency_key] += 1
+        job.start()

@@ -58,7 +58,7 @@ class JobRequest:
 class Job:
     """A job that stands in the database. ``credits`` in 1/100; ``image_ids`` are the images' public ids, in order.
 
-    ``at_a_time`` is how many jobs of its owner may be drawn at a time, None for any number.
+    ``concurrent_jobs`` is how many jobs of its owner may run at a time, None if unlimited.
     """
 
     id: int
@@ -67,7 +67,7 @@ class Job:
     image_ids: tuple[str, ...]
     nonce: str
     created_at: int
-    at_a_time: int | None = None
+    concurrent_jobs: int | None = None
 
     @property
     def private(self) -> bool:

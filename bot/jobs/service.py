@@ -105,9 +105,9 @@ class JobService:
     def opening(self, job: Job) -> JobProgress:
         """What a job's card says before anything has happened."""
         request = job.request
-        verdict = self._dispatcher.foresee(request.owner_id, request.scope_id, request.guild_id, job.at_a_time)
-        if verdict != "through":
-            return JobProgress(verdict)
+        decision = self._dispatcher.predict(request.owner_id, request.scope_id, request.guild_id, job.concurrent_jobs)
+        if decision != "started":
+            return JobProgress(decision)
         return JobProgress("loading" if self._engine.stats().state == "loading" else "queued")
 
     async def abandon(self, job: Job, code: str) -> None:
@@ -136,7 +136,7 @@ class JobService:
         """Stop a job at the end of the running unit. Raises :class:`Refusal` where nothing is left to stop."""
         active = self._active.get(job_id)
         handles = active.rendering.handles if active is not None and active.rendering is not None else []
-        waits = self._dispatcher.waits(job_id)
+        waits = self._dispatcher.is_waiting(job_id)
         if job_id not in self._taken or (handles and all(handle.ended for handle in handles) and not waits):
             raise Refusal("This one is already finished; there is nothing left to cancel.")
         if active is None:  # its card is just being shown
@@ -144,7 +144,7 @@ class JobService:
             return
         active.cancelled = True
         if waits:
-            self._dispatcher.leave(job_id)
+            self._dispatcher.finish(job_id)
             self._start(active)
         for handle in handles:
             handle.cancel()
@@ -175,7 +175,7 @@ class JobService:
         """Draw nothing more for a server (or for anybody: 0) but what has begun; what waits stays in line."""
         self._dispatcher.pause(guild_id)
         for active in self._active.values():
-            if active.rendering is not None and self._dispatcher.paused(active.job.request.guild_id):
+            if active.rendering is not None and self._dispatcher.is_paused(active.job.request.guild_id):
                 active.rendering.withdraw()
         self._show_waiting()
 
@@ -186,13 +186,13 @@ class JobService:
     def _show_waiting(self) -> None:
         """Say on their cards what jobs at the gate wait for."""
         for active in self._active.values():
-            if self._dispatcher.waits(active.job.id):
-                paused = self._dispatcher.paused(active.job.request.guild_id)
+            if self._dispatcher.is_waiting(active.job.id):
+                paused = self._dispatcher.is_paused(active.job.request.guild_id)
                 active.card.show(JobProgress("paused" if paused else "held"))
 
     @property
     def paused_everywhere(self) -> bool:
-        return self._dispatcher.paused(INSTANCE)
+        return self._dispatcher.is_paused(INSTANCE)
 
     @property
     def under_way(self) -> int:
@@ -205,7 +205,7 @@ class JobService:
         What is still being posted after ``seconds`` is left as it stands in the database.
         """
         self._closing = True
-        self._dispatcher.open()
+        self._dispatcher.release_all()
         end = time.monotonic() + seconds
         while tasks := self._tasks():
             _, late = await asyncio.wait(tasks, timeout=max(0.0, end - time.monotonic()))
@@ -242,12 +242,17 @@ class JobService:
 
     def _queue_up(self, active: ActiveJob) -> None:
         job, request = active.job, active.job.request
-        ticket = WaitingJob(
-            job.id, request.owner_id, request.scope_id, request.guild_id, job.at_a_time, partial(self._start, active)
+        waiting = WaitingJob(
+            job.id,
+            request.owner_id,
+            request.scope_id,
+            request.guild_id,
+            job.concurrent_jobs,
+            partial(self._start, active),
         )
-        verdict = self._dispatcher.enter(ticket)
-        if verdict != "through":
-            active.card.show(JobProgress(verdict))
+        decision = self._dispatcher.submit(waiting)
+        if decision != "started":
+            active.card.show(JobProgress(decision))
 
     def _start(self, active: ActiveJob) -> None:
         active.task = asyncio.create_task(self._carry(active), name=f"job-{active.job.id}")
@@ -257,7 +262,7 @@ class JobService:
         job, card = active.job, active.card
         try:
             if not await self._draw(active):
-                self._dispatcher.leave(job.id)
+                self._dispatcher.finish(job.id)
                 self._queue_up(active)
                 return
         except Exception:
@@ -267,7 +272,7 @@ class JobService:
             await card.refuse(f"Something went wrong on my side; {charged}. (error {error_id})")
         self._active.pop(job.id, None)
         self._taken.pop(job.id, None)
-        self._dispatcher.leave(job.id)
+        self._dispatcher.finish(job.id)
 
     async def _draw(self, active: ActiveJob) -> bool:
         """Bring a job to its end; False where it was taken back from the engine and has to get in line again."""
@@ -280,13 +285,13 @@ class JobService:
             rendering = Rendering(job, self._engine, self._database, self._image_dir, card, previews=self._previews)
             active.rendering = rendering
         if not active.cancelled:
-            if self._dispatcher.paused(job.request.guild_id):  # since it was let through
+            if self._dispatcher.is_paused(job.request.guild_id):  # since it was let through
                 return False
             rendering.submit()
         result = await rendering.finish()
         if rendering.withdrawn and not active.cancelled:
             return False
-        self._dispatcher.leave(job.id)
+        self._dispatcher.finish(job.id)
         await card.stop()
         if result.pictures:
             await self._completion.deliver(job, card, active.card_message_id, rendering, result)

@@ -50,7 +50,7 @@ def _state_line(job: Job, progress: JobProgress) -> str:
     many = job.request.count > 1
     match progress.state:
         case "held":
-            return f"Waiting for your other pictures: {job.at_a_time} of your commands may be drawn at a time."
+            return f"Waiting for your other pictures: {job.concurrent_jobs} of your commands may be drawn at a time."
         case "paused":
             return "Paused for now: it stays in line, and goes on by itself."
         case "loading":

@@ -51,7 +51,7 @@ async def test_what_waits_when_the_server_is_paused_stays_in_line_and_says_so(wo
         await second.imagine("a green square on a white background", seed=2)
         service.pause(guild_id)
         gate.set()
-        await until(lambda: all(service._dispatcher.waits(job_id) for job_id in service._active))
+        await until(lambda: all(service._dispatcher.is_waiting(job_id) for job_id in service._active))
         await until(lambda: "Paused for now" in second.card.shown[-1])
         assert world.channel.history() == []
         assert {row["state"] for row in await rows(world, "SELECT state FROM jobs")} == {"queued"}
@@ -86,7 +86,7 @@ async def test_what_was_taken_back_can_be_cancelled_while_it_is_paused(world_of:
         await until(entered.is_set)
         service.pause(world.channel.guild.id)
         gate.set()
-        await until(lambda: all(service._dispatcher.waits(job_id) for job_id in service._active))
+        await until(lambda: all(service._dispatcher.is_waiting(job_id) for job_id in service._active))
         (job_id,) = service._active
         service.cancel(job_id)
         await until(lambda: not service._active)
@@ -109,7 +109,7 @@ async def test_an_image_that_ended_before_the_pause_is_not_ended_again_after_it(
         first.deliver(Failed(UnitFailed("It went wrong."), 0.5))
         service.pause(world.channel.guild.id)
         gate.set()
-        await until(lambda: service._dispatcher.waits(active.job.id))
+        await until(lambda: service._dispatcher.is_waiting(active.job.id))
         service.resume(world.channel.guild.id)
         await until(lambda: not service._active)
         (message,) = world.channel.history()
