@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from bot.app import create_client
 from bot.errors import Refusal, StartupError
-from bot.jobs.rendering import ActiveJob
+from bot.jobs.active import ActiveJob
 from bot.playground.world import World
 from bot.settings import Settings
 from bot.views.buttons import DYNAMIC_ITEMS, progress_view
@@ -58,7 +58,7 @@ def test_each_custom_id_matches_exactly_one_template() -> None:
 
 
 def client_jobs(world: World) -> list[ActiveJob]:
-    return list(world.env.bot.jobs._active.values())
+    return list(world.env.bot.jobs.active.values())
 
 
 async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWorld) -> None:
@@ -91,7 +91,7 @@ async def test_an_unforeseen_error_tells_an_id_that_is_in_the_log(
     async def broken(*_: object) -> None:
         raise ZeroDivisionError("nobody foresaw this")
 
-    monkeypatch.setattr(type(world.env.bot.jobs), "submit", broken)
+    monkeypatch.setattr(type(world.env.bot.jobs), "run", broken)
     with caplog.at_level(logging.ERROR):
         answered = await world.member.slash(world.channel, "imagine", prompt="a red circle")
     assert answered.ephemeral
@@ -163,7 +163,7 @@ async def test_neither_token_nor_prompt_is_logged(
             async def broken(*_: object) -> None:
                 raise ZeroDivisionError("nobody foresaw this")
 
-            monkeypatch.setattr(type(world.env.bot.jobs), "submit", broken)
+            monkeypatch.setattr(type(world.env.bot.jobs), "run", broken)
             await world.member.slash(world.channel, "imagine", prompt="another circle of secrets")
             assert world.env.errors
             assert "very.secret.token" not in repr(world.env.bot.settings)

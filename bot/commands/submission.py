@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from bot.commands.input_images import InputImage
 from bot.commands.invocation import Invocation
 from bot.commands.questions import Questions
 from bot.errors import Refusal
-from bot.jobs.job import Job, JobRequest, Kind
+from bot.jobs.job import Job, JobProgress, JobRequest, Kind
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage
@@ -30,6 +31,10 @@ from bot.views.progress import ProgressCard, card_text, opening_text, price_text
 from zimage_engine.profiles import ModelProfile, Size
 
 log = structlog.get_logger(__name__)
+
+
+class _CardNotShown(Exception):
+    """Discord refused the message with the progress card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ class Submission:
             request = await self._edit_request(invocation, replace(edit, options=options), input_image, private=private)
             request = replace(request, defaults=defaults)
             asked = await self._ask_first(invocation, request)
-            job = None if asked else await self.jobs.submit(request)
+            job = None if asked else await self.jobs.run(request, partial(self._card_on, card_message))
         except Exception as error:  # noqa: BLE001 - explained to the member, and logged where nobody foresaw it
             await refuse_on(card_message, explain(error))
             return
@@ -114,8 +119,6 @@ class Submission:
             raise
         if job is None:
             await remove(card_message)
-            return
-        self._begin(job, card_message)
 
     async def filled(
         self, invocation: Invocation, options: ImageOptions, *, private: bool | None, edit: bool
@@ -152,22 +155,24 @@ class Submission:
         await self._carry_out(request, invocation)
 
     async def _carry_out(self, request: JobRequest, invocation: Invocation) -> None:
-        """Submit, show the card, begin."""
-        job = await self.jobs.submit(request)
-        if job is None:
-            return
+        """Run the job, with the one answer to the invocation as its card."""
+        with suppress(_CardNotShown):
+            await self.jobs.run(request, partial(self._open_card, invocation))
+
+    async def _open_card(self, invocation: Invocation, job: Job, progress: JobProgress) -> ProgressCard:
+        text, view = card_text(job, progress), progress_view(job.id)
         try:
-            text = card_text(job, self.jobs.opening(job))
-            card_message = await invocation.open_card(text, progress_view(job.id), private=job.private)
+            card_message = await invocation.open_card(text, view, private=job.private)
         except discord.HTTPException as error:
             # Discord did not take the answer (10062: it came too late), so the member saw a failure.
             log.warning("card_not_shown", job=job.id, code=error.code, status=error.status)
-            await self.jobs.abandon(job, "not_acknowledged")
-            return
-        except BaseException:
-            await self.jobs.abandon(job, "not_acknowledged")
-            raise
-        self._begin(job, card_message)
+            raise _CardNotShown from error
+        return await self._card_on(card_message, job, progress)
+
+    async def _card_on(self, card_message: CardMessage, job: Job, progress: JobProgress) -> ProgressCard:
+        """The job's card on a message that is shown already; the job's progress replaces its text soon."""
+        del progress
+        return ProgressCard(job, card_message, self.progress_interval)
 
     async def _edit_request(
         self, invocation: Invocation, edit: Edit, input_image: InputImage, *, private: bool
@@ -189,9 +194,6 @@ class Submission:
         if options.size or options.aspect:
             return choose_size(options.size, options.aspect, self.profile)
         return nearest_size(self.profile, picture.image.width, picture.image.height)
-
-    def _begin(self, job: Job, card_message: CardMessage) -> None:
-        self.jobs.begin(job, ProgressCard(job, card_message, self.progress_interval), card_message.message_id)
 
     @staticmethod
     def _request(invocation: Invocation, spec: ImageSpec, count: int, *, kind: Kind, private: bool) -> JobRequest:

@@ -1,4 +1,4 @@
-"""How jobs end: delivered and settled, cancelled, failed; each in a row, a log line and a word to the owner."""
+"""How jobs end: delivered, cancelled or failed, each with its row, a log line and a sentence for the owner."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Protocol
 
 import structlog
 
+from bot.jobs.card import Card
 from bot.jobs.delivery import Destination, Result, Undeliverable, deliver
 from bot.jobs.job import Job
-from bot.jobs.rendering import Card, Rendering
+from bot.jobs.rendering import Rendering
 from bot.store import jobs as store
 from bot.store.database import Database
 
@@ -19,38 +20,26 @@ log = structlog.get_logger(__name__)
 
 
 class Outbox(Protocol):
-    """What a job needs from Discord."""
+    """Knows where results can be posted in Discord."""
 
     def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
-        """The ways to deliver, the best first."""
+        """Return the destinations to try, the best first."""
         ...
 
 
 class Completion:
-    """Brings jobs to their end, in the database and in Discord."""
+    """Ends jobs in the database and in Discord."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
 
-    async def give_up(self, job: Job) -> bool:
-        """End a job as failed, whatever state it is in; False where its row says that there is a result."""
-        try:
-            await self.end(job, "failed", "unexpected", spent=0)
-        except store.StateError:
-            return False
-        except Exception:
-            log.exception("job_not_ended", job=job.id)
-            return False
-        return True
-
-    async def deliver(
-        self, job: Job, card: Card, card_message_id: int | None, rendering: Rendering, result: Result
-    ) -> None:
+    async def deliver(self, job: Job, card: Card, rendering: Rendering, result: Result) -> None:
+        """Post the result and settle the job; if no destination takes it, the job stays ``rendered``."""
         await self._database.write(partial(store.rendered, job_id=job.id))
         await self._database.write(partial(store.delivering, job_id=job.id))
         try:
-            posted = await deliver(job, self._outbox.destinations(job, card_message_id), result)
+            posted = await deliver(job, self._outbox.destinations(job, card.message_id), result)
         except Undeliverable as error:
             await self._leave_rendered(job, card, str(error))
             return
@@ -78,20 +67,11 @@ class Completion:
             images=len(result.pictures),
             device_seconds=round(rendering.device_seconds, 3),
         )
-        if posted.message_id != card_message_id:
+        if posted.message_id != card.message_id:
             await card.remove()
 
-    async def _leave_rendered(self, job: Job, card: Card, reason: str) -> None:
-        """No way was open: the pictures are kept, and the job waits in the database to be delivered."""
-        await self._database.write(partial(store.undelivered, job_id=job.id))
-        log.warning("job_undelivered", job=job.id, reason=reason)
-        await card.refuse(
-            "The picture is done, but I could neither post it here nor reach you by direct message. "
-            "Ask an admin to give me View Channel, Send Messages and Attach Files in this channel."
-        )
-
-    async def end_empty(self, job: Job, card: Card, rendering: Rendering) -> None:
-        """No picture came of it: cancelled (the steps done are charged) or failed (nothing is)."""
+    async def end_without_pictures(self, job: Job, card: Card, rendering: Rendering) -> None:
+        """End a job that has nothing to deliver: failed if it had an error, else cancelled."""
         if rendering.error is None:
             await self.end(job, "cancelled", None, spent=rendering.spent)
             await card.refuse("Cancelled.")
@@ -101,11 +81,38 @@ class Completion:
         await self.end(job, "failed", rendering.error.code, spent=0)
         await card.refuse(f"{rendering.error} Nothing was charged. (error {error_id})")
 
+    async def fail(self, job: Job) -> bool:
+        """End a job as failed after an unexpected error. Returns False if its row could not be changed to that.
+
+        A job that has a result already keeps its state.
+        """
+        try:
+            await self.end(job, "failed", "unexpected", spent=0)
+        except store.StateError:
+            return False
+        except Exception:
+            log.exception("job_not_ended", job=job.id)
+            return False
+        return True
+
     async def end(self, job: Job, state: store.EndState, code: str | None, *, spent: int) -> None:
+        """Write the job's last state, charge ``spent`` (1/100 credit) and give back the rest of its reservation.
+
+        Raises :class:`store.StateError` if the state cannot follow the job's own.
+        """
         await self._database.write(
             partial(store.ended, job_id=job.id, state=state, error_code=code, spent=spent, now=_now())
         )
         log.info("job_ended", job=job.id, state=state, code=code, credits=spent)
+
+    async def _leave_rendered(self, job: Job, card: Card, reason: str) -> None:
+        """Keep the pictures of a job that could not be delivered."""
+        await self._database.write(partial(store.undelivered, job_id=job.id))
+        log.warning("job_undelivered", job=job.id, reason=reason)
+        await card.refuse(
+            "The picture is done, but I could neither post it here nor reach you by direct message. "
+            "Ask an admin to give me View Channel, Send Messages and Attach Files in this channel."
+        )
 
 
 def _now() -> int:

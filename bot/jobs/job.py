@@ -16,7 +16,7 @@ Kind = Literal["imagine", "edit", "vary", "again", "upscale"]
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What a member asks for, who and where: everything :meth:`JobService.submit` needs.
+    """What a member asks for, who and where: everything :meth:`JobService.run` needs.
 
     ``event_id`` is the interaction's or message's id, ``requester`` who asks and where; ``channel_id`` is where the
     result goes. ``response_file_limit`` is the largest file in bytes that the interaction's own response takes. An

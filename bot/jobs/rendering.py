@@ -1,16 +1,17 @@
-"""One job on the engine: its requests, what they bring, and what the card says meanwhile."""
+"""One job on the engine: its requests, the events that follow, and the progress that its card shows."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import structlog
 
+from bot.jobs.card import Card
 from bot.jobs.delivery import Picture, Result
 from bot.jobs.job import Job, JobProgress
 from bot.media.files import write_file
@@ -25,26 +26,11 @@ from zimage_engine.types import Cancelled, EngineError, Failed, Finished, Queued
 log = structlog.get_logger(__name__)
 
 
-class Card(Protocol):
-    """The job's progress message. Neither :meth:`show` waits nor does an overtaken state ever reach Discord."""
-
-    def show(self, progress: JobProgress) -> None: ...
-
-    async def stop(self) -> None:
-        """No more edits: the message may be about to become the result."""
-        ...
-
-    async def remove(self) -> None:
-        """Take the card away: the result is posted."""
-        ...
-
-    async def refuse(self, sentence: str) -> None:
-        """End the card with a sentence instead of a result, visible to the owner alone where Discord allows."""
-        ...
-
-
 class Rendering:
-    """One job on the engine: its handles, what they bring, and what the card should say."""
+    """One job on the engine. Call :meth:`submit`, then :meth:`finish`; both again if it was withdrawn.
+
+    ``device_seconds`` is the time that its images took on the device; ``error`` the newest error of one of them.
+    """
 
     def __init__(
         self, job: Job, engine: Engine, database: Database, image_dir: Path, card: Card, *, previews: bool
@@ -58,23 +44,25 @@ class Rendering:
         self._previews: dict[int, RawImage] = {}
         self._handles: dict[int, Handle] = {}
         self._pictures: dict[int, Picture] = {}
-        self._open = set(range(job.request.count))
-        self._withdrawn = False
+        self._unfinished = set(range(job.request.count))
         self._outcomes = [ImageOutcome("failed")] * job.request.count
-        self._steps: list[int] = [0] * job.request.count
+        self._steps = [0] * job.request.count
+        self._withdrawn = False
         self._started = False
         self._images_done = 0
         self._truncated = False
-        self._began = time.monotonic()
+        self._created_at = time.monotonic()
         self.device_seconds = 0.0
         self.error: EngineError | None = None
 
     @property
     def steps_done(self) -> int:
+        """The steps run so far, over all images."""
         return sum(self._steps)
 
     @property
     def steps_total(self) -> int:
+        """The steps to run, over all images."""
         return self._job.request.count * self._job.request.spec.real_steps
 
     @property
@@ -86,21 +74,21 @@ class Rendering:
 
     @property
     def started(self) -> bool:
-        """True once anything of it was drawn."""
+        """True once a step of one of its images was run."""
         return self._started
 
     @property
     def handles(self) -> list[Handle]:
-        """What can be cancelled."""
+        """The engine's handles of its images, to cancel them."""
         return list(self._handles.values())
 
     @property
     def withdrawn(self) -> bool:
-        """True where images were taken back: the job is to be submitted again."""
-        return self._withdrawn and bool(self._open)
+        """True if images were taken back from the engine: the job has to be submitted again."""
+        return self._withdrawn and bool(self._unfinished)
 
     def withdraw(self) -> None:
-        """Take a job back from the engine that has not begun; one that has goes on."""
+        """Take the job back from the engine if none of its steps was run yet; a started one goes on."""
         if self._started:
             return
         self._withdrawn = True
@@ -108,10 +96,10 @@ class Rendering:
             handle.cancel()
 
     def submit(self) -> None:
-        """Queue every image that has not ended. What the engine refuses becomes the job's error."""
+        """Submit every image that has not ended. If the engine refuses one, that becomes ``error``."""
         job_request = self._job.request
         self._withdrawn = False
-        for position in sorted(self._open):
+        for position in sorted(self._unfinished):
             image_id = self._job.image_ids[position]
             request = replace(job_request.spec.image(position).request(image_id), previews=self._wants_previews)
             if job_request.original is not None:
@@ -123,15 +111,15 @@ class Rendering:
                 break
 
     async def finish(self) -> Result:
-        """Wait for every image; the pictures there are, in order. One that fails leaves the others alone."""
+        """Wait until every submitted image has ended. Returns the pictures that were rendered, in order."""
         await asyncio.gather(*(self._follow(i, handle) for i, handle in self._handles.items()))
         if self.withdrawn:
-            self._handles.clear()  # ended: to follow them again would tell the same once more
+            self._handles.clear()  # a handle that is followed again repeats its last event
         pictures = [picture for _, picture in sorted(self._pictures.items())]
-        return Result(pictures, time.monotonic() - self._began, self.device_seconds, self._note())
+        return Result(pictures, time.monotonic() - self._created_at, self.device_seconds, self._note())
 
     def _note(self) -> str:
-        """What the member should know beside the picture; empty where there is nothing."""
+        """Return what to tell the member beside the pictures; empty if there is nothing."""
         missing = self._job.request.count - self._images_done
         notes: list[str] = []
         if missing and self.error is not None:
@@ -145,17 +133,17 @@ class Rendering:
         return " ".join(notes)
 
     async def _follow(self, position: int, handle: Handle) -> None:
-        """One image to its end. Whatever breaks on the way breaks this image alone."""
+        """Handle one image's events until it ends. An exception fails this image, not the others."""
         try:
-            await self._to_picture(position, handle)
+            await self._handle_events(position, handle)
         except Exception:
             log.exception("image_lost", job=self._job.id, position=position)
             handle.cancel()
             self.error = UnitFailed("The picture could not be kept; the operator's log says why.")
-            self._open.discard(position)
+            self._unfinished.discard(position)
             self._outcomes[position] = ImageOutcome("failed")
 
-    async def _to_picture(self, position: int, handle: Handle) -> None:
+    async def _handle_events(self, position: int, handle: Handle) -> None:
         async for event in handle:
             match event:
                 case Queued():
@@ -164,7 +152,7 @@ class Rendering:
                     await self._note_step(position, event)
                 case Finished():
                     self._truncated = self._truncated or event.truncated
-                    await self._keep(position, event.image, event.seconds)
+                    await self._store_picture(position, event.image, event.seconds)
                 case Failed():
                     self.error = event.error
                     await self._end_image(position, "failed", event.seconds)
@@ -204,8 +192,8 @@ class Rendering:
             )
         )
 
-    async def _keep(self, position: int, image: RawImage, seconds: float) -> None:
-        """Encode the picture, write it to its file and note it in the database."""
+    async def _store_picture(self, position: int, image: RawImage, seconds: float) -> None:
+        """Encode a rendered image, write its file, then its row."""
         await self._mark_started()
         spec = self._job.request.spec.image(position)
         image_id = self._job.image_ids[position]
@@ -220,7 +208,8 @@ class Rendering:
         self._show_running()
 
     async def _end_image(self, position: int, state: str, seconds: float, file: str | None = None) -> None:
-        self._open.discard(position)
+        """Write how an image ended; ``seconds`` on the device count in every case."""
+        self._unfinished.discard(position)
         self.device_seconds += seconds
         await self._database.write(
             partial(
@@ -232,15 +221,3 @@ class Rendering:
                 device_ms=round(seconds * 1000),
             )
         )
-
-
-@dataclass(slots=True)
-class ActiveJob:
-    """A job on its way, with its card; ``rendering`` once it was on the engine."""
-
-    job: Job
-    card: Card
-    card_message_id: int | None
-    rendering: Rendering | None = None
-    cancelled: bool = False
-    task: asyncio.Task[None] | None = None

@@ -1,13 +1,14 @@
-"""The life of a job: reserved, drawn, delivered, settled. Free of Discord.
+"""The life of a job: admission, dispatch, rendering, completion. Free of Discord.
 
-The row in SQLite is the truth; what is in memory here only carries it forward.
+The row in SQLite is the job's state; what is kept in memory only carries it on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,13 @@ from pathlib import Path
 import structlog
 
 from bot.errors import Refusal
+from bot.jobs.active import ActiveJob
 from bot.jobs.admission import Admission
+from bot.jobs.card import ShowCard
 from bot.jobs.completion import Completion, Outbox
 from bot.jobs.dispatch import Dispatcher, WaitingJob
 from bot.jobs.job import Job, JobProgress, JobRequest
-from bot.jobs.rendering import ActiveJob, Card, Rendering
+from bot.jobs.runner import JobRunner
 from bot.requests.originals import OriginalFolder
 from bot.store import jobs as store
 from bot.store.admission import Terms
@@ -31,11 +34,9 @@ from zimage_engine.engine import Engine
 
 log = structlog.get_logger(__name__)
 
-_LOOK_AGAIN = 0.05
-
 
 class JobService:
-    """Takes orders in by the one :class:`Admission` and brings each to its end."""
+    """Admits jobs and carries each to its end. While ``draining`` is set, none is admitted."""
 
     def __init__(
         self,
@@ -49,20 +50,18 @@ class JobService:
     ) -> None:
         self._database = database
         self._engine = engine
-        self._completion = Completion(database, outbox)
         self._image_dir = image_dir
+        self._completion = Completion(database, outbox)
+        self._dispatcher = Dispatcher()
+        self._runner = JobRunner(database, engine, self._dispatcher, self._completion, image_dir, previews=previews)
         self.admission = Admission(database, engine.profile, terms)
         self.originals = OriginalFolder(image_dir.parent / "sources")
-        self._previews = previews
-        self._dispatcher = Dispatcher()
-        self._taken: dict[int, Job] = {}
         self._active: dict[int, ActiveJob] = {}
-        self._cancelled_early: set[int] = set()
         self._closing = False
         self.draining = False
 
     async def start(self) -> None:
-        """Make the image folder and end what a dead process left behind; pauses and changed ceilings stay so."""
+        """Make the image folder, end the jobs of a process that died, and read ceilings and pauses."""
         await asyncio.to_thread(self._image_dir.mkdir, parents=True, exist_ok=True)
         await self._database.write(partial(store.wipe_tokens, now=_now()))
         interrupted = await self._database.write(partial(store.interrupt_all, now=_now()))
@@ -72,107 +71,91 @@ class JobService:
         for guild_id in await self._database.read(paused_guilds):
             self._dispatcher.pause(guild_id)
 
-    async def submit(self, request: JobRequest) -> Job | None:
-        """Reserve the credits and insert the job, in one transaction; None for an event that came twice."""
-        if self._closing or self.draining:
-            raise Refusal("I am just restarting; please ask again in a minute.")
-        if request.original is not None:
-            image, mask = await asyncio.to_thread(self.originals.keep, request.original)
-            request = replace(request, spec=replace(request.spec, original=image, mask=mask))
-        job = await self.admission.insert(request)
+    async def run(self, request: JobRequest, show_card: ShowCard) -> Job | None:
+        """Insert a job, show its card and dispatch it; a task of its own then renders and delivers it.
+
+        Returns the job, or None if its event made one before. Raises :class:`Refusal` if it is not admitted, and what
+        ``show_card`` raises: then the job is cancelled and its credits are given back.
+        """
+        job = await self._insert(request)
         if job is None:
             log.info("duplicate_event", source=request.event_id)
             return None
-        log.info(
-            "job_queued",
-            job=job.id,
-            user=request.owner_id,
-            guild=request.guild_id,
-            count=request.count,
-            credits=job.credits,
-        )
-        log.debug("job_prompt", job=job.id, prompt=request.spec.prompt)
-        self._taken[job.id] = job
+        active = self._active[job.id] = ActiveJob(job)
+        try:
+            active.card = await show_card(job, self._first_progress(job))
+            self._dispatch(active)
+        except BaseException:
+            await self._abandon(active)
+            raise
         return job
 
     def seconds_of(self, request: JobRequest) -> float:
-        """How long the device would draw at it, if it had nothing else to do."""
-        one = request.spec.request("")
+        """Return how many seconds an idle device would take for the job."""
+        image_request = request.spec.request("")
         if request.original is not None:
-            one = request.original.applied_to(one)
-        return request.count * self._engine.seconds_alone(one)
+            image_request = request.original.applied_to(image_request)
+        return request.count * self._engine.seconds_alone(image_request)
 
-    def opening(self, job: Job) -> JobProgress:
-        """What a job's card says before anything has happened."""
-        request = job.request
-        decision = self._dispatcher.predict(request.owner_id, request.scope_id, request.guild_id, job.concurrent_jobs)
-        if decision != "started":
-            return JobProgress(decision)
-        return JobProgress("loading" if self._engine.stats().state == "loading" else "queued")
+    @property
+    def active(self) -> Mapping[int, ActiveJob]:
+        """The jobs that this process carries, by id, whatever their rows say at the moment."""
+        return self._active
 
-    async def abandon(self, job: Job, code: str) -> None:
-        """End a job that was never begun, and give everything back."""
-        self._taken.pop(job.id, None)
-        self._cancelled_early.discard(job.id)
-        await self._completion.end(job, "cancelled", code, spent=0)
+    def live_jobs(self) -> set[int]:
+        """Return the ids of :attr:`active` as they are now."""
+        return set(self._active)
 
-    def begin(self, job: Job, card: Card, card_message_id: int | None) -> None:
-        """Carry the job on: to the engine as soon as its owner's other jobs and pauses allow."""
-        active = ActiveJob(job, card, card_message_id)
-        self._active[job.id] = active
-        if job.id in self._cancelled_early:
-            self._cancelled_early.discard(job.id)
-            active.cancelled = True
-            self._start(active)
-        else:
-            self._queue_up(active)
+    @property
+    def under_way(self) -> int:
+        """The number of jobs that have not ended."""
+        return len(self._active)
 
     def request_of(self, job_id: int) -> JobRequest | None:
-        """The order of a job that is under way, or None where it has ended."""
-        job = self._taken.get(job_id)
-        return job.request if job is not None else None
+        """Return what an active job was asked for; None if it has ended."""
+        active = self._active.get(job_id)
+        return active.job.request if active is not None else None
+
+    def is_waiting(self, job_id: int) -> bool:
+        """Return whether a job waits to be dispatched: for a pause to end, or for its owner's other jobs."""
+        return self._dispatcher.is_waiting(job_id)
 
     def cancel(self, job_id: int) -> None:
-        """Stop a job at the end of the running unit. Raises :class:`Refusal` where nothing is left to stop."""
+        """Stop a job at the end of the running unit. Raises :class:`Refusal` if nothing is left to stop."""
         active = self._active.get(job_id)
-        handles = active.rendering.handles if active is not None and active.rendering is not None else []
-        waits = self._dispatcher.is_waiting(job_id)
-        if job_id not in self._taken or (handles and all(handle.ended for handle in handles) and not waits):
+        waiting = self._dispatcher.is_waiting(job_id)
+        if active is None or (active.handles and all(handle.ended for handle in active.handles) and not waiting):
             raise Refusal("This one is already finished; there is nothing left to cancel.")
-        if active is None:  # its card is just being shown
-            self._cancelled_early.add(job_id)
-            return
         active.cancelled = True
-        if waits:
+        if waiting:
             self._dispatcher.finish(job_id)
             self._start(active)
-        for handle in handles:
+        for handle in active.handles:
             handle.cancel()
 
     async def cancel_waiting(self, member_id: int, guild_id: int) -> int:
-        """Cancel what a member has in line in a server; what is being drawn goes on. How many jobs that were."""
-        mine = [job for job in self._of(member_id) if job.request.guild_id == guild_id]
-        return self._cancel_all([job for job in mine if not self._has_begun(job.id)])
+        """Cancel a member's jobs in a server that have not started. Returns how many jobs those were."""
+        mine = [active for active in self._of(member_id) if active.job.request.guild_id == guild_id]
+        return self._cancel_all([active for active in mine if not active.started])
 
     async def cancel_all_of(self, member_id: int, seconds: float = 10.0) -> int:
-        """Cancel whatever a member has under way and wait for its end, ``seconds`` at most; how many jobs that were."""
+        """Cancel all jobs of a member and wait up to ``seconds`` until they have ended. Returns how many jobs.
+
+        Jobs that are already being delivered are not counted, but waited for.
+        """
         mine = self._of(member_id)
-        count, end = self._cancel_all(mine), time.monotonic() + seconds
-        while (left := [job.id for job in mine if job.id in self._taken]) and time.monotonic() < end:
-            under_way = [active.task for job_id in left if (active := self._active.get(job_id)) is not None]
-            tasks = [task for task in under_way if task is not None and not task.done()]
-            if tasks:
-                await asyncio.wait(tasks, timeout=end - time.monotonic())
-            else:  # a card is just being shown
-                await asyncio.sleep(_LOOK_AGAIN)
+        count = self._cancel_all(mine)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for active in mine:
+                    await active.ended.wait()
         return count
 
-    def live_jobs(self) -> set[int]:
-        """The jobs that this process carries, whatever their rows say at the moment."""
-        return set(self._taken)
-
     def pause(self, guild_id: int) -> None:
-        """Draw nothing more for a server (or for anybody: 0) but what has begun; what waits stays in line."""
+        """Dispatch no more jobs of a server, or of anybody if it is :data:`INSTANCE`.
+
+        Jobs on the engine that have not started are taken back and wait; started ones go on.
+        """
         self._dispatcher.pause(guild_id)
         for active in self._active.values():
             if active.rendering is not None and self._dispatcher.is_paused(active.job.request.guild_id):
@@ -180,29 +163,18 @@ class JobService:
         self._show_waiting()
 
     def resume(self, guild_id: int) -> None:
+        """Undo :meth:`pause` for the same id."""
         self._dispatcher.resume(guild_id)
         self._show_waiting()
-
-    def _show_waiting(self) -> None:
-        """Say on their cards what jobs at the gate wait for."""
-        for active in self._active.values():
-            if self._dispatcher.is_waiting(active.job.id):
-                paused = self._dispatcher.is_paused(active.job.request.guild_id)
-                active.card.show(JobProgress("paused" if paused else "held"))
 
     @property
     def paused_everywhere(self) -> bool:
         return self._dispatcher.is_paused(INSTANCE)
 
-    @property
-    def under_way(self) -> int:
-        """How many jobs have not ended."""
-        return len(self._taken)
-
     async def close(self, seconds: float) -> None:
-        """Wait until every job has been brought to an end; the engine is closed before, so none draws on.
+        """Wait until every dispatched job has ended. Close the engine before: that ends what is not rendered yet.
 
-        What is still being posted after ``seconds`` is left as it stands in the database.
+        Deliveries that take longer than ``seconds`` are cancelled, and stay in the database as they are.
         """
         self._closing = True
         self._dispatcher.release_all()
@@ -210,94 +182,107 @@ class JobService:
         while tasks := self._tasks():
             _, late = await asyncio.wait(tasks, timeout=max(0.0, end - time.monotonic()))
             if late:
-                await self._leave(late)
+                await self._cancel_tasks(late)
                 return
 
-    def _tasks(self) -> set[asyncio.Task[None]]:
-        return {active.task for active in self._active.values() if active.task is not None and not active.task.done()}
+    async def _insert(self, request: JobRequest) -> Job | None:
+        """Store the edit's original and insert the job. Returns None if its event made one before."""
+        if self._closing or self.draining:
+            raise Refusal("I am just restarting; please ask again in a minute.")
+        if request.original is not None:
+            original, mask = await asyncio.to_thread(self.originals.keep, request.original)
+            request = replace(request, spec=replace(request.spec, original=original, mask=mask))
+        job = await self.admission.insert(request)
+        if job is not None:
+            log.info(
+                "job_queued",
+                job=job.id,
+                user=request.owner_id,
+                guild=request.guild_id,
+                count=request.count,
+                credits=job.credits,
+            )
+            log.debug("job_prompt", job=job.id, prompt=request.spec.prompt)
+        return job
 
-    @staticmethod
-    async def _leave(tasks: set[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            log.warning("job_left_unfinished", task=task.get_name())
-            task.cancel()
-        await asyncio.wait(tasks)
-
-    def _of(self, member_id: int) -> list[Job]:
-        return [job for job in self._taken.values() if job.request.owner_id == member_id]
-
-    def _has_begun(self, job_id: int) -> bool:
-        active = self._active.get(job_id)
-        return active is not None and active.rendering is not None and active.rendering.started
-
-    def _cancel_all(self, jobs: list[Job]) -> int:
-        count = 0
-        for job in jobs:
-            try:
-                self.cancel(job.id)
-            except Refusal:
-                continue  # its picture is done, and on its way
-            count += 1
-        return count
-
-    def _queue_up(self, active: ActiveJob) -> None:
-        job, request = active.job, active.job.request
-        waiting = WaitingJob(
-            job.id,
-            request.owner_id,
-            request.scope_id,
-            request.guild_id,
-            job.concurrent_jobs,
-            partial(self._start, active),
-        )
-        decision = self._dispatcher.submit(waiting)
+    def _first_progress(self, job: Job) -> JobProgress:
+        """Return what the job's card shows at first."""
+        request = job.request
+        decision = self._dispatcher.predict(request.owner_id, request.scope_id, request.guild_id, job.concurrent_jobs)
         if decision != "started":
+            return JobProgress(decision)
+        return JobProgress("loading" if self._engine.stats().state == "loading" else "queued")
+
+    async def _abandon(self, active: ActiveJob) -> None:
+        """End a job whose card could not be shown, and give its credits back."""
+        try:
+            await self._completion.end(active.job, "cancelled", "not_acknowledged", spent=0)
+        finally:
+            self._remove(active)
+
+    def _dispatch(self, active: ActiveJob) -> None:
+        """Start the job as soon as its owner's other jobs and pauses allow; at once if it only has to be cancelled."""
+        if active.cancelled:
+            self._start(active)
+            return
+        job, request = active.job, active.job.request
+        decision = self._dispatcher.submit(
+            WaitingJob(
+                job_id=job.id,
+                owner_id=request.owner_id,
+                scope_id=request.scope_id,
+                guild_id=request.guild_id,
+                concurrent_jobs=job.concurrent_jobs,
+                start=partial(self._start, active),
+            )
+        )
+        if decision != "started" and active.card is not None:
             active.card.show(JobProgress(decision))
 
     def _start(self, active: ActiveJob) -> None:
         active.task = asyncio.create_task(self._carry(active), name=f"job-{active.job.id}")
 
     async def _carry(self, active: ActiveJob) -> None:
-        """Draw, then deliver; whatever goes wrong ends in a sentence, a row and a log line."""
-        job, card = active.job, active.card
-        try:
-            if not await self._draw(active):
-                self._dispatcher.finish(job.id)
-                self._queue_up(active)
-                return
-        except Exception:
-            error_id = secrets.token_hex(4)
-            log.exception("job_failed", job=job.id, error_id=error_id)
-            charged = "nothing was charged" if await self._completion.give_up(job) else "the operator has been told"
-            await card.refuse(f"Something went wrong on my side; {charged}. (error {error_id})")
-        self._active.pop(job.id, None)
-        self._taken.pop(job.id, None)
-        self._dispatcher.finish(job.id)
+        """Run a job to its end, or until it is withdrawn from the engine and waits again."""
+        ended = await self._runner.run(active)
+        if ended:
+            self._remove(active)
+        self._dispatcher.finish(active.job.id)
+        if not ended:
+            self._dispatch(active)
 
-    async def _draw(self, active: ActiveJob) -> bool:
-        """Bring a job to its end; False where it was taken back from the engine and has to get in line again."""
-        job, card = active.job, active.card
-        rendering = active.rendering
-        if rendering is None:
-            if active.card_message_id is not None:
-                shown = partial(store.card_shown, job_id=job.id, message_id=active.card_message_id)
-                await self._database.write(shown)
-            rendering = Rendering(job, self._engine, self._database, self._image_dir, card, previews=self._previews)
-            active.rendering = rendering
-        if not active.cancelled:
-            if self._dispatcher.is_paused(job.request.guild_id):  # since it was let through
-                return False
-            rendering.submit()
-        result = await rendering.finish()
-        if rendering.withdrawn and not active.cancelled:
-            return False
-        self._dispatcher.finish(job.id)
-        await card.stop()
-        if result.pictures:
-            await self._completion.deliver(job, card, active.card_message_id, rendering, result)
-        else:
-            await self._completion.end_empty(job, card, rendering)
-        return True
+    def _remove(self, active: ActiveJob) -> None:
+        self._active.pop(active.job.id, None)
+        active.ended.set()
+
+    def _show_waiting(self) -> None:
+        """Show on the cards of waiting jobs what they wait for."""
+        for active in self._active.values():
+            if active.card is not None and self._dispatcher.is_waiting(active.job.id):
+                paused = self._dispatcher.is_paused(active.job.request.guild_id)
+                active.card.show(JobProgress("paused" if paused else "held"))
+
+    def _of(self, member_id: int) -> list[ActiveJob]:
+        return [active for active in self._active.values() if active.job.request.owner_id == member_id]
+
+    def _cancel_all(self, jobs: list[ActiveJob]) -> int:
+        """Cancel jobs. Returns how many of them could still be cancelled."""
+        count = 0
+        for active in jobs:
+            with suppress(Refusal):  # it is rendered, and being delivered
+                self.cancel(active.job.id)
+                count += 1
+        return count
+
+    def _tasks(self) -> set[asyncio.Task[None]]:
+        return {active.task for active in self._active.values() if active.task is not None and not active.task.done()}
+
+    @staticmethod
+    async def _cancel_tasks(tasks: set[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            log.warning("job_left_unfinished", task=task.get_name())
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def _now() -> int:

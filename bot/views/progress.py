@@ -82,6 +82,10 @@ class ProgressCard:
         self._editing: asyncio.Task[None] | None = None
         self._over = False
 
+    @property
+    def message_id(self) -> int:
+        return self._card_message.message_id
+
     def show(self, progress: JobProgress) -> None:
         """Remember the state and have it shown soon; never waits."""
         self._newest = progress

@@ -12,6 +12,7 @@ import pytest
 
 from bot.media.metadata import read_fields
 from bot.playground.world import World
+from tests.helpers.cards import show_card
 from tests.helpers.faults import Faulty
 from tests.helpers.pictures import picture_of
 from tests.helpers.waiting import until
@@ -252,7 +253,7 @@ async def test_cancelling_charges_the_steps_that_were_done(world_of: OpenWorld) 
         client = world.env.bot
         asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt=PROMPT))
         await until(entered.is_set)
-        (job_id,) = client.jobs._active
+        (job_id,) = client.jobs.active
         assert client.jobs.request_of(job_id).owner_id == world.member.id
         client.jobs.cancel(job_id)
         gate.set()
@@ -296,7 +297,7 @@ async def test_a_duplicate_event_does_nothing(world: World) -> None:
 
     spec, count = build_spec(ImageOptions(PROMPT), world.env.bot._services.engine.profile, max_count=4)
     request = JobRequest(0, spec, count, Requester(world.member.id, 1, 1), world.channel.id, "public", None)
-    assert await jobs.submit(replace(request, event_id=row["source_id"])) is None
+    assert await jobs.run(replace(request, event_id=row["source_id"]), show_card) is None
     assert len(await rows(world, "SELECT id FROM jobs")) == 1
 
 

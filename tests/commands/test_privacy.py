@@ -153,7 +153,7 @@ async def test_a_press_while_a_picture_is_drawn_cancels_it(world_of: OpenWorld) 
     async with world_of(partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)) as world:
         asked = await world.member.slash(world.channel, "privacy delete")
         await press_while_drawing(world, entered, asked.response, POSTED_TOO)
-        await until(lambda: all(active.cancelled for active in world.env.bot.jobs._active.values()))
+        await until(lambda: all(active.cancelled for active in world.env.bot.jobs.active.values()))
         gate.set()
         await world.env.settle()
         assert PROMPT not in all_text(world)

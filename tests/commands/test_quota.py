@@ -14,11 +14,13 @@ from bot.errors import Refusal
 from bot.jobs.job import JobRequest
 from bot.playground.world import World, watch
 from bot.requests.spec import ImageOptions, build_spec
+from bot.store.guild_settings import INSTANCE
 from bot.store.limits import Requester
 from bot.views.buttons import progress_view
 from bot.views.quota import quota_text
 from tests.helpers.admins import admin_of as add_admin
 from tests.helpers.admins import told as answer_of
+from tests.helpers.cards import show_card
 from tests.helpers.faults import Faulty
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows
 from tests.helpers.typist import Typist
@@ -232,7 +234,7 @@ async def test_a_moderator_of_another_server_cannot_cancel_by_a_forged_id(world_
         forged = await world.env.bot.get_channel(there.id).send("forged", view=progress_view(1))
         await typist.imagine(PROMPT)
         await until(entered.is_set)
-        (job_id,) = world.env.bot.jobs._active
+        (job_id,) = world.env.bot.jobs.active
         assert job_id == 1
         press = asyncio.create_task(moderator.click(forged, label="Cancel"))
         await asyncio.sleep(0.3)
@@ -246,13 +248,14 @@ async def test_a_moderator_of_another_server_cannot_cancel_by_a_forged_id(world_
 async def test_two_hundred_commands_at_once_draw_what_there_are_credits_for(world_of: OpenWorld) -> None:
     async with world_of(credits_per_day=10.0, queued_jobs="unlimited", concurrent_jobs="unlimited") as world:
         service = world.env.bot.jobs
-        spec, count = build_spec(ImageOptions(PROMPT), service._engine.profile, max_count=1)
+        service.pause(INSTANCE)  # jobs are admitted and wait; nothing reaches the engine
+        spec, count = build_spec(ImageOptions(PROMPT), world.env.bot.result_actions.profile, max_count=1)
         requester = Requester(world.member.id, 1, None)
 
         async def ask(event_id: int) -> bool:
             request = JobRequest(event_id, spec, count, requester, world.channel.id, "public", None)
             try:
-                return await service.submit(request) is not None
+                return await service.run(request, show_card) is not None
             except Refusal as refusal:
                 assert "limit `credits_per_day`" in str(refusal)
                 return False
@@ -420,11 +423,11 @@ async def test_what_waits_in_line_can_be_cancelled(world_of: OpenWorld) -> None:
         await typist.imagine(PROMPT)
         await until(entered.is_set)
         second = await typist.imagine(PROMPT)
-        waiting = max(world.env.bot.jobs._active)
+        waiting = max(world.env.bot.jobs.active)
         world.env.bot.jobs.cancel(waiting)
         await until(lambda: second.told == ["Cancelled."])
         gate.set()
-        await until(lambda: not world.env.bot.jobs._active)
+        await until(lambda: not world.env.bot.jobs.active)
         states = [row["state"] for row in await rows(world, "SELECT state FROM jobs ORDER BY id")]
         assert states == ["delivered", "cancelled"]
         assert await credits_in_use(world) == 100

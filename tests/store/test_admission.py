@@ -26,9 +26,11 @@ from bot.store import admission, jobs, ledger, limits, privacy
 from bot.store.accounts import DAY
 from bot.store.admission import OverLimit, Terms, Wanted
 from bot.store.database import Database, _connect, migrate
+from bot.store.guild_settings import INSTANCE
 from bot.store.jobs import NewJob
 from bot.store.limits import LimitName, LimitRow, Requester
 from tests.helpers import admitting
+from tests.helpers.cards import show_card
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import complete_profile
 from zimage_engine.engine import Engine
@@ -64,6 +66,7 @@ async def service(tmp_path: Path) -> AsyncIterator[JobService]:
     engine = Engine(EngineConfig(PROFILE, "cpu"))  # takes requests, and is never started
     service = JobService(database, engine, NoOutbox(), tmp_path / "data" / "images", terms())
     await service.start()
+    service.pause(INSTANCE)  # jobs are admitted and wait; nothing reaches the engine
     yield service
     await database.close()
 
@@ -88,7 +91,7 @@ def admit(file: sqlite3.Connection, event_id: int, wanted: int, held_to: Terms, 
 async def outcomes(service: JobService, count: int, first: int = 0) -> tuple[list[Job], list[str]]:
     """What so many orders at once come to: the jobs and the refusals."""
     results = await asyncio.gather(
-        *(service.submit(request(first + number)) for number in range(count)), return_exceptions=True
+        *(service.run(request(first + number), show_card) for number in range(count)), return_exceptions=True
     )
     taken = [result for result in results if isinstance(result, Job)]
     refused = [str(result) for result in results if isinstance(result, Refusal)]
@@ -125,7 +128,7 @@ async def test_of_200_commands_at_once_no_ceiling_lets_more_through(service: Job
 
 async def test_an_event_that_comes_twice_at_once_makes_one_job_and_one_reservation(service: JobService) -> None:
     service.admission.terms = terms(credits_per_day=100)
-    results = await asyncio.gather(*(service.submit(request(1)) for _ in range(50)))
+    results = await asyncio.gather(*(service.run(request(1), show_card) for _ in range(50)))
     assert sum(result is not None for result in results) == 1
     assert await credits_in_use(service) == 100
 

@@ -115,7 +115,7 @@ async def test_blocking_cancels_what_is_in_line_here_and_nothing_else(world_of: 
             with pytest.raises(TimeoutError):
                 await who.slash(channel, "imagine", prompt="a red circle", seed=1)
         await until(entered.is_set)
-        await until(lambda: len(world.env.bot.jobs._active) == 3)
+        await until(lambda: len(world.env.bot.jobs.active) == 3)
         with pytest.raises(TimeoutError):
             await ada.slash(world.channel, "admin block", member=world.member)
         told_so = "1 of their jobs that was not drawn yet is cancelled."

@@ -51,13 +51,13 @@ async def test_what_waits_when_the_server_is_paused_stays_in_line_and_says_so(wo
         await second.imagine("a green square on a white background", seed=2)
         service.pause(guild_id)
         gate.set()
-        await until(lambda: all(service._dispatcher.is_waiting(job_id) for job_id in service._active))
+        await until(lambda: all(service.is_waiting(job_id) for job_id in service.active))
         await until(lambda: "Paused for now" in second.card.shown[-1])
         assert world.channel.history() == []
         assert {row["state"] for row in await rows(world, "SELECT state FROM jobs")} == {"queued"}
         service.resume(guild_id)
         await until(lambda: len(world.channel.history()) == 2)
-        await until(lambda: not service._active)
+        await until(lambda: not service.active)
         assert {row["state"] for row in await rows(world, "SELECT state FROM jobs")} == {"delivered"}
         (used,) = await rows(world, "SELECT sum(credits) AS total FROM ledger WHERE entry = 'settled'")
         assert used["total"] == 200
@@ -71,7 +71,7 @@ async def test_what_is_being_drawn_when_the_server_is_paused_is_finished(world_o
         await until(entered.is_set)
         world.env.bot.jobs.pause(world.channel.guild.id)
         gate.set()
-        await until(lambda: not world.env.bot.jobs._active)
+        await until(lambda: not world.env.bot.jobs.active)
         (message,) = world.channel.history()
         assert len(message.attachments) == 1
         assert [row["state"] for row in await rows(world, "SELECT state FROM jobs")] == ["delivered"]
@@ -86,10 +86,10 @@ async def test_what_was_taken_back_can_be_cancelled_while_it_is_paused(world_of:
         await until(entered.is_set)
         service.pause(world.channel.guild.id)
         gate.set()
-        await until(lambda: all(service._dispatcher.is_waiting(job_id) for job_id in service._active))
-        (job_id,) = service._active
+        await until(lambda: all(service.is_waiting(job_id) for job_id in service.active))
+        (job_id,) = service.active
         service.cancel(job_id)
-        await until(lambda: not service._active)
+        await until(lambda: not service.active)
         assert card.told == ["Cancelled."]
         assert [row["state"] for row in await rows(world, "SELECT state FROM jobs")] == ["cancelled"]
         ledger = await rows(world, "SELECT entry, credits FROM ledger ORDER BY id")
@@ -104,14 +104,14 @@ async def test_an_image_that_ended_before_the_pause_is_not_ended_again_after_it(
         service = world.env.bot.jobs
         await Typist(world).imagine(PROMPT, count=2)
         await until(entered.is_set)
-        (active,) = service._active.values()
+        (active,) = service.active.values()
         first, _ = active.rendering.handles
         first.deliver(Failed(UnitFailed("It went wrong."), 0.5))
         service.pause(world.channel.guild.id)
         gate.set()
-        await until(lambda: service._dispatcher.is_waiting(active.job.id))
+        await until(lambda: service.is_waiting(active.job.id))
         service.resume(world.channel.guild.id)
-        await until(lambda: not service._active)
+        await until(lambda: not service.active)
         (message,) = world.channel.history()
         assert len(message.attachments) == 1
         assert "1 of 2 images failed" in message.content

@@ -1,0 +1,37 @@
+"""The jobs that this process carries, from insertion to end."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from bot.jobs.card import Card
+from bot.jobs.job import Job
+from bot.jobs.rendering import Rendering
+from zimage_engine.handle import Handle
+
+
+@dataclass(slots=True)
+class ActiveJob:
+    """A job between its insertion and its end.
+
+    ``card`` is None until it is shown, ``rendering`` until the job first goes to the engine. ``task`` renders and
+    delivers it; ``ended`` is set when nothing of it is left to do.
+    """
+
+    job: Job
+    card: Card | None = None
+    rendering: Rendering | None = None
+    cancelled: bool = False
+    task: asyncio.Task[None] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def handles(self) -> list[Handle]:
+        """The engine's handles of its images; empty while it is not on the engine."""
+        return self.rendering.handles if self.rendering is not None else []
+
+    @property
+    def started(self) -> bool:
+        """True once a step of one of its images was run."""
+        return self.rendering is not None and self.rendering.started

@@ -1,0 +1,189 @@
+"""A job from submission to its end, without Discord and without an engine that renders."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.errors import Refusal
+from bot.jobs.card import Card
+from bot.jobs.delivery import Destination
+from bot.jobs.job import Job, JobProgress, JobRequest
+from bot.jobs.service import JobService
+from bot.requests.spec import ImageOptions, build_spec
+from bot.store.admission import Terms
+from bot.store.database import Database
+from bot.store.guild_settings import INSTANCE
+from bot.store.limits import LIMIT_NAMES, Requester
+from tests.helpers.cards import RecordingCard, show_card
+from tests.helpers.waiting import until
+from zimage_engine.config import EngineConfig
+from zimage_engine.device.loading import complete_profile
+from zimage_engine.engine import Engine
+from zimage_engine.profiles import find_profile
+
+MEMBER, SERVER = 5, 6
+UNLIMITED = dict.fromkeys(LIMIT_NAMES)
+PROFILE = complete_profile(find_profile("demo"))
+
+
+class NoOutbox:
+    def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
+        raise AssertionError("nothing is rendered here")
+
+
+class SlowCard:
+    """Shows a card when it is told to, or fails to."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.answer: asyncio.Future[Card] = asyncio.get_running_loop().create_future()
+        self.progress: JobProgress | None = None
+
+    async def __call__(self, job: Job, progress: JobProgress) -> Card:
+        self.progress = progress
+        self.asked.set()
+        return await self.answer
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(tmp_path / "data" / "bot.sqlite3")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def service(database: Database, tmp_path: Path) -> AsyncIterator[JobService]:
+    engine = Engine(EngineConfig(PROFILE, "cpu"))  # takes requests, and is never started
+    service = JobService(database, engine, NoOutbox(), tmp_path / "data" / "images", Terms(UNLIMITED, UNLIMITED))
+    await service.start()
+    yield service
+    tasks = [active.task for active in service.active.values() if active.task is not None]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def request(event_id: int) -> JobRequest:
+    """Ask for one picture, which costs one credit."""
+    spec, count = build_spec(ImageOptions("a red circle"), PROFILE, max_count=4)
+    return JobRequest(event_id, spec, count, Requester(MEMBER, SERVER, SERVER), 7, "public", None)
+
+
+async def state(database: Database) -> tuple[str, str | None]:
+    (row,) = await database.query("SELECT state, error_code FROM jobs")
+    return row["state"], row["error_code"]
+
+
+async def ledger(database: Database) -> list[tuple[str, int]]:
+    return [(row["entry"], row["credits"]) for row in await database.query("SELECT entry, credits FROM ledger")]
+
+
+GIVEN_BACK = [("reserved", 100), ("settled", 0), ("given_back", 100)]
+
+
+async def test_a_job_whose_card_cannot_be_shown_is_cancelled_and_costs_nothing(
+    service: JobService, database: Database
+) -> None:
+    async def fail(job: Job, progress: JobProgress) -> Card:
+        raise ConnectionError("no answer")
+
+    with pytest.raises(ConnectionError):
+        await service.run(request(1), fail)
+    assert await state(database) == ("cancelled", "not_acknowledged")
+    assert await ledger(database) == GIVEN_BACK
+    assert not service.active
+
+
+async def test_a_job_whose_command_is_cancelled_while_its_card_is_shown_costs_nothing(
+    service: JobService, database: Database
+) -> None:
+    card = SlowCard()
+    running = asyncio.create_task(service.run(request(1), card))
+    await card.asked.wait()
+    assert service.under_way == 1
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await state(database) == ("cancelled", "not_acknowledged")
+    assert await ledger(database) == GIVEN_BACK
+    assert not service.active
+
+
+async def test_a_job_can_be_cancelled_while_its_card_is_being_shown(service: JobService, database: Database) -> None:
+    slow, card = SlowCard(), RecordingCard()
+    running = asyncio.create_task(service.run(request(1), slow))
+    await slow.asked.wait()
+    (job_id,) = service.active
+    service.cancel(job_id)
+    slow.answer.set_result(card)
+    job = await running
+    assert job is not None
+    assert job.id == job_id
+    await until(lambda: not service.active)
+    assert card.refusals == ["Cancelled."]
+    assert await state(database) == ("cancelled", None)
+    assert await ledger(database) == GIVEN_BACK
+    with pytest.raises(Refusal, match="already finished"):
+        service.cancel(job_id)
+
+
+async def test_cancelling_all_waits_for_a_job_whose_card_is_being_shown(service: JobService) -> None:
+    slow = SlowCard()
+    running = asyncio.create_task(service.run(request(1), slow))
+    await slow.asked.wait()
+    cancelling = asyncio.create_task(service.cancel_all_of(MEMBER))
+    await asyncio.sleep(0)
+    assert not cancelling.done()
+    slow.answer.set_result(RecordingCard())
+    assert await cancelling == 1
+    assert not service.active
+    await running
+    assert await service.cancel_all_of(MEMBER) == 0
+
+
+async def test_cancelling_all_does_not_wait_for_ever(service: JobService) -> None:
+    slow = SlowCard()
+    running = asyncio.create_task(service.run(request(1), slow))
+    await slow.asked.wait()
+    assert await service.cancel_all_of(MEMBER, seconds=0.05) == 1
+    assert service.under_way == 1
+    slow.answer.set_result(RecordingCard())
+    await running
+
+
+async def test_an_event_that_comes_again_shows_no_second_card(service: JobService, database: Database) -> None:
+    service.pause(INSTANCE)
+    assert await service.run(request(1), show_card) is not None
+    second = SlowCard()
+    assert await service.run(request(1), second) is None
+    assert not second.asked.is_set()
+    assert service.under_way == 1
+
+
+async def test_a_card_says_at_first_what_its_job_waits_for(service: JobService) -> None:
+    service.pause(SERVER)
+    card = RecordingCard()
+
+    async def show(job: Job, progress: JobProgress) -> Card:
+        card.show(progress)
+        return card
+
+    job = await service.run(request(1), show)
+    assert job is not None
+    assert service.is_waiting(job.id)
+    assert [progress.state for progress in card.shown] == ["paused", "paused"]
+    service.cancel(job.id)
+    await until(lambda: not service.active)
+    assert card.refusals == ["Cancelled."]
+
+
+async def test_nothing_is_admitted_while_draining(service: JobService, database: Database) -> None:
+    service.draining = True
+    with pytest.raises(Refusal, match="just restarting"):
+        await service.run(request(1), show_card)
+    assert await database.query("SELECT id FROM jobs") == []
