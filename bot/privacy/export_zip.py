@@ -1,4 +1,4 @@
-"""ZIP files that keep within a size, filled entry by entry. Everything here blocks."""
+"""ZIP files within a size limit, filled entry by entry. All functions block."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from bot.media.metadata import shrink
 from bot.store.exports import Readable
 
 MESSAGE_FILE_LIMIT = 10 * 2**20
-"""The largest file in bytes that Discord takes in an ordinary message anywhere."""
+"""The largest file in bytes that Discord accepts in a message in any server or direct message."""
 
 _END_BYTES = 64
 _ENTRY_BYTES = 160
-"""More than what a ZIP adds for each entry besides its name, twice, and its data."""
+"""An upper bound for what a ZIP stores per entry, besides its data and its name, which is stored twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class ZipEntry:
-    """A file to pack; ``job_id`` is the job it belongs to."""
+    """A file to pack. ``job_id`` is the job from which an export has to be resumed to include it."""
 
     name: str
     data: bytes
     job_id: int = 0
 
     @property
-    def most_bytes(self) -> int:
-        """What it takes in a ZIP at most."""
+    def bytes_max(self) -> int:
+        """An upper bound for what it takes in a ZIP, in bytes."""
         return len(self.data) + 2 * len(self.name.encode()) + _ENTRY_BYTES
 
 
 class ZipPacker:
-    """Fills one ZIP after the other, in memory, one at a time."""
+    """Packs entries into a series of ZIPs and holds one of them in memory at a time."""
 
     def __init__(self) -> None:
         self._begin()
 
     def add(self, entry: ZipEntry, limit: int) -> bytes | None:
-        """Put an entry in. Where it would pass ``limit`` bytes: the ZIP as it was, and the entry begins the next."""
+        """Add an entry. If the ZIP would pass ``limit`` bytes, return it without the entry, which begins the next."""
         full = None
-        if self._bytes + entry.most_bytes > limit and self._bytes > _END_BYTES:
+        if self._bytes + entry.bytes_max > limit and self._bytes > _END_BYTES:
             full = self.finish()
-        # Pictures are compressed already: deflating them again makes them longer.
+        # Pictures are compressed already; deflating them again makes them larger.
         kind = zipfile.ZIP_DEFLATED if entry.name.endswith(".json") else zipfile.ZIP_STORED
         self._zip.writestr(entry.name, entry.data, kind)
-        self._bytes += entry.most_bytes
+        self._bytes += entry.bytes_max
         return full
 
     def finish(self) -> bytes:
-        """The ZIP as it is; the next entry begins another."""
+        """Return the ZIP as it is; the next entry begins another."""
         self._zip.close()
         data = self._buffer.getvalue()
         self._begin()
@@ -65,7 +65,7 @@ class ZipPacker:
 
 
 def split(part: bytes, limit: int) -> Iterator[bytes]:
-    """The same as smaller ZIPs, for a way that takes less."""
+    """Yield the entries of a ZIP as ZIPs of at most ``limit`` bytes, for a destination with a smaller limit."""
     if len(part) <= limit:
         yield part
         return
@@ -79,14 +79,14 @@ def split(part: bytes, limit: int) -> Iterator[bytes]:
 
 
 def json_entries(title: str, rows: Sequence[Readable], job_id: int, limit: int) -> list[ZipEntry]:
-    """Rows as JSON, in as many files as keep each well within ``limit`` bytes."""
+    """Return rows as JSON, in as many files as keep each well within ``limit`` bytes."""
     pages: list[list[str]] = [[]]
-    room = most = min(limit, MESSAGE_FILE_LIMIT) // 2
+    room = page_bytes = min(limit, MESSAGE_FILE_LIMIT) // 2
     for row in rows:
         text = json.dumps(row, ensure_ascii=False, indent=1)
         if len(text.encode()) > room and pages[-1]:
             pages.append([])
-            room = most
+            room = page_bytes
         pages[-1].append(text)
         room -= len(text.encode()) + 2
     return [
@@ -100,7 +100,7 @@ def json_entries(title: str, rows: Sequence[Readable], job_id: int, limit: int) 
 
 
 def picture_entry(name: str, path: Path, job_id: int, limit: int) -> ZipEntry | None:
-    """A picture's file, as WebP where the PNG alone is too large; None where it is gone."""
+    """Return a picture's file, as WebP if the PNG is over ``limit``. None if it is gone or cannot be made to fit."""
     room = min(limit, MESSAGE_FILE_LIMIT) - 2 * len(name) - _ENTRY_BYTES - _END_BYTES
     try:
         data, suffix = shrink(path.read_bytes(), room)

@@ -1,4 +1,4 @@
-"""What is done once a day: what is old is forgotten, what ran out is dropped, what nobody names is swept away."""
+"""The daily task: forget old jobs, drop expired rows, and remove files that no row names."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from bot.store.database import Database
 log = structlog.get_logger(__name__)
 
 _UNTOUCHED_SECONDS = 60 * 60
-"""Younger files are left alone: their row may be about to be written."""
-_AT_ONCE = 500
-"""Jobs forgotten in one transaction: commands wait for it."""
+"""Files younger than this are kept: their row may be about to be written."""
+_BATCH = 500
+"""Jobs forgotten in one transaction. Commands wait while it runs, so it is small."""
 
 
 class Housekeeping:
-    """A task that keeps house when it is started, and every 24 hours after that."""
+    """Cleans up once when it is started, and every 24 hours after that."""
 
     def __init__(
         self, database: Database, database_path: Path, image_dir: Path, original_dir: Path, retention_days: int
@@ -40,13 +40,13 @@ class Housekeeping:
         self._task = asyncio.create_task(self._run(), name="housekeeping")
 
     async def close(self) -> None:
-        """End the task; what it had not done is done after the next start."""
+        """Cancel the task. The next start does what was left."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def clean(self, now: int) -> None:
-        """Do everything once. What fails is logged and leaves the rest alone; it is tried again the next day."""
+        """Run every chore once, at ``now`` in UTC seconds. One that fails is logged and tried again the next day."""
         chores: list[Callable[[int], Awaitable[object]]] = [
             self._expire,
             self._forget_old,
@@ -68,16 +68,16 @@ class Housekeeping:
             await asyncio.sleep(DAY)
 
     async def _expire(self, now: int) -> None:
-        """What could not be delivered for a day ends; its credits are given back."""
+        """End jobs that could not be delivered for a day, and give their credits back."""
         expired = await self._database.write(partial(privacy.expire_undelivered, now=now))
         if expired:
             log.info("jobs_expired", count=expired)
 
     async def _forget_old(self, now: int) -> None:
-        count = _AT_ONCE
-        while count == _AT_ONCE:
+        count = _BATCH
+        while count == _BATCH:
             forgotten = await self._database.write(
-                partial(privacy.forget_old, ended_before=now - self._retention_seconds, at_most=_AT_ONCE, now=now)
+                partial(privacy.forget_old, ended_before=now - self._retention_seconds, at_most=_BATCH, now=now)
             )
             await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
             count = forgotten.jobs
@@ -85,10 +85,10 @@ class Housekeeping:
                 log.info("jobs_forgotten", count=count, images=len(forgotten.files))
 
     async def _forget_members(self, now: int) -> None:
-        """Members who were forgotten while a job of theirs went on; then whose the accounts were."""
-        count = _AT_ONCE
-        while count == _AT_ONCE:
-            forgotten = await self._database.write(partial(privacy.forget_closed, now=now, at_most=_AT_ONCE))
+        """Forget the jobs of deleted members that had not ended at the time; then whose the closed accounts were."""
+        count = _BATCH
+        while count == _BATCH:
+            forgotten = await self._database.write(partial(privacy.forget_closed, now=now, at_most=_BATCH))
             await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
             count = forgotten.jobs
         unlinked = await self._database.write(partial(privacy.unlink, now=now))

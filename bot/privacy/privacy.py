@@ -1,4 +1,4 @@
-"""A member's data: handed out as ZIP parts, and forgotten. Free of Discord."""
+"""A member's data: exported as ZIP files, and forgotten. Free of Discord."""
 
 from __future__ import annotations
 
@@ -28,44 +28,51 @@ log = structlog.get_logger(__name__)
 
 _EXPORT_EVERY_SECONDS = 10 * 60
 _EXPORTS_AT_ONCE = 3
-_GO_ON_SECONDS = 15
-_JOBS_AT_ONCE = 500
-_LOOK_EVERY_SECONDS = 1.0
+_RESUME_SECONDS = 15
+"""How long to wait before an export that was interrupted may be resumed."""
+_BATCH = 500
+"""Jobs read or forgotten in one transaction."""
+_POLL_SECONDS = 1.0
 
 
 class ExportSender(Protocol):
-    """Takes parts to a member. ``limit`` is the largest file in bytes that it takes now."""
+    """Sends the ZIP files of an export to a member."""
 
     @property
-    def limit(self) -> int: ...
+    def limit(self) -> int:
+        """The largest file in bytes that can be sent now; it may change during the export."""
+        ...
 
     async def send(self, number: int, part: bytes) -> None:
-        """Raises :class:`Undeliverable` where no way to the member is open."""
+        """Send the ZIP with this number, from 1. Raises :class:`Undeliverable` if the member cannot be reached."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A ZIP file; ``goes_on_at`` is the job that what follows begins with, None after the last."""
+    """One ZIP file of an export; ``next_job`` is the job that the next one begins with, None after the last."""
 
     data: bytes
-    goes_on_at: int | None
+    next_job: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How many parts arrived, the job to go on at where not all did, and how many files were gone from disk."""
+    """What came of an export: the number of ZIP files that were sent, and of files that could not be packed.
+
+    ``next_job`` is the job to resume at if it was interrupted, else None.
+    """
 
     parts: int
-    goes_on_at: int | None
+    next_job: int | None
     missing: int
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What deleting a member's data came to: jobs, pictures and how many jobs still run, to be forgotten after.
+    """How many jobs and pictures of a member were forgotten, and how many jobs have to end before they can be.
 
-    ``uploads`` are pictures that ``/details`` had looked at.
+    ``uploads`` counts pictures that the member had given to ``/details``.
     """
 
     jobs: int
@@ -75,7 +82,7 @@ class Removed:
 
 
 class Privacy:
-    """What a member may ask about their own data."""
+    """Exports and forgets members' data on their own request."""
 
     def __init__(self, database: Database, jobs: JobService, database_path: Path, image_dir: Path) -> None:
         self._database = database
@@ -84,53 +91,54 @@ class Privacy:
         self._image_dir = image_dir
         self._original_dir = jobs.originals.folder
         self._exporting: set[int] = set()
-        self._exported: dict[int, float] = {}
-        """When each member may have an export again."""
+        self._next_export: dict[int, float] = {}
+        """The earliest time of each member's next export, on the monotonic clock."""
         self._deleting: set[int] = set()
 
     @contextmanager
     def one_export(self, member_id: int) -> Iterator[None]:
-        """One at a time and one every 10 minutes for each member, few at once for all; else :class:`Refusal`.
+        """Hold a member's place while they are sent an export.
 
-        What broke off may be gone on with soon.
+        Raises :class:`Refusal` if they have one already, had one in the last 10 minutes (15 seconds if it was
+        interrupted), or if too many members have one now.
         """
         now = time.monotonic()
-        self._exported = {who: again for who, again in self._exported.items() if again > now}
+        self._next_export = {member: at for member, at in self._next_export.items() if at > now}
         if member_id in self._exporting:
             raise Refusal("Your export is on its way: wait until its last part has come.")
-        seconds = self._exported.get(member_id, now) - now
-        if seconds > _GO_ON_SECONDS:
+        seconds = self._next_export.get(member_id, now) - now
+        if seconds > _RESUME_SECONDS:
             raise Refusal(f"One export every 10 minutes: ask again in {math.ceil(seconds / 60)} min.")
         if seconds > 0:
             raise Refusal(f"One moment: ask again in {math.ceil(seconds)} s.")
         if len(self._exporting) >= _EXPORTS_AT_ONCE:
             raise Refusal("Others are having their data exported right now: ask again in some minutes.")
         self._exporting.add(member_id)
-        self._exported[member_id] = now + _GO_ON_SECONDS
+        self._next_export[member_id] = now + _RESUME_SECONDS
         try:
             yield
         finally:
             self._exporting.discard(member_id)
 
     async def export(self, member_id: int, first_job: int, sender: ExportSender) -> Exported:
-        """Hand out everything about a member, with the jobs from ``first_job`` on; one part in memory at a time."""
+        """Send a member everything about them, with their jobs from ``first_job`` on; one ZIP in memory at a time."""
         packing = _Packing(self._database, self._image_dir, self._original_dir, member_id, sender)
-        number, goes_on_at = 0, first_job
+        number, next_job = 0, first_job
         async for part in packing.parts(first_job):
             try:
                 await sender.send(number + 1, part.data)
             except Undeliverable as error:
                 log.info("export_broken_off", user=member_id, part=number + 1, reason=str(error))
-                self._exported[member_id] = time.monotonic() + _GO_ON_SECONDS
-                return Exported(number, goes_on_at, packing.missing)
-            number, goes_on_at = number + 1, part.goes_on_at or goes_on_at
+                self._next_export[member_id] = time.monotonic() + _RESUME_SECONDS
+                return Exported(number, next_job, packing.missing)
+            number, next_job = number + 1, part.next_job or next_job
         log.info("exported", user=member_id, parts=number)
-        self._exported[member_id] = time.monotonic() + _EXPORT_EVERY_SECONDS
+        self._next_export[member_id] = time.monotonic() + _EXPORT_EVERY_SECONDS
         return Exported(number, None, packing.missing)
 
     @contextmanager
     def one_deletion(self, member_id: int) -> Iterator[None]:
-        """One at a time for each member, else :class:`Refusal`."""
+        """Hold a member's place while their data is deleted. Raises :class:`Refusal` if it is being deleted already."""
         if member_id in self._deleting:
             raise Refusal("Already on it.")
         self._deleting.add(member_id)
@@ -140,9 +148,9 @@ class Privacy:
             self._deleting.discard(member_id)
 
     async def forget(self, member_id: int) -> Removed:
-        """Cancel what a member has under way, and forget everything else at once."""
+        """Cancel a member's active jobs and forget everything about them; jobs that have not ended yet stay."""
         await self._jobs.cancel_all_of(member_id)
-        forget = partial(privacy.forget_member, member_id=member_id, at_most=_JOBS_AT_ONCE)
+        forget = partial(privacy.forget_member, member_id=member_id, at_most=_BATCH)
         forgotten = await self._forget(forget, member_id)
         await asyncio.to_thread(privacy.empty_log, self._database_path)
         log.info(
@@ -155,48 +163,52 @@ class Privacy:
         return Removed(forgotten.jobs, len(forgotten.files), forgotten.still_open, forgotten.uploads)
 
     async def forget_rest(self, member_id: int, seconds: float) -> int:
-        """Forget the jobs that were still open, as they end; how many remain for the daily task after ``seconds``."""
+        """Forget the jobs that :meth:`forget` had to leave, as they end, for up to ``seconds``.
+
+        Returns how many have still not ended; the daily task forgets those.
+        """
         end = time.monotonic() + seconds
         while True:
-            forget = partial(privacy.forget_closed, member_id=member_id, at_most=_JOBS_AT_ONCE)
+            forget = partial(privacy.forget_closed, member_id=member_id, at_most=_BATCH)
             forgotten = await self._forget(forget, member_id)
             if forgotten.jobs:
                 await asyncio.to_thread(privacy.empty_log, self._database_path)
             if not forgotten.still_open or time.monotonic() >= end:
                 return forgotten.still_open
-            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def posted(self, member_id: int) -> list[PostedMessage]:
-        """Messages that may still stand in Discord: until a day after the data was forgotten."""
+        """Return a member's messages that may still exist in Discord; known until a day after :meth:`forget`."""
         return await privacy.posted_of(self._database, member_id)
 
     async def posted_gone(self, message: PostedMessage) -> None:
+        """Note that a message no longer exists, or cannot be deleted."""
         await self._database.write(partial(privacy.message_gone, job_id=message.job_id))
 
     async def _forget(self, first: Callable[..., Forgotten], member_id: int) -> Forgotten:
-        """Forget in bites, each with the files of its images; the pictures that were brought go last.
+        """Forget in batches, removing the files of each batch's images; files of uploaded pictures go last.
 
-        What fails, or is left by a crash, housekeeping forgets and sweeps away.
+        What fails, or is left by a crash, the daily task forgets and removes.
         """
-        bite = total = await self._bite(first)
-        while bite.jobs == _JOBS_AT_ONCE:
-            bite = await self._bite(partial(privacy.forget_closed, member_id=member_id, at_most=_JOBS_AT_ONCE))
-            total += bite
+        batch = total = await self._forget_batch(first)
+        while batch.jobs == _BATCH:
+            batch = await self._forget_batch(partial(privacy.forget_closed, member_id=member_id, at_most=_BATCH))
+            total += batch
         if total.originals:
             kept = await privacy.kept_originals(self._database)
             names = [f"{name}.png" for name in total.originals - kept]
             await asyncio.to_thread(remove_files, self._original_dir, names)
-        return replace(total, still_open=bite.still_open)
+        return replace(total, still_open=batch.still_open)
 
-    async def _bite(self, forget: Callable[..., Forgotten]) -> Forgotten:
-        """What the process still carries is left to it."""
+    async def _forget_batch(self, forget: Callable[..., Forgotten]) -> Forgotten:
+        """Forget one batch of jobs, except active ones, and remove the files of its images."""
         forgotten = await self._database.write(partial(forget, live=self._jobs.live_jobs(), now=_now()))
         await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
         return forgotten
 
 
 class _Packing:
-    """One export: what there is, in the order in which it is handed out."""
+    """One export: the member's data as ZIP files, in a fixed order. ``missing`` counts files that were not packed."""
 
     def __init__(
         self, database: Database, image_dir: Path, original_dir: Path, member_id: int, sender: ExportSender
@@ -205,10 +217,11 @@ class _Packing:
         self._folders = {"images": image_dir, "sources": original_dir}
         self._member_id = member_id
         self._sender = sender
-        self._named: set[str] = set()
+        self._packed: set[str] = set()
         self.missing = 0
 
     async def parts(self, first_job: int) -> AsyncIterator[Part]:
+        """Yield the ZIP files, each within the sender's limit at the time."""
         packer = ZipPacker()
         async for entry in self._entries(first_job):
             full = await asyncio.to_thread(packer.add, entry, self._sender.limit)
@@ -217,11 +230,11 @@ class _Packing:
         yield Part(await asyncio.to_thread(packer.finish), None)
 
     async def _entries(self, first_job: int) -> AsyncIterator[ZipEntry]:
-        """What is known of the member, then their jobs page by page, each page followed by its pictures."""
-        told, brought = await self._database.read(partial(exports.about, member_id=self._member_id))
-        for entry in json_entries("about-you", [told], first_job, self._sender.limit):
+        """Yield what is stored about the member, then their jobs page by page, each page followed by its pictures."""
+        about, uploaded = await self._database.read(partial(exports.about, member_id=self._member_id))
+        for entry in json_entries("about-you", [about], first_job, self._sender.limit):
             yield entry
-        for name in brought:
+        for name in uploaded:
             async for entry in self._picture("sources", name, first_job):
                 yield entry
         page = 1
@@ -239,15 +252,15 @@ class _Packing:
 
     async def _page(self, first: int) -> list[ExportedJob]:
         return await self._database.read(
-            partial(exports.jobs_from, member_id=self._member_id, first=first, most=_JOBS_AT_ONCE)
+            partial(exports.jobs_from, member_id=self._member_id, first=first, most=_BATCH)
         )
 
     async def _picture(self, folder: str, name: str, job_id: int) -> AsyncIterator[ZipEntry]:
-        """The picture, where it has not been handed out yet and is there."""
+        """Yield the entry of a picture, unless it was packed before; count it as missing if it cannot be packed."""
         title = f"{folder}/{name}"
-        if title in self._named:
+        if title in self._packed:
             return
-        self._named.add(title)
+        self._packed.add(title)
         path = self._folders[folder] / name
         entry = await asyncio.to_thread(picture_entry, title, path, job_id, self._sender.limit)
         if entry is not None:

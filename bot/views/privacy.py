@@ -151,13 +151,13 @@ def exported_text(exported: Exported, first_job: int) -> str:
     """How an export ended."""
     missing = _count(exported.missing, "file was", "files were")
     lost = f" {missing} gone from disk or too large to send." if exported.missing else ""
-    if exported.goes_on_at is None:
+    if exported.next_job is None:
         since = f" from job {first_job} on" if first_job > 1 else ""
         return f"This is everything I store about you{since}, in {_count(exported.parts, 'part', 'parts')}.{lost}"
     return (
         f"I could send {_count(exported.parts, 'part', 'parts')} only: Discord takes answers for 15 minutes, and your "
         "direct messages are closed to me. Allow direct messages in this server's privacy settings, then go on with "
-        f"`/privacy export from_job:{exported.goes_on_at}`.{lost}"
+        f"`/privacy export from_job:{exported.next_job}`.{lost}"
     )
 
 
