@@ -1,4 +1,4 @@
-"""The one door for jobs: whoever asks, by whatever way, is looked at here, and what may be is inserted and reserved."""
+"""Admit jobs: every way of asking passes these checks, and an admitted job is inserted with its credits reserved."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from zimage_engine.profiles import ModelProfile
 log = structlog.get_logger(__name__)
 
 SPOILER = "spoiler"
-"""The server's setting: ``on`` hides pictures until somebody clicks."""
+"""The name of the server setting that hides pictures until somebody clicks, if it is ``on``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A price before it is paid: credits in 1/100, and those that are left (None: no end to them)."""
+    """A job's price, and what the member can still spend (None if unlimited), both in 1/100 credit."""
 
     credits: int
     left: int | None
 
 
 class Admission:
-    """``configured`` are the operator's terms as the settings have them, ``terms`` those that hold now."""
+    """Checks requests and inserts jobs. ``configured`` are the terms of the settings, ``terms`` those in force."""
 
     def __init__(self, database: Database, profile: ModelProfile, configured: Terms) -> None:
         self._database = database
@@ -48,34 +48,40 @@ class Admission:
         self._words_changed = 0
 
     async def check_place(self, requester: Requester) -> None:
-        """Refuse whoever may not draw here at all, before they have typed anything."""
+        """Raise :class:`Refusal` if the member may not use the bot here at all, whatever they ask for."""
         try:
             await self._database.read(partial(admission.check_place, requester=requester, terms=self.terms, now=_now()))
         except NotAdmitted as cause:
             raise refusal(cause) from cause
 
     async def quote(self, request: JobRequest) -> Quote | None:
-        """The price of an order where that is worth a question, else None. Refuses what would be refused anyway."""
+        """Return the price if the member has to be asked before they pay it, else None.
+
+        Raises :class:`Refusal` if such a job would not be admitted now.
+        """
         wanted = self._wanted(request)
         if not pricing.needs_asking(wanted.credits, 0):
-            return None
+            return None  # however little is left
         await self.check_words(request.guild_id, request.spec.prompt)
         try:
             left = await self._database.read(
-                partial(_look, requester=request.requester, wanted=wanted, terms=self.terms, now=_now())
+                partial(_credits_left, requester=request.requester, wanted=wanted, terms=self.terms, now=_now())
             )
         except NotAdmitted as cause:
             raise refusal(cause) from cause
         return Quote(wanted.credits, left) if pricing.needs_asking(wanted.credits, left) else None
 
     async def quota_state(self, requester: Requester) -> QuotaState:
-        """What a member may use and has used."""
+        """Return a member's limits, and what they have used of them."""
         return await self._database.read(
             partial(admission.quota_state, requester=requester, terms=self.terms, now=_now())
         )
 
     async def insert(self, request: JobRequest) -> Job | None:
-        """Reserve the credits and insert the job, in one transaction; None for an event that came twice."""
+        """Check the request, insert the job and reserve its credits, in one transaction.
+
+        Returns None if the event made a job before. Raises :class:`Refusal` if anything forbids the job.
+        """
         await self.check_words(request.guild_id, request.spec.prompt)
         wanted, now, nonce = self._wanted(request), _now(), "j" + secrets.token_hex(11)
         image_ids = tuple(secrets.token_hex(6) for _ in range(request.count))
@@ -96,26 +102,26 @@ class Admission:
             parent_image_id=request.parent_image_id,
         )
         try:
-            entered = await self._database.write(
-                partial(_enter, new=new, requester=request.requester, terms=self.terms, pixels=wanted.pixels)
+            inserted = await self._database.write(
+                partial(_insert, new=new, requester=request.requester, terms=self.terms, pixels=wanted.pixels)
             )
         except NotAdmitted as cause:
             log.info("job_refused", user=request.owner_id, guild=request.guild_id, reason=type(cause).__name__)
             raise refusal(cause) from cause
-        if entered is None:
+        if inserted is None:
             return None
-        admitted, spoiler = entered
+        admitted, spoiler = inserted
         if spoiler != request.spoiler:
             request = replace(request, spoiler=spoiler)
         return Job(admitted.job_id, request, wanted.credits, image_ids, nonce, now, admitted.concurrent_jobs)
 
     def forget_words(self, guild_id: int) -> None:
-        """A server's words have changed: read them again when they are needed next."""
+        """Read a server's words again when they are needed next: they have changed."""
         self._words_changed += 1
         self._filters.pop(guild_id, None)
 
     async def check_words(self, guild_id: int | None, prompt: str) -> None:
-        """Refuse a prompt that the server's admins do not want."""
+        """Raise :class:`Refusal` if the prompt has a word that the server's admins forbid."""
         if guild_id is None:
             return
         words = self._filters.get(guild_id)
@@ -123,7 +129,7 @@ class Admission:
             changes = self._words_changed
             listed = await moderation.words_of(self._database, guild_id)
             words = await asyncio.to_thread(WordFilter, listed, guild_id)
-            if changes == self._words_changed:
+            if changes == self._words_changed:  # else what was read may be out of date
                 self._filters[guild_id] = words
         if words:
             await asyncio.to_thread(words.check, prompt)
@@ -133,20 +139,23 @@ class Admission:
         return Wanted(price, request.count, request.spec.size.pixels)
 
 
-def _look(connection: sqlite3.Connection, requester: Requester, wanted: Wanted, terms: Terms, now: int) -> int | None:
+def _credits_left(
+    connection: sqlite3.Connection, requester: Requester, wanted: Wanted, terms: Terms, now: int
+) -> int | None:
+    """Check a job without inserting it. Returns the credits that the member can still spend, None if unlimited."""
     admission.check(connection, requester, wanted, terms, now)
     return admission.quota_state(connection, requester, terms, now).left(terms)
 
 
-def _enter(
+def _insert(
     connection: sqlite3.Connection, new: NewJob, requester: Requester, terms: Terms, pixels: int
 ) -> tuple[Admitted, bool] | None:
-    """Insert the job; whether its pictures are to be hidden until somebody clicks."""
+    """Admit the job, and read whether its pictures are spoilers. Returns None if its event made a job before."""
     admitted = admission.admit(connection, new, requester, terms, pixels=pixels)
     if admitted is None:
         return None
-    hidden = requester.guild_id is not None and moderation.setting(connection, requester.guild_id, SPOILER) == "on"
-    return admitted, hidden
+    spoiler = requester.guild_id is not None and moderation.setting(connection, requester.guild_id, SPOILER) == "on"
+    return admitted, spoiler
 
 
 def _now() -> int:

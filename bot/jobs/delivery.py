@@ -1,7 +1,7 @@
-"""What jobs need from Discord, as small protocols, and the policy of delivering a result.
+"""Deliver a result to the first destination that takes it.
 
-The result is an ordinary message in the channel; where that cannot be, the interaction's own response; else a
-direct message. ``bot/views/outbox.py`` implements the protocols.
+A result is a message in the channel, else the interaction's own response, else a direct message.
+``bot/views/outbox.py`` implements the destinations.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from bot.media.metadata import shrink
 log = structlog.get_logger(__name__)
 
 REQUEST_LIMIT = 25 * 2**20 - 2**16
-"""Discord takes 25 MiB in one request; a little is left for the message's text."""
+"""Discord accepts 25 MiB in one request; 64 KiB are left for the message's text."""
 
 
 class Undeliverable(Exception):
-    """This way is closed (no permission, channel gone, token expired); the next one may be open."""
+    """A destination cannot be reached (no permission, channel gone, token expired); another one may be."""
 
 
 class ResultTooLarge(Exception):
-    """The pictures do not fit this way even as small WebPs."""
+    """The pictures are over a destination's limit even as small WebPs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a job has to show: its pictures, and what the member should know.
+    """What a job delivers: its pictures, and a ``note`` for the member, which may be empty.
 
-    ``waited`` are the seconds since it was asked for, ``device_seconds`` those the pictures took on the device.
+    ``waited`` are the seconds since it first went to the engine, ``device_seconds`` those it took on the device.
     """
 
     pictures: list[Picture]
@@ -54,7 +54,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """A file to send: its name and its bytes, within the way's limits."""
+    """A file to send, within the destination's limits."""
 
     name: str
     data: bytes
@@ -62,28 +62,28 @@ class ResultFile:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """Where the result message is."""
+    """The message that holds the result."""
 
     channel_id: int
     message_id: int
 
 
 class Destination(Protocol):
-    """One way to deliver a result. ``limit`` is the largest file in bytes it takes."""
+    """A place in Discord where a result can be posted; ``name`` is for the log."""
 
     name: str
 
     async def limit(self) -> int:
-        """Raises :class:`Undeliverable` where the way is known to be closed."""
+        """Return the largest file in bytes that it takes. Raises :class:`Undeliverable` if it cannot be reached."""
         ...
 
     async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
-        """Send the result. Raises :class:`Undeliverable` where the way turns out to be closed."""
+        """Send the result, after :meth:`limit` was called. Raises :class:`Undeliverable` if that fails."""
         ...
 
 
 async def deliver(job: Job, destinations: list[Destination], result: Result) -> Posted:
-    """Post the result by the first way that is open; :class:`Undeliverable` where none is."""
+    """Post the result to the first destination that takes it. Raises :class:`Undeliverable` if none does."""
     reasons: list[str] = []
     for destination in destinations:
         try:
@@ -97,7 +97,10 @@ async def deliver(job: Job, destinations: list[Destination], result: Result) -> 
 
 
 async def fit(pictures: list[Picture], file_limit: int) -> list[ResultFile]:
-    """The pictures as files of at most ``file_limit`` bytes that fit into one request together."""
+    """Return the pictures as files of at most ``file_limit`` bytes each that fit into one request together.
+
+    Too large a PNG becomes a WebP. Raises :class:`ResultTooLarge` if even that is too large.
+    """
     limit = min(file_limit, REQUEST_LIMIT // len(pictures))
     result_files: list[ResultFile] = []
     for picture in pictures:

@@ -1,4 +1,4 @@
-"""A job as the program carries it from the command to the result."""
+"""A job in memory: what was asked for, what was inserted, and how far it is."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Kind = Literal["imagine", "edit", "vary", "again", "upscale"]
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What a member asks for, who and where: everything :meth:`JobService.run` needs.
+    """A job to run, before it is admitted.
 
-    ``event_id`` is the interaction's or message's id, ``requester`` who asks and where; ``channel_id`` is where the
-    result goes. ``response_file_limit`` is the largest file in bytes that the interaction's own response takes. An
-    edit has the ``original`` that it starts from, the image's id where it is one of ours, and a link to where that
-    stands. ``defaults`` says which of the member's own settings were applied; with ``spoiler`` pictures are hidden
-    until somebody clicks.
+    ``event_id`` is the id of the interaction or message that asks for it, ``channel_id`` where the result goes.
+    ``reply`` is the way to an interaction's own response, and ``response_file_limit`` the largest file in bytes that
+    it takes. An edit has an ``original``; also a ``parent_image_id`` if that is an image of the bot's, and an
+    ``original_link`` to its message. ``defaults`` names in a few words the member's own settings that were applied.
+    With ``spoiler`` pictures are hidden until somebody clicks.
     """
 
     event_id: int
@@ -46,7 +46,7 @@ class JobRequest:
 
     @property
     def scope_id(self) -> int:
-        """The server where credits count, or 0."""
+        """The server where its credits count, or 0 in direct messages and if the member installed the bot."""
         return self.requester.scope_id
 
     @property
@@ -56,7 +56,9 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job that stands in the database. ``credits`` in 1/100; ``image_ids`` are the images' public ids, in order.
+    """A job that was inserted. ``credits`` is its price in 1/100; ``image_ids`` are the images' public ids, in order.
+
+    Discord drops a message whose ``nonce`` was used before. ``created_at`` in UTC seconds.
 
     ``concurrent_jobs`` is how many jobs of its owner may run at a time, None if unlimited.
     """
@@ -76,11 +78,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """The newest state of a job, for people. ``eta`` in seconds, ``position`` requests go first.
+    """How far a job is, to be shown on its card.
 
-    ``held`` waits for its owner's other jobs, ``paused`` for an admin.
-
-    ``previews`` are the newest looks at the images that are being drawn, in order.
+    ``held``: it waits for its owner's other jobs; ``paused``: for an admin to resume. ``position`` counts the engine's
+    requests that go first, ``eta`` the seconds until the result, None if unknown. ``previews`` are small pictures of
+    the images that are being rendered, in order.
     """
 
     state: Literal["loading", "held", "paused", "queued", "running"]
