@@ -44,7 +44,7 @@ def _plain(submission: Submission) -> app_commands.Command[Any, ..., None]:
         private: bool | None = None,  # noqa: FBT001 - an option of the command
     ) -> None:
         options = ImageOptions(prompt, aspect=aspect, size=size, count=count, seed=seed, steps=steps)
-        await submission.take(InteractionInvocation(interaction), options, private=private)
+        await submission.imagine(InteractionInvocation(interaction), options, private=private)
 
     return imagine
 
@@ -76,7 +76,7 @@ def _guided(submission: Submission) -> app_commands.Command[Any, ..., None]:
         private: bool | None = None,  # noqa: FBT001 - an option of the command
     ) -> None:
         options = ImageOptions(prompt, negative, aspect, size, count, seed, steps, guidance)
-        await submission.take(InteractionInvocation(interaction), options, private=private)
+        await submission.imagine(InteractionInvocation(interaction), options, private=private)
 
     return imagine
 

@@ -1,6 +1,6 @@
-"""Asking once before something is done: the question waits for its member's yes or no, and for twelve minutes at most.
+"""Questions to a member before something is done, such as paying a high price; open for twelve minutes.
 
-Nothing waits with it: the answer starts what was asked about. After a restart an open question is over.
+No task waits for the answer: the button that is pressed starts the action. A restart ends all questions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 _SECONDS = 12 * 60
 _OVER = "This question is over; please ask again."
 _MAX = 100
-"""A question about an edit holds its picture, so there are not to be very many."""
+"""The most questions open at once: each holds its request, and an edit's request holds its picture."""
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class _Question:
 
 
 class Questions:
-    """The open questions, one for each member at most: a new one takes the place of the old."""
+    """The open questions, at most one for each member: a new one replaces the old."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, _Question] = OrderedDict()
@@ -46,7 +46,10 @@ class Questions:
     async def put(
         self, invocation: Invocation, text: str, act: Callable[[Invocation], Awaitable[None]], *, yes: str, no: str
     ) -> None:
-        """Ask; on yes ``act`` is called with the asker of the answer. Raises what discord.py raises."""
+        """Ask a question. On yes ``act`` is called with the invocation as of the answer.
+
+        Raises what discord.py raises.
+        """
         question_id = secrets.token_hex(6)
         card_message = await invocation.ask(text, question_view(question_id, yes, no))
         self.drop_of(invocation.user.id)
@@ -56,14 +59,14 @@ class Questions:
         self._open[question_id] = _Question(invocation, act, card_message, timer)
 
     def drop_of(self, member_id: int) -> None:
-        """Take a member's open question away, with all that it holds."""
+        """Remove a member's open question, with the request that it holds."""
         for question_id in [key for key, question in self._open.items() if question.invocation.user.id == member_id]:
             self._drop(question_id)
 
     async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None:
-        """A button was pressed. A second click finds the question gone."""
+        """Handle a pressed button. Raises :class:`Refusal` if somebody else than the member pressed it."""
         question = self._open.get(question_id)
-        if question is None:  # too late, or asked before a restart: nobody is left to take it away
+        if question is None:  # answered, expired, or asked before a restart
             await interaction.response.edit_message(content=_OVER, view=None)
             return
         if question.invocation.user.id != interaction.user.id:
@@ -79,7 +82,7 @@ class Questions:
             await remove(question.card_message)
 
     def _drop(self, question_id: str) -> None:
-        """Take an unanswered question away."""
+        """Remove an unanswered question and its message."""
         question = self._open.pop(question_id, None)
         if question is None:
             return

@@ -114,7 +114,7 @@ class ResultActions:
         spec = self._for_this_model(spec)
         invocation = InteractionInvocation(interaction)
         private, defaults = await self._said_privately(invocation, spec)
-        await self._submission.draw(invocation, _reseeded(spec), 1, kind="again", private=private, defaults=defaults)
+        await self._submission.submit(invocation, _reseeded(spec), 1, kind="again", private=private, defaults=defaults)
 
     async def on_form(
         self, interaction: discord.Interaction[Any], form: EditForm, input_image: InputImage | None
@@ -189,7 +189,7 @@ class ResultActions:
         seen = parent if parent is not None and await self._input_images.may_see(invocation, parent) else None
         link = self._input_images.of_row(seen, invocation.user.id).link if seen is not None else None
         private, defaults = await self._said_privately(invocation, spec)
-        await self._submission.draw(
+        await self._submission.submit(
             invocation,
             _reseeded(spec),
             min(row.count, self._submission.max_count),
@@ -204,7 +204,7 @@ class ResultActions:
     async def _said_privately(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[bool, str]:
         """Whether the member's own settings want it private, and what to say of that."""
         same = ImageOptions(spec.prompt, verbatim=True)
-        _, private, defaults = await self._submission.filled(invocation, same, private=None, edit=False)
+        _, private, defaults = await self._submission.with_settings(invocation, same, private=None, edit=False)
         return private, defaults
 
     def _for_this_model(self, spec: ImageSpec) -> ImageSpec:

@@ -1,4 +1,4 @@
-"""From what somebody asks for to a job under way: the one door that every command, button and reply goes through."""
+"""From a member's options to a running job: every command, button and reply submits its job here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _CardNotShown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What is to be done with a picture: the member's wishes, and a mask that was drawn for it."""
+    """How to change a picture: the member's options, and a mask image if they gave one."""
 
     options: ImageOptions
     kind: Kind = "edit"
@@ -48,7 +48,11 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What taking orders needs: the jobs, what the model can do, the operator's bounds, and how to ask back."""
+    """Submits jobs for commands.
+
+    ``max_count`` is the operator's limit of pictures per job, ``progress_interval`` the seconds between two edits of a
+    card.
+    """
 
     jobs: JobService
     profile: ModelProfile
@@ -57,17 +61,18 @@ class Submission:
     database: Database
     questions: Questions
 
-    async def take(self, invocation: Invocation, options: ImageOptions, *, private: bool | None) -> None:
-        """Check the wishes for a new picture, reserve, answer with the progress card, and set the job going.
+    async def imagine(self, invocation: Invocation, options: ImageOptions, *, private: bool | None) -> None:
+        """Submit a job for new pictures; options that are None are taken from the member's settings.
 
-        Everything that can be refused is refused before the first answer, so that refusals are private. What the
-        member did not say (None) is taken from their settings.
+        Everything that can be refused is refused before the first answer, so that refusals are private.
         """
-        options, private, defaults = await self.filled(invocation, read_flags(options), private=private, edit=False)
+        options, private, defaults = await self.with_settings(
+            invocation, read_flags(options), private=private, edit=False
+        )
         spec, count = build_spec(options, self.profile, max_count=self.max_count)
-        await self.draw(invocation, spec, count, kind="imagine", private=private, defaults=defaults)
+        await self.submit(invocation, spec, count, kind="imagine", private=private, defaults=defaults)
 
-    async def draw(
+    async def submit(
         self,
         invocation: Invocation,
         spec: ImageSpec,
@@ -80,7 +85,11 @@ class Submission:
         link: str | None = None,
         defaults: str = "",
     ) -> None:
-        """The same for a spec that is settled already, with its source where it has one."""
+        """Submit a job for a complete spec; an edit's has the ``original`` that it starts from.
+
+        ``parent_id`` is that image's id if it is one of the bot's, ``link`` leads to its message; ``defaults`` names
+        the member's settings in the spec.
+        """
         request = replace(
             self._request(invocation, spec, count, kind=kind, private=private),
             original=original,
@@ -89,18 +98,22 @@ class Submission:
             defaults=defaults,
         )
         if not await self._ask_first(invocation, request):
-            await self._carry_out(request, invocation)
+            await self._run(request, invocation)
 
     async def edit(self, invocation: Invocation, edit: Edit, input_image: InputImage, *, private: bool | None) -> None:
-        """Change a picture. Reading it may take seconds, so the card comes before what only the picture can tell."""
+        """Submit a job that changes a picture.
+
+        Reading the picture may take seconds, so the card is shown before; what the picture makes impossible is then
+        said on the card.
+        """
         options = read_flags(edit.options, EDIT_FLAGS)
-        # A message cannot be answered privately: there the member's setting does not count.
-        said = False if invocation.reply is None else private
-        options, private, defaults = await self.filled(invocation, options, private=said, edit=True)
+        # A message cannot be answered privately, so the member's setting does not apply to it.
+        private = False if invocation.reply is None else private
+        options, private, defaults = await self.with_settings(invocation, options, private=private, edit=True)
         private = private or input_image.private
         if private and invocation.reply is None:
             raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")
-        # Whatever is wrong with the wishes themselves is refused before anything public is said.
+        # What is wrong with the options themselves is refused before anything public is said.
         build_edit_spec(options, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
         await self.jobs.admission.check_place(invocation.requester)
         await self.jobs.admission.check_words(invocation.requester.guild_id, options.prompt)
@@ -111,7 +124,7 @@ class Submission:
             request = replace(request, defaults=defaults)
             asked = await self._ask_first(invocation, request)
             job = None if asked else await self.jobs.run(request, partial(self._card_on, card_message))
-        except Exception as error:  # noqa: BLE001 - explained to the member, and logged where nobody foresaw it
+        except Exception as error:  # noqa: BLE001 - explain() logs unexpected ones
             await refuse_on(card_message, explain(error))
             return
         except asyncio.CancelledError:
@@ -120,23 +133,27 @@ class Submission:
         if job is None:
             await remove(card_message)
 
-    async def filled(
+    async def with_settings(
         self, invocation: Invocation, options: ImageOptions, *, private: bool | None, edit: bool
     ) -> tuple[ImageOptions, bool, str]:
-        """The wishes with the member's own settings where they said nothing; what of these was applied."""
-        member_settings, most = await read_member_settings(self.database, invocation.user.id), self.max_count
+        """Fill in the member's own settings. Returns the options, whether the job is private, and what was applied.
+
+        The last is text for the member, empty if their settings make no difference.
+        """
+        member_settings = await read_member_settings(self.database, invocation.user.id)
+        max_count = self.max_count
         if member_settings.count is not None or member_settings.size is not None:
             limits = (await self.jobs.admission.quota_state(invocation.requester)).limits
-            most = min(most, limits["max_count"].value or most)
+            max_count = min(max_count, limits["max_count"].value or max_count)
             pixels = limits["max_pixels"].value
             if member_settings.size in self.profile.scales and pixels is not None:
                 size = choose_size(member_settings.size, options.aspect or member_settings.aspect, self.profile)
-                # A default is no wish: where it is not allowed it is not applied.
+                # The member did not ask for this size now, so it is dropped if it is not allowed, not refused.
                 member_settings = member_settings if size.pixels <= pixels else replace(member_settings, size=None)
-        return apply(member_settings, options, private, profile=self.profile, edit=edit, max_count=most)
+        return apply(member_settings, options, private, profile=self.profile, edit=edit, max_count=max_count)
 
     async def _ask_first(self, invocation: Invocation, request: JobRequest) -> bool:
-        """Put the price to the member where it is worth a question; whether that was done."""
+        """Ask the member to confirm a high price. Returns False if the price is too low to ask."""
         quote = await self.jobs.admission.quote(request)
         if quote is None:
             return False
@@ -145,17 +162,17 @@ class Submission:
         return True
 
     async def _confirmed(self, request: JobRequest, invocation: Invocation) -> None:
-        """The member said yes. Everything is checked again: roles, limits and rules are those of now."""
+        """Run a job that the member confirmed, with their roles and the limits as they are now."""
         request = replace(
             request,
             requester=invocation.requester,
             reply=invocation.reply,
             response_file_limit=invocation.response_file_limit,
         )
-        await self._carry_out(request, invocation)
+        await self._run(request, invocation)
 
-    async def _carry_out(self, request: JobRequest, invocation: Invocation) -> None:
-        """Run the job, with the one answer to the invocation as its card."""
+    async def _run(self, request: JobRequest, invocation: Invocation) -> None:
+        """Run the job, with the invocation's answer as its card."""
         with suppress(_CardNotShown):
             await self.jobs.run(request, partial(self._open_card, invocation))
 
@@ -164,13 +181,13 @@ class Submission:
         try:
             card_message = await invocation.open_card(text, view, private=job.private)
         except discord.HTTPException as error:
-            # Discord did not take the answer (10062: it came too late), so the member saw a failure.
+            # Discord refused the answer (10062: it came too late), so the member saw the command fail.
             log.warning("card_not_shown", job=job.id, code=error.code, status=error.status)
             raise _CardNotShown from error
         return await self._card_on(card_message, job, progress)
 
     async def _card_on(self, card_message: CardMessage, job: Job, progress: JobProgress) -> ProgressCard:
-        """The job's card on a message that is shown already; the job's progress replaces its text soon."""
+        """Return the card of a job on a message that exists already, which keeps its text until the job goes on."""
         del progress
         return ProgressCard(job, card_message, self.progress_interval)
 

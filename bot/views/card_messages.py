@@ -1,4 +1,4 @@
-"""Where a progress card stands: an interaction's own response, or a reply to a message. Both are edited alike."""
+"""The message that holds a progress card: an interaction's own response, or a reply to a message."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ log = structlog.get_logger(__name__)
 NOT_SENT = (discord.HTTPException, aiohttp.ClientError, OSError)
 SHORT_LIVED_SECONDS = 20.0
 _CLOSED = (401, 404)
-"""How Discord answers a token that has expired."""
+"""The HTTP statuses with which Discord answers an expired interaction token."""
 
 
 class CardMessage(Protocol):
-    """A message of the bot that can be changed; ``private`` where the owner alone sees it.
+    """A message of the bot that can be edited; ``private`` if only its owner sees it.
 
-    The methods raise what discord.py raises (:data:`NOT_SENT`).
+    Every method raises what discord.py raises (:data:`NOT_SENT`).
     """
 
     message_id: int
@@ -30,12 +30,15 @@ class CardMessage(Protocol):
     async def delete(self) -> None: ...
 
     async def tell(self, sentence: str) -> None:
-        """Say it to the owner, as privately as this place allows."""
+        """Send a sentence to the owner: privately if possible, else as a message that is deleted soon."""
         ...
 
 
 class ResponseCardMessage:
-    """An interaction's own response. Its webhook closes after 15 minutes; ``channel`` is a way to a public one."""
+    """An interaction's own response.
+
+    Its webhook closes after 15 minutes; a public response is then edited as a message of ``channel``.
+    """
 
     def __init__(
         self,
@@ -48,35 +51,35 @@ class ResponseCardMessage:
         self._webhook = webhook
         self.message_id = message_id
         self.private = private
-        self._later = channel.get_partial_message(message_id) if channel is not None and not private else None
+        self._in_channel = channel.get_partial_message(message_id) if channel is not None and not private else None
 
     async def edit(self, **changes: Any) -> None:
         try:
             await self._webhook.edit_message(self.message_id, **changes)
         except discord.HTTPException as error:
-            if self._later is None or error.status not in _CLOSED:
+            if self._in_channel is None or error.status not in _CLOSED:
                 raise
-            await self._later.edit(**changes)
+            await self._in_channel.edit(**changes)
 
     async def delete(self) -> None:
         try:
             await self._webhook.delete_message(self.message_id)
         except discord.HTTPException as error:
-            if self._later is None or error.status not in _CLOSED:
+            if self._in_channel is None or error.status not in _CLOSED:
                 raise
-            await self._later.delete()
+            await self._in_channel.delete()
 
     async def tell(self, sentence: str) -> None:
         await self._webhook.send(sentence, ephemeral=True)
 
 
 class ReplyCardMessage:
-    """A reply to the message that asked. Nothing here is private, so what is said removes itself."""
+    """A reply to the member's message. Nothing here is private, so what :meth:`tell` sends is deleted soon."""
 
     private = False
 
-    def __init__(self, asked: discord.Message, card: discord.Message) -> None:
-        self._asked = asked
+    def __init__(self, message: discord.Message, card: discord.Message) -> None:
+        self._message = message
         self._card = card
         self.message_id = card.id
 
@@ -87,11 +90,11 @@ class ReplyCardMessage:
         await self._card.delete()
 
     async def tell(self, sentence: str) -> None:
-        await reply_shortly(self._asked, sentence)
+        await reply_shortly(self._message, sentence)
 
 
 async def reply_shortly(message: discord.Message, sentence: str) -> None:
-    """Answer a message with a sentence that goes away by itself; a message that is gone is answered in its channel."""
+    """Reply to a message with a sentence that is deleted soon; if the message is gone, send it to the channel."""
     try:
         await message.reply(sentence, delete_after=SHORT_LIVED_SECONDS, mention_author=False)
     except discord.HTTPException as error:
@@ -101,7 +104,10 @@ async def reply_shortly(message: discord.Message, sentence: str) -> None:
 
 
 async def refuse_on(card_message: CardMessage, sentence: str) -> None:
-    """End a card with a sentence: told to the owner alone where that can be, then it goes; else the card says it."""
+    """End a card with a sentence to its owner.
+
+    If the owner can be told privately, the card is deleted; else the card itself shows the sentence.
+    """
     if not card_message.private:
         try:
             await card_message.tell(sentence)
@@ -117,6 +123,7 @@ async def refuse_on(card_message: CardMessage, sentence: str) -> None:
 
 
 async def remove(card_message: CardMessage) -> None:
+    """Delete a card; a failure is only logged."""
     try:
         await card_message.delete()
     except NOT_SENT as error:

@@ -1,4 +1,4 @@
-"""The progress card: one message that shows only the newest state of a job."""
+"""The progress card: a message that shows the newest state of a job."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from zimage_engine.types import RawImage
 log = structlog.get_logger(__name__)
 
 _BAR = 12
-_PREVIEW_SAYS = "What the picture looks like so far"
+_PREVIEW_ALT_TEXT = "What the picture looks like so far"
 _PROMPT_SHOWN = 300
 
 
 def card_text(job: Job, progress: JobProgress) -> str:
-    """The card's text: the prompt, what is being edited, and one line of what is going on."""
+    """Return the card's text: the prompt, the link to an edit's original, and a line about the state."""
     defaults = f"\n-# with {job.request.defaults}" if job.request.defaults else ""
     return f"{opening_text(job.request.spec.prompt, job.request.original_link)}{defaults}\n{_state_line(job, progress)}"
 
 
 def opening_text(prompt: str, original_link: str | None) -> str:
-    """The card's first lines."""
+    """Return the first lines of a card: the prompt, and the link to an edit's original."""
     origin = f"\n-# {made_from(original_link)}" if original_link else ""
     return inert(prompt, _PROMPT_SHOWN) + origin
 
 
 def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
-    """The question before a costly job: how many images, what they cost of what is left, and how long they take."""
+    """Return the question before a costly job: how many images, their price, what is left, and how long they take."""
     images = f"{request.count} images" if request.count > 1 else f"1 image of {request.spec.size}"
     left = f" of your {format_credits(quote.left)}" if quote.left is not None else ""
     defaults = f"\n-# with {request.defaults}" if request.defaults else ""
@@ -69,7 +69,7 @@ def _state_line(job: Job, progress: JobProgress) -> str:
 
 
 class ProgressCard:
-    """Edits its surface; the newest state wins, edits are ``interval`` seconds apart at least."""
+    """Edits its message to the newest state, at most once in ``interval`` seconds."""
 
     def __init__(self, job: Job, card_message: CardMessage, interval: float) -> None:
         self._job = job
@@ -87,7 +87,7 @@ class ProgressCard:
         return self._card_message.message_id
 
     def show(self, progress: JobProgress) -> None:
-        """Remember the state and have it shown soon; never waits."""
+        """Show this state with the next edit, unless a newer one comes before."""
         self._newest = progress
         if self._over or self._editing is not None:
             return
@@ -101,7 +101,7 @@ class ProgressCard:
         await remove(self._card_message)
 
     async def refuse(self, sentence: str) -> None:
-        """Tell the owner alone, and take the card away; where that fails, the card itself says it."""
+        """End the card with a sentence: see :func:`refuse_on`."""
         await self.stop()
         await refuse_on(self._card_message, sentence)
 
@@ -132,19 +132,19 @@ class ProgressCard:
             sheet = await asyncio.to_thread(preview_sheet, previews)
             hidden = self._job.request.spoiler
             changes["attachments"] = [
-                discord.File(BytesIO(sheet), "preview.webp", description=_PREVIEW_SAYS, spoiler=hidden)
+                discord.File(BytesIO(sheet), "preview.webp", description=_PREVIEW_ALT_TEXT, spoiler=hidden)
             ]
         try:
             await self._card_message.edit(content=text, view=progress_view(self._job.id), **changes)
             self._shown = text
         except NOT_SENT as error:
-            # The card is a courtesy: the picture comes whether or not its progress can be shown.
+            # The picture comes whether or not its progress can be shown.
             log.info("progress_not_shown", job=self._job.id, reason=str(error))
         finally:
             self._edited_at = time.perf_counter()
 
     async def stop(self) -> None:
-        """No edit may come after the last word, so the one under way is finished first."""
+        """Make no more edits, and wait for one that is being made."""
         self._over = True
         self._drop_timer()
         if self._editing is not None:

@@ -1,4 +1,4 @@
-"""The buttons under a question that is asked once, such as a price. What they lead to is kept in memory alone."""
+"""The buttons under a question, such as whether to pay a price. What they start is kept in memory alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bot.views.base import SafeDynamicItem, SafeView
 
 
 class Answering(Protocol):
-    """What the buttons do; ``interaction.client.questions`` is one."""
+    """Handles the buttons; ``interaction.client.questions`` is one."""
 
     async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None: ...
 
@@ -18,7 +18,7 @@ class Answering(Protocol):
 class AnswerButton(
     SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:answer-(?P<what>yes|no):q(?P<question>[0-9a-f]{12})\Z"
 ):
-    """Yes or no to one question."""
+    """The answer yes or no to one question."""
 
     def __init__(self, what: str, question_id: str, label: str | None = None) -> None:
         self.what, self.question_id = what, question_id

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from dataclasses import replace
 from functools import partial
 
 import discord
 import pytest
 
+from bot.jobs.job import JobRequest
 from bot.media.metadata import read_fields
 from bot.playground.world import World
+from bot.requests.spec import ImageOptions, build_spec
+from bot.store.limits import Requester
 from tests.helpers.cards import show_card
 from tests.helpers.faults import Faulty
 from tests.helpers.pictures import picture_of
@@ -82,7 +86,7 @@ async def test_the_card_shows_what_the_picture_looks_like_so_far(
         asked = asyncio.create_task(
             world.member.slash(world.channel, "imagine", prompt=PROMPT, count=2, size="320x192", private=private)
         )
-        # The one that is drawn first waits for its decoding; how far the other is by then is the scheduler's business.
+        # The first image waits for its decoding; how far the other is by then is up to the scheduler.
         await until(
             lambda: any(
                 card.attachments if previews else re.search(r"[2-9]\d%|100%", card.content)
@@ -203,7 +207,7 @@ async def test_two_members_at_once_each_get_their_own(world: World) -> None:
 
 
 async def _later(act) -> None:
-    """SimCord runs one action at a time; the second begins when the first has settled enough."""
+    """Try until the first action allows it: SimCord runs one action at a time."""
     while True:
         try:
             await act()
@@ -289,12 +293,6 @@ async def test_a_duplicate_event_does_nothing(world: World) -> None:
     jobs = world.env.bot.jobs
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     (row,) = await rows(world, "SELECT source_id FROM jobs")
-    from dataclasses import replace
-
-    from bot.jobs.job import JobRequest
-    from bot.requests.spec import ImageOptions, build_spec
-    from bot.store.limits import Requester
-
     spec, count = build_spec(ImageOptions(PROMPT), world.env.bot._services.engine.profile, max_count=4)
     request = JobRequest(0, spec, count, Requester(world.member.id, 1, 1), world.channel.id, "public", None)
     assert await jobs.run(replace(request, event_id=row["source_id"]), show_card) is None

@@ -1,4 +1,4 @@
-"""Limits as members and admins meet them: refusals, ``/quota``, ``/admin limits``, grants, resets, and every way in."""
+"""Limits as members and admins see them: refusals, ``/quota``, ``/admin limits``, grants, resets, every way to ask."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def told(world: World, who: object, command: str, **options: object) -> st
 
 @pytest.fixture
 def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers to messages remove themselves soon, since SimCord waits for it."""
+    """Answers to messages are deleted soon, since SimCord waits for that."""
     monkeypatch.setattr("bot.views.card_messages.SHORT_LIVED_SECONDS", 0.3)
 
 
@@ -134,8 +134,10 @@ async def forbid(world: World, how: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("short_answers")
-async def test_every_way_in_passes_the_same_door(world_of: OpenWorld, how: str | None, sentence: str | None) -> None:
-    """Commands, buttons, modals, replies and the right click: each draws, and each is refused where it is to be."""
+async def test_every_way_to_ask_passes_the_same_admission(
+    world_of: OpenWorld, how: str | None, sentence: str | None
+) -> None:
+    """Commands, buttons, modals, replies and the context menu: each makes a job, or is refused if that is forbidden."""
     async with world_of(message_content_intent=True) as world:
         result = await drawn(world)
         photograph = await world.member.send(world.channel, "look", attachments=[("photo.png", photo())])
@@ -155,7 +157,7 @@ async def test_every_way_in_passes_the_same_door(world_of: OpenWorld, how: str |
         async def right_click() -> None:
             await by_form(await member.context_menu(channel, "Edit image", photograph))
 
-        destinations = {
+        ways = {
             "imagine": lambda: member.slash(channel, "imagine", prompt=PROMPT),
             "edit": lambda: member.slash(channel, "edit", prompt=CHANGED, source=result.jump_url),
             "attachment": lambda: member.slash(channel, "edit", prompt=CHANGED, image=("photo.png", photo())),
@@ -167,18 +169,18 @@ async def test_every_way_in_passes_the_same_door(world_of: OpenWorld, how: str |
             "reply": lambda: member.send(channel, f"/edit {CHANGED}", reply_to=result),
             "mention": lambda: member.send(channel, f"<@{world.env.bot.user.id}> {CHANGED}", reply_to=photograph),
         }
-        for name, destination in destinations.items():
+        for name, ask in ways.items():
             before = await jobs(world)
             seen = {m.id for m in history(world)}
-            passing: list[str] = []  # what is gone again, too: answers to messages remove themselves
+            passing: list[str] = []  # also what is deleted again, as answers to messages are
             watching = asyncio.create_task(watch(world, passing.append))
-            await destination()
+            await ask()
             await world.env.settle()
             watching.cancel()
             assert await jobs(world) == before + (how is None), name
             if sentence is not None:
                 said = passing + [m.content for m in history(world) if m.id not in seen]
-                # A member who is kept out is told once a minute at most where others read along.
+                # A member who is kept out is told at most once a minute if others can read it.
                 quiet = name == "mention" and how in ("block", "pause", "channel")
                 assert quiet or any(sentence in content for content in said), (name, said)
         assert world.env.errors is not None

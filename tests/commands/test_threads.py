@@ -1,4 +1,4 @@
-"""Threads: they take the rules of their channel and its category, and the channel's age restriction."""
+"""Threads follow the rules of their channel and its category, and the channel's age restriction."""
 
 from __future__ import annotations
 

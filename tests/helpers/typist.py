@@ -63,7 +63,7 @@ class Typist:
     async def imagine(self, prompt: str, **options: Any) -> Sheet:
         submission: Submission = self._world.env.bot.result_actions._submission
         self.event_id = next(_IDS)
-        await submission.take(self, ImageOptions(prompt, **options), private=False)
+        await submission.imagine(self, ImageOptions(prompt, **options), private=False)
         return self.card
 
     async def ask(self, text: str, view: discord.ui.View) -> Sheet:

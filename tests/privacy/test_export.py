@@ -1,4 +1,4 @@
-"""``/privacy export`` on a simulated Discord: everything of the member, nothing of others, in parts that fit."""
+"""``/privacy export`` on a simulated Discord: all data of the member, none of others, in ZIPs within the limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.privacy import another_member
 
 
 async def exported(world: World, **options: Any) -> tuple[list[bytes], str]:
-    """The parts that come, and the last word."""
+    """Return the ZIPs that are sent, and the last message."""
     before = {message.id for message in world.channel.history(viewer=world.member)}
     answered = await world.member.slash(world.channel, "privacy export", **options)
     assert answered.ephemeral

@@ -1,4 +1,4 @@
-"""What buttons and relatives say of pictures that are no longer kept."""
+"""What buttons, and pictures made from them, show of pictures that are no longer kept."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_buttons_under_what_is_too_old_say_for_how_long_it_was_kept(world:
     more = await world.member.click(edited, label="More…")
     await world.member.click(more.response, label="Tree")
     assert picture_of(await newest(world).attachments[0].read()).width > 300, "relatives are drawn without it"
-    # What Discord still shows can be edited like anybody's picture, even where only what I drew may be.
+    # A message that Discord still shows can be edited, even if the server allows the bot's results alone.
     await world.env.bot._services.database.write(
         partial(write_setting, guild_id=world.channel.guild.id, name=EDITABLE, value="results")
     )

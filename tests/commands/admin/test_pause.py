@@ -1,4 +1,4 @@
-"""Pausing a server, pausing everything, draining: what waits stays, what is drawn is finished, and members are told."""
+"""Pausing a server, pausing everything, draining: waiting jobs wait, started ones are finished, members are told."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_what_was_taken_back_can_be_cancelled_while_it_is_paused(world_of:
 
 
 async def test_an_image_that_ended_before_the_pause_is_not_ended_again_after_it(world_of: OpenWorld) -> None:
-    """One of two images fails while the other is taken back: only the other is drawn when it goes on."""
+    """One of two images fails while the other is withdrawn: only the other is rendered after the pause."""
     gate, entered = threading.Event(), threading.Event()
     slow = partial(Faulty, unit=Unit.ENCODE_TEXT, gate=gate, entered=entered)
     async with world_of(slow) as world:
