@@ -68,9 +68,7 @@ class Rendering:
     @property
     def spent(self) -> int:
         """The credits to charge for the images that have ended so far, in 1/100."""
-        request = self._job.request
-        image_price = self._job.credits // request.count
-        return charge(self._outcomes, image_price=image_price, steps=request.spec.real_steps)
+        return charge(self._outcomes, price=self._job.credits, steps=self._job.request.spec.real_steps)
 
     @property
     def started(self) -> bool:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -47,11 +47,13 @@ def needs_asking(price: int, left: int | None) -> bool:
     return price > _ASK_ABOVE or (price >= _ASK_ABOUT_HALF_FROM and left is not None and 2 * price > left)
 
 
-def charge(outcomes: Iterable[ImageOutcome], *, image_price: int, steps: int) -> int:
-    """Return what a job is charged in 1/100 credit: the sum over its images, each of ``image_price`` and ``steps``.
+def charge(outcomes: Sequence[ImageOutcome], *, price: int, steps: int) -> int:
+    """Return what a job is charged in 1/100 credit: the sum over its images, of which there is at least one.
 
-    Rendered images cost their price, cancelled ones their share of steps, rounded half to even; failed ones nothing.
+    ``price`` is what :func:`quote` said for all of them, ``steps`` how many each was to run. A rendered image costs
+    its share of the price, a cancelled one that of its steps, rounded half to even; a failed one costs nothing.
     """
+    image_price = price // len(outcomes)
     return sum(_image_charge(outcome, image_price, steps) for outcome in outcomes)
 
 

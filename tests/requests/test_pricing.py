@@ -33,7 +33,7 @@ specs = st.builds(
 
 @st.composite
 def jobs(draw: st.DrawFn) -> tuple[int, int, list[ImageOutcome]]:
-    """An image's price and steps, and how each image of the job ended."""
+    """One image's price and steps, and how each image of a job ended."""
     total = draw(steps)
     cancelled = st.builds(ImageOutcome, st.just("cancelled"), st.integers(0, total))
     outcomes = st.lists(st.one_of(st.just(ENDED), st.just(FAILED), cancelled), min_size=1, max_size=8)
@@ -88,24 +88,32 @@ def test_an_edit_costs_what_it_runs_and_never_more_than_a_new_image(spec: ImageS
 
 @given(jobs())
 def test_a_charge_is_never_above_the_reservation(job: tuple[int, int, list[ImageOutcome]]) -> None:
-    price, total, outcomes = job
-    assert 0 <= charge(outcomes, image_price=price, steps=total) <= price * len(outcomes)
+    image_price, total, outcomes = job
+    reserved = image_price * len(outcomes)
+    assert 0 <= charge(outcomes, price=reserved, steps=total) <= reserved
 
 
 @given(jobs())
 def test_a_job_is_charged_the_sum_of_its_images(job: tuple[int, int, list[ImageOutcome]]) -> None:
-    price, total, outcomes = job
-    parts = [charge([outcome], image_price=price, steps=total) for outcome in outcomes]
-    assert charge(outcomes, image_price=price, steps=total) == sum(parts)
-    assert charge(reversed(outcomes), image_price=price, steps=total) == sum(parts)
+    image_price, total, outcomes = job
+    parts = [charge([outcome], price=image_price, steps=total) for outcome in outcomes]
+    reserved = image_price * len(outcomes)
+    assert charge(outcomes, price=reserved, steps=total) == sum(parts)
+    assert charge(outcomes[::-1], price=reserved, steps=total) == sum(parts)
 
 
 @given(prices, steps)
 def test_a_cancelled_image_costs_nothing_before_its_first_step_and_all_after_its_last(price: int, total: int) -> None:
-    shares = [charge([ImageOutcome("cancelled", done)], image_price=price, steps=total) for done in range(total + 1)]
+    shares = [charge([ImageOutcome("cancelled", done)], price=price, steps=total) for done in range(total + 1)]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0, price)
     assert all(abs(share - price * done / total) <= 0.5 for done, share in enumerate(shares))
+
+
+@given(specs, st.integers(1, 4))
+def test_a_job_that_was_rendered_is_charged_its_price(spec: ImageSpec, count: int) -> None:
+    price = quote(spec, count, BASE, edit=False)
+    assert charge([ENDED] * count, price=price, steps=spec.steps) == price
 
 
 @pytest.mark.parametrize(
@@ -119,7 +127,7 @@ def test_a_cancelled_image_costs_nothing_before_its_first_step_and_all_after_its
     ],
 )
 def test_charges(outcomes: list[ImageOutcome], charged: int) -> None:
-    assert charge(outcomes, image_price=100, steps=8) == charged
+    assert charge(outcomes, price=100 * len(outcomes), steps=8) == charged
 
 
 @pytest.mark.parametrize(
