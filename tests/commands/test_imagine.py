@@ -289,6 +289,16 @@ async def test_in_direct_messages(world: World) -> None:
     assert job == {"scope_id": 0, "guild_id": None}
 
 
+async def test_a_command_that_discord_no_longer_takes_an_answer_to_costs_nothing(world: World) -> None:
+    world.env.inject_error("POST", "/interactions/*", status=404, code=10062, times=1)
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    (job,) = await rows(world, "SELECT state, error_code FROM jobs")
+    assert job == {"state": "cancelled", "error_code": "not_acknowledged"}
+    ledger = await rows(world, "SELECT entry, credits FROM ledger ORDER BY id")
+    assert ledger[1:] == [{"entry": "settled", "credits": 0}, {"entry": "given_back", "credits": 100}]
+    assert not world.env.bot.jobs.active
+
+
 async def test_a_duplicate_event_does_nothing(world: World) -> None:
     jobs = world.env.bot.jobs
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
