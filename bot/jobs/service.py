@@ -102,10 +102,6 @@ class JobService:
         """The jobs that this process carries, by id, whatever their rows say at the moment."""
         return self._active
 
-    def live_jobs(self) -> set[int]:
-        """Return the ids of :attr:`active` as they are now."""
-        return set(self._active)
-
     @property
     def under_way(self) -> int:
         """The number of jobs that have not ended."""
