@@ -16,7 +16,7 @@ from bot.privacy.housekeeping import Housekeeping
 from bot.settings import Settings, Unlimited
 from bot.store.admission import Terms
 from bot.store.database import Database
-from bot.store.limits import LimitName
+from bot.store.limits import CEILINGS, LIMITS, Unit
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import complete_profile, pick_device
 from zimage_engine.engine import Engine
@@ -52,32 +52,29 @@ def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:
 
 
 def configured_terms(settings: Settings, profile: ModelProfile) -> Terms:
-    """Limits where nobody set any, and ceilings, as the settings want them for the model."""
-    defaults: dict[LimitName, int | None] = {
-        "credits_per_day": _hundredths(settings.credits_per_day),
-        "concurrent_jobs": _whole(settings.concurrent_jobs),
-        "queued_jobs": _whole(settings.queued_jobs),
-        "max_pixels": _whole(settings.max_pixels),
-        "max_count": settings.max_count,
+    """Return the default limits, the ceilings, and the caps of the model, as the settings say."""
+    defaults = {kind.name: _value(kind.unit, getattr(settings, kind.name)) for kind in LIMITS.values()}
+    direct = {
+        kind.name: _value(kind.unit, getattr(settings, kind.direct_setting or kind.name)) for kind in LIMITS.values()
+    }
+    ceilings = {
+        name: _value(LIMITS[kind.like].unit, getattr(settings, f"ceiling_{name}")) for name, kind in CEILINGS.items()
     }
     return Terms(
         defaults,
-        {**defaults, "credits_per_day": _hundredths(settings.direct_credits_per_day)},
-        credits_per_user=_hundredths(settings.ceiling_credits_per_user),
-        credits_per_server=_hundredths(settings.ceiling_credits_per_server),
-        queue_length=_whole(settings.ceiling_queue_length),
+        direct,
+        **ceilings,
         caps={"max_pixels": profile.max_pixels, "max_count": settings.max_count},
         direct_messages=settings.direct_messages,
         user_install=settings.user_install,
     )
 
 
-def _hundredths(amount: float | Unlimited) -> int | None:
-    return None if amount == "unlimited" else round(amount * 100)
-
-
-def _whole(number: int | Unlimited) -> int | None:
-    return None if number == "unlimited" else number
+def _value(unit: Unit, setting: float | Unlimited) -> int | None:
+    """Return a setting as an integer in the limit's unit, None if unlimited."""
+    if setting == "unlimited":
+        return None
+    return round(setting * 100) if unit == "credits" else int(setting)
 
 
 class Services:

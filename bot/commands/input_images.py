@@ -18,13 +18,10 @@ from bot.media.untrusted_images import DecodedImage, ImageReader
 from bot.requests.spec import ImageSpec
 from bot.store import images
 from bot.store.database import Database
-from bot.store.guild_settings import read_setting
+from bot.store.guild_settings import EDITABLE, read_setting
 from bot.store.images import ImageRow
 from bot.views.downloads import fetch_attachment
 from zimage_engine.types import RawImage
-
-EDITABLE = "edit_images_of"
-"""The server's setting: ``own``, ``results`` or ``all`` (the default)."""
 
 NO_PICTURE = (
     "I see no picture to edit: give one with the image option of /edit, reply to one of my pictures, or right-click "

@@ -18,28 +18,19 @@ from bot.errors import Refusal
 from bot.jobs.admission import Admission
 from bot.moderation.limit_texts import format_value, parse_value
 from bot.requests.pricing import format_credits
-from bot.store.admission import Ceiling, Terms
+from bot.store.admission import Terms
 from bot.store.audit import Change
-from bot.store.ceilings import CEILINGS, drop_ceiling, write_ceiling
+from bot.store.ceilings import drop_ceiling, write_ceiling
 from bot.store.guild_settings import INSTANCE
 from bot.store.health import Health, Server, health, servers
-from bot.store.limits import LimitName
+from bot.store.limits import CEILINGS, Ceiling
 from bot.views.text import MESSAGE_LIMIT, cut, inert
 from zimage_engine.engine import Engine
 
-_UNITS: dict[Ceiling, LimitName] = {
-    "credits_per_user": "credits_per_day",
-    "credits_per_server": "credits_per_day",
-    "queue_length": "queued_jobs",
-}
-"""The limit that counts as a ceiling does."""
-_MEANINGS: dict[Ceiling, str] = {
-    "credits_per_user": "credits of a member in 24 hours, in all places together",
-    "credits_per_server": "credits of a server in 24 hours",
-    "queue_length": "jobs that wait or are drawn",
-}
 _CONFIGURED = "configured"
-_CHOICES = [app_commands.Choice(name=f"{name}: {meaning}", value=name) for name, meaning in _MEANINGS.items()]
+_CHOICES = [
+    app_commands.Choice(name=f"{ceiling.name}: {ceiling.meaning}", value=ceiling.name) for ceiling in CEILINGS.values()
+]
 
 
 class OwnersOnly(Refusal, app_commands.CheckFailure):
@@ -108,7 +99,7 @@ class OwnerCommands(app_commands.Group):
         if ceiling is not None and value is not None:
             name = cast("Ceiling", ceiling)
             configured = value.strip().lower() == _CONFIGURED
-            number = getattr(admission.configured, name) if configured else parse_value(_UNITS[name], value)
+            number = getattr(admission.configured, name) if configured else parse_value(CEILINGS[name].like, value)
             change = partial(_set_ceiling, terms=admission.terms, name=name, value=number, configured=configured)
             await self._change(interaction, change)
             admission.terms = replace(admission.terms, **{name: number})  # type: ignore[arg-type]  # the names are its fields
@@ -140,17 +131,17 @@ def _set_ceiling(
         write_ceiling(connection, name, value)
     if before == value:
         return None
-    unit = _UNITS[name]
-    return Change(f"ceilings {name}", "", format_value(unit, before), format_value(unit, value))
+    like = CEILINGS[name].like
+    return Change(f"ceilings {name}", "", format_value(like, before), format_value(like, value))
 
 
 def _ceiling_line(admission: Admission, name: Ceiling) -> str:
-    """A ceiling, and what the settings say where that is something else."""
-    value, configured = (
-        format_value(_UNITS[name], getattr(terms, name)) for terms in (admission.terms, admission.configured)
-    )
+    """Return a ceiling's value now, what the settings say if that differs, and its meaning."""
+    ceiling = CEILINGS[name]
+    value = format_value(ceiling.like, getattr(admission.terms, name))
+    configured = format_value(ceiling.like, getattr(admission.configured, name))
     other = f" (configured: {configured})" if value != configured else ""
-    return f"`{name}` **{value}**{other} {_MEANINGS[name]}"
+    return f"`{name}` **{value}**{other} {ceiling.meaning}"
 
 
 def _server_lines(guilds: list[discord.Guild], used: dict[int, Server]) -> list[str]:

@@ -16,12 +16,9 @@ from bot.requests.flags import EDIT_FLAGS, has_flag, read_flags
 from bot.requests.spec import ImageOptions
 from bot.store import images
 from bot.store.database import Database
-from bot.store.guild_settings import read_setting
+from bot.store.guild_settings import EVERY_REPLY, read_setting
 from bot.views.base import OnceInAWhile, safe_message_handler
 from zimage_engine.types import InvalidRequest
-
-EVERY_REPLY = "replies_as_edits"
-"""The server's setting: ``on`` makes every reply to a result an edit; ``off`` is the default."""
 
 _COMMAND = re.compile(r"(?:/edit|edit)(?:\s*:\s*|\s+|$)", re.IGNORECASE)
 _SEVERAL_SPACES = re.compile(r"[^\S\n]+")

@@ -16,16 +16,14 @@ from bot.moderation.limit_texts import refusal
 from bot.moderation.word_filter import WordFilter
 from bot.requests import pricing
 from bot.store import admission, moderation
-from bot.store.admission import Admitted, NotAdmitted, QuotaState, Terms, Wanted
+from bot.store.admission import Admitted, JobDemand, NotAdmitted, QuotaState, Terms
 from bot.store.database import Database
+from bot.store.guild_settings import SPOILER, find_setting
 from bot.store.jobs import NewJob
 from bot.store.limits import Requester
 from zimage_engine.profiles import ModelProfile
 
 log = structlog.get_logger(__name__)
-
-SPOILER = "spoiler"
-"""The name of the server setting that hides pictures until somebody clicks, if it is ``on``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +57,17 @@ class Admission:
 
         Raises :class:`Refusal` if such a job would not be admitted now.
         """
-        wanted = self._wanted(request)
-        if not pricing.needs_asking(wanted.credits, 0):
+        demand = self._demand(request)
+        if not pricing.needs_asking(demand.credits, 0):
             return None  # however little is left
         await self.check_words(request.guild_id, request.spec.prompt)
         try:
             left = await self._database.read(
-                partial(_credits_left, requester=request.requester, wanted=wanted, terms=self.terms, now=_now())
+                partial(_credits_left, requester=request.requester, demand=demand, terms=self.terms, now=_now())
             )
         except NotAdmitted as cause:
             raise refusal(cause) from cause
-        return Quote(wanted.credits, left) if pricing.needs_asking(wanted.credits, left) else None
+        return Quote(demand.credits, left) if pricing.needs_asking(demand.credits, left) else None
 
     async def quota_state(self, requester: Requester) -> QuotaState:
         """Return a member's limits, and what they have used of them."""
@@ -83,7 +81,7 @@ class Admission:
         Returns None if the event made a job before. Raises :class:`Refusal` if anything forbids the job.
         """
         await self.check_words(request.guild_id, request.spec.prompt)
-        wanted, now, nonce = self._wanted(request), _now(), "j" + secrets.token_hex(11)
+        demand, now, nonce = self._demand(request), _now(), "j" + secrets.token_hex(11)
         image_ids = tuple(secrets.token_hex(6) for _ in range(request.count))
         new = NewJob(
             event_id=request.event_id,
@@ -94,7 +92,7 @@ class Admission:
             visibility=request.visibility,
             kind=request.kind,
             spec=request.spec.to_json(),
-            credits=wanted.credits,
+            credits=demand.credits,
             images=tuple((image_id, request.spec.image(i).seed) for i, image_id in enumerate(image_ids)),
             nonce=nonce,
             reply=request.reply,
@@ -103,7 +101,7 @@ class Admission:
         )
         try:
             inserted = await self._database.write(
-                partial(_insert, new=new, requester=request.requester, terms=self.terms, pixels=wanted.pixels)
+                partial(_insert, new=new, requester=request.requester, terms=self.terms, pixels=demand.pixels)
             )
         except NotAdmitted as cause:
             log.info("job_refused", user=request.owner_id, guild=request.guild_id, reason=type(cause).__name__)
@@ -113,7 +111,7 @@ class Admission:
         admitted, spoiler = inserted
         if spoiler != request.spoiler:
             request = replace(request, spoiler=spoiler)
-        return Job(admitted.job_id, request, wanted.credits, image_ids, nonce, now, admitted.concurrent_jobs)
+        return Job(admitted.job_id, request, demand.credits, image_ids, nonce, now, admitted.concurrent_jobs)
 
     def forget_words(self, guild_id: int) -> None:
         """Read a server's words again when they are needed next: they have changed."""
@@ -134,16 +132,16 @@ class Admission:
         if words:
             await asyncio.to_thread(words.check, prompt)
 
-    def _wanted(self, request: JobRequest) -> Wanted:
+    def _demand(self, request: JobRequest) -> JobDemand:
         price = pricing.quote(request.spec, request.count, self._profile, edit=request.original is not None)
-        return Wanted(price, request.count, request.spec.size.pixels)
+        return JobDemand(price, request.count, request.spec.size.pixels)
 
 
 def _credits_left(
-    connection: sqlite3.Connection, requester: Requester, wanted: Wanted, terms: Terms, now: int
+    connection: sqlite3.Connection, requester: Requester, demand: JobDemand, terms: Terms, now: int
 ) -> int | None:
     """Check a job without inserting it. Returns the credits that the member can still spend, None if unlimited."""
-    admission.check(connection, requester, wanted, terms, now)
+    admission.check(connection, requester, demand, terms, now)
     return admission.quota_state(connection, requester, terms, now).left(terms)
 
 
@@ -154,7 +152,7 @@ def _insert(
     admitted = admission.admit(connection, new, requester, terms, pixels=pixels)
     if admitted is None:
         return None
-    spoiler = requester.guild_id is not None and moderation.setting(connection, requester.guild_id, SPOILER) == "on"
+    spoiler = requester.guild_id is not None and find_setting(connection, requester.guild_id, SPOILER) == "on"
     return admitted, spoiler
 
 

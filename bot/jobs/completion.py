@@ -15,6 +15,7 @@ from bot.jobs.job import Job
 from bot.jobs.rendering import Rendering
 from bot.store import jobs as store
 from bot.store.database import Database
+from bot.store.job_states import EndState
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +96,7 @@ class Completion:
             return False
         return True
 
-    async def end(self, job: Job, state: store.EndState, code: str | None, *, spent: int) -> None:
+    async def end(self, job: Job, state: EndState, code: str | None, *, spent: int) -> None:
         """Write the job's last state, charge ``spent`` (1/100 credit) and give back the rest of its reservation.
 
         Raises :class:`store.StateError` if the state cannot follow the job's own.

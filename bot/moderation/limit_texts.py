@@ -1,4 +1,4 @@
-"""Limits in words: reading what an admin types, showing what holds, and saying why a job may not be."""
+"""Limits in words: parses what an admin types, formats values, and words refusals of jobs."""
 
 from __future__ import annotations
 
@@ -17,51 +17,44 @@ from bot.store.admission import (
     WrongPlace,
 )
 from bot.store.ledger import Renewal
-from bot.store.limits import Limit, LimitName
+from bot.store.limits import LIMITS, UNLIMITED, Limit, LimitName
 
-UNLIMITED = "unlimited"
-MEANINGS: dict[LimitName, str] = {
-    "credits_per_day": "credits in 24 hours; 1 is one picture of the usual size",
-    "concurrent_jobs": "commands that are drawn at a time; more wait in line",
-    "queued_jobs": "commands that may wait in line",
-    "max_pixels": "pixels of one picture",
-    "max_count": "pictures in one command",
-}
 _MAX = 2**31
 _ALLOWED_SHOWN = 3
 _CHEAPER = "ask for fewer pictures, smaller ones, or fewer steps"
 
 
 def parse_value(name: LimitName, text: str) -> int | None:
-    """What an admin typed, in the limit's own unit (1/100 for credits); None for "unlimited".
+    """Return the value that an admin typed, in the limit's unit (1/100 for credits); None for "unlimited".
 
-    :class:`Refusal` where it is no such value. Pixels may be written ``1024x1024``, thousands ``1,048,576``.
+    Pixels may be written ``1024x1024``, thousands ``1,048,576``. Raises :class:`Refusal` if it is no such value.
     """
+    limit = LIMITS[name]
     words = text.strip().lower().replace(" ", "").replace("_", "")
     if words in (UNLIMITED, "∞"):
         return None
     sides = re.fullmatch(r"(\d{1,6})[x×*](\d{1,6})", words)
-    if name == "max_pixels" and sides is not None:
+    if limit.unit == "pixels" and sides is not None:
         words = str(int(sides[1]) * int(sides[2]))
     if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?", words):
         words = words.replace(",", "")
-    in_credits = name == "credits_per_day"
+    in_credits = limit.unit == "credits"
     number = re.fullmatch(r"\d{1,12}([.,]\d{1,2}0*)?" if in_credits else r"\d{1,12}", words)
     value = Decimal(words.replace(",", ".")) * (100 if in_credits else 1) if number is not None else _MAX + 1
     if value > _MAX:
-        raise Refusal(f"“{text[:30]}” is no value for {name}: give {_example(name)}, or {UNLIMITED}.")
+        raise Refusal(f"“{text[:30]}” is no value for {name}: give {limit.example}, or {UNLIMITED}.")
     return int(value)
 
 
 def format_value(name: LimitName, value: int | None) -> str:
-    """``1500`` of ``credits_per_day`` as "15", None as "unlimited"."""
+    """Return a value as shown to people: ``1500`` of ``credits_per_day`` as "15", None as "unlimited"."""
     if value is None:
         return UNLIMITED
-    return format_credits(value) if name == "credits_per_day" else f"{value:,}"
+    return format_credits(value) if LIMITS[name].unit == "credits" else f"{value:,}"
 
 
 def origin_text(limit: Limit, *, own: bool = True) -> str:
-    """Why a limit is that high, such as "from role @Artists"."""
+    """Return where a limit's value comes from, such as "from role @Artists"; ``own`` if its member reads it."""
     text = {
         "user": "for you personally" if own else "for this member alone",
         "role": f"from role <@&{limit.role_id}>",
@@ -73,11 +66,13 @@ def origin_text(limit: Limit, *, own: bool = True) -> str:
 
 
 def renewal_text(renewal: Renewal) -> str:
-    return f"{format_credits(renewal.credits)} come{'s' * (renewal.credits <= 100)} back <t:{renewal.at}:R>"
+    """Return when credits come back, such as "1 comes back in 3 hours"."""
+    verb = "comes" if renewal.credits <= 100 else "come"
+    return f"{format_credits(renewal.credits)} {verb} back <t:{renewal.at}:R>"
 
 
 def refusal(cause: NotAdmitted) -> Refusal:
-    """Why a job may not be, in a sentence for the member who asked."""
+    """Return the refusal that tells the member why the job is not admitted."""
     match cause:
         case Paused(by="server"):
             return NotHere("An admin of this server has paused me. What waits stays in line; ask again later.")
@@ -109,7 +104,7 @@ def _wrong_place(allowed: tuple[int, ...], *, age_restricted_only: bool) -> str:
 
 def _over_limit(over: OverLimit) -> str:
     name, value = over.limit.name, over.limit.value
-    assert value is not None, "what is unlimited is never passed"
+    assert value is not None, "an unlimited limit cannot be exceeded"
     if name == "credits_per_day":
         return _no_credits(over, value)
     if name == "queued_jobs":
@@ -165,7 +160,7 @@ def _over_ceiling(over: OverCeiling) -> str:
 
 
 def _back(renewal: Renewal | None) -> str:
-    """When to ask again; there is no time for what waits in line since yesterday."""
+    """Return when to try again. There is no such time while jobs that wait since yesterday hold the credits."""
     if renewal is None:
         return "some are held for what still waits in line: ask again when that is done"
     return renewal_text(renewal)
@@ -173,12 +168,3 @@ def _back(renewal: Renewal | None) -> str:
 
 def _priced(amount: int) -> str:
     return "1 credit" if amount == 100 else f"{format_credits(amount)} credits"
-
-
-def _example(name: LimitName) -> str:
-    match name:
-        case "credits_per_day":
-            return "credits like 15 or 7.5"
-        case "max_pixels":
-            return "pixels like 1048576 or 1024x1024"
-    return "a whole number from 0"

@@ -1,4 +1,8 @@
-"""Whose credits count together: a number of our own for each member, so that sums can outlive who they belong to."""
+"""Accounts: a number for each member, under which their credits and usage are summed.
+
+A member who has their data deleted gets a new account. The old one keeps its sums and counts for one more day, so
+that deleting is no way around a limit; then it loses its member.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,17 @@ import sqlite3
 
 DAY = 24 * 60 * 60
 OVER = (
-    "accounts.member_id IS NOT NULL AND accounts.closed_at <= ? AND NOT EXISTS"
+    "accounts.member_id IS NOT NULL AND accounts.closed_at <= :closed_by AND NOT EXISTS"
     " (SELECT 1 FROM jobs WHERE jobs.owner_id = accounts.member_id AND jobs.account_id <= accounts.id)"
 )
-"""Accounts that were closed a day ago and have no job left that is to be forgotten: nothing needs their member.
+"""SQL condition for accounts that can lose their member: closed by ``:closed_by``, with no job left to forget.
 
-Nor have the member's earlier ones, whose grants may have been spent by these.
+Jobs of the member's earlier accounts count as well, because later accounts may have spent those accounts' grants.
 """
 
 
 def account_of(connection: sqlite3.Connection, member_id: int) -> int:
-    """The member's open account, made where there is none."""
+    """Return the id of the member's open account, creating the account if needed."""
     row = connection.execute(
         "SELECT id FROM accounts WHERE member_id = ? AND closed_at IS NULL", (member_id,)
     ).fetchone()
@@ -26,18 +30,20 @@ def account_of(connection: sqlite3.Connection, member_id: int) -> int:
 
 
 def close_account(connection: sqlite3.Connection, member_id: int, now: int) -> None:
-    """What the member does from now on has another account; the closed one still counts for a day.
+    """Close the member's open account; their next job opens a new one.
 
-    It is closed after those before it, though the clock may have been set back: they are forgotten in this order.
+    The time of closing is never before that of the member's earlier accounts, even if the clock was set back:
+    accounts are unlinked in this order.
     """
     connection.execute(
-        "UPDATE accounts SET closed_at ="
-        " max(?1, (SELECT coalesce(max(closed_at), 0) FROM accounts AS earlier WHERE earlier.member_id = ?2))"
-        " WHERE member_id = ?2 AND closed_at IS NULL",
-        (now, member_id),
+        "UPDATE accounts SET closed_at = max(:now,"
+        " (SELECT coalesce(max(closed_at), 0) FROM accounts AS earlier WHERE earlier.member_id = :member))"
+        " WHERE member_id = :member AND closed_at IS NULL",
+        {"now": now, "member": member_id},
     )
 
 
 def unlink_closed(connection: sqlite3.Connection, now: int) -> int:
-    """Forget whose the accounts were that are :data:`OVER`; how many."""
-    return connection.execute(f"UPDATE accounts SET member_id = NULL WHERE {OVER}", (now - DAY,)).rowcount
+    """Remove the member from accounts that are :data:`OVER`. Returns the number of accounts."""
+    cursor = connection.execute(f"UPDATE accounts SET member_id = NULL WHERE {OVER}", {"closed_by": now - DAY})
+    return cursor.rowcount

@@ -1,6 +1,6 @@
-"""Whether a job may be: everything that can forbid it is looked at in the transaction that inserts it.
+"""Checks of everything that can forbid a job, in the transaction that inserts it.
 
-Raises :class:`NotAdmitted`; then nothing was written.
+They raise a :class:`NotAdmitted`; then nothing was written. Credits are in 1/100.
 """
 
 from __future__ import annotations
@@ -11,41 +11,41 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bot.store import jobs, ledger, moderation
-from bot.store.guild_settings import INSTANCE
+from bot.store.guild_settings import AGE_RESTRICTED_ONLY, INSTANCE, PAUSED, find_setting
 from bot.store.jobs import NewJob
 from bot.store.ledger import Renewal
-from bot.store.limits import Limit, LimitName, Requester, Values, resolve
-
-Ceiling = Literal["credits_per_user", "credits_per_server", "queue_length"]
+from bot.store.limits import Ceiling, Limit, LimitName, Requester, Values, resolve
 
 
 class NotAdmitted(Exception):
-    """Something forbids the job."""
+    """Base class of everything that can forbid a job."""
 
 
 @dataclass
 class Paused(NotAdmitted):
-    """By the server's admins, or by the operator."""
+    """The server's admins, or the operator, paused the bot."""
 
     by: Literal["server", "operator"]
 
 
 @dataclass
 class NotServed(NotAdmitted):
-    """The operator offers the bot in servers alone: not in direct messages, or not where it is not a member."""
+    """The operator does not offer the bot here: in direct messages (``direct``), or in servers it is not in."""
 
     direct: bool
 
 
 @dataclass
 class Blocked(NotAdmitted):
+    """The member is blocked until a time in UTC seconds, or for good (None)."""
+
     until: int | None
     reason: str | None
 
 
 @dataclass
 class WrongPlace(NotAdmitted):
-    """The admins do not want the bot here, but perhaps in the ``allowed`` channels."""
+    """The admins do not allow the bot in this channel. ``allowed`` are the channels with an ``allow`` rule."""
 
     age_restricted_only: bool
     allowed: tuple[int, ...] = ()
@@ -53,10 +53,10 @@ class WrongPlace(NotAdmitted):
 
 @dataclass
 class OverLimit(NotAdmitted):
-    """A limit would be passed: ``used`` of it is in use and ``wanted`` was asked for.
+    """A member's limit would be exceeded: ``used`` of it is in use and ``wanted`` was asked for, in the limit's unit.
 
-    For credits ``renewal`` says when enough of them come back. It is None where they never will, and where what waits
-    in line for more than a day holds them.
+    For credits, ``granted`` is what is left of grants and ``renewal`` is when enough credits have come back. It is
+    None if they never will be enough, or if they are held by jobs that have waited for more than a day.
     """
 
     limit: Limit
@@ -68,7 +68,7 @@ class OverLimit(NotAdmitted):
 
 @dataclass
 class OverCeiling(NotAdmitted):
-    """The same for what the operator set."""
+    """An operator's ceiling would be exceeded; fields as in :class:`OverLimit`."""
 
     name: Ceiling
     ceiling: int
@@ -79,8 +79,12 @@ class OverCeiling(NotAdmitted):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for the whole instance: limits where nothing else is set, in servers and in direct messages, and
-    ceilings that no server's admin can lift. None is "unlimited"."""
+    """What holds for the whole instance. None is "unlimited".
+
+    ``defaults`` are the limits for which a server has set nothing, ``direct`` those of direct messages and
+    user-installed use. No server's admin can raise the ceilings (``credits_per_user``, ``credits_per_server``,
+    ``queue_length``) or set a limit above its cap.
+    """
 
     defaults: Values
     direct: Values
@@ -92,7 +96,7 @@ class Terms:
     user_install: bool = False
 
     def limits(self, connection: sqlite3.Connection, requester: Requester, now: int) -> dict[LimitName, Limit]:
-        """What holds for a member here, nothing above the operator's caps."""
+        """Return the limits that hold for the requester, none of them above its cap."""
         found = resolve(connection, requester, self.defaults if requester.scope_id else self.direct, now)
         for name, cap in self.caps.items():
             value = found[name].value
@@ -103,7 +107,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class QuotaState:
-    """What a member may use and has used. ``used`` are the day's credits, ``granted`` what is left of grants."""
+    """What a member may use and has used.
+
+    ``used`` are credits of the last 24 hours, ``granted`` what is left of grants. ``used_everywhere`` and
+    ``used_in_server`` are None unless the operator set such a ceiling.
+    """
 
     limits: dict[LimitName, Limit]
     used: int
@@ -114,23 +122,22 @@ class QuotaState:
     used_in_server: int | None = None
 
     def left(self, terms: Terms) -> int | None:
-        """Credits that can still be spent, None where there is no end to them."""
+        """Return the credits that the member can still spend, None if unlimited."""
         day = self.limits["credits_per_day"].value
-        open_ends = [
+        bounds = [
             None if day is None else max(0, day - self.used) + self.granted,
             _rest(terms.credits_per_user, self.used_everywhere),
             _rest(terms.credits_per_server, self.used_in_server),
         ]
-        ends = [end for end in open_ends if end is not None]
-        return min(ends) if ends else None
+        return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def check_place(connection: sqlite3.Connection, requester: Requester, terms: Terms, now: int) -> None:
-    """Raise where the member, the place or the hour is wrong, whatever it costs."""
+    """Raise :class:`NotAdmitted` if the requester can have no job here now, whatever its price."""
     direct = requester.guild_id is None
     if not requester.scope_id and not (terms.direct_messages if direct else terms.user_install):
         raise NotServed(direct)
-    if moderation.setting(connection, INSTANCE, moderation.PAUSED) == "on":
+    if find_setting(connection, INSTANCE, PAUSED) == "on":
         raise Paused("operator")
     for guild_id in {INSTANCE, requester.guild_id or INSTANCE}:
         block = moderation.find_block(connection, guild_id, requester.member_id, now)
@@ -138,20 +145,17 @@ def check_place(connection: sqlite3.Connection, requester: Requester, terms: Ter
             raise Blocked(block.until, block.reason)
     if requester.guild_id is None:
         return
-    if moderation.setting(connection, requester.guild_id, moderation.PAUSED) == "on":
+    if find_setting(connection, requester.guild_id, PAUSED) == "on":
         raise Paused("server")
     places = moderation.channel_rules(connection, requester.guild_id)
     if not moderation.allowed_in(places, requester.channels):
         raise WrongPlace(False, tuple(channel_id for channel_id, rule in places.items() if rule == "allow"))
-    if (
-        moderation.setting(connection, requester.guild_id, moderation.AGE_RESTRICTED_ONLY) == "on"
-        and not requester.age_restricted
-    ):
+    if not requester.age_restricted and find_setting(connection, requester.guild_id, AGE_RESTRICTED_ONLY) == "on":
         raise WrongPlace(True)
 
 
 def quota_state(connection: sqlite3.Connection, requester: Requester, terms: Terms, now: int) -> QuotaState:
-    """What the member may use and has used, with when it comes back."""
+    """Return what the requester may use and has used, and when credits come back."""
     member, scope = requester.member_id, requester.scope_id
     return QuotaState(
         terms.limits(connection, requester, now),
@@ -166,15 +170,15 @@ def quota_state(connection: sqlite3.Connection, requester: Requester, terms: Ter
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A job that was inserted, and how many of its owner's jobs may be drawn at a time (None: any number)."""
+    """A job that was inserted. ``concurrent_jobs`` of its owner's jobs may run at a time (None: any number)."""
 
     job_id: int
     concurrent_jobs: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a job needs: its credits in 1/100, how many pictures, and how many pixels each."""
+class JobDemand:
+    """What a job needs: credits in 1/100, the number of images, and the pixels of each."""
 
     credits: int
     count: int
@@ -182,33 +186,36 @@ class Wanted:
 
 
 def check(
-    connection: sqlite3.Connection, requester: Requester, wanted: Wanted, terms: Terms, now: int
+    connection: sqlite3.Connection, requester: Requester, demand: JobDemand, terms: Terms, now: int
 ) -> tuple[Limit, int]:
-    """Raise where anything forbids such a job; else the limit of jobs at a time, and what a grant has to pay."""
+    """Return the limit ``concurrent_jobs`` and the credits that a grant has to pay.
+
+    Raises :class:`NotAdmitted` if anything forbids such a job.
+    """
     check_place(connection, requester, terms, now)
     limits = terms.limits(connection, requester, now)
-    _check_size(limits, wanted)
+    _check_size(limits, demand)
     _check_room(connection, requester, limits, terms)
-    granted = _check_credits(connection, requester, limits["credits_per_day"], wanted.credits, now)
-    _check_ceilings(connection, requester, terms, wanted.credits, now)
+    granted = _check_credits(connection, requester, limits["credits_per_day"], demand.credits, now)
+    _check_ceilings(connection, requester, terms, demand.credits, now)
     return limits["concurrent_jobs"], granted
 
 
 def admit(
     connection: sqlite3.Connection, new: NewJob, requester: Requester, terms: Terms, *, pixels: int
 ) -> Admitted | None:
-    """Check everything, insert the job and reserve its credits; None where its source already made one."""
+    """Check everything, insert the job and reserve its credits. Returns None if its event has already made a job."""
     if jobs.exists(connection, new.event_id):
         return None
-    wanted = Wanted(new.credits, len(new.images), pixels)
-    at_a_time, granted = check(connection, requester, wanted, terms, new.created_at)
+    demand = JobDemand(new.credits, len(new.images), pixels)
+    at_a_time, granted = check(connection, requester, demand, terms, new.created_at)
     job_id = jobs.insert(connection, new, granted=granted)
-    assert job_id is not None, "looked for above, in this transaction"
+    assert job_id is not None, "checked above, in this transaction"
     return Admitted(job_id, at_a_time.value)
 
 
-def _check_size(limits: dict[LimitName, Limit], wanted: Wanted) -> None:
-    for limit, number in ((limits["max_pixels"], wanted.pixels), (limits["max_count"], wanted.count)):
+def _check_size(limits: dict[LimitName, Limit], demand: JobDemand) -> None:
+    for limit, number in ((limits["max_pixels"], demand.pixels), (limits["max_count"], demand.count)):
         if limit.value is not None and number > limit.value:
             raise OverLimit(limit, 0, number)
 
@@ -216,7 +223,7 @@ def _check_size(limits: dict[LimitName, Limit], wanted: Wanted) -> None:
 def _check_room(
     connection: sqlite3.Connection, requester: Requester, limits: dict[LimitName, Limit], terms: Terms
 ) -> None:
-    """As many jobs as are drawn at a time, and as many more as may wait."""
+    """Raise if ``concurrent_jobs + queued_jobs`` jobs of the member are open, or if the whole queue is full."""
     at_a_time, may_wait = limits["concurrent_jobs"].value, limits["queued_jobs"].value
     if at_a_time == 0:
         raise OverLimit(limits["concurrent_jobs"], 0, 1)
@@ -229,12 +236,13 @@ def _check_room(
 
 
 def _check_credits(connection: sqlite3.Connection, requester: Requester, limit: Limit, wanted: int, now: int) -> int:
-    """The part that a grant has to pay."""
+    """Return the part of the price that a grant has to pay. Raises :class:`OverLimit` if grants are not enough."""
     if limit.value is None:
         return 0
     member, scope = requester.member_id, requester.scope_id
     used = ledger.used(connection, member, scope, now)
-    beyond = max(0, used + wanted - max(limit.value, used))
+    left = max(0, limit.value - used)
+    beyond = max(0, wanted - left)
     if not beyond:
         return 0
     granted = ledger.granted(connection, member, scope)
@@ -249,17 +257,17 @@ def _check_ceilings(connection: sqlite3.Connection, requester: Requester, terms:
     if terms.credits_per_user is not None:
         used = ledger.used_everywhere(connection, requester.member_id, now)
         if (missing := used + wanted - terms.credits_per_user) > 0:
-            coming = ledger.renewals_everywhere(connection, now, member_id=requester.member_id)
+            coming = ledger.renewals_everywhere(connection, requester.member_id, now)
             raise OverCeiling("credits_per_user", terms.credits_per_user, used, wanted, _enough(coming, missing))
     if terms.credits_per_server is not None and requester.scope_id:
         used = ledger.used_in(connection, requester.scope_id, now)
         if (missing := used + wanted - terms.credits_per_server) > 0:
-            coming = ledger.renewals_everywhere(connection, now, scope_id=requester.scope_id)
+            coming = ledger.renewals_in(connection, requester.scope_id, now)
             raise OverCeiling("credits_per_server", terms.credits_per_server, used, wanted, _enough(coming, missing))
 
 
 def _enough(coming: Iterable[Renewal], missing: int) -> Renewal | None:
-    """When that many credits have come back in all, and how many those are; None where these are not enough."""
+    """Return when at least ``missing`` credits have come back, with their sum; None if all of them are not enough."""
     total = 0
     for renewal in coming:
         total += renewal.credits

@@ -1,4 +1,4 @@
-"""What the operator wants to know of the whole instance. Functions are part of a transaction that reads."""
+"""Figures about the whole instance, for its operator. Functions are part of a transaction that reads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import sqlite3
 from dataclasses import dataclass
 
 from bot.store.accounts import DAY
+from bot.store.guild_settings import INSTANCE, PAUSED
+from bot.store.job_states import IS_OPEN, IS_WAITING
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Jobs by state as they are now, those that ended in the last day by state, and what is in line the longest.
+    """The instance's condition at one moment.
 
-    ``oldest_wait`` in seconds, None where nothing waits; ``device_seconds`` of the last day; ``paused_servers`` are
-    those whose admins paused the bot.
+    ``open_jobs`` are the numbers of jobs by state now, ``ended_jobs`` those that ended in the last day. ``oldest_wait``
+    is the age in seconds of the oldest job in the queue, None if the queue is empty. ``device_seconds`` are those of
+    the last day, ``paused_servers`` the number of servers whose admins paused the bot.
     """
 
     open_jobs: dict[str, int]
@@ -33,18 +36,17 @@ class Server:
 
 
 def health(connection: sqlite3.Connection, now: int) -> Health:
-    open_jobs = connection.execute(
-        "SELECT state, count(*) FROM jobs WHERE state NOT IN ('delivered', 'failed', 'cancelled', 'expired') GROUP BY 1"
-    ).fetchall()
+    """Return the instance's condition at ``now`` (UTC seconds)."""
+    open_jobs = connection.execute(f"SELECT state, count(*) FROM jobs WHERE {IS_OPEN} GROUP BY 1").fetchall()
     ended = connection.execute(
         "SELECT state, count(*) FROM jobs WHERE ended_at > ? AND forgotten_at IS NULL GROUP BY 1", (now - DAY,)
     ).fetchall()
-    oldest = connection.execute("SELECT min(created_at) FROM jobs WHERE state IN ('queued', 'running')").fetchone()[0]
+    oldest = connection.execute(f"SELECT min(created_at) FROM jobs WHERE {IS_WAITING}").fetchone()[0]
     device_ms = connection.execute(
         "SELECT coalesce(sum(device_ms), 0) FROM jobs WHERE ended_at > ? AND forgotten_at IS NULL", (now - DAY,)
     ).fetchone()[0]
     paused = connection.execute(
-        "SELECT count(*) FROM guild_settings WHERE guild_id <> 0 AND name = 'paused' AND value = 'on'"
+        "SELECT count(*) FROM guild_settings WHERE guild_id <> ? AND name = ? AND value = 'on'", (INSTANCE, PAUSED)
     ).fetchone()[0]
     pages = connection.execute("PRAGMA page_count").fetchone()[0] * connection.execute("PRAGMA page_size").fetchone()[0]
     return Health(
@@ -58,7 +60,7 @@ def health(connection: sqlite3.Connection, now: int) -> Health:
 
 
 def servers(connection: sqlite3.Connection, scope_ids: list[int], now: int) -> dict[int, Server]:
-    """What each of the servers used; those that used nothing are left out."""
+    """Return what each of the servers used in the last day; those without a settled job are left out."""
     found: dict[int, Server] = {}
     for scope_id in scope_ids:
         row = connection.execute(

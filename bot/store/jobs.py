@@ -1,4 +1,4 @@
-"""Jobs and their images. Each function is part of one write transaction, unless it is async and reads."""
+"""Jobs and their images. Unless they are async, functions are part of a write transaction."""
 
 from __future__ import annotations
 
@@ -9,31 +9,19 @@ from typing import Literal
 from bot.store import ledger, usage
 from bot.store.accounts import account_of
 from bot.store.database import Database
+from bot.store.guild_settings import PAUSED
+from bot.store.job_states import IS_WAITING, NEXT, EndState, State
 
-State = Literal["queued", "running", "rendered", "delivering", "delivered", "failed", "cancelled", "expired"]
-EndState = Literal["failed", "cancelled", "expired"]
 Visibility = Literal["public", "private"]
-
-_NEXT: dict[State, tuple[State, ...]] = {
-    "queued": ("running", "failed", "cancelled"),
-    "running": ("rendered", "failed", "cancelled"),
-    "rendered": ("delivering", "expired"),
-    "delivering": ("delivered", "rendered", "expired"),
-    "delivered": (),
-    "failed": (),
-    "cancelled": (),
-    "expired": (),
-}
-"""The life of a job: which states may follow which."""
 
 
 class StateError(Exception):
-    """A job was asked to move to a state that cannot follow its own."""
+    """A job was asked to move to a state that may not follow its current one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyToken:
-    """The way back to an interaction's own response; ``expires_at`` in UTC seconds."""
+    """What is needed to edit an interaction's response until ``expires_at`` (UTC seconds)."""
 
     application_id: int
     token: str
@@ -42,7 +30,7 @@ class ReplyToken:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to insert. ``credits`` in 1/100; ``images`` holds each image's public id and seed, in order."""
+    """A job to insert. ``credits`` in 1/100; ``images`` are pairs of public id and seed, in order."""
 
     event_id: int
     owner_id: int
@@ -62,7 +50,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image of a job; ``file`` is its name in the image folder once it is rendered."""
+    """An image of a job. ``file`` is its file's name in the image folder, None until it is rendered."""
 
     id: str
     position: int
@@ -72,32 +60,33 @@ class Image:
 
 
 def exists(connection: sqlite3.Connection, event_id: int) -> bool:
-    """Whether an interaction or message has already made a job."""
+    """Return whether the interaction or message with this id has already made a job."""
     return connection.execute("SELECT 1 FROM jobs WHERE source_id = ?", (event_id,)).fetchone() is not None
 
 
 def count_open(connection: sqlite3.Connection, owner_id: int, scope_id: int) -> int:
-    """How many of a member's jobs wait or are drawn in one scope."""
+    """Return the number of a member's queued and running jobs in one scope."""
     row = connection.execute(
-        "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND owner_id = ? AND scope_id = ?",
+        f"SELECT count(*) FROM jobs WHERE {IS_WAITING} AND owner_id = ? AND scope_id = ?",
         (owner_id, scope_id),
     )
     return int(row.fetchone()[0])
 
 
 def count_queue(connection: sqlite3.Connection) -> int:
-    """How many of everybody's jobs wait or are drawn; what waits in a paused server is in nobody's way."""
+    """Return the number of all queued and running jobs, without those of paused servers."""
     row = connection.execute(
-        "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND NOT EXISTS (SELECT 1 FROM guild_settings"
-        " WHERE guild_settings.guild_id = jobs.guild_id AND name = 'paused' AND value = 'on')"
+        f"SELECT count(*) FROM jobs WHERE {IS_WAITING} AND NOT EXISTS (SELECT 1 FROM guild_settings"
+        " WHERE guild_settings.guild_id = jobs.guild_id AND name = ? AND value = 'on')",
+        (PAUSED,),
     )
     return int(row.fetchone()[0])
 
 
 def insert(connection: sqlite3.Connection, new: NewJob, *, granted: int = 0) -> int | None:
-    """Insert a job with its images and reserve its credits, ``granted`` of them from what an admin gave.
+    """Insert a job with its images and reserve its credits, ``granted`` of them from an admin's grant.
 
-    Its id, or None where its source already made one. Whether it may be is :mod:`bot.store.admission`'s business.
+    Returns the job's id; None if its event has already made a job. Checks no limits: see :mod:`bot.store.admission`.
     """
     reply = new.reply
     cursor = connection.execute(
@@ -139,11 +128,12 @@ def insert(connection: sqlite3.Connection, new: NewJob, *, granted: int = 0) -> 
 
 
 def card_shown(connection: sqlite3.Connection, job_id: int, message_id: int) -> None:
+    """Note the id of the job's progress card."""
     connection.execute("UPDATE jobs SET progress_message_id = ? WHERE id = ?", (message_id, job_id))
 
 
 def started(connection: sqlite3.Connection, job_id: int, now: int) -> None:
-    """The first image is on the device."""
+    """Note that the job's first image is on the device, which counts as an attempt."""
     _move(connection, job_id, "running")
     connection.execute("UPDATE jobs SET started_at = ?, attempts = attempts + 1 WHERE id = ?", (now, job_id))
 
@@ -151,7 +141,7 @@ def started(connection: sqlite3.Connection, job_id: int, now: int) -> None:
 def image_ended(
     connection: sqlite3.Connection, job_id: int, position: int, state: str, file: str | None, device_ms: int
 ) -> None:
-    """One image was rendered, failed or was cancelled; the device time counts in every case."""
+    """Note that an image was rendered, failed or was cancelled. The device time is added in every case."""
     connection.execute(
         "UPDATE images SET state = ?, file = ?, device_ms = ? WHERE job_id = ? AND position = ?",
         (state, file, device_ms, job_id, position),
@@ -160,18 +150,19 @@ def image_ended(
 
 
 def rendered(connection: sqlite3.Connection, job_id: int) -> None:
+    """Note that all images have ended, at least one of them rendered."""
     _move(connection, job_id, "rendered")
 
 
 def delivering(connection: sqlite3.Connection, job_id: int) -> None:
-    """Committed before the result is posted: whoever finds a job in this state must look before posting again."""
+    """Note that the result is about to be posted. After a crash, a job in this state may have been posted already."""
     _move(connection, job_id, "delivering")
 
 
 def delivered(
     connection: sqlite3.Connection, job_id: int, channel_id: int, message_id: int, spent: int, now: int
 ) -> None:
-    """The result is posted: ``spent`` credits are settled, the rest of the reservation is given back."""
+    """Note that the result is posted; settle ``spent`` credits (1/100) and give back the rest of the reservation."""
     _move(connection, job_id, "delivered")
     connection.execute(
         "UPDATE jobs SET result_channel_id = ?, result_message_id = ? WHERE id = ?", (channel_id, message_id, job_id)
@@ -180,7 +171,7 @@ def delivered(
 
 
 def undelivered(connection: sqlite3.Connection, job_id: int) -> None:
-    """Nothing was posted: the job stays rendered, to be delivered later."""
+    """Note that posting failed: the job is rendered again, to be delivered later."""
     _move(connection, job_id, "rendered")
 
 
@@ -193,22 +184,22 @@ def ended(
     spent: int,
     now: int,
 ) -> None:
-    """The job ends without a result: ``spent`` credits are settled, the rest is given back."""
+    """End the job without a result; settle ``spent`` credits (1/100) and give back the rest of the reservation."""
     _move(connection, job_id, state)
     connection.execute("UPDATE jobs SET error_code = ? WHERE id = ?", (error_code, job_id))
     _close(connection, job_id, spent, now)
 
 
 def interrupt_all(connection: sqlite3.Connection, now: int) -> int:
-    """End what a process that died left queued or running, giving its credits back; how many jobs there were."""
-    rows = connection.execute("SELECT id FROM jobs WHERE state IN ('queued', 'running')").fetchall()
+    """Fail the jobs that an ended process left queued or running, giving their credits back. Returns their number."""
+    rows = connection.execute(f"SELECT id FROM jobs WHERE {IS_WAITING}").fetchall()
     for row in rows:
         ended(connection, row["id"], "failed", error_code="interrupted", spent=0, now=now)
     return len(rows)
 
 
 def wipe_tokens(connection: sqlite3.Connection, now: int) -> None:
-    """Forget the interaction tokens that have expired."""
+    """Delete the interaction tokens that have expired."""
     connection.execute(
         "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL WHERE token_expires_at <= ?", (now,)
     )
@@ -223,13 +214,13 @@ async def images_of(database: Database, job_id: int) -> list[Image]:
 
 def _move(connection: sqlite3.Connection, job_id: int, to: State) -> None:
     row = connection.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None or to not in _NEXT[row["state"]]:
+    if row is None or to not in NEXT[row["state"]]:
         raise StateError(f"job {job_id} cannot go from {row['state'] if row else 'nowhere'} to {to}")
     connection.execute("UPDATE jobs SET state = ? WHERE id = ?", (to, job_id))
 
 
 def _close(connection: sqlite3.Connection, job_id: int, spent: int, now: int) -> None:
-    """Settle the ledger and forget the way back to the interaction."""
+    """Settle the ledger, count the job's usage and delete its interaction token."""
     settled = ledger.close(connection, job_id, spent, now)
     usage.add(connection, job_id, settled, now)
     connection.execute(

@@ -1,6 +1,6 @@
-"""Limits: what is set for whom in a server, and which value holds for a member. Functions are part of a transaction.
+"""The table of limits and ceilings, and what is set for whom. Functions are part of a transaction.
 
-``credits_per_day`` counts in 1/100 credit, ``max_pixels`` in pixels, the others in pieces; None is "unlimited".
+Values are integers in the limit's unit; None is "unlimited".
 """
 
 from __future__ import annotations
@@ -8,21 +8,110 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 LimitName = Literal["credits_per_day", "concurrent_jobs", "queued_jobs", "max_pixels", "max_count"]
-LIMIT_NAMES: tuple[LimitName, ...] = get_args(LimitName)
+Ceiling = Literal["credits_per_user", "credits_per_server", "queue_length"]
+Unit = Literal["credits", "pixels", "pieces"]
+"""Credits are stored in 1/100."""
 Target = Literal["user", "role", "everyone"]
 Origin = Literal["user", "role", "everyone", "default", "ceiling"]
 
 
 @dataclass(frozen=True, slots=True)
-class Requester:
-    """Who asks for something, and where.
+class LimitKind:
+    """What is known about a limit.
 
-    ``scope_id`` is the server where credits count, or 0 for direct messages and user-installed use; ``guild_id`` the
-    server that it happens in, where there is one. ``channels`` are the thread, its channel and its category, as
-    far as there are such, in this order.
+    ``meaning`` is the phrase in the choices of ``/admin limits``, ``example`` the one in the refusal of a value,
+    ``counted`` the one after the number in ``/quota``. ``offered`` are the values of the autocomplete. The default is
+    the operator's setting of the same name; ``direct_setting`` is the setting for direct messages if that is another.
+    """
+
+    name: LimitName
+    unit: Unit
+    meaning: str
+    example: str
+    counted: str
+    offered: tuple[str, ...]
+    direct_setting: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CeilingKind:
+    """What is known about an operator's ceiling; its values are read and shown like those of the limit ``like``.
+
+    The default is the operator's setting ``ceiling_`` + ``name``.
+    """
+
+    name: Ceiling
+    like: LimitName
+    meaning: str
+
+
+UNLIMITED = "unlimited"
+_WHOLE = "a whole number from 0"
+
+# The database checks the names: a new limit also needs a migration of the table ``limits``.
+LIMITS: dict[LimitName, LimitKind] = {
+    kind.name: kind
+    for kind in (
+        LimitKind(
+            "credits_per_day",
+            "credits",
+            "credits in 24 hours; 1 is one picture of the usual size",
+            "credits like 15 or 7.5",
+            "used",
+            ("5", "10", "25", "50", "100", UNLIMITED),
+            direct_setting="direct_credits_per_day",
+        ),
+        LimitKind(
+            "concurrent_jobs",
+            "pieces",
+            "commands that are drawn at a time; more wait in line",
+            _WHOLE,
+            "at a time",
+            ("1", "2", "3", "5", UNLIMITED),
+        ),
+        LimitKind(
+            "queued_jobs",
+            "pieces",
+            "commands that may wait in line",
+            _WHOLE,
+            "in line",
+            ("0", "2", "5", "10", "20", UNLIMITED),
+        ),
+        LimitKind(
+            "max_pixels",
+            "pixels",
+            "pixels of one picture",
+            "pixels like 1048576 or 1024x1024",
+            "pixels a picture",
+            ("512x512", "1024x1024", "2048x1024", "2048x2048", UNLIMITED),
+        ),
+        LimitKind("max_count", "pieces", "pictures in one command", _WHOLE, "pictures a command", ("1", "2", "3", "4")),
+    )
+}
+"""Every limit, in the order in which they are shown."""
+LIMIT_NAMES: tuple[LimitName, ...] = tuple(LIMITS)
+
+CEILINGS: dict[Ceiling, CeilingKind] = {
+    kind.name: kind
+    for kind in (
+        CeilingKind("credits_per_user", "credits_per_day", "credits of a member in 24 hours, in all places together"),
+        CeilingKind("credits_per_server", "credits_per_day", "credits of a server in 24 hours"),
+        CeilingKind("queue_length", "queued_jobs", "jobs that wait or are drawn"),
+    )
+}
+"""Every ceiling of the operator, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who invokes a command, and where.
+
+    ``scope_id`` is the server whose limits hold and where credits count, 0 for direct messages and user-installed use.
+    ``guild_id`` is the server in which it happens, None in direct messages. ``channels`` are the thread, its channel
+    and its category, as far as they exist, in this order.
     """
 
     member_id: int
@@ -35,7 +124,7 @@ class Requester:
 
 @dataclass(frozen=True, slots=True)
 class LimitRow:
-    """What is set for a target: ``until`` in UTC seconds, None for good."""
+    """A limit set for a target, until a time in UTC seconds or for good (``until`` None)."""
 
     target: Target
     target_id: int
@@ -46,7 +135,7 @@ class LimitRow:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The value that holds for a member, and where it comes from; ``role_id`` where that is a role."""
+    """The value that holds for a member, and its origin; ``role_id`` is set if that is a role."""
 
     name: LimitName
     value: int | None
@@ -59,7 +148,10 @@ Values = Mapping[LimitName, int | None]
 
 
 def resolve(connection: sqlite3.Connection, requester: Requester, defaults: Values, now: int) -> dict[LimitName, Limit]:
-    """For each name the member's own value, else their roles' most generous, else the server's, else the default."""
+    """Return for each limit the member's own value, else their roles' most generous, the server's, or the default.
+
+    Limits that have run out by ``now`` (UTC seconds) don't count.
+    """
     found: dict[LimitName, Limit] = {name: Limit(name, defaults[name], "default") for name in LIMIT_NAMES}
     if not requester.scope_id:
         return found
@@ -81,7 +173,7 @@ def resolve(connection: sqlite3.Connection, requester: Requester, defaults: Valu
 
 
 def write_limit(connection: sqlite3.Connection, guild_id: int, row: LimitRow, now: int = 0) -> LimitRow | None:
-    """Set a limit; what was set before."""
+    """Set a limit. Returns what was set before, None if nothing was."""
     before = find_limit(connection, guild_id, row.target, row.target_id, row.name, now)
     connection.execute(
         "INSERT OR REPLACE INTO limits (guild_id, target, target_id, name, value, until) VALUES (?, ?, ?, ?, ?, ?)",
@@ -93,7 +185,7 @@ def write_limit(connection: sqlite3.Connection, guild_id: int, row: LimitRow, no
 def clear_limit(
     connection: sqlite3.Connection, guild_id: int, target: Target, target_id: int, name: LimitName, now: int = 0
 ) -> LimitRow | None:
-    """Take a limit away; what was set, None where nothing was."""
+    """Delete a limit. Returns what was set, None if nothing was."""
     before = find_limit(connection, guild_id, target, target_id, name, now)
     connection.execute(
         "DELETE FROM limits WHERE guild_id = ? AND target = ? AND target_id = ? AND name = ?",
@@ -105,7 +197,7 @@ def clear_limit(
 def find_limit(
     connection: sqlite3.Connection, guild_id: int, target: Target, target_id: int, name: LimitName, now: int
 ) -> LimitRow | None:
-    """What is set, None where it has run out by ``now``."""
+    """Return what is set, None if nothing is or it has run out by ``now``."""
     row = connection.execute(
         "SELECT target, target_id, name, value, until FROM limits"
         " WHERE guild_id = ? AND target = ? AND target_id = ? AND name = ? AND (until IS NULL OR until > ?)",
@@ -115,7 +207,7 @@ def find_limit(
 
 
 def limits_of(connection: sqlite3.Connection, guild_id: int, now: int) -> list[LimitRow]:
-    """Everything that is set in a server and has not run out: for everyone, then roles, then members."""
+    """Return what is set in a server and has not run out: for everyone, then for roles, then for members."""
     rows = connection.execute(
         "SELECT target, target_id, name, value, until FROM limits WHERE guild_id = ? AND (until IS NULL OR until > ?)"
         " ORDER BY CASE target WHEN 'everyone' THEN 0 WHEN 'role' THEN 1 ELSE 2 END, target_id, name",
@@ -125,7 +217,7 @@ def limits_of(connection: sqlite3.Connection, guild_id: int, now: int) -> list[L
 
 
 def drop_expired(connection: sqlite3.Connection, now: int) -> None:
-    """Remove limits that have run out."""
+    """Delete limits that have run out."""
     connection.execute("DELETE FROM limits WHERE until <= ?", (now,))
 
 

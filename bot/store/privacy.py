@@ -1,6 +1,7 @@
-"""Forgetting: what a row says of a member goes, its numbers stay. Every function is part of a write transaction.
+"""Deletes members' data and keeps the sums. Unless they are async, functions are part of a write transaction.
 
-A job that is forgotten keeps its size, seed, state and credits; its prompts become empty, its images 'deleted'.
+A forgotten job keeps its size, seed, state and credits; its prompts become empty and its images 'deleted'. A job
+forgotten at its owner's wish has the owner 0.
 """
 
 from __future__ import annotations
@@ -14,24 +15,28 @@ from pathlib import Path
 from bot.store import jobs, ledger
 from bot.store.accounts import DAY, close_account, unlink_closed
 from bot.store.database import Database
+from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_UNDELIVERED
 
-_ENDED = "state IN ('delivered', 'failed', 'cancelled', 'expired')"
 _WIPED = (
     "spec = json_replace(spec, '$.prompt', '', '$.negative_prompt', '', '$.source', '', '$.mask', ''),"
     " interaction_token = NULL, token_expires_at = NULL"
 )
-_OPEN = _ENDED.replace(" IN ", " NOT IN ")
-_THEIRS = "owner_id = ?1 AND account_id IN (SELECT id FROM accounts WHERE member_id = ?1 AND closed_at IS NOT NULL)"
+_OF_CLOSED_ACCOUNTS = (
+    "owner_id = :member AND account_id IN (SELECT id FROM accounts WHERE member_id = :member AND closed_at IS NOT NULL)"
+)
+_OVER_ACCOUNTS = "account_id IN (SELECT id FROM accounts WHERE closed_at <= :closed_by)"
 _PAGE = 5000
-_BITE = 500
-"""Jobs forgotten in one transaction: everybody's commands wait for it."""
+_BATCH = 500
+"""The default number of jobs forgotten in one transaction. Every other write waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was forgotten: ``files`` of images have to go, and of ``originals`` those that nobody keeps
-    (:func:`kept_originals`). ``still_open`` are jobs that have not ended; :func:`forget_closed` is for them.
-    ``uploads`` are pictures that ``/details`` had looked at.
+    """The number of forgotten jobs, and what the caller has to do about their files.
+
+    ``files`` are images' files to remove. ``originals`` are names of input images and masks to remove unless
+    :func:`kept_originals` still has them. ``still_open`` is the number of jobs that have not ended and are left to
+    :func:`forget_closed`; ``uploads`` the number of pictures that were given to ``/details``.
     """
 
     jobs: int = 0
@@ -52,7 +57,7 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class PostedMessage:
-    """A result or a card in Discord; a ``private`` one may be shown to its owner alone, out of the bot's reach."""
+    """A result or a progress card in Discord. The bot may be unable to delete a ``private`` (ephemeral) one."""
 
     job_id: int
     channel_id: int
@@ -61,7 +66,10 @@ class PostedMessage:
 
 
 def forget_old(connection: sqlite3.Connection, *, ended_before: int, at_most: int, now: int) -> Forgotten:
-    """Forget prompts and images of jobs that ended before a time, and pictures that were brought before it."""
+    """Forget the prompts and images of at most ``at_most`` jobs that ended before a time (UTC seconds).
+
+    Deletes the rows of uploads made before that time.
+    """
     rows = connection.execute(
         "SELECT id FROM jobs WHERE forgotten_at IS NULL AND ended_at < ? ORDER BY ended_at LIMIT ?",
         (ended_before, at_most),
@@ -75,19 +83,19 @@ def forget_old(connection: sqlite3.Connection, *, ended_before: int, at_most: in
 
 
 def forget_member(
-    connection: sqlite3.Connection, member_id: int, now: int, live: Collection[int] = (), at_most: int = _BITE
+    connection: sqlite3.Connection, member_id: int, now: int, live: Collection[int] = (), at_most: int = _BATCH
 ) -> Forgotten:
-    """Forget everything about a member but what keeps order: ids in limits, blocks and the audit, and sums.
+    """Forget a member, except for sums and for their id in limits, blocks and the audit.
 
-    Their account is closed; what is left of it is unlinked a day later, by :func:`unlink`. Of their jobs so many go at
-    once; where as many went, :func:`forget_closed` is for more. ``live`` is as there.
+    Closes their account, which :func:`unlink` unlinks a day later. Forgets at most ``at_most`` of their jobs; if that
+    many were forgotten, call :func:`forget_closed` for the rest. ``live`` is as there.
     """
-    brought = connection.execute("DELETE FROM uploads WHERE owner_id = ? RETURNING source", (member_id,)).fetchall()
+    deleted = connection.execute("DELETE FROM uploads WHERE owner_id = ? RETURNING source", (member_id,)).fetchall()
     connection.execute("DELETE FROM member_settings WHERE member_id = ?", (member_id,))
     connection.execute("UPDATE blocks SET reason = NULL WHERE member_id = ?", (member_id,))
     connection.execute("UPDATE audit SET reason = NULL WHERE member_id = ?", (member_id,))
     close_account(connection, member_id, now)
-    uploads = Forgotten(originals={row["source"] for row in brought}, uploads=len(brought))
+    uploads = Forgotten(originals={row["source"] for row in deleted}, uploads=len(deleted))
     return uploads + _forget_jobs(connection, member_id, now, live, at_most)
 
 
@@ -96,17 +104,17 @@ def forget_closed(
     now: int,
     member_id: int | None = None,
     live: Collection[int] | None = None,
-    at_most: int = _BITE,
+    at_most: int = _BATCH,
 ) -> Forgotten:
-    """Forget jobs of closed accounts that have ended since, at most so many: one member's, or everybody's.
+    """Forget at most ``at_most`` ended jobs of closed accounts: one member's, or everybody's if ``member_id`` is None.
 
-    What was drawn and not delivered ends now, unless its id is in ``live``: the process still carries these jobs, and
-    they are open until it has brought them to their end. None leaves all of them to :func:`expire_undelivered`.
+    First ends undelivered jobs as expired, except those whose ids are in ``live``, which the process is still working
+    on. If ``live`` is None, undelivered jobs are left to :func:`expire_undelivered`.
     """
     rows = connection.execute(
         "SELECT DISTINCT member_id FROM accounts"
-        " WHERE closed_at IS NOT NULL AND member_id IS NOT NULL AND (?1 IS NULL OR member_id = ?1)",
-        (member_id,),
+        " WHERE closed_at IS NOT NULL AND member_id IS NOT NULL AND (:member IS NULL OR member_id = :member)",
+        {"member": member_id},
     ).fetchall()
     found = Forgotten()
     for row in rows:
@@ -115,35 +123,39 @@ def forget_closed(
 
 
 def unlink(connection: sqlite3.Connection, now: int) -> int:
-    """Forget whose the accounts were that were closed a day ago, with everything that could tell; how many.
+    """Remove the member from accounts that were closed a day ago, and every id from which they could be found.
 
-    Accounts with jobs that are not forgotten yet keep their member until these are.
+    Accounts with jobs that are not forgotten yet keep their member until those are. Returns the number of accounts.
     """
+    closed = {"closed_by": now - DAY}
     connection.execute(
         "UPDATE jobs SET source_id = -id, progress_message_id = NULL, result_channel_id = NULL,"
         " result_message_id = NULL, channel_id = CASE WHEN guild_id IS NULL THEN 0 ELSE channel_id END"
-        " WHERE owner_id = 0 AND source_id > 0 AND account_id IN (SELECT id FROM accounts WHERE closed_at <= ?)",
-        (now - DAY,),
+        f" WHERE owner_id = 0 AND source_id > 0 AND {_OVER_ACCOUNTS}",
+        closed,
     )
-    # A channel of direct messages is somebody's.
-    whose = "scope_id = 0 AND channel_id <> 0 AND account_id IN (SELECT id FROM accounts WHERE closed_at <= ?)"
+    # A channel of direct messages belongs to one member: their usage there is summed under channel 0.
+    direct = f"scope_id = 0 AND channel_id <> 0 AND {_OVER_ACCOUNTS}"
     connection.execute(
         "INSERT INTO usage_days (scope_id, day, account_id, channel_id, kind, jobs, images, credits, device_ms)"
         " SELECT scope_id, day, account_id, 0, kind, sum(jobs), sum(images), sum(credits), sum(device_ms)"
-        f" FROM usage_days WHERE {whose} GROUP BY day, account_id, kind"
+        f" FROM usage_days WHERE {direct} GROUP BY day, account_id, kind"
         " ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs, images = images + excluded.images,"
         "  credits = credits + excluded.credits, device_ms = device_ms + excluded.device_ms",
-        (now - DAY,),
+        closed,
     )
-    connection.execute(f"DELETE FROM usage_days WHERE {whose}", (now - DAY,))
+    connection.execute(f"DELETE FROM usage_days WHERE {direct}", closed)
     ledger.carry_grants(connection, now)
     return unlink_closed(connection, now)
 
 
 def expire_undelivered(connection: sqlite3.Connection, now: int) -> int:
-    """End what was drawn a day ago and could not be delivered, giving its credits back; how many jobs."""
+    """End jobs that were started a day ago and could not be delivered, giving their credits back.
+
+    Returns the number of jobs.
+    """
     rows = connection.execute(
-        "SELECT id FROM jobs WHERE state IN ('rendered', 'delivering') AND coalesce(started_at, created_at) <= ?",
+        f"SELECT id FROM jobs WHERE {IS_UNDELIVERED} AND coalesce(started_at, created_at) <= ?",
         (now - DAY,),
     ).fetchall()
     for row in rows:
@@ -152,14 +164,14 @@ def expire_undelivered(connection: sqlite3.Connection, now: int) -> int:
 
 
 def drop_expired_blocks(connection: sqlite3.Connection, now: int) -> None:
-    """Remove blocks that have run out, with their reasons."""
+    """Delete blocks that have run out, with their reasons."""
     connection.execute("DELETE FROM blocks WHERE until <= ?", (now,))
 
 
 async def posted_of(database: Database, member_id: int) -> list[PostedMessage]:
-    """The messages of a member's forgotten jobs, until their account is unlinked; oldest first.
+    """Return the messages of a member's forgotten jobs, oldest first; none once their account is unlinked.
 
-    The result; or the card, with whatever a crash left on it, where there is none.
+    One message a job: its result, or if there is none its progress card.
     """
     rows = await database.query(
         "SELECT id AS job_id, coalesce(result_channel_id, channel_id) AS channel_id,"
@@ -172,7 +184,7 @@ async def posted_of(database: Database, member_id: int) -> list[PostedMessage]:
 
 
 def message_gone(connection: sqlite3.Connection, job_id: int) -> None:
-    """What :func:`posted_of` told of a job was deleted in Discord."""
+    """Note that the message of a job from :func:`posted_of` was deleted in Discord."""
     connection.execute(
         "UPDATE jobs SET result_channel_id = NULL, result_message_id = NULL, progress_message_id = NULL WHERE id = ?",
         (job_id,),
@@ -180,16 +192,16 @@ def message_gone(connection: sqlite3.Connection, job_id: int) -> None:
 
 
 def empty_log(path: Path) -> None:
-    """Write the database's log into its file and cut it: what was removed shall not stay in there. Blocks.
+    """Move the write-ahead log into the database's file and truncate it, so that it holds no deleted data. Blocks.
 
-    While somebody reads it the log stays for the next time.
+    Does nothing if a reader is still using the log after two seconds.
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript("PRAGMA busy_timeout = 2000; PRAGMA wal_checkpoint(TRUNCATE);")
 
 
 async def kept_files(database: Database) -> set[str]:
-    """The names of all files that images are in."""
+    """Return the names of all files of images."""
     names: set[str] = set()
     last = ""
     while rows := await database.query("SELECT id, file FROM images WHERE id > ? ORDER BY id LIMIT ?", (last, _PAGE)):
@@ -199,10 +211,10 @@ async def kept_files(database: Database) -> set[str]:
 
 
 async def kept_originals(database: Database) -> set[str]:
-    """The names of the sources and masks that an upload or a job needs that is kept.
+    """Return the names of the input images and masks that uploads and unforgotten jobs still need.
 
-    What was made from an image that was deleted, or whose member wanted to be forgotten, needs it no more; what was
-    made from one that only became too old does.
+    An edit no longer needs its input if that was an image of the bot that was deleted, or whose owner had their data
+    deleted. It still needs an image that was forgotten for its age.
     """
     names = {row["source"] for row in await database.query("SELECT source FROM uploads")}
     last = 0
@@ -223,11 +235,12 @@ async def kept_originals(database: Database) -> set[str]:
 def _forget_jobs(
     connection: sqlite3.Connection, member_id: int, now: int, live: Collection[int] | None, at_most: int
 ) -> Forgotten:
-    """Forget so many jobs of a member's closed accounts that have ended."""
+    """Forget at most ``at_most`` ended jobs of a member's closed accounts."""
     if live is not None:
         _expire_left(connection, member_id, live, now)
     rows = connection.execute(
-        f"SELECT id FROM jobs WHERE {_THEIRS} AND {_ENDED} LIMIT ?2", (member_id, at_most)
+        f"SELECT id FROM jobs WHERE {_OF_CLOSED_ACCOUNTS} AND {HAS_ENDED} LIMIT :count",
+        {"member": member_id, "count": at_most},
     ).fetchall()
     originals: set[str] = set()
     files: list[str] = []
@@ -239,17 +252,17 @@ def _forget_jobs(
         [(now, row["id"]) for row in rows],
     )
     left = connection.execute(
-        f"SELECT count(*) FROM jobs INDEXED BY jobs_by_state WHERE {_OPEN} AND {_THEIRS}", (member_id,)
+        f"SELECT count(*) FROM jobs INDEXED BY jobs_by_state WHERE {IS_OPEN} AND {_OF_CLOSED_ACCOUNTS}",
+        {"member": member_id},
     )
     return Forgotten(len(rows), files, originals, int(left.fetchone()[0]))
 
 
 def _expire_left(connection: sqlite3.Connection, member_id: int, live: Collection[int], now: int) -> None:
-    """End what a member's closed accounts have drawn and nobody carries any more, giving its credits back."""
+    """Expire undelivered jobs of a member's closed accounts that are not ``live``, giving their credits back."""
     rows = connection.execute(
-        f"SELECT id FROM jobs INDEXED BY jobs_by_state WHERE {_OPEN} AND state IN ('rendered', 'delivering')"
-        f" AND {_THEIRS}",
-        (member_id,),
+        f"SELECT id FROM jobs INDEXED BY jobs_by_state WHERE {IS_OPEN} AND {IS_UNDELIVERED} AND {_OF_CLOSED_ACCOUNTS}",
+        {"member": member_id},
     ).fetchall()
     for row in rows:
         if row["id"] not in live:
@@ -257,7 +270,7 @@ def _expire_left(connection: sqlite3.Connection, member_id: int, live: Collectio
 
 
 def _delete_images(connection: sqlite3.Connection, job_id: int) -> list[str]:
-    """Mark a job's images as deleted; the files that have to go."""
+    """Mark a job's images as deleted. Returns the names of the files to remove."""
     rows = connection.execute("SELECT file FROM images WHERE job_id = ? AND file IS NOT NULL", (job_id,)).fetchall()
     connection.execute(
         "UPDATE images SET state = 'deleted', file = NULL WHERE job_id = ? AND state = 'rendered'", (job_id,)
@@ -266,11 +279,11 @@ def _delete_images(connection: sqlite3.Connection, job_id: int) -> list[str]:
 
 
 def _originals_around(connection: sqlite3.Connection, job_id: int) -> set[str]:
-    """What a job was made from, and what was made from its images."""
+    """Return the names of a job's input image and mask, and of the inputs of edits of its images."""
     rows = connection.execute(
         "SELECT json_extract(spec, '$.source') FROM jobs"
-        " WHERE id = ?1 OR parent_image_id IN (SELECT id FROM images WHERE job_id = ?1)"
-        " UNION SELECT json_extract(spec, '$.mask') FROM jobs WHERE id = ?1",
-        (job_id,),
+        " WHERE id = :job OR parent_image_id IN (SELECT id FROM images WHERE job_id = :job)"
+        " UNION SELECT json_extract(spec, '$.mask') FROM jobs WHERE id = :job",
+        {"job": job_id},
     )
     return {row[0] for row in rows if row[0]}

@@ -11,9 +11,8 @@ import discord
 import structlog
 
 from bot.store.database import Database
-from bot.store.guild_settings import read_setting
+from bot.store.guild_settings import AGE_RESTRICTED_ONLY, read_setting
 from bot.store.moderation import (
-    AGE_RESTRICTED_ONLY,
     Block,
     Rule,
     Word,
@@ -29,11 +28,11 @@ from bot.views.pages import Page, PageButton, fit, page_template
 log = structlog.get_logger(__name__)
 
 _PATIENCE = 1.5
-"""Seconds that a list waits for Discord to tell about channels: an answer has to come within three."""
+"""Seconds to wait for Discord's answers about channels; the interaction itself must be answered within three."""
 
 
 class BlockedPages(PageButton, template=page_template("blocked")):
-    """Who may not use the bot in this server."""
+    """The members who are blocked in this server."""
 
     name = "blocked"
 
@@ -43,7 +42,7 @@ class BlockedPages(PageButton, template=page_template("blocked")):
 
 
 class WordPages(PageButton, template=page_template("words")):
-    """What prompts in this server may not contain."""
+    """The words and patterns that prompts in this server may not contain."""
 
     name = "words"
     entries_per_page = 15
@@ -77,14 +76,18 @@ RULE_PAGES = (BlockedPages, WordPages, ChannelPages)
 
 
 async def gone_channels(guild: discord.Guild, channel_ids: list[int], patience: float | None = None) -> set[int]:
-    """Which of them were deleted. Archived threads are known to Discord alone: it has ``patience`` seconds to say."""
+    """Return which of the channels were deleted.
+
+    Discord is asked about those that are not cached, such as archived threads. What it does not answer within
+    ``patience`` seconds (None: no limit) counts as existing.
+    """
 
     async def is_gone(channel_id: int) -> bool:
         try:
             await guild.fetch_channel(channel_id)
         except discord.NotFound:
             return True
-        except (discord.HTTPException, discord.InvalidData) as error:  # it is there, but not for the bot
+        except (discord.HTTPException, discord.InvalidData) as error:  # it exists, but the bot may not see it
             log.info("channel_not_seen", guild=guild.id, channel=channel_id, reason=str(error))
         return False
 
@@ -93,7 +96,7 @@ async def gone_channels(guild: discord.Guild, channel_ids: list[int], patience: 
     if not asked:
         return set()
     done, late = await asyncio.wait(asked, timeout=patience)
-    for task in late:  # shown as a channel that is there
+    for task in late:  # shown as existing
         task.cancel()
     return {asked[task] for task in done if task.result()}
 
@@ -136,7 +139,7 @@ def _word_line(word: Word, length: int) -> str:
 
 
 def _meaning(rules: dict[int, Rule], *, age_restricted_only: bool) -> str:
-    """What follows from a server's rules for channels."""
+    """Return in words what follows from a server's rules for channels."""
     if not rules:
         where = "There are no rules for channels: I may be used in all of them"
     elif "allow" in rules.values():

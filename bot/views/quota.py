@@ -8,37 +8,43 @@ from functools import partial
 
 import discord
 
-from bot.moderation.limit_texts import MEANINGS, format_value, origin_text, renewal_text
+from bot.moderation.limit_texts import format_value, origin_text, renewal_text
 from bot.requests.pricing import format_credits
 from bot.store.admission import QuotaState, Terms
 from bot.store.database import Database
-from bot.store.limits import LimitRow, limits_of
+from bot.store.limits import LIMITS, Limit, LimitName, LimitRow, limits_of
 from bot.views.pages import Page, PageButton, page_template
 
 _RENEWALS_SHOWN = 3
+_WITH_USE: tuple[LimitName, ...] = ("credits_per_day", "concurrent_jobs", "queued_jobs")
+"""Limits that ``/quota`` shows with how much of them is in use; of the others it shows the value alone."""
 
 
 def quota_text(quota_state: QuotaState, terms: Terms, *, direct: bool, own: bool = True) -> str:
-    """Each limit with what is used and left of it, when it renews, and where it comes from."""
+    """Return one line a limit: what is used and left, when it renews, and where the value comes from.
+
+    ``direct`` for direct messages, ``own`` if the member themselves reads it.
+    """
     lines = [
         f"**Your limits {'in direct messages' if direct else 'in this server'}**",
         *_credits_lines(quota_state, own=own),
     ]
     lines += _ceiling_lines(quota_state, terms)
     at_a_time, may_wait = quota_state.limits["concurrent_jobs"], quota_state.limits["queued_jobs"]
-    drawn, waiting = quota_state.open_jobs, 0
+    running, waiting = quota_state.open_jobs, 0
     if at_a_time.value is not None:
-        drawn, waiting = min(drawn, at_a_time.value), max(0, drawn - at_a_time.value)
-    most, room = format_value(at_a_time.name, at_a_time.value), format_value(may_wait.name, may_wait.value)
-    lines += [
-        f"`concurrent_jobs` {drawn} of {most} at a time · {origin_text(at_a_time, own=own)}",
-        f"`queued_jobs` {waiting} of {room} in line · {origin_text(may_wait, own=own)}",
-    ]
-    for name in ("max_pixels", "max_count"):
-        limit = quota_state.limits[name]
-        unit = "pixels a picture" if name == "max_pixels" else "pictures a command"
-        lines.append(f"`{name}` {format_value(name, limit.value)} {unit} · {origin_text(limit, own=own)}")
+        running, waiting = min(running, at_a_time.value), max(0, running - at_a_time.value)
+    for limit, in_use in ((at_a_time, f"{running} of "), (may_wait, f"{waiting} of ")):
+        lines.append(_limit_line(limit, in_use, own=own))
+    for name in LIMITS:
+        if name not in _WITH_USE:
+            lines.append(_limit_line(quota_state.limits[name], own=own))
     return "\n".join(lines)
+
+
+def _limit_line(limit: Limit, in_use: str = "", *, own: bool) -> str:
+    value = format_value(limit.name, limit.value)
+    return f"`{limit.name}` {in_use}{value} {LIMITS[limit.name].counted} · {origin_text(limit, own=own)}"
 
 
 def _credits_lines(quota_state: QuotaState, *, own: bool) -> list[str]:
@@ -64,7 +70,7 @@ def _credits_lines(quota_state: QuotaState, *, own: bool) -> list[str]:
 
 
 def _ceiling_lines(quota_state: QuotaState, terms: Terms) -> list[str]:
-    """What the operator set, where it counts."""
+    """Return a line for each of the operator's ceilings of credits that applies here."""
     lines = []
     if terms.credits_per_user is not None and quota_state.used_everywhere is not None:
         used, total = format_credits(quota_state.used_everywhere), format_credits(terms.credits_per_user)
@@ -76,24 +82,25 @@ def _ceiling_lines(quota_state: QuotaState, terms: Terms) -> list[str]:
 
 
 def target_text(target: str, target_id: int) -> str:
-    """A limit's target as a mention."""
+    """Return a limit's target as a mention."""
     return {"user": f"<@{target_id}>", "role": f"<@&{target_id}>", "everyone": "everyone"}[target]
 
 
 def limit_line(row: LimitRow) -> str:
+    """Return a limit that is set, with its target, value and end."""
     until = f" until <t:{row.until}:f>" if row.until is not None else ""
     return f"{target_text(row.target, row.target_id)}: `{row.name}` **{format_value(row.name, row.value)}**{until}"
 
 
 def limit_lines(rows: Iterable[LimitRow], terms: Terms) -> list[str]:
-    """What is set for whom in a server, and below it what holds where nothing is set."""
+    """Return one line for each limit that is set in a server, and a last one with the defaults."""
     lines = [limit_line(row) for row in rows] or ["Nothing is set in this server."]
-    defaults = ", ".join(f"`{name}` {format_value(name, terms.defaults[name])}" for name in MEANINGS)
+    defaults = ", ".join(f"`{name}` {format_value(name, terms.defaults[name])}" for name in LIMITS)
     return [*lines, f"-# Where nothing is set: {defaults}."]
 
 
 class LimitPages(PageButton, template=page_template("limits")):
-    """What is set in a server, where that is too much for one message."""
+    """The limits that are set in a server, if they are too many for one message."""
 
     name = "limits"
     entries_per_page = 20

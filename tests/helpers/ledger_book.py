@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from bot.store import admission, jobs, ledger
 from bot.store.accounts import DAY
-from bot.store.admission import NotAdmitted, OverCeiling, OverLimit, Terms, Wanted
+from bot.store.admission import JobDemand, NotAdmitted, OverCeiling, OverLimit, Terms
 from bot.store.database import _connect, migrate
 from bot.store.jobs import NewJob
 from bot.store.limits import Requester
@@ -134,7 +134,7 @@ class Book:
     def check_usage(self) -> None:
         assert {tuple(row)[:4]: tuple(row)[4:] for row in self.connection.execute(USAGE)} == self.model.usage_days()
 
-    def check_renewal(self, requester: Requester, wanted: Wanted, cause: NotAdmitted) -> None:
+    def check_renewal(self, requester: Requester, wanted: JobDemand, cause: NotAdmitted) -> None:
         """The same job may be when a refusal says so and not a second earlier, or never where it says no time.
 
         That is with all jobs brought to their ends, everything spent.
@@ -171,7 +171,9 @@ class Book:
                     jobs.delivering(self.connection, job.id)
                 jobs.delivered(self.connection, job.id, 8, 1, job.credits, self.now)
 
-    def _forbidden_again(self, requester: Requester, wanted: Wanted, cause: OverLimit | OverCeiling, at: int) -> bool:
+    def _forbidden_again(
+        self, requester: Requester, wanted: JobDemand, cause: OverLimit | OverCeiling, at: int
+    ) -> bool:
         """Whether it is for the same reason; another limit may forbid it, or this one may be a lower one by then."""
         try:
             admission.check(self.connection, requester, wanted, self.model.terms, at)
@@ -185,7 +187,7 @@ class Book:
             return isinstance(cause, OverCeiling) and again.name == cause.name
         return False
 
-    def _forbidden(self, requester: Requester, wanted: Wanted, cause: OverLimit | OverCeiling, at: int) -> bool:
+    def _forbidden(self, requester: Requester, wanted: JobDemand, cause: OverLimit | OverCeiling, at: int) -> bool:
         """Whether it is for any reason, or the limit is a higher one by then."""
         try:
             admission.check(self.connection, requester, wanted, self.model.terms, at)

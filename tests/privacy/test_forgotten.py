@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from bot.commands.input_images import EDITABLE
 from bot.playground.world import World
-from bot.store.guild_settings import write_setting
+from bot.store.guild_settings import EDITABLE, write_setting
 from tests.helpers.pictures import CHANGED, drawn, newest, picture_of
 from tests.helpers.privacy import JUST_DATA, another_member, delete, files_in
 

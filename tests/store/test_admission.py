@@ -24,7 +24,7 @@ from bot.jobs.service import JobService
 from bot.requests.spec import ImageOptions, build_spec
 from bot.store import admission, jobs, ledger, limits, privacy
 from bot.store.accounts import DAY
-from bot.store.admission import OverLimit, Terms, Wanted
+from bot.store.admission import JobDemand, OverLimit, Terms
 from bot.store.database import Database, _connect, migrate
 from bot.store.guild_settings import INSTANCE
 from bot.store.jobs import NewJob
@@ -225,10 +225,10 @@ def test_a_refusal_says_when_enough_comes_back_for_just_this_job(file: sqlite3.C
         admit(file, number, wanted, held_to, NOW + number)
     for wanted, at, back in ((50, NOW, 100), (250, NOW + 1, 300), (301, NOW + 2, 1000)):
         with pytest.raises(OverLimit) as caught:
-            admission.check(file, HERE, Wanted(wanted, 1, 1), held_to, NOW + 10)
+            admission.check(file, HERE, JobDemand(wanted, 1, 1), held_to, NOW + 10)
         assert caught.value.renewal == ledger.Renewal(at + DAY, back)
     with pytest.raises(OverLimit) as caught:
-        admission.check(file, HERE, Wanted(1001, 1, 1), held_to, NOW + 10)
+        admission.check(file, HERE, JobDemand(1001, 1, 1), held_to, NOW + 10)
     assert caught.value.renewal is None
 
 

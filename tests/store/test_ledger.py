@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bot.store import accounts, jobs, ledger, limits, privacy
 from bot.store.accounts import DAY
-from bot.store.admission import NotAdmitted, Terms, Wanted
+from bot.store.admission import JobDemand, NotAdmitted, Terms
+from bot.store.job_states import EndState
 from bot.store.limits import LimitName, LimitRow, Requester, Target
 from tests.helpers.ledger_book import Book
 from tests.helpers.ledger_model import OPEN, Set
@@ -95,7 +96,7 @@ class LedgerMachine(RuleBasedStateMachine):
         except NotAdmitted as cause:
             assert not admits, f"refused, but nothing forbids it: {cause}"
             assert self.book.rows() == rows, "a refusal wrote something"
-            self.book.check_renewal(requester, Wanted(wanted, count, 100), cause)
+            self.book.check_renewal(requester, JobDemand(wanted, count, 100), cause)
             return
         assert admits, "accepted, but something forbids it"
         limit, used = self.model.limit("credits_per_day", *who, requester.role_ids, self.now), self.book.used(*who)
@@ -133,7 +134,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.jobs)
     @rule(number=numbers, state=st.sampled_from(("cancelled", "cancelled", "failed", "expired")), spent=credit)
-    def stop(self, number: int, state: jobs.EndState, spent: int) -> None:
+    def stop(self, number: int, state: EndState, spent: int) -> None:
         """Cancelled with what was drawn until then, failed, expired; where it cannot be, nothing changes."""
         job = self.pick(self.model.going_jobs() or self.model.jobs, number)
         spent = spent if state == "cancelled" else 0

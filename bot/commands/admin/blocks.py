@@ -10,11 +10,11 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import ADMIN_ROLE, AdminContext, answer, guild_of
+from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.errors import Refusal
 from bot.moderation.durations import parse_period
 from bot.store.audit import Change
-from bot.store.guild_settings import read_setting
+from bot.store.guild_settings import ADMIN_ROLE, read_setting
 from bot.store.moderation import Block, lift_block, write_block
 from bot.views.audit import quoted
 from bot.views.moderation import BlockedPages, block_end

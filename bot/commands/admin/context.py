@@ -17,14 +17,12 @@ from bot.jobs.service import JobService
 from bot.store import audit
 from bot.store.audit import AuditRow, Change
 from bot.store.database import Database
-from bot.store.guild_settings import INSTANCE, read_setting
+from bot.store.guild_settings import ADMIN_ROLE, INSTANCE, LOG_CHANNEL, read_setting
 from bot.views.audit import audit_line
 from bot.views.card_messages import NOT_SENT
 
 log = structlog.get_logger(__name__)
 
-ADMIN_ROLE = "admin_role"
-LOG_CHANNEL = "log_channel"
 MakeChange = Callable[[sqlite3.Connection], Change | None]
 """Changes something in a transaction, given its connection; None where there was nothing to change."""
 

@@ -14,23 +14,18 @@ from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.commands.invocation import requester_of
 from bot.errors import Refusal
 from bot.moderation.durations import parse_period
-from bot.moderation.limit_texts import MEANINGS, UNLIMITED, format_value, parse_value
+from bot.moderation.limit_texts import format_value, parse_value
 from bot.requests.pricing import format_credits
 from bot.store import ledger
 from bot.store import limits as store
 from bot.store.audit import Change
-from bot.store.limits import LimitName, LimitRow, Target
+from bot.store.limits import LIMITS, UNLIMITED, LimitName, LimitRow, Target
 from bot.views.quota import LimitPages, limit_lines, quota_text, target_text
 from bot.views.text import MESSAGE_LIMIT, cut
 
-_NAMES = [app_commands.Choice(name=f"{name}: {meaning}"[:100], value=name) for name, meaning in MEANINGS.items()]
-_VALUES: dict[LimitName, tuple[str, ...]] = {
-    "credits_per_day": ("5", "10", "25", "50", "100", UNLIMITED),
-    "concurrent_jobs": ("1", "2", "3", "5", UNLIMITED),
-    "queued_jobs": ("0", "2", "5", "10", "20", UNLIMITED),
-    "max_pixels": ("512x512", "1024x1024", "2048x1024", "2048x2048", UNLIMITED),
-    "max_count": ("1", "2", "3", "4"),
-}
+_NAMES = [
+    app_commands.Choice(name=f"{limit.name}: {limit.meaning}"[:100], value=limit.name) for limit in LIMITS.values()
+]
 _MAX_GRANTED = 100_000.0
 _REASON_LIMIT = 200
 Mention = discord.Role | discord.Member
@@ -66,7 +61,7 @@ def _add_set(limits: app_commands.Group, context: AdminContext) -> None:
     @set_limit.autocomplete("value")
     async def offer(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
         chosen = getattr(interaction.namespace, "limit", None)
-        values = next((values for name, values in _VALUES.items() if name == chosen), (UNLIMITED,))
+        values = next((limit.offered for limit in LIMITS.values() if limit.name == chosen), (UNLIMITED,))
         return [app_commands.Choice(name=value, value=value) for value in values if typed.lower() in value]
 
 
@@ -76,7 +71,7 @@ def _add_clear_and_show(limits: app_commands.Group, context: AdminContext) -> No
     @app_commands.choices(limit=_NAMES)
     async def clear(interaction: discord.Interaction[Any], target: Mention, limit: str | None = None) -> None:
         guild_id, (kind, target_id) = guild_of(interaction), _target(target)
-        names = [_name(limit)] if limit else list(MEANINGS)
+        names = [_name(limit)] if limit else list(LIMITS)
         cleared = [
             name
             for name in names
@@ -140,14 +135,14 @@ def _add_grant_and_reset(admin: app_commands.Group, context: AdminContext) -> No
 
 
 def _name(limit: str) -> LimitName:
-    for name in MEANINGS:
+    for name in LIMITS:
         if name == limit:
             return name
-    raise Refusal(f"There is no limit “{limit[:30]}”: take one of {', '.join(MEANINGS)}.")
+    raise Refusal(f"There is no limit “{limit[:30]}”: take one of {', '.join(LIMITS)}.")
 
 
 def _target(target: Mention) -> tuple[Target, int]:
-    """Whom a mention means; @everyone is Discord's role for all."""
+    """Return the limit's target that a mention means; @everyone is a role of Discord's."""
     if isinstance(target, discord.Role):
         return ("everyone", 0) if target.is_default() else ("role", target.id)
     return "user", target.id

@@ -1,59 +1,31 @@
-"""``/admin settings``: what holds in a server, each with its value, and changed one by one."""
+"""``/admin settings``: shows a server's settings, each with its value, and changes them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import ADMIN_ROLE, LOG_CHANNEL, AdminContext, answer, guild_of
-from bot.commands.input_images import EDITABLE
-from bot.commands.replies import EVERY_REPLY
+from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.errors import Refusal
-from bot.jobs.admission import SPOILER
 from bot.store.audit import Change
-from bot.store.guild_settings import drop_setting, read_setting, read_settings, write_setting
-from bot.store.moderation import AGE_RESTRICTED_ONLY, setting
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A setting with a few values; ``meanings`` by value, the default first."""
-
-    name: str
-    meanings: dict[str, str]
-
-    @property
-    def default(self) -> str:
-        return next(iter(self.meanings))
-
-
-CHOICES = (
-    Choice(SPOILER, {"off": "pictures are shown", "on": "pictures are hidden until somebody clicks"}),
-    Choice(
-        EVERY_REPLY,
-        {
-            "off": "replies are edits where they start with /edit, have a flag or mention me",
-            "on": "every reply to one of my pictures is an edit",
-        },
-    ),
-    Choice(
-        EDITABLE,
-        {
-            "all": "everybody's pictures can be edited",
-            "results": "everything that I drew can be edited",
-            "own": "members edit their own pictures only",
-        },
-    ),
-    Choice(
-        AGE_RESTRICTED_ONLY,
-        {"off": "I may be used in all channels", "on": "I may be used in age-restricted channels only"},
-    ),
+from bot.store.guild_settings import (
+    ADMIN_ROLE,
+    GUILD_LINKS,
+    GUILD_SETTINGS,
+    LOG_CHANNEL,
+    GuildSetting,
+    drop_setting,
+    find_setting,
+    read_setting,
+    read_settings,
+    write_setting,
 )
-_LINKS = {ADMIN_ROLE: "nobody besides Manage Server", LOG_CHANNEL: "changes are told nowhere but in /admin audit"}
+
+_BY_NAME = {setting.name: setting for setting in GUILD_SETTINGS}
+_LINKS = {link.name: link for link in GUILD_LINKS}
 
 
 def add_to(admin: app_commands.Group, context: AdminContext) -> None:
@@ -80,7 +52,9 @@ def add_to(admin: app_commands.Group, context: AdminContext) -> None:
         guild_id = guild_of(interaction)
         given = (spoiler, replies_as_edits, edit_images_of, age_restricted_only)
         wanted: dict[str, str | None] = {
-            choice.name: _checked(choice, value) for choice, value in zip(CHOICES, given, strict=True) if value
+            setting.name: _checked(setting, value)
+            for setting, value in zip(GUILD_SETTINGS, given, strict=True)
+            if value
         }
         if admin_role is not None and admin_role.is_default():
             raise Refusal("@everyone would be admins then; take a role of some members.")
@@ -96,28 +70,28 @@ def add_to(admin: app_commands.Group, context: AdminContext) -> None:
         values = await read_settings(context.database, guild_id)
         await answer(interaction, "\n".join(_lines(values)))
 
-    for choice in CHOICES:
-        settings.autocomplete(choice.name)(_offer(choice, context))
+    for setting in GUILD_SETTINGS:
+        settings.autocomplete(setting.name)(_offer(setting, context))
 
 
-def _offer(choice: Choice, context: AdminContext) -> Any:
-    """The values with their meaning, and which of them holds now."""
+def _offer(setting: GuildSetting, context: AdminContext) -> Any:
+    """Return an autocomplete that offers the values with their meanings and marks the current one."""
 
     async def offer(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
-        now = await read_setting(context.database, interaction.guild_id, choice.name) or choice.default
+        now = await read_setting(context.database, interaction.guild_id, setting.name) or setting.default
         named = [
             (f"{value}{' (now)' if value == now else ''}: {meaning}", value)
-            for value, meaning in choice.meanings.items()
+            for value, meaning in setting.meanings.items()
         ]
         return [app_commands.Choice(name=name[:100], value=value) for name, value in named if typed.lower() in name]
 
     return offer
 
 
-def _checked(choice: Choice, value: str) -> str:
+def _checked(setting: GuildSetting, value: str) -> str:
     value = value.strip().lower()
-    if value not in choice.meanings:
-        raise Refusal(f"{choice.name} is one of {', '.join(choice.meanings)}, not “{value[:20]}”.")
+    if value not in setting.meanings:
+        raise Refusal(f"{setting.name} is one of {', '.join(setting.meanings)}, not “{value[:20]}”.")
     return value
 
 
@@ -128,7 +102,7 @@ def _check_log_channel(channel: discord.TextChannel) -> None:
 
 
 def _write(connection: Any, *, guild_id: int, name: str, value: str | None) -> Change | None:
-    before = setting(connection, guild_id, name)
+    before = find_setting(connection, guild_id, name)
     if _shown(name, before) == _shown(name, value):
         return None
     if value is None:
@@ -140,17 +114,16 @@ def _write(connection: Any, *, guild_id: int, name: str, value: str | None) -> C
 
 def _lines(values: dict[str, str]) -> list[str]:
     lines = []
-    for choice in CHOICES:
-        value = values.get(choice.name, choice.default)
-        lines.append(f"**{choice.name}**: {value}, {choice.meanings[value]}.")
-    for name, none in _LINKS.items():
-        lines.append(f"**{name}**: {_shown(name, values.get(name)) if name in values else none}.")
+    for setting in GUILD_SETTINGS:
+        value = values.get(setting.name, setting.default)
+        lines.append(f"**{setting.name}**: {value}, {setting.meanings[value]}.")
+    for link in GUILD_LINKS:
+        shown = _shown(link.name, values[link.name]) if link.name in values else link.unset
+        lines.append(f"**{link.name}**: {shown}.")
     return lines
 
 
 def _shown(name: str, value: str | None) -> str:
     if name in _LINKS:
-        mark = "@&" if name == ADMIN_ROLE else "#"
-        return f"<{mark}{value}>" if value else "none"
-    choice = next(choice for choice in CHOICES if choice.name == name)
-    return value or choice.default
+        return f"<{_LINKS[name].mark}{value}>" if value else "none"
+    return value or _BY_NAME[name].default
