@@ -1,4 +1,4 @@
-"""Who changed what in a server: one row for each change, written by the transaction that makes it."""
+"""The audit: a row for each change that an admin made, written in the transaction that makes the change."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change. ``target`` is a mention or a word, ``member_id`` the member whom it concerns, if any.
+    """One change. ``action`` is the command without its slash, such as "limits set credits_per_day".
 
-    ``action`` is the command in words, such as "limits set credits_per_day".
+    ``target`` is a mention or a word; ``member_id`` is the member whom the change concerns, None if there is none.
     """
 
     action: str
@@ -23,7 +23,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """A change that was made, by whom and when (UTC seconds)."""
+    """A change with its author's id and time (UTC seconds)."""
 
     id: int
     actor_id: int
@@ -32,7 +32,7 @@ class AuditRow:
 
 
 def record(connection: sqlite3.Connection, guild_id: int, actor_id: int, change: Change, now: int) -> AuditRow:
-    """Write a change down; ``guild_id`` is 0 for what the operator changes everywhere."""
+    """Store a change; the ``guild_id`` of the operator's changes is :data:`~bot.store.guild_settings.INSTANCE`."""
     row = connection.execute(
         "INSERT INTO audit (guild_id, actor_id, action, target, member_id, before, after, reason, at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
@@ -52,7 +52,7 @@ def record(connection: sqlite3.Connection, guild_id: int, actor_id: int, change:
 
 
 def newest(connection: sqlite3.Connection, guild_id: int, *, count: int, skip: int = 0) -> list[AuditRow]:
-    """A server's changes, the newest first."""
+    """Return ``count`` of a server's changes after the first ``skip``, the newest first."""
     rows = connection.execute(
         "SELECT id, actor_id, action, target, before, after, member_id, reason, at FROM audit WHERE guild_id = ?"
         " ORDER BY id DESC LIMIT ? OFFSET ?",
@@ -70,5 +70,6 @@ def newest(connection: sqlite3.Connection, guild_id: int, *, count: int, skip: i
 
 
 def count_changes(connection: sqlite3.Connection, guild_id: int) -> int:
+    """Return the number of a server's changes."""
     row = connection.execute("SELECT count(*) AS number FROM audit WHERE guild_id = ?", (guild_id,)).fetchone()
     return int(row["number"])

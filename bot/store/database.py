@@ -1,7 +1,7 @@
-"""The SQLite file: one writer thread with one transaction per call, readers apart, and the migrations.
+"""The SQLite file: a writer thread with one transaction a call, a reader thread, and the migrations.
 
-A write is a plain function of a connection; it runs whole inside ``BEGIN IMMEDIATE`` … ``COMMIT`` and is rolled
-back whole where it raises. Reads never wait for it (WAL).
+A write is a plain function that takes a connection. It runs in one transaction (``BEGIN IMMEDIATE`` … ``COMMIT``),
+which is rolled back if the function raises. Reads never wait for writes (WAL).
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from bot.errors import StartupError
 from bot.store.database_thread import DatabaseThread
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
+"""The folder of the migrations: SQL files whose names begin with a number."""
 T = TypeVar("T")
 
 
 def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
-    """Bring the database up to date, making it where there is none; the names of the migrations that were applied.
+    """Apply the migrations that the database lacks, creating the file if needed. Blocks.
 
-    Blocks. A migration that fails is rolled back whole and ends in :class:`StartupError`, as does a database
-    that a newer program has already migrated further.
+    Returns the names of the applied migrations. Raises :class:`StartupError` if a migration fails, which is rolled
+    back whole, or if a newer program has migrated the database further.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
     try:
-        known = yoyo.read_migrations(str(migrations))
+        known = _read_migrations(migrations)
         if not known:
             raise StartupError(f"There are no migrations in {migrations}: run the bot from its own checkout.")
         _refuse_newer(path, set(_applied(backend)) - {migration.id for migration in known})
@@ -50,13 +51,13 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
 
 
 def unapplied(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
-    """The names of the migrations that the database still needs; nothing is changed. Blocks.
+    """Return the names of the migrations that the database lacks, without changing it. Blocks.
 
-    Raises :class:`StartupError` where a newer program has migrated it further.
+    Raises :class:`StartupError` if a newer program has migrated it further.
     """
     backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
     try:
-        names = [migration.id for migration in yoyo.read_migrations(str(migrations))]
+        names = [migration.id for migration in _read_migrations(migrations)]
         done = _applied(backend)
         _refuse_newer(path, set(done) - set(names))
         return [name for name in names if name not in done]
@@ -64,16 +65,22 @@ def unapplied(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
         backend.connection.close()
 
 
-def _refuse_newer(path: Path, strangers: set[str]) -> None:
-    if strangers:
+def _read_migrations(folder: Path) -> Any:
+    """Return the migrations in a folder, without other SQL files such as ``schema.sql``."""
+    return yoyo.read_migrations(str(folder)).filter(lambda migration: migration.id[0].isdigit())
+
+
+def _refuse_newer(path: Path, unknown: set[str]) -> None:
+    """Raise :class:`StartupError` if the database has migrations that this program does not know."""
+    if unknown:
         raise StartupError(
-            f"{path} was written by a newer zimage-bot (it knows “{max(strangers)}”): update the program, "
+            f"{path} was written by a newer zimage-bot (it knows “{max(unknown)}”): update the program, "
             "or restore a backup that is older."
         )
 
 
 def _applied(backend: Any) -> list[str]:
-    """The ids of applied migrations, in the order in which they were applied."""
+    """Return the ids of applied migrations, in the order in which they were applied."""
     if "_yoyo_migration" not in {row[0] for row in backend.execute("SELECT name FROM sqlite_master").fetchall()}:
         return []
     rows = backend.execute("SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc, migration_id")
@@ -81,57 +88,61 @@ def _applied(backend: Any) -> list[str]:
 
 
 class Database:
-    """An open database. Make it with :meth:`open`, end it with :meth:`close`."""
+    """An open database. Created by :meth:`open`; must be closed with :meth:`close`."""
 
-    def __init__(self, threads: tuple[DatabaseThread, DatabaseThread], reader: aiosqlite.Connection) -> None:
-        self._writer, self._looker = threads
-        self._reader = reader
-        self._connection: sqlite3.Connection
-        self._view: sqlite3.Connection
+    def __init__(
+        self,
+        writer: tuple[DatabaseThread, sqlite3.Connection],
+        reader: tuple[DatabaseThread, sqlite3.Connection],
+        query_connection: aiosqlite.Connection,
+    ) -> None:
+        self._write_thread, self._write_connection = writer
+        self._read_thread, self._read_connection = reader
+        self._query_connection = query_connection
 
     @classmethod
     async def open(cls, path: Path) -> Database:
-        """Migrate and open the file; it and its folder are for the bot's user alone."""
-        writer, looker = DatabaseThread("database-writer", together=0.005), DatabaseThread("database-reader")
+        """Migrate and open the file, creating it and its folder if needed."""
+        writer = DatabaseThread("database-writer", wake_interval=0.005)
+        reader = DatabaseThread("database-reader")
         path = await writer.run(path.absolute)
         await writer.run(partial(migrate, path))
-        reader = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True)
-        reader.row_factory = sqlite3.Row
-        await reader.execute("PRAGMA busy_timeout = 5000")
-        database = cls((writer, looker), reader)
-        database._connection = await writer.run(partial(_connect, path))
-        database._view = await looker.run(partial(_connect_to_read, path))
-        return database
+        query_connection = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True)
+        query_connection.row_factory = sqlite3.Row
+        await query_connection.execute("PRAGMA busy_timeout = 5000")
+        write_connection = await writer.run(partial(_connect, path))
+        read_connection = await reader.run(partial(_connect_to_read, path))
+        return cls((writer, write_connection), (reader, read_connection), query_connection)
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``function`` in one transaction on the writer's thread; its result, or its exception after a rollback."""
-        return await self._writer.run(partial(self._transaction, function))
+        """Return what ``function`` returns, run in one transaction; if it raises, roll back and raise that."""
+        return await self._write_thread.run(partial(self._transaction, function))
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``function``, which only reads, on one state of the database; never waits for the writer."""
-        return await self._looker.run(partial(self._snapshot, function))
+        """Return what ``function``, which only reads, makes of one snapshot of the database."""
+        return await self._read_thread.run(partial(self._snapshot, function))
 
     async def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
-        """The rows of one SELECT; never waits for the writer."""
-        return list(await self._reader.execute_fetchall(sql, parameters))
+        """Return the rows of one SELECT."""
+        return list(await self._query_connection.execute_fetchall(sql, parameters))
 
     async def close(self) -> None:
-        """Finish the writes under way and close the file."""
-        await self._reader.close()
-        await self._looker.run(self._view.close)
-        await self._writer.run(self._connection.close)
-        self._looker.stop()
-        self._writer.stop()
+        """Finish the pending writes and close the file."""
+        await self._query_connection.close()
+        await self._read_thread.run(self._read_connection.close)
+        await self._write_thread.run(self._write_connection.close)
+        self._read_thread.stop()
+        self._write_thread.stop()
 
     def _snapshot(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        self._view.execute("BEGIN")
+        self._read_connection.execute("BEGIN")
         try:
-            return function(self._view)
+            return function(self._read_connection)
         finally:
-            self._view.execute("ROLLBACK")
+            self._read_connection.execute("ROLLBACK")
 
     def _transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        connection = self._connection
+        connection = self._write_connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = function(connection)
@@ -148,7 +159,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     connection.executescript(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;"
-        "PRAGMA secure_delete = ON;"  # what is forgotten is overwritten
+        "PRAGMA secure_delete = ON;"  # deleted data is overwritten
     )
     return connection
 

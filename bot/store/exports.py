@@ -1,6 +1,6 @@
 """What is stored about one member, in readable form: ids as text, times as ISO 8601 in UTC, credits as 1.00.
 
-Left out are the interaction's token (a key, wiped when the job ends) and who of the admins did what.
+Interaction tokens are left out, because they are secrets, and so are the ids of admins.
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ _TIMES = ("_at", "at", "until", "day_from")
 
 @dataclass(frozen=True, slots=True)
 class ExportedJob:
-    """A job in readable form; ``files`` are those of its images, in order, ``brought`` those that the member gave."""
+    """A job in readable form.
+
+    ``files`` are the names of its images' files, in order; ``brought`` those of the picture and the mask that the
+    member gave to edit.
+    """
 
     id: int
     row: dict[str, Readable]
@@ -63,7 +67,7 @@ class ExportedJob:
 
 
 def about(connection: sqlite3.Connection, member_id: int) -> tuple[dict[str, Readable], list[str]]:
-    """All there is about a member besides their jobs, and the files of pictures that they brought."""
+    """Return everything about a member except their jobs, and the names of the files of their uploads."""
     told: dict[str, Readable] = {"member_id": str(member_id)}
     for title, sql in _ABOUT.items():
         told[title] = [_readable(row) for row in connection.execute(sql, {"member": member_id})]
@@ -72,13 +76,13 @@ def about(connection: sqlite3.Connection, member_id: int) -> tuple[dict[str, Rea
 
 
 def jobs_from(connection: sqlite3.Connection, member_id: int, first: int, most: int) -> list[ExportedJob]:
-    """A member's jobs, from the one with the id ``first`` on."""
+    """Return at most ``most`` of a member's jobs, from the one with the id ``first`` on."""
     exported: list[ExportedJob] = []
     for row in connection.execute(_JOB, {"member": member_id, "first": first, "most": most}).fetchall():
         images = connection.execute(_IMAGE, (row["id"],)).fetchall()
         told, spec = _readable(row), json.loads(row["spec"])
         told["images"] = [_readable(image) for image in images]
-        # An edit of an image of ours has it as its source: that is not the member's own.
+        # The original of an edit with a parent is an image of the bot, not one that the member gave.
         names = [spec.get("source") if row["made_from_image"] is None else None, spec.get("mask")]
         exported.append(
             ExportedJob(

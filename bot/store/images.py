@@ -1,4 +1,4 @@
-"""Images that were drawn: by id, by the message they stand in, by their family. Reads are async, writes part of one."""
+"""Images and uploads: finds them by id, message or family. Functions that write are part of a transaction."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _UPLOADS_KEPT = 50
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """An image with what its job knows. ``spec`` is the job's JSON; the image's own seed is ``seed``.
+    """An image with fields of its job. ``spec`` is the job's JSON; the image's own seed is ``seed``.
 
-    ``file`` is its name in the image folder, None where it is gone. The owner is 0, nobody, where they had their data
-    deleted; what was forgotten by then or for its age has an empty prompt.
+    ``file`` is its name in the image folder, None if there is no file. ``owner_id`` is 0 if the owner had their data
+    deleted. A spec that was forgotten has an empty prompt.
     """
 
     id: str
@@ -54,25 +54,26 @@ class ImageRow:
 
 
 async def find(database: Database, image_id: str) -> ImageRow | None:
+    """Return the image, in whatever state; None if there is none."""
     return _first(await database.query(f"SELECT {_COLUMNS} WHERE images.id = ?", (image_id,)))
 
 
 async def of_job(database: Database, job_id: int) -> list[ImageRow]:
-    """The images of a job that were drawn and are not deleted, in order."""
+    """Return a job's rendered images that are not deleted, in order."""
     return _all(
         await database.query(f"SELECT {_COLUMNS} WHERE images.job_id = ? AND {_SHOWN} ORDER BY position", (job_id,))
     )
 
 
 async def any_of_job(database: Database, job_id: int) -> ImageRow | None:
-    """An image of a job, whatever became of it."""
+    """Return the first image of a job, in whatever state; None if there is no such job."""
     return _first(
         await database.query(f"SELECT {_COLUMNS} WHERE images.job_id = ? ORDER BY position LIMIT 1", (job_id,))
     )
 
 
 async def of_message(database: Database, message_id: int) -> list[ImageRow]:
-    """The images that a result message shows, in order; empty where it is none of ours."""
+    """Return the images that a result message shows, in order; none if it is no result."""
     return _all(
         await database.query(
             f"SELECT {_COLUMNS} WHERE jobs.result_message_id = ? AND {_SHOWN} ORDER BY position", (message_id,)
@@ -81,7 +82,7 @@ async def of_message(database: Database, message_id: int) -> list[ImageRow]:
 
 
 async def newest_here(database: Database, channel_id: int, owner_id: int) -> ImageRow | None:
-    """The member's own newest public image in the channel, else the channel's newest public one."""
+    """Return the member's newest public image in the channel, else anybody's; None if there is none."""
     rows = await database.query(
         f"SELECT {_COLUMNS} WHERE jobs.channel_id = ? AND jobs.visibility = 'public' AND jobs.state = 'delivered'"
         " AND images.state = 'rendered' AND (jobs.result_channel_id = jobs.channel_id OR jobs.owner_id = ?)"
@@ -92,7 +93,10 @@ async def newest_here(database: Database, channel_id: int, owner_id: int) -> Ima
 
 
 async def recent_of(database: Database, owner_id: int, guild_id: int | None, count: int = 25) -> list[ImageRow]:
-    """The member's newest images in this server (or in direct messages), private ones too: for the member alone."""
+    """Return the member's newest images in a server (None: in direct messages), the newest first.
+
+    Contains private images: to be shown to the member only.
+    """
     rows = await database.query(
         f"SELECT {_COLUMNS} WHERE jobs.owner_id = ? AND jobs.guild_id IS ? AND {_SHOWN}"
         " ORDER BY jobs.created_at DESC, jobs.id DESC, images.position LIMIT ?",
@@ -102,7 +106,10 @@ async def recent_of(database: Database, owner_id: int, guild_id: int | None, cou
 
 
 async def family(database: Database, image_id: str) -> list[ImageRow]:
-    """The image, all that it comes from, and all that comes from any of these; the newest where they are very many."""
+    """Return the image, its ancestors and all their descendants, by job and position.
+
+    At most 200: the image itself and the newest others.
+    """
     rows = await database.query(
         "WITH RECURSIVE up (id) AS ("
         "  SELECT ? UNION SELECT jobs.parent_image_id FROM up JOIN images ON images.id = up.id"
@@ -118,14 +125,14 @@ async def family(database: Database, image_id: str) -> list[ImageRow]:
 
 
 def delete(connection: sqlite3.Connection, image_id: str) -> str | None:
-    """Mark an image as deleted; the name of the file that has to go, None where there is none."""
+    """Mark an image as deleted. Returns the name of the file to remove, None if there is none."""
     row = connection.execute("SELECT file FROM images WHERE id = ?", (image_id,)).fetchone()
     connection.execute("UPDATE images SET state = 'deleted', file = NULL WHERE id = ?", (image_id,))
     return row["file"] if row is not None else None
 
 
 def delete_of_messages(connection: sqlite3.Connection, message_ids: list[int]) -> list[str]:
-    """Somebody deleted these messages in Discord: their images count as deleted, too. The files that have to go."""
+    """Mark the images of messages that were deleted in Discord as deleted. Returns the names of the files to remove."""
     files: list[str] = []
     for message_id in message_ids:
         rows = connection.execute(
@@ -140,6 +147,7 @@ def delete_of_messages(connection: sqlite3.Connection, message_ids: list[int]) -
 def keep_upload(
     connection: sqlite3.Connection, upload_id: str, owner_id: int, original: str, spec: str, now: int
 ) -> None:
+    """Store an upload, and delete the member's oldest ones beyond 50 others."""
     connection.execute(
         "DELETE FROM uploads WHERE owner_id = ? AND id NOT IN"
         " (SELECT id FROM uploads WHERE owner_id = ? ORDER BY created_at DESC LIMIT ?)",
@@ -153,7 +161,7 @@ def keep_upload(
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A picture that a member showed to ``/details``: its source's name and the spec in its metadata."""
+    """A picture given to ``/details``: the name of its stored original and the spec from its metadata, as JSON."""
 
     id: str
     owner_id: int
@@ -162,6 +170,7 @@ class Upload:
 
 
 async def find_upload(database: Database, upload_id: str) -> Upload | None:
+    """Return the upload, None if there is none."""
     rows = await database.query("SELECT id, owner_id, source AS original, spec FROM uploads WHERE id = ?", (upload_id,))
     return Upload(**dict(rows[0])) if rows else None
 

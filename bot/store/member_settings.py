@@ -1,4 +1,4 @@
-"""What members have set for themselves: the defaults of their own pictures, by name."""
+"""What members have set with ``/settings``: defaults for their own pictures, by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from bot.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class MemberSettings:
-    """A member's own defaults. ``aspect`` as 16:9, ``size`` a size's name, ``count`` from 1; None is "not set"."""
+    """A member's own defaults; None is "not set".
+
+    ``aspect`` is written like 16:9, ``size`` is the name of a size, ``count`` a number of images from 1.
+    """
 
     aspect: str | None = None
     size: str | None = None
@@ -19,23 +22,27 @@ class MemberSettings:
     private: bool | None = None
 
 
-_READERS: dict[str, Callable[[str], str | int | bool]] = {
+def _is_on(value: str) -> bool:
+    return value == "on"
+
+
+_PARSERS: dict[str, Callable[[str], str | int | bool]] = {
     "aspect": str,
     "size": str,
     "count": int,
-    "private": "on".__eq__,
+    "private": _is_on,
 }
 
 
 async def read_member_settings(database: Database, member_id: int) -> MemberSettings:
-    """What the member has set."""
+    """Return what the member has set."""
     rows = await database.query("SELECT name, value FROM member_settings WHERE member_id = ?", (member_id,))
-    values = {row["name"]: _READERS[row["name"]](row["value"]) for row in rows if row["name"] in _READERS}
-    return MemberSettings(**values)  # type: ignore[arg-type]  # each name is read as its own type
+    values = {row["name"]: _PARSERS[row["name"]](row["value"]) for row in rows if row["name"] in _PARSERS}
+    return MemberSettings(**values)  # type: ignore[arg-type]  # each name is parsed to its own type
 
 
 def write_member_settings(connection: sqlite3.Connection, member_id: int, member_settings: MemberSettings) -> None:
-    """Set what is not None; what else was set stays. Part of a transaction."""
+    """Set the values that are not None and keep the others. Part of a transaction."""
     values = {
         "aspect": member_settings.aspect,
         "size": member_settings.size,
@@ -49,5 +56,5 @@ def write_member_settings(connection: sqlite3.Connection, member_id: int, member
 
 
 def delete_member_settings(connection: sqlite3.Connection, member_id: int) -> None:
-    """Back to the program's defaults. Part of a transaction."""
+    """Delete all that the member has set. Part of a transaction."""
     connection.execute("DELETE FROM member_settings WHERE member_id = ?", (member_id,))

@@ -1,6 +1,6 @@
-"""What was used, by day of UTC: sums of the ledger's settled rows, kept up by the transaction that settles.
+"""Usage by day (UTC): sums of the ledger's settled rows, updated in the transaction that settles.
 
-Days are numbers of days since 1970. Every read is of one server (or of direct messages, scope 0) or of one member.
+A day is a number of days since 1970. Every query is for one server (direct messages: scope 0) or for one member.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ By = Literal["day", "user", "channel", "kind"]
 BYS: tuple[By, ...] = get_args(By)
 
 _SUMS = "sum(jobs) AS jobs, sum(images) AS images, sum(credits) AS credits, sum(device_ms) AS device_ms"
-# The sign keeps SQLite from reading a whole server where a member's own few rows are wanted.
+# The + keeps SQLite from using the index on scope_id, which would read a whole server for a member's few rows.
 _OF_MEMBER = "account_id IN (SELECT id FROM accounts WHERE member_id = ?) AND day BETWEEN ? AND ?"
 _OF_MEMBER_IN = f"{_OF_MEMBER} AND +scope_id = ?"
 _OF_SCOPE = "day BETWEEN ? AND ? AND scope_id = ?"
@@ -25,7 +25,7 @@ _KEYS: dict[By, str] = {"day": "day", "user": "account_id", "channel": "channel_
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What jobs that ended came to: ``credits`` in 1/100, ``device_ms`` in milliseconds."""
+    """Sums over jobs that have ended: ``credits`` in 1/100, ``device_ms`` in milliseconds."""
 
     jobs: int = 0
     images: int = 0
@@ -43,7 +43,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one day, member, channel or kind used. The key of members that were forgotten, all together, is None."""
+    """What one day, member, channel or kind used. All members without a known account share the key None."""
 
     key: int | str | None
     used: Used
@@ -51,19 +51,19 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """From the first to the last day, both counted."""
+    """A range of days that includes both ends."""
 
     first: int
     last: int
 
     @classmethod
     def until(cls, now: int, count: int) -> Days:
-        """The ``count`` days that end with the one of ``now`` (UTC seconds)."""
+        """Return the range of ``count`` days that ends with the day of ``now`` (UTC seconds)."""
         return cls(now // DAY - count + 1, now // DAY)
 
 
 def add(connection: sqlite3.Connection, job_id: int, credit: int, now: int) -> None:
-    """Count a job that has ended, with the images that it brought."""
+    """Add a job that has ended, with its rendered images and ``credit`` settled credits (1/100)."""
     connection.execute(
         "INSERT INTO usage_days (scope_id, day, account_id, channel_id, kind, jobs, images, credits, device_ms)"
         " SELECT scope_id, ?, account_id, channel_id, kind, 1,"
@@ -76,11 +76,14 @@ def add(connection: sqlite3.Connection, job_id: int, credit: int, now: int) -> N
 
 
 async def shares(database: Database, scope_id: int, days: Days, by: By, member_id: int | None = None) -> list[Share]:
-    """What was used in one scope, by one member or by all, the largest first; days come in their own order."""
+    """Return what was used in one scope by one member, or by all if ``member_id`` is None.
+
+    Days come in order, other keys by credits, the largest first.
+    """
     condition, whose = (_OF_SCOPE, ()) if member_id is None else (_OF_MEMBER_IN, (member_id,))
     sql = f"SELECT {_KEYS[by]} AS key, {_SUMS} FROM usage_days WHERE {condition} GROUP BY 1"
     if by == "user":
-        # A member who had their data deleted has two accounts for a day, and then one that is nobody's.
+        # A member who had their data deleted has two accounts for a day; then the old one has no member.
         sql = f"SELECT member_id AS key, {_SUMS} FROM ({sql}) AS own JOIN accounts ON accounts.id = own.key GROUP BY 1"
     order = "key" if by == "day" else "credits DESC, device_ms DESC, key"
     rows = await database.query(f"{sql} ORDER BY {order}", (*whose, days.first, days.last, scope_id))
@@ -88,7 +91,7 @@ async def shares(database: Database, scope_id: int, days: Days, by: By, member_i
 
 
 async def used_everywhere(database: Database, member_id: int, days: Days) -> Used:
-    """What a member used in all servers and in direct messages."""
+    """Return what a member used in all servers and in direct messages."""
     (row,) = await database.query(
         f"SELECT {_SUMS} FROM usage_days WHERE {_OF_MEMBER}", (member_id, days.first, days.last)
     )

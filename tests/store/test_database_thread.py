@@ -1,4 +1,4 @@
-"""The database's threads: in order, every outcome told to whoever waits."""
+"""The database's threads run calls in order and set every future."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from bot.store.database_thread import DatabaseThread
 
 
-@pytest.mark.parametrize("together", [0.0, 0.005, 60.0])
-async def test_calls_are_done_in_order_and_each_result_is_told(together: float) -> None:
-    worker, done = DatabaseThread("test", together), []
+@pytest.mark.parametrize("wake_interval", [0.0, 0.005, 60.0])
+async def test_calls_are_done_in_order_and_each_result_is_told(wake_interval: float) -> None:
+    worker, done = DatabaseThread("test", wake_interval), []
 
     def note(number: int) -> int:
         done.append(number)
@@ -30,13 +30,13 @@ async def test_calls_are_done_in_order_and_each_result_is_told(together: float) 
 
 
 async def test_who_waits_alone_is_told_at_once() -> None:
-    worker = DatabaseThread("test", together=60.0)
+    worker = DatabaseThread("test", wake_interval=60.0)
     assert await asyncio.wait_for(worker.run(lambda: 7), timeout=10) == 7
     worker.stop()
 
 
 async def test_outcomes_are_not_held_back_for_long() -> None:
-    worker = DatabaseThread("test", together=0.02)
+    worker = DatabaseThread("test", wake_interval=0.02)
     first = worker.run(lambda: 1)
     rest = [worker.run(partial(time.sleep, 0.01)) for _ in range(100)]
     await asyncio.wait_for(first, timeout=0.5)
@@ -59,7 +59,7 @@ async def test_who_stops_waiting_before_their_turn_is_left_out() -> None:
 
 
 async def test_what_was_handed_over_is_done_before_the_end_and_nothing_after() -> None:
-    worker, done = DatabaseThread("test", together=0.005), []
+    worker, done = DatabaseThread("test", wake_interval=0.005), []
     calls = [worker.run(partial(done.append, i)) for i in range(50)]
     worker.stop()
     with pytest.raises(RuntimeError, match="stopped"):
@@ -69,7 +69,7 @@ async def test_what_was_handed_over_is_done_before_the_end_and_nothing_after() -
 
 
 async def test_a_call_that_no_future_can_carry_holds_nobody_up() -> None:
-    worker = DatabaseThread("test", together=60.0)
+    worker = DatabaseThread("test", wake_interval=60.0)
     results = await asyncio.gather(worker.run(lambda: next(iter(()))), worker.run(lambda: 1), return_exceptions=True)
     assert isinstance(results[0], RuntimeError)
     assert results[1] == 1
