@@ -13,7 +13,7 @@ from discord.ext import commands
 from bot.command_sync import sync_commands
 from bot.commands.admin.context import AdminContext
 from bot.commands.admin.group import admin_group
-from bot.commands.editing import Editing
+from bot.commands.edit import Editing
 from bot.commands.gallery import Gallery
 from bot.commands.imagine import imagine_command
 from bot.commands.info import InfoCog
