@@ -13,7 +13,9 @@ from discord.ext import commands
 from bot.command_sync import sync_commands
 from bot.commands.admin.context import AdminContext
 from bot.commands.admin.group import admin_group
-from bot.commands.edit import Editing
+from bot.commands.details import details_command
+from bot.commands.edit import edit_command
+from bot.commands.edit_menu import EditMenu
 from bot.commands.gallery import Gallery
 from bot.commands.imagine import imagine_command
 from bot.commands.info import InfoCog
@@ -26,6 +28,7 @@ from bot.commands.quota import QuotaCog
 from bot.commands.replies import ReplyCog
 from bot.commands.result_actions import ResultActions
 from bot.commands.submission import Submission
+from bot.commands.tree import tree_command
 from bot.commands.usage import Charts, UsageCog
 from bot.jobs.service import JobService
 from bot.media.untrusted_images import ImageReader
@@ -130,9 +133,11 @@ class ZImageBot(commands.Bot):
             services.database, services.jobs, input_images, settings.image_dir, reader, services.engine.profile
         )
         self.result_actions = ResultActions(submission, input_images, gallery, services.database)
-        self._editing = Editing(submission, input_images, gallery, self.result_actions, services.database)
-        for command in self._editing.commands():
-            self.tree.add_command(command)
+        self._edit_menu = EditMenu(submission, input_images, self.result_actions, services.database)
+        self.tree.add_command(edit_command(submission, input_images, services.database))
+        self.tree.add_command(details_command(gallery))
+        self.tree.add_command(tree_command(gallery, input_images, services.database))
+        self.tree.add_command(self._edit_menu.command())
         await self.add_cog(ReplyCog(self, submission, input_images, gallery, services.database))
 
     def _offer_privacy(self) -> None:
@@ -157,7 +162,7 @@ class ZImageBot(commands.Bot):
         try:
             form = read_form(interaction)
             if form is not None and await self.tree.interaction_check(interaction):
-                await self._editing.on_form(interaction, form)
+                await self._edit_menu.on_form(interaction, form)
         except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
             await answer_error(interaction, error)
 

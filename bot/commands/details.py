@@ -1,0 +1,21 @@
+"""``/details``: the parameters that an uploaded PNG was made with."""
+
+# No `from __future__ import annotations` here: discord.py reads the options from the annotations.
+
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.gallery import Gallery
+
+
+def details_command(gallery: Gallery) -> app_commands.Command[Any, ..., None]:
+    """Return the ``/details`` command."""
+
+    @app_commands.command(name="details", description="What a picture was drawn from, read from the file itself")
+    @app_commands.describe(image="A PNG that I or another tool made")
+    async def details(interaction: discord.Interaction[Any], image: discord.Attachment) -> None:
+        await gallery.details_of_file(interaction, image)
+
+    return details

@@ -1,0 +1,83 @@
+"""*Apps → Edit image*, the message context menu, and the filled-in forms that edit a picture."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.input_images import InputImage, InputImages, pick, picture_attachments
+from bot.commands.invocation import InteractionInvocation
+from bot.commands.result_actions import ResultActions
+from bot.commands.submission import Submission
+from bot.errors import Refusal
+from bot.store import images
+from bot.store.database import Database
+from bot.views.modals import EditForm, EditModal
+
+_REMEMBERED_MESSAGES = 500
+_OPTIONS_MAX = 25
+"""Discord's limit for the options of a select."""
+
+
+class EditMenu:
+    """Opens the edit form for a message's picture, and carries out any edit form.
+
+    Remembers the last 500 right-clicked messages: the interaction of a form does not contain the message's attachments.
+    """
+
+    def __init__(
+        self, submission: Submission, input_images: InputImages, result_actions: ResultActions, database: Database
+    ) -> None:
+        self._submission = submission
+        self._input_images = input_images
+        self._result_actions = result_actions
+        self._database = database
+        self._clicked: OrderedDict[int, discord.Message] = OrderedDict()
+
+    def command(self) -> app_commands.ContextMenu:
+        """Return the context menu."""
+        return app_commands.ContextMenu(name="Edit image", callback=self._open_form)
+
+    async def on_form(self, interaction: discord.Interaction[Any], form: EditForm) -> None:
+        """Carry out a filled-in form, whichever button or menu opened it, also before a restart."""
+        input_image = None
+        if form.message is not None:
+            input_image = await self._right_clicked(interaction, form)
+        await self._result_actions.on_form(interaction, form, input_image)
+
+    async def _open_form(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
+        invocation = InteractionInvocation(interaction)
+        rows = await images.of_message(self._database, message.id)
+        pictures = picture_attachments(message)
+        if not pictures:
+            raise Refusal("There is no picture in that message.")
+        # A member who may not edit the picture is told before typing anything.
+        first = await self._input_images.message(invocation, message, 1)
+        self._clicked[message.id] = message
+        while len(self._clicked) > _REMEMBERED_MESSAGES:
+            self._clicked.popitem(last=False)
+        names = [f"seed {row.seed}" for row in rows] or [picture.filename for picture in pictures]
+        strength = self._submission.profile.strength if self._submission.profile.editing == "img2img" else None
+        target = f"m{message.channel.id}-{message.id}"
+        await interaction.response.send_modal(EditModal(target, first.prompt, strength, names[:_OPTIONS_MAX]))
+
+    async def _right_clicked(self, interaction: discord.Interaction[Any], form: EditForm) -> InputImage:
+        """Return the message's picture: from the remembered message, else from the message fetched again."""
+        assert form.message is not None
+        channel_id, message_id = form.message
+        invocation = InteractionInvocation(interaction)
+        message = self._clicked.get(message_id)
+        if message is None or message.channel.id != channel_id:
+            return await self._input_images.named(
+                invocation, _link(interaction, channel_id, message_id), form.which or 1
+            )
+        rows = await images.of_message(self._database, message_id)
+        count = len(rows) or len(picture_attachments(message))
+        return await self._input_images.message(invocation, message, pick(count, form.which or 1) + 1)
+
+
+def _link(interaction: discord.Interaction[Any], channel_id: int, message_id: int) -> str:
+    return f"https://discord.com/channels/{interaction.guild_id or '@me'}/{channel_id}/{message_id}"

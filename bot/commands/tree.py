@@ -1,0 +1,33 @@
+"""``/tree``: a picture with the pictures that it came from and those that came from it."""
+
+# No `from __future__ import annotations` here: discord.py reads the options from the annotations.
+
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.gallery import Gallery
+from bot.commands.input_images import InputImages
+from bot.commands.invocation import InteractionInvocation
+from bot.commands.source_option import find_input_image, source_autocomplete
+from bot.errors import Refusal
+from bot.store.database import Database
+
+
+def tree_command(
+    gallery: Gallery, input_images: InputImages, database: Database
+) -> app_commands.Command[Any, ..., None]:
+    """Return the ``/tree`` command."""
+
+    @app_commands.command(name="tree", description="The family of a picture: what it came from, what came from it")
+    @app_commands.describe(source="One of your own pictures, or a message's link. Neither: your newest here")
+    async def tree(interaction: discord.Interaction[Any], source: str | None = None) -> None:
+        invocation = InteractionInvocation(interaction)
+        input_image = await find_input_image(input_images, invocation, None, source)
+        if input_image.parent_id is None:
+            raise Refusal("That is not one of my pictures, so I know no family of it.")
+        await gallery.tree(interaction, await input_images.visible(invocation, input_image.parent_id))
+
+    tree.autocomplete("source")(source_autocomplete(database))
+    return tree
