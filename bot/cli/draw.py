@@ -12,11 +12,11 @@ from transformers.utils.logging import disable_progress_bar
 
 from bot.errors import StartupError
 from bot.media.files import save_picture
-from bot.media.metadata import encode_png
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage, ImageReader
 from bot.requests.flags import EDIT_FLAGS, read_flags
 from bot.requests.originals import Original, fit_original
+from bot.requests.parameters import encode_picture
 from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
 from bot.services import choose_profile, engine_config
 from bot.settings import Settings
@@ -108,7 +108,7 @@ async def _one(
                 bar.advance(task, event.done - done)  # type: ignore[arg-type]
                 done = event.done
             case Finished():
-                return await asyncio.to_thread(encode_png, event.image, spec.fields())
+                return await asyncio.to_thread(encode_picture, event.image, spec)
             case Failed():
                 raise event.error
             case _:

@@ -1,7 +1,6 @@
 """``/edit``: a new picture from a picture and a text."""
 
-# No `from __future__ import annotations` here: the options' ranges are made when the program runs, and discord.py
-# reads them from the annotations.
+# No `from __future__ import annotations` here: discord.py reads the annotations, and their ranges are local variables.
 
 from typing import Any, Literal
 
@@ -12,7 +11,8 @@ from bot.commands.input_images import InputImages
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.source_option import find_input_image, source_autocomplete
 from bot.commands.submission import Edit, Submission
-from bot.requests.spec import ImageOptions
+from bot.requests.options import options_in
+from bot.requests.spec import MIN_STRENGTH, ImageOptions
 from bot.store.database import Database
 from zimage_engine.profiles import SEED_LIMIT
 
@@ -32,12 +32,7 @@ def edit_command(
         image="The picture to change",
         source="Or one of your own pictures, or a message's link. Neither: your newest picture here",
         mask="A drawing of the same shape: only where it is white is the picture changed",
-        strength=f"0.1 keeps nearly everything, 1 nothing; usually {profile.strength:g}",
-        fit="How a picture of another shape comes to a size that can be drawn: crop or pad",
-        seed="The same seed makes the same change again",
-        steps=f"Denoising steps, {profile.steps.low:g} to {profile.steps.high:g}",
-        count=f"How many pictures, 1 to {submission.max_count}",
-        private="Only you see the picture",
+        **options_in("edit", profile, submission.max_count),
     )
     async def edit(
         interaction: discord.Interaction[Any],
@@ -45,7 +40,7 @@ def edit_command(
         image: discord.Attachment | None = None,
         source: str | None = None,
         mask: discord.Attachment | None = None,
-        strength: app_commands.Range[float, 0.05, 1.0] | None = None,
+        strength: app_commands.Range[float, MIN_STRENGTH, 1.0] | None = None,
         fit: Literal["crop", "pad"] | None = None,
         seed: seed_range | None = None,
         steps: steps_range | None = None,

@@ -60,9 +60,10 @@ class EditMenu:
         while len(self._clicked) > _REMEMBERED_MESSAGES:
             self._clicked.popitem(last=False)
         names = [f"seed {row.seed}" for row in rows] or [picture.filename for picture in pictures]
-        strength = self._submission.profile.strength if self._submission.profile.editing == "img2img" else None
-        target = f"m{message.channel.id}-{message.id}"
-        await interaction.response.send_modal(EditModal(target, first.prompt, strength, names[:_OPTIONS_MAX]))
+        modal = EditModal(
+            f"m{message.channel.id}-{message.id}", first.prompt, self._submission.profile, names[:_OPTIONS_MAX]
+        )
+        await interaction.response.send_modal(modal)
 
     async def _right_clicked(self, interaction: discord.Interaction[Any], form: EditForm) -> InputImage:
         """Return the message's picture: from the remembered message, else from the message fetched again."""

@@ -22,8 +22,9 @@ from bot.media.resizing import nearest_size
 from bot.media.sheets import Relative, compare_sheet, family_sheet
 from bot.media.untrusted_images import DecodedImage, ImageReader
 from bot.requests.originals import Original, fit_original
-from bot.requests.parameters import parameters_text, read_spec
+from bot.requests.parameters import parameters_text
 from bot.requests.spec import ImageSpec
+from bot.requests.untrusted_parameters import read_spec
 from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow

@@ -1,7 +1,6 @@
-"""``/imagine``: a prompt becomes a picture. Its options are what the active profile can do."""
+"""``/imagine``: a picture from a prompt, with the options that the active profile has."""
 
-# No `from __future__ import annotations` here: the options' ranges are made when the program runs, and discord.py
-# reads them from the annotations.
+# No `from __future__ import annotations` here: discord.py reads the annotations, and their ranges are local variables.
 
 from typing import Any
 
@@ -10,6 +9,7 @@ from discord import app_commands
 
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.submission import Submission
+from bot.requests.options import options_in
 from bot.requests.spec import ImageOptions
 from zimage_engine.profiles import ASPECTS, SEED_LIMIT, ModelProfile, parse_aspect
 
@@ -18,7 +18,7 @@ _ASPECT_CHOICES = [app_commands.Choice(name=aspect, value=aspect) for aspect in 
 
 
 def imagine_command(submission: Submission) -> app_commands.Command[Any, ..., None]:
-    """The command for the desk's profile: guidance and a negative prompt are offered only where the model has them."""
+    """Return the ``/imagine`` command; guidance and a negative prompt are offered only if the model has them."""
     profile = submission.profile
     command = _guided(submission) if profile.guidance.high > 0 else _plain(submission)
     command.autocomplete("size")(_size_autocomplete(profile))
@@ -31,7 +31,7 @@ def _plain(submission: Submission) -> app_commands.Command[Any, ..., None]:
     steps_range = app_commands.Range[int, int(submission.profile.steps.low), int(submission.profile.steps.high)]
 
     @app_commands.command(name="imagine", description=_DESCRIPTION)
-    @app_commands.describe(**_option_texts(submission))
+    @app_commands.describe(**_descriptions(submission))
     @app_commands.choices(aspect=_ASPECT_CHOICES)
     async def imagine(
         interaction: discord.Interaction[Any],
@@ -55,13 +55,9 @@ def _guided(submission: Submission) -> app_commands.Command[Any, ..., None]:
     seed_range = app_commands.Range[int, 0, SEED_LIMIT - 1]
     steps_range = app_commands.Range[int, int(profile.steps.low), int(profile.steps.high)]
     guidance_range = app_commands.Range[float, profile.guidance.low, profile.guidance.high]
-    extra = {
-        "negative": "What the picture should not show",
-        "guidance": f"How closely to follow the prompt, {profile.guidance.low:g} to {profile.guidance.high:g}",
-    }
 
     @app_commands.command(name="imagine", description=_DESCRIPTION)
-    @app_commands.describe(**_option_texts(submission), **extra)
+    @app_commands.describe(**_descriptions(submission))
     @app_commands.choices(aspect=_ASPECT_CHOICES)
     async def imagine(
         interaction: discord.Interaction[Any],
@@ -81,21 +77,15 @@ def _guided(submission: Submission) -> app_commands.Command[Any, ..., None]:
     return imagine
 
 
-def _option_texts(submission: Submission) -> dict[str, str]:
-    steps = submission.profile.steps
+def _descriptions(submission: Submission) -> dict[str, str]:
     return {
         "prompt": "What the picture shows. Flags work too: --ar 16:9 --seed 7 --size large",
-        "aspect": "Width : height",
-        "size": "small, medium or large, or pixels like " + str(submission.profile.base_size),
-        "count": f"How many pictures, 1 to {submission.max_count}",
-        "seed": "The same seed draws the same picture again",
-        "steps": f"Denoising steps, {steps.low:g} to {steps.high:g}; usually {steps.default:g}",
-        "private": "Only you see the picture",
+        **options_in("imagine", submission.profile, submission.max_count),
     }
 
 
 def _size_autocomplete(profile: ModelProfile) -> Any:
-    """Names with the pixels that they come to at the aspect chosen so far."""
+    """Return a callback that offers size names, with their pixels at the aspect chosen so far."""
 
     async def offer(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
         aspect = parse_aspect(getattr(interaction.namespace, "aspect", None) or "1:1")

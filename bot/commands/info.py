@@ -10,6 +10,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.submission import Submission
+from bot.requests.options import OPTIONS, fill
 from zimage_engine.engine import Engine
 from zimage_engine.profiles import ModelProfile
 
@@ -22,20 +23,11 @@ _STATES = {
 
 
 def help_text(profile: ModelProfile, max_count: int) -> str:
-    """What a member needs to know, for the active profile."""
-    scales = ", ".join(f"`{name}`" for name in profile.scales)
-    flags = ["`--ar 16:9`", "`--size large`", "`--seed 7`", f"`--steps {profile.steps.default:g}`"]
-    flags += [f"`--count {max_count}`"] if max_count > 1 else []
-    flags += [f"`--guidance {profile.guidance.default:g}`"] if profile.guidance.high else []
-    flags += ["`--no blur`"] if profile.negative_prompt else []
-    options = (
-        f"Options: `aspect`, `size` ({scales}, or pixels like `{profile.base_size}`), `count` up to {max_count}, "
-        f"`seed`, `steps`, `private` (only you see it). They also work as flags in the prompt: {' '.join(flags)}"
-    )
+    """Return the text of ``/help`` for the active profile."""
     lines = [
         f"**{profile.title}** draws what you describe, in English or Chinese.",
         "**/imagine** `prompt: a red circle on a blue background`: your picture comes into this channel.",
-        options,
+        _options_text(profile, max_count),
         _editing_text(profile),
         "The line under a picture has its seed: the same prompt, seed, size and steps draw the same picture again.",
         "**Cancel** under the progress stops a picture. **/ping** says how busy I am, **/quota** what you have left.",
@@ -46,8 +38,22 @@ def help_text(profile: ModelProfile, max_count: int) -> str:
     return "\n".join(lines)
 
 
+def _options_text(profile: ModelProfile, max_count: int) -> str:
+    """Return the line about options: their names, then examples of flags.
+
+    Examples of options that not every profile or bot has come last.
+    """
+    names = [fill(option.help, profile, max_count) for option in OPTIONS if option.help]
+    examples = sorted(
+        (option for option in OPTIONS if option.help_flag and option.example_fits(profile, max_count)),
+        key=lambda option: option.offered is not None or option.help_flag_if is not None,
+    )
+    flags = [f"`{fill(option.help_flag, profile, max_count)}`" for option in examples]
+    return f"Options: {', '.join(names)}. They also work as flags in the prompt: {' '.join(flags)}"
+
+
 def _editing_text(profile: ModelProfile) -> str:
-    """How pictures are changed, and what a prompt for that says with this model."""
+    """Return the line about editing; what a prompt says differs between models that edit by instruction and others."""
     if profile.editing == "none":
         return f"{profile.title} cannot change pictures."
     says = "say what to change" if profile.editing == "instruction" else "say what the picture shows afterwards"

@@ -16,6 +16,7 @@ from bot.commands.input_images import InputImage, InputImages
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
+from bot.requests.options import options_of
 from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import images
 from bot.store.database import Database
@@ -108,7 +109,7 @@ class ResultActions:
         upload = await self._upload(interaction, upload_id)
         spec = ImageSpec.from_json(upload.spec)
         if what == "edit":
-            await interaction.response.send_modal(EditModal(f"u{upload_id}", spec.prompt, self._strength))
+            await interaction.response.send_modal(EditModal(f"u{upload_id}", spec.prompt, self.profile))
             return
         self._once.check(interaction.user.id, f"again u{upload_id}")
         spec = self._for_this_model(spec)
@@ -126,17 +127,11 @@ class ResultActions:
         elif form.upload_id is not None:
             input_image = await self._of_upload(interaction, form.upload_id)
         assert input_image is not None, "a modal names its picture"
-        await self._submission.edit(
-            invocation, Edit(ImageOptions(form.prompt, strength=_number(form.strength))), input_image, private=None
-        )
-
-    @property
-    def _strength(self) -> float | None:
-        return self.profile.strength if self.profile.editing == "img2img" else None
+        await self._submission.edit(invocation, Edit(form.options()), input_image, private=None)
 
     async def _ask_for_edit(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         prompt = ImageSpec.from_json(row.spec).prompt
-        await interaction.response.send_modal(EditModal(f"i{row.id}", prompt, self._strength))
+        await interaction.response.send_modal(EditModal(f"i{row.id}", prompt, self.profile))
 
     async def _ask_how_to_vary(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         text = "How much may it differ?"
@@ -164,18 +159,9 @@ class ResultActions:
         await self._submission.edit(invocation, edit, await self._input_images.image(invocation, row.id), private=None)
 
     def _same(self, row: ImageRow, *, strength: float) -> ImageOptions:
-        """What the image was drawn from, with a seed of chance."""
-        spec = ImageSpec.from_json(row.spec)
-        negative = spec.negative_prompt or None
-        return ImageOptions(
-            spec.prompt,
-            negative,
-            size=str(spec.size),
-            guidance=spec.guidance_scale,
-            strength=strength,
-            steps=spec.steps,
-            verbatim=True,
-        )
+        """Return the options that the image was generated from, with a random seed and another strength."""
+        options = options_of(ImageSpec.from_json(row.spec))
+        return replace(options, seed=None, strength=strength, verbatim=True)
 
     async def _again(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """The same spec with another seed, as many images as before; an edit starts from the same source."""
@@ -247,12 +233,3 @@ def upscaled(size: Size, profile: ModelProfile) -> Size:
 
 def _reseeded(spec: ImageSpec) -> ImageSpec:
     return replace(spec, seed=secrets.randbelow(SEED_LIMIT))
-
-
-def _number(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        return float(text[:8])
-    except ValueError as error:
-        raise Refusal(f"“{text[:20]}” is no strength: give a number from 0.05 to 1, like 0.6.") from error

@@ -19,11 +19,10 @@ from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage
 from bot.requests.flags import EDIT_FLAGS, read_flags
-from bot.requests.member_settings import apply
+from bot.requests.member_settings import apply, read_member_settings
 from bot.requests.originals import Original, fit_original
 from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
 from bot.store.database import Database
-from bot.store.member_settings import read_member_settings
 from bot.views.buttons import progress_view
 from bot.views.card_messages import CardMessage, refuse_on, remove
 from bot.views.errors import explain

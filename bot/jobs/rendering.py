@@ -15,7 +15,7 @@ from bot.jobs.card import Card
 from bot.jobs.delivery import Picture, Result
 from bot.jobs.job import Job, JobProgress
 from bot.media.files import write_file
-from bot.media.metadata import encode_png
+from bot.requests.parameters import encode_picture
 from bot.requests.pricing import ImageOutcome, charge
 from bot.store import jobs as store
 from bot.store.database import Database
@@ -195,7 +195,7 @@ class Rendering:
         await self._mark_started()
         spec = self._job.request.spec.image(position)
         image_id = self._job.image_ids[position]
-        png = await asyncio.to_thread(encode_png, image, spec.fields())
+        png = await asyncio.to_thread(encode_picture, image, spec)
         file = f"{image_id}.png"
         await asyncio.to_thread(write_file, self._image_dir / file, png)
         await self._end_image(position, "rendered", seconds, file)

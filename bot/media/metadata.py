@@ -1,6 +1,6 @@
-"""The parameters a PNG carries: ``parameters`` in the layout that other tools read, and ours as JSON in ``zimage``.
+"""PNGs with text chunks: ``zimage`` with our own fields as JSON, ``parameters`` in the layout that other tools read.
 
-No time stamp: the same spec gives the same bytes.
+There is no time stamp: the same fields give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from PIL.PngImagePlugin import PngInfo
 from zimage_engine.types import RawImage
 
 FIELD = "zimage"
+PARAMETERS = "parameters"
+NEGATIVE = "Negative prompt:"
 
 
-def encode_png(image: RawImage, fields: dict[str, str | int | float]) -> bytes:
-    """The picture as PNG with its parameters; ``fields`` are an ``ImageSpec``'s. Blocks: run it in an executor."""
+def encode_png(image: RawImage, fields: dict[str, str | int | float], parameters: str) -> bytes:
+    """Return the image as PNG with both text chunks. Blocks: call it in an executor."""
     info = PngInfo()
-    info.add_text("parameters", a1111_parameters(fields))
+    info.add_text(PARAMETERS, parameters)
     info.add_text(FIELD, json.dumps(fields, ensure_ascii=False, sort_keys=True))
     buffer = BytesIO()
     picture = Image.frombytes("RGB", (image.width, image.height), image.data)
@@ -27,25 +29,8 @@ def encode_png(image: RawImage, fields: dict[str, str | int | float]) -> bytes:
     return buffer.getvalue()
 
 
-def a1111_parameters(fields: dict[str, str | int | float]) -> str:
-    """The prompt, the negative prompt where there is one, and a line of settings.
-
-    The CFG scale counts as other tools do: Z-Image's guidance scale + 1.
-    """
-    lines = [str(fields["prompt"])]
-    if fields["negative_prompt"]:
-        lines.append(f"Negative prompt: {fields['negative_prompt']}")
-    cfg = float(fields["guidance_scale"]) + 1
-    strength = f"Denoising strength: {fields['strength']:g}, " if "strength" in fields else ""
-    lines.append(
-        f"Steps: {fields['steps']}, Sampler: Euler, CFG scale: {cfg:g}, Seed: {fields['seed']}, "
-        f"Size: {fields['width']}x{fields['height']}, {strength}Model: {fields['model']}"
-    )
-    return "\n".join(lines)
-
-
 def read_fields(png: bytes) -> dict[str, object] | None:
-    """Our JSON from a PNG of our own making, or None where it has none."""
+    """Return the ``zimage`` fields of a PNG that we made; None if it has none."""
     with Image.open(BytesIO(png)) as picture:
         text = picture.info.get(FIELD)
     if not isinstance(text, str):
@@ -55,9 +40,9 @@ def read_fields(png: bytes) -> dict[str, object] | None:
 
 
 def shrink(png: bytes, limit: int) -> tuple[bytes, str]:
-    """The PNG itself where it fits into ``limit`` bytes, else a WebP with its quality stepped down; with its suffix.
+    """Return an image file of at most ``limit`` bytes and its suffix: the PNG, else the best WebP that fits.
 
-    Blocks: run it in an executor. Raises :class:`ValueError` where even the smallest WebP is too large.
+    Blocks: call it in an executor. Raises :class:`ValueError` if the WebP of the lowest quality is too large.
     """
     if len(png) <= limit:
         return png, "png"

@@ -1,69 +1,93 @@
-"""What a member did not say is taken from their own settings; what they did say always wins."""
+"""A member's own defaults: stored, shown, and used for the options that the member leaves out."""
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
+from typing import Any
 
+from bot.requests.option_types import MemberDefault, Option
+from bot.requests.options import OPTIONS, PRIVATE, MemberSettings
 from bot.requests.spec import ImageOptions
-from bot.store.member_settings import MemberSettings
-from zimage_engine.profiles import ModelProfile, parse_aspect
-from zimage_engine.types import InvalidRequest
+from bot.store import member_settings as store
+from bot.store.database import Database
+from zimage_engine.profiles import ModelProfile
+
+_DEFAULTS: tuple[tuple[Option[Any], MemberDefault[Any]], ...] = tuple(
+    (option, option.member) for option in OPTIONS if option.member is not None
+)
+
+
+async def read_member_settings(database: Database, member_id: int) -> MemberSettings:
+    """Return what the member has set; a stored text that is no value (any more) counts as not set."""
+    texts = await store.read_values(database, member_id)
+    values: dict[str, Any] = {
+        option.name: option.parse(texts[option.name]) for option, _ in _DEFAULTS if option.name in texts
+    }
+    return MemberSettings(**values)
+
+
+def write_member_settings(connection: sqlite3.Connection, member_id: int, member_settings: MemberSettings) -> None:
+    """Store the settings that are not None and keep the member's others. Part of a transaction."""
+    values = {option.name: getattr(member_settings, option.name) for option, _ in _DEFAULTS}
+    texts = {
+        option.name: option.format(values[option.name]) for option, _ in _DEFAULTS if values[option.name] is not None
+    }
+    store.write_values(connection, member_id, texts)
+
+
+def member_settings_text(member_settings: MemberSettings, profile: ModelProfile) -> str:
+    """Return the text of ``/settings``: each value, and whether it is the program's default or not usable here."""
+    lines = [_line(option, default, getattr(member_settings, option.name), profile) for option, default in _DEFAULTS]
+    for_edits = " and ".join(option.name for option, default in _DEFAULTS if default.for_edits)
+    return "\n".join(
+        [
+            "What holds where you leave an option out:",
+            *lines,
+            f"-# An edit keeps its picture's shape: there only {for_edits} hold.",
+        ]
+    )
+
+
+def _line(option: Option[Any], default: MemberDefault[Any], value: Any, profile: ModelProfile) -> str:
+    if value is None:
+        return f"**{option.name}**: {default.builtin} (default)"
+    if default.applied(value, ImageOptions(""), profile, None) is None:
+        return f"**{option.name}**: {option.format(value)}, which {profile.title} does not know"
+    return f"**{option.name}**: {option.format(value)}"
 
 
 def apply(
     member_settings: MemberSettings,
     options: ImageOptions,
-    private: bool | None,  # noqa: FBT001 - None where it was not said
+    private: bool | None,  # noqa: FBT001 - None if it was not given
     *,
     profile: ModelProfile,
     edit: bool,
     max_count: int | None = None,
 ) -> tuple[ImageOptions, bool, str]:
-    """The wishes with the member's settings in the gaps, whether it is private, and what of the settings shows.
+    """Return the options completed by the member's settings, whether the picture is private, and a note.
 
-    The wishes are those after :func:`bot.requests.flags.read_flags`. An edit keeps its picture's shape, so it takes
-    count and ``private`` alone; a prompt that was drawn before (``verbatim``) takes ``private`` alone. The text is such
-    as "your settings: 16:9, large", and empty where the settings make no difference.
+    ``options`` are those of :func:`bot.requests.flags.read_flags`; what they or ``private`` say is never changed. An
+    edit keeps the shape of its picture and takes count and private alone; a prompt that was generated from before
+    (``verbatim``) takes private alone. ``max_count`` is the largest count allowed, None for no limit. The note is such
+    as "your settings: 16:9, large", and empty if the settings make no difference.
     """
-    shown: list[str] = []
-    if not edit and not options.verbatim:
-        options = _with_shape(member_settings, options, profile, shown)
-    if member_settings.count is not None and options.count is None and not options.verbatim:
-        count = member_settings.count if max_count is None else min(member_settings.count, max_count)
-        options = replace(options, count=count)
-        if count > 1:
-            shown.append(f"{count} pictures")
+    notes: list[str] = []
+    for option, default in _DEFAULTS:
+        value = getattr(member_settings, option.name)
+        if value is None or options.verbatim or (edit and not default.for_edits) or option is PRIVATE:
+            continue
+        if getattr(options, option.name) is not None:
+            continue
+        applied = default.applied(value, options, profile, max_count)
+        if applied is not None:
+            changes: dict[str, Any] = {option.name: applied}
+            options = replace(options, **changes)
+            notes.append(default.note(applied))
     if private is None:
         private = bool(member_settings.private)
         if private:
-            shown.append("private")
-    return options, private, f"your settings: {', '.join(shown)}" if shown else ""
-
-
-def _with_shape(
-    member_settings: MemberSettings, options: ImageOptions, profile: ModelProfile, shown: list[str]
-) -> ImageOptions:
-    """Aspect and size, as far as this profile knows them; a size in pixels has a shape of its own."""
-    in_pixels = options.size is not None and any(letter.isdigit() for letter in options.size)
-    if (
-        member_settings.aspect is not None
-        and options.aspect is None
-        and not in_pixels
-        and _is_aspect(member_settings.aspect)
-    ):
-        options = replace(options, aspect=member_settings.aspect)
-        if member_settings.aspect != "1:1":
-            shown.append(member_settings.aspect)
-    if member_settings.size is not None and options.size is None and member_settings.size in profile.scales:
-        options = replace(options, size=member_settings.size)
-        if member_settings.size != "medium":
-            shown.append(member_settings.size)
-    return options
-
-
-def _is_aspect(text: str) -> bool:
-    try:
-        parse_aspect(text)
-    except InvalidRequest:
-        return False
-    return True
+            notes.append("private")
+    shown = ", ".join(note for note in notes if note)
+    return options, private, f"your settings: {shown}" if shown else ""

@@ -1,10 +1,10 @@
-"""What determines an image, and what a member's options and flags make of it."""
+"""The options that a member gave, and the spec that they make: everything that determines an image."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from zimage_engine.profiles import (
     SEED_LIMIT,
@@ -20,16 +20,14 @@ from zimage_engine.types import ImageRequest, InvalidRequest
 
 MIN_STRENGTH = 0.05
 
-_STORED_AS = {"original": "source"}
-"""Fields whose key in JSON is not their name: rows and pictures keep the key that they were written with."""
-
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """Everything that determines an image: reproducing it needs the spec and the model, nothing else.
+    """Everything that determines an image: the same spec and model give the same pixels.
 
-    Sizes in pixels; the seed from 0 to 2³²−1. An edit names its source and its mask by what they show
-    (see :mod:`bot.requests.originals`) and has a strength from 0.05 to 1.
+    ``width`` and ``height`` in pixels, ``seed`` from 0 to 2³²−1. ``model`` is the profile's title. An edit has a
+    ``strength`` from 0.05 to 1 and names its ``original`` and ``mask`` by a hash of their pixels (see
+    :mod:`bot.requests.originals`); "" for none.
     """
 
     prompt: str
@@ -58,7 +56,7 @@ class ImageSpec:
         return Size(self.width, self.height)
 
     def image(self, position: int) -> ImageSpec:
-        """The spec of a job's image at ``position``: the seed counts up and wraps at 2³²."""
+        """Return the spec of a job's image at ``position``, from 0: the seed counts up and wraps at 2³²."""
         return replace(self, seed=(self.seed + position) % SEED_LIMIT)
 
     def request(self, request_id: str) -> ImageRequest:
@@ -75,21 +73,26 @@ class ImageSpec:
         )
 
     def fields(self) -> dict[str, str | int | float]:
-        """Return the spec as it is stored in the database and inside a picture; what only edits have, only for them."""
-        fields = {_STORED_AS.get(name, name): getattr(self, name) for name in self.__dataclass_fields__}
-        if not self.original:
-            del fields["strength"], fields["source"]
-        if not self.mask:
-            del fields["mask"]
+        """Return the spec as it is stored in the database and in PNGs. Only edits have ``strength`` and ``source``.
+
+        ``source`` is ``original``: rows and pictures have had that key from the first version on.
+        """
+        fields = asdict(self)
+        original, mask = fields.pop("original"), fields.pop("mask")
+        if original:
+            fields["source"] = original
+        else:
+            del fields["strength"]
+        if mask:
+            fields["mask"] = mask
         return fields
 
     @classmethod
     def from_json(cls, text: str) -> ImageSpec:
-        """Read what :meth:`to_json` wrote: the database's own rows, not strangers' text."""
+        """Return the spec that :meth:`to_json` wrote. For the database's own rows, not for untrusted text."""
         fields = json.loads(text)
-        return cls(
-            **{name: fields[key] for name in cls.__dataclass_fields__ if (key := _STORED_AS.get(name, name)) in fields}
-        )
+        fields["original"] = fields.pop("source", "")
+        return cls(**{name: value for name, value in fields.items() if name in cls.__dataclass_fields__})
 
     def to_json(self) -> str:
         return json.dumps(self.fields(), ensure_ascii=False, sort_keys=True)
@@ -97,9 +100,9 @@ class ImageSpec:
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """What a member asked for, before the profile had its say. None is "not said".
+    """The options of a request as they were given; None is "not given". ``which`` is a picture's number, from 1.
 
-    With ``verbatim`` the prompt is one that was drawn before: what looks like a flag in it is none.
+    With ``verbatim`` the prompt is that of an earlier image: nothing in it is read as a flag.
     """
 
     prompt: str
@@ -117,7 +120,10 @@ class ImageOptions:
 
 
 def build_spec(options: ImageOptions, profile: ModelProfile, *, max_count: int) -> tuple[ImageSpec, int]:
-    """The spec and the count that the wishes come to; :class:`InvalidRequest` where they cannot be met."""
+    """Return the spec of new images, and how many there are to be.
+
+    What was not given comes from the profile. Raises :class:`InvalidRequest` if the profile cannot generate it.
+    """
     prompt = options.prompt.strip()
     check_prompt(prompt)
     count = 1 if options.count is None else options.count
@@ -143,9 +149,10 @@ def build_spec(options: ImageOptions, profile: ModelProfile, *, max_count: int) 
 def build_edit_spec(
     options: ImageOptions, profile: ModelProfile, *, max_count: int, size: Size, masked: bool
 ) -> tuple[ImageSpec, int]:
-    """The spec (without its source) and the count of an edit; ``size`` is the one nearest to the picture's own.
+    """Return the spec of an edit, without its original, and how many images there are to be.
 
-    With a mask the strength is 1 where none is given: all that is inside is drawn anew.
+    ``size`` is used if the options have neither size nor aspect. The default strength is the profile's, and 1 with a
+    mask: everything inside it is generated anew. Raises :class:`InvalidRequest` if the profile cannot generate it.
     """
     if profile.editing == "none":
         raise InvalidRequest(f"{profile.title} cannot change pictures that are given to it.")
@@ -162,7 +169,11 @@ def build_edit_spec(
 
 
 def choose_size(size: str | None, aspect: str | None, profile: ModelProfile) -> Size:
-    """Pixels for a size (a name, or ``320x192``) and an aspect; a size in pixels goes with no aspect."""
+    """Return the pixels of a size (a name like large, or ``320x192``) at an aspect like ``16:9``.
+
+    The defaults are medium and 1:1. Raises :class:`InvalidRequest` for what is no size or aspect, what the profile
+    cannot generate, and a size in pixels together with an aspect.
+    """
     name = (size or "medium").strip().lower()
     if name not in profile.scales:
         if not any(letter.isdigit() for letter in name):

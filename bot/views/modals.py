@@ -1,7 +1,7 @@
-"""The one modal: what to change about a picture, and how much.
+"""The edit form: a modal that asks for a prompt and for those options that have a field in it.
 
-Its ``custom_id`` says which picture, and everything it was filled with comes back with it. So it is read from the
-interaction alone, and one that was open across a restart works like any other.
+The form's ``custom_id`` names the picture. A filled-in form is read from its interaction alone, so that a form that was
+opened before a restart still works.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Any
 
 import discord
 
+from bot.errors import Refusal
+from bot.requests.options import OPTIONS
+from bot.requests.spec import ImageOptions
 from bot.views.base import SafeModal
 from bot.views.results import image_option
-from zimage_engine.profiles import PROMPT_LIMIT
+from zimage_engine.profiles import PROMPT_LIMIT, ModelProfile
 
 _ID = re.compile(
     r"zib:modal:(?:i(?P<image>[0-9a-f]{12})|u(?P<upload>[0-9a-f]{12})|m(?P<channel>\d+)-(?P<message>\d+))\Z"
@@ -23,61 +26,79 @@ _ID = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class EditForm:
-    """A filled-in modal: which picture is meant (one of the three ways), and what was typed."""
+    """A filled-in form. One of ``image_id``, ``upload_id`` and ``message`` (channel and message id) names the picture.
+
+    ``texts`` has the texts of the options' fields by option, ``which`` the picture's number in its message, from 1.
+    """
 
     image_id: str | None
     upload_id: str | None
     message: tuple[int, int] | None
     prompt: str
-    strength: str
+    texts: dict[str, str]
     which: int | None
+
+    def options(self) -> ImageOptions:
+        """Return the options of the form; an empty field is "not given".
+
+        Raises :class:`Refusal` if a text is not a value of its option.
+        """
+        values: dict[str, Any] = {}
+        for option in OPTIONS:
+            text = self.texts.get(option.name, "").strip()
+            if option.form is None or not text:
+                continue
+            if option.value_type is float:
+                text = text.replace(",", ".")  # many languages write 0,5
+            values[option.name] = option.form.parse(text)
+            if values[option.name] is None:
+                raise Refusal(f"“{text[:20]}” is no {option.name}: give {option.form.takes}.")
+        return ImageOptions(self.prompt, **values)
 
 
 class EditModal(SafeModal):
-    """Asks for a prompt and, where the model knows it, a strength; ``names`` are those of a message's pictures."""
+    """Asks for a prompt and options. ``names`` are those of a message's pictures, of which one is chosen."""
 
-    def __init__(self, target: str, prompt: str, strength: float | None, names: list[str] | None = None) -> None:
+    def __init__(self, target: str, prompt: str, profile: ModelProfile, names: list[str] | None = None) -> None:
         super().__init__(title="Edit this picture", custom_id=f"zib:modal:{target}")
         assert _ID.match(self.custom_id), self.custom_id
         if names and len(names) > 1:
-            options = [image_option(number, name) for number, name in enumerate(names, 1)]
-            options[0].default = True
+            choices = [image_option(number, name) for number, name in enumerate(names, 1)]
+            choices[0].default = True
             self.add_item(
-                discord.ui.Label(text="Which picture?", component=discord.ui.Select(custom_id="which", options=options))
+                discord.ui.Label(text="Which picture?", component=discord.ui.Select(custom_id="which", options=choices))
             )
         words: discord.ui.TextInput[Any] = discord.ui.TextInput(
             style=discord.TextStyle.paragraph, custom_id="prompt", default=prompt or None, max_length=PROMPT_LIMIT
         )
         self.add_item(discord.ui.Label(text="What the picture shows afterwards", component=words))
-        if strength is not None:
-            number: discord.ui.TextInput[Any] = discord.ui.TextInput(
-                custom_id="strength", default=f"{strength:g}", max_length=6, required=False
+        for option in OPTIONS:
+            default = option.form.default(profile) if option.form is not None else None
+            if option.form is None or default is None:
+                continue
+            value: discord.ui.TextInput[Any] = discord.ui.TextInput(
+                custom_id=option.name,
+                default=option.format(default),
+                max_length=option.form.length_max,
+                required=False,
             )
-            hint = "0.3 keeps nearly everything, 0.9 nearly nothing"
-            self.add_item(discord.ui.Label(text="Strength", description=hint, component=number))
+            self.add_item(discord.ui.Label(text=option.form.label, description=option.form.hint, component=value))
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
-        """Nothing: the client reads every filled-in modal from the interaction itself."""
+        """Do nothing: the client reads every filled-in form with :func:`read_form`."""
 
 
 def read_form(interaction: discord.Interaction[Any]) -> EditForm | None:
-    """What a filled-in modal says; None where it is none of ours."""
+    """Return the filled-in form of a modal interaction; None if the modal is not an :class:`EditModal`."""
     data: Any = interaction.data or {}
     match = _ID.match(str(data.get("custom_id", "")))
     if match is None:
         return None
-    values: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for row in data.get("components", []):
         for item in [row.get("component"), *row.get("components", [])]:
             if item is not None:
-                values[str(item.get("custom_id"))] = str(item.get("value") or (item.get("values") or [""])[0] or "")
+                texts[str(item.get("custom_id"))] = str(item.get("value") or (item.get("values") or [""])[0] or "")
     message = (int(match["channel"]), int(match["message"])) if match["message"] else None
-    which = values.get("which", "")
-    return EditForm(
-        match["image"],
-        match["upload"],
-        message,
-        values.get("prompt", ""),
-        values.get("strength", "").strip().replace(",", "."),
-        int(which) if which.isdecimal() else None,
-    )
+    prompt, which = texts.pop("prompt", ""), texts.pop("which", "")
+    return EditForm(match["image"], match["upload"], message, prompt, texts, int(which) if which.isdecimal() else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageSpec
 
 MESSAGE_LIMIT = 2000
@@ -33,13 +34,8 @@ def inert(text: str, limit: int) -> str:
 def result_line(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float) -> str:
     """Who asked, and what it takes to draw it again, in small print."""
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else "seeds " + ", ".join(map(str, seeds))
-    parts = [f"<@{owner_id}>", seed, f"{spec.width}×{spec.height}", f"{spec.steps} steps"]
-    if spec.original:
-        parts.append(f"strength {spec.strength:g}")
-    if spec.guidance_scale:
-        parts.append(f"guidance {spec.guidance_scale:g}")
-    parts.append(f"{seconds:.1f} s")
-    return "-# " + " · ".join(parts)
+    given = [text for option in OPTIONS if option.result is not None and (text := option.result(spec))]
+    return "-# " + " · ".join([f"<@{owner_id}>", seed, *given, f"{seconds:.1f} s"])
 
 
 def made_from(link: str) -> str:

@@ -8,8 +8,8 @@ import discord
 import pytest
 import simcord
 
-from bot.media.metadata import encode_png
 from bot.playground.world import World
+from bot.requests.parameters import encode_picture
 from bot.requests.spec import ImageOptions, build_spec
 from tests.helpers.admins import admin_of
 from tests.helpers.pictures import CHANGED, PROMPT, drawn
@@ -19,7 +19,7 @@ from zimage_engine.profiles import find_profile
 from zimage_engine.types import RawImage
 
 SPEC, _ = build_spec(ImageOptions(PROMPT, seed=3), complete_profile(find_profile("demo")), max_count=1)
-DRAWN = encode_png(RawImage(256, 256, bytes(3 * 256 * 256)), SPEC.fields())
+DRAWN = encode_picture(RawImage(256, 256, bytes(3 * 256 * 256)), SPEC)
 MEMBERS = {
     "imagine": {"prompt": PROMPT},
     "edit": {"prompt": CHANGED},

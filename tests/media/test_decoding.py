@@ -142,6 +142,6 @@ async def test_parameters_that_are_too_long_are_left_out() -> None:
 async def test_our_own_pictures_come_back_as_they_were() -> None:
     ours = RawImage(6, 4, os.urandom(72))
     spec = {"prompt": "p", "negative_prompt": "", "steps": 8, "guidance_scale": 0.0, "seed": 1, "width": 6}
-    decoded = await read(encode_png(ours, {**spec, "height": 4, "model": "m"}))
+    decoded = await read(encode_png(ours, {**spec, "height": 4, "model": "m"}, "p\nSteps: 8"))
     assert decoded.image == ours
     assert set(decoded.text) == {"parameters", "zimage"}

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bot.media.metadata import a1111_parameters, encode_png, read_fields, shrink
+from bot.media.metadata import read_fields, shrink
+from bot.requests.parameters import a1111_parameters, encode_picture
 from bot.requests.spec import ImageSpec
 from zimage_engine.types import RawImage
 
@@ -25,29 +26,29 @@ def spec(prompt: str = "a cat", negative: str = "") -> ImageSpec:
 @given(prompt=TEXT, negative=TEXT)
 def test_the_spec_comes_back_from_the_png(prompt: str, negative: str) -> None:
     wanted = spec(prompt, negative)
-    assert ImageSpec(**read_fields(encode_png(BLUE, wanted.fields()))) == wanted  # type: ignore[arg-type]
+    assert ImageSpec(**read_fields(encode_picture(BLUE, wanted))) == wanted  # type: ignore[arg-type]
 
 
 def test_the_same_spec_gives_the_same_bytes() -> None:
-    assert encode_png(BLUE, spec().fields()) == encode_png(BLUE, spec().fields())
+    assert encode_picture(BLUE, spec()) == encode_picture(BLUE, spec())
 
 
 def test_the_pixels_are_kept() -> None:
-    picture = Image.open(BytesIO(encode_png(BLUE, spec().fields())))
+    picture = Image.open(BytesIO(encode_picture(BLUE, spec())))
     assert picture.size == (8, 4)
     assert picture.tobytes() == BLUE.data
 
 
 def test_other_tools_can_read_it() -> None:
-    assert a1111_parameters(spec("a cat", "blur").fields()) == (
+    assert a1111_parameters(spec("a cat", "blur")) == (
         "a cat\nNegative prompt: blur\nSteps: 8, Sampler: Euler, CFG scale: 1, Seed: 7, Size: 8x4, Model: Z-Image demo"
     )
-    assert Image.open(BytesIO(encode_png(BLUE, spec("一只猫").fields()))).info["parameters"].startswith("一只猫\n")
+    assert Image.open(BytesIO(encode_picture(BLUE, spec("一只猫")))).info["parameters"].startswith("一只猫\n")
 
 
 def test_a_picture_that_is_too_large_becomes_webp() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    png = encode_png(RawImage(128, 128, noise.tobytes()), spec().fields())
+    png = encode_picture(RawImage(128, 128, noise.tobytes()), spec())
     assert shrink(png, len(png)) == (png, "png")
     small, suffix = shrink(png, 20_000)
     assert suffix == "webp"
