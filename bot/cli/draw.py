@@ -25,18 +25,21 @@ from zimage_engine.engine import Engine
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import Failed, Finished, Step
 
-_LOOK_SECONDS = 0.2
+_STAGE_SECONDS = 0.2
 
 
 def draw_to_files(settings: Settings, options: ImageOptions, out: Path) -> None:
-    """Draw what is wished for and save it; says where. Raises the same errors as the bot would show."""
+    """Generate images and write them to ``out``, numbered if there are several; print their paths.
+
+    Raises the errors that the bot would show to a member, and :class:`StartupError`.
+    """
     profile = choose_profile(settings)
     spec, count = build_spec(read_flags(options), profile, max_count=settings.max_count)
     _run(settings, profile, spec, count, None, out)
 
 
 def edit_to_files(settings: Settings, picture: Path, options: ImageOptions, mask: Path | None, out: Path) -> None:
-    """Change a picture from a file, where ``mask`` is white if there is one, and save it; otherwise the same."""
+    """Edit the picture in a file, only where ``mask`` is white if there is one; else as :func:`draw_to_files`."""
     profile = choose_profile(settings)
     options = read_flags(options, EDIT_FLAGS)
     reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
@@ -65,7 +68,7 @@ def _run(
     if out.suffix.lower() != ".png":
         raise StartupError(f"{out} does not end in .png: pictures are saved as PNG.")
     console = Console(stderr=True)
-    disable_progress_bar()  # it shows one part of the model only, beside the line that says what is loading
+    disable_progress_bar()  # transformers' own bar would be mixed with the line that says what is loading
     config = replace(engine_config(settings, profile), measure=False)
     asyncio.run(_draw(config, [spec.image(number) for number in range(count)], original, paths, console))
 
@@ -83,7 +86,7 @@ async def _draw(
             while not ready.done():
                 stage = engine.stats().stage
                 shown.update(f"Loading {config.profile.title} … {stage}")
-                await asyncio.wait([ready], timeout=_LOOK_SECONDS)
+                await asyncio.wait([ready], timeout=_STAGE_SECONDS)
             await ready
         with bar:
             task = bar.add_task("steps", total=sum(spec.real_steps for spec in specs))

@@ -1,6 +1,6 @@
-"""The pictures that edits start from, kept by what they show: as long as one lies here its edits can be drawn again.
+"""Originals: the images that edits start from, at the edit's size, on disk under a hash of their pixels.
 
-The functions block; a source's name is a hash of its pixels, so a picture that is edited often is kept once.
+An edit can be generated again as long as its original is kept. All functions block: call them in an executor.
 """
 
 from __future__ import annotations
@@ -27,23 +27,30 @@ _GONE = "The picture that this was made from is no longer kept: give it again wi
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """What an edit starts from: an image of the spec's size, and where to repaint it (from 128 on), if not all over."""
+    """What an edit starts from.
+
+    ``image`` has the spec's size. ``mask`` has a byte per pixel, rows from the top: from 128 on the pixel is generated
+    anew, below it is kept. None: the whole image is.
+    """
 
     image: RawImage
     mask: bytes | None = None
 
     @property
     def name(self) -> str:
-        """A hash of the image's pixels, under which it is kept."""
+        """The name of the image's file: a hash of its pixels."""
         return _fingerprint(Image.frombytes("RGB", (self.image.width, self.image.height), self.image.data))
 
     def applied_to(self, request: ImageRequest) -> ImageRequest:
-        """The request as an edit of this; outside a mask the picture stays as it is."""
+        """Return the request with this image and mask; pixels outside the mask are kept."""
         return replace(request, image=self.image, mask=self.mask, keep_outside=self.mask is not None)
 
 
 def fit_original(picture: DecodedImage, mask: DecodedImage | None, size: Size, fit: str | None) -> Original:
-    """The picture and its mask at exactly ``size``; a mask that was drawn goes before the picture's transparency."""
+    """Return the picture and its mask at ``size``. ``fit`` is pad or crop, the default.
+
+    Without ``mask`` the transparent part of the picture is the mask, if there is any.
+    """
     how: Fit = "pad" if fit == "pad" else "crop"
     fitted = fit_image(picture, size, how)
     if mask is None:
@@ -53,26 +60,26 @@ def fit_original(picture: DecodedImage, mask: DecodedImage | None, size: Size, f
 
 
 class OriginalFolder:
-    """Sources on disk, as PNG."""
+    """Originals on disk, as PNG. Files of the same pixels are the same file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def keep(self, original: Original) -> tuple[str, str]:
-        """The names of the image and of the mask ("" without one), under which :meth:`load` finds them again."""
+        """Write the image and the mask; return their names for :meth:`load`, "" for no mask."""
         self.folder.mkdir(parents=True, exist_ok=True)
         size = (original.image.width, original.image.height)
         image = self._write(Image.frombytes("RGB", size, original.image.data))
         return image, self._write(Image.frombytes("L", size, original.mask)) if original.mask is not None else ""
 
     def load(self, image: str, mask: str = "") -> Original:
-        """What was kept under these names; :class:`Refusal` where it is gone."""
+        """Return the original with these names. Raises :class:`Refusal` if a file is no longer there."""
         picture = self._read(image, "RGB")
         drawn = self._read(mask, "L").tobytes() if mask else None
         return Original(RawImage(picture.width, picture.height, picture.tobytes()), drawn)
 
     def picture(self, image: str) -> bytes:
-        """The PNG that was kept under this name; :class:`Refusal` where it is gone."""
+        """Return the PNG with this name. Raises :class:`Refusal` if it is no longer there."""
         try:
             return self._path(image).read_bytes()
         except OSError as error:
@@ -82,7 +89,7 @@ class OriginalFolder:
         digest = _fingerprint(picture)
         path = self.folder / f"{digest}.png"
         try:
-            os.utime(path)  # housekeeping leaves alone what was just asked for
+            os.utime(path)  # housekeeping deletes files by age
         except FileNotFoundError:
             buffer = BytesIO()
             picture.save(buffer, "PNG", compress_level=6)
@@ -90,7 +97,7 @@ class OriginalFolder:
         return digest
 
     def _path(self, name: str) -> Path:
-        """Names are our own hashes; anything else, whoever brought it, is no file here."""
+        """Return the path for a name. Only hashes are names: anything else could lead out of the folder."""
         if not _NAME.fullmatch(name):
             raise Refusal(_GONE)
         return self.folder / f"{name}.png"
