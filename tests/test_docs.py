@@ -12,7 +12,7 @@ from discord import app_commands
 
 from bot.commands.owner import OwnerCommands
 from bot.playground.world import World
-from bot.requests.pricing import image_cost
+from bot.requests.pricing import quote
 from bot.requests.spec import ImageOptions, build_spec
 from bot.settings import Settings
 from bot.store.limits import LIMIT_NAMES
@@ -128,8 +128,8 @@ def test_the_limits_page_has_the_defaults_and_the_prices() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(LIMIT_NAMES)
     profile = complete_profile(find_profile("demo"))
     spec, _ = build_spec(ImageOptions("a", size="512x512"), profile, max_count=1)
-    assert image_cost(replace(spec, original="x", strength=0.3), profile) == 150
+    assert quote(replace(spec, strength=0.3), 1, profile, edit=True) == 150
     spec, _ = build_spec(ImageOptions("a"), profile, max_count=1)
-    assert image_cost(replace(spec, original="x", strength=0.6), profile) == 63
+    assert quote(replace(spec, strength=0.6), 1, profile, edit=True) == 63
     assert "at strength 0.3 | 1.5 (3 of 8 steps) |" in text
     assert "at strength 0.6 | 0.63 (5 of 8 steps) |" in text

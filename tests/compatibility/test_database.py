@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bot.requests.member_settings import read_member_settings
 from bot.requests.spec import ImageSpec
 from bot.store import audit, exports, images, jobs, ledger, limits, moderation, privacy, usage
 from bot.store.admission import Terms
@@ -24,7 +25,6 @@ from bot.store.ceilings import read_terms
 from bot.store.database import MIGRATIONS, Database, migrate
 from bot.store.guild_settings import read_settings
 from bot.store.limits import CEILINGS, LIMIT_NAMES, LimitName, Requester
-from bot.store.member_settings import read_member_settings
 
 FOLDER = Path(__file__).parent
 OLD: dict[str, Any] = json.loads((FOLDER / "database_2c37dfa.json").read_text(encoding="utf-8"))
