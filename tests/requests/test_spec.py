@@ -58,7 +58,7 @@ def test_the_key_of_an_original_is_the_one_that_rows_and_pictures_have() -> None
     )
     edit = replace(CAT, strength=0.6, original="aa", mask="bb")
     assert ImageSpec.from_json(row) == edit
-    assert edit.to_json() == row
+    assert json.loads(edit.to_json()).items() >= json.loads(row).items()
 
 
 def test_what_only_edits_have_is_stored_for_edits_alone() -> None:
