@@ -20,18 +20,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from bot.media.fonts import CHINESE, OTHER, Colour, FallbackFont
+from bot.media.fonts import CHINESE, OTHER, FallbackFont
+from bot.media.palette import BAR, CHART_NOTE, GRID, GROUND, INK, REST, Colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-GROUND: Colour = (30, 31, 34)
-INK: Colour = (242, 243, 245)
-NOTE: Colour = (190, 195, 202)
-BAR: Colour = (122, 162, 255)
-REST: Colour = (136, 142, 152)
-_GRID: Colour = (66, 69, 77)
 
 WIDTH = 900
 DENSITY = 2
@@ -96,7 +90,7 @@ def draw_days(heading: Heading, first: date, panels: Sequence[Panel]) -> bytes:
         top = _HEAD
         for panel, tall in zip(panels, heights, strict=True):
             if captioned:
-                _text(figure, (left, height - top - caption + 32), panel.name, NOTE, 20)
+                _text(figure, (left, height - top - caption + 32), panel.name, CHART_NOTE, 20)
             top += caption + tall
             axes = _axes(figure, (left, height - top, WIDTH - left - _RIGHT, tall), height)
             _draw_panel(axes, panel, labelled=labelled, ticks=2 if tall == _SMALL else 5)
@@ -124,7 +118,7 @@ def draw_bars(heading: Heading, bars: Sequence[Bar]) -> bytes:
         for row, bar in enumerate(bars):
             # Half a line's height over the middle, but for the room under the letters.
             top = (_HEAD + (row + 0.5) * _ROW) * DENSITY - letters.size * 0.64
-            colour = NOTE if bar.rest else INK
+            colour = CHART_NOTE if bar.rest else INK
             name = _shown(letters, bar)
             letters.draw(canvas, ((_NAMES - _GAP) * DENSITY - letters.width(name), top), name, colour)
             letters.draw(canvas, ((_NAMES + room * bar.value / most + _GAP) * DENSITY, top), bar.label, colour)
@@ -141,7 +135,7 @@ def _draw_panel(axes: Axes, panel: Panel, *, labelled: bool, ticks: int) -> None
     beside = max(0.0, (_FEWEST - len(days)) / 2)
     axes.set_xlim(-0.6 - beside, len(days) - 0.4 + beside)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=_points(20), labelcolor=_hex(NOTE), pad=6)
+    axes.tick_params(length=0, labelsize=_points(20), labelcolor=_hex(CHART_NOTE), pad=6)
     for side in ("top", "left", "right"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(_hex(REST))
@@ -149,7 +143,7 @@ def _draw_panel(axes: Axes, panel: Panel, *, labelled: bool, ticks: int) -> None
         axes.set_ylim(0, most * 1.04)
         axes.yaxis.set_major_locator(MaxNLocator(ticks, integer=most > ticks))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-        axes.grid(axis="y", color=_hex(_GRID), linewidth=1)
+        axes.grid(axis="y", color=_hex(GRID), linewidth=1)
         return
     axes.set_ylim(0, most)
     axes.set_yticks([])
@@ -180,7 +174,7 @@ def _figure(heading: Heading, height: float) -> Figure:
 
     figure = Figure((WIDTH / 100, height / 100), dpi=100 * DENSITY, facecolor=_hex(GROUND))
     _text(figure, (_EDGE, height - 48), heading.title, INK, 30, weight="bold")
-    _text(figure, (_EDGE, height - 84), heading.note, NOTE, _TYPE)
+    _text(figure, (_EDGE, height - 84), heading.note, CHART_NOTE, _TYPE)
     return figure
 
 

@@ -20,7 +20,8 @@ from functools import lru_cache
 from PIL import ImageDraw
 from PIL.ImageFont import FreeTypeFont, load_default, truetype
 
-Colour = tuple[int, int, int]
+from bot.media.palette import Colour
+
 Names = tuple[tuple[str, int], ...]
 """File names of fonts, each with the index of the face in its file."""
 

@@ -13,20 +13,12 @@ from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageOps
 
+from bot.media import palette
 from bot.media.family_layout import CARD, MARGIN, PADDING, THUMBNAIL, Box, Elbow, FamilyTree, Relative, nearest
-from bot.media.fonts import Colour, FallbackFont, fallback_font
+from bot.media.fonts import FallbackFont, fallback_font
+from bot.media.palette import Colour
 
 __all__ = ["Relative", "compare_sheet", "family_sheet"]
-
-_GROUND: Colour = (30, 31, 34)
-_PANEL: Colour = (45, 47, 53)
-_CARD: Colour = (60, 62, 70)
-_MAT: Colour = (43, 45, 50)
-_EMPTY: Colour = (78, 80, 88)
-_LINE: Colour = (148, 155, 164)
-_MARK: Colour = (250, 176, 5)
-_INK: Colour = (242, 243, 245)
-_NOTE: Colour = (181, 186, 193)
 
 _LONGEST_SIDE = 1024
 _SHORTEST_SIDE = 512
@@ -54,13 +46,13 @@ def compare_sheet(before: bytes, after: bytes, caption_before: str, caption_afte
         for text, picture in zip((caption_before, caption_after), pictures, strict=True)
     ]
     rows = max(len(lines) for lines in captions)
-    sheet = Image.new("RGB", (width, height + (rows and edge + rows * letters.line_height + edge)), _GROUND)
+    sheet = Image.new("RGB", (width, height + (rows and edge + rows * letters.line_height + edge)), palette.GROUND)
     canvas = ImageDraw.Draw(sheet)
     left = 0
     for picture, lines in zip(pictures, captions, strict=True):
         sheet.paste(picture, (left, 0))
         for row, line in enumerate(lines):
-            letters.draw(canvas, (left + edge, height + edge + row * letters.line_height), line, _INK)
+            letters.draw(canvas, (left + edge, height + edge + row * letters.line_height), line, palette.INK)
         left += picture.width + gap
     return _png(sheet)
 
@@ -78,7 +70,7 @@ def family_sheet(relatives: Sequence[Relative]) -> bytes:
     scale = min(1.0, _SHEET_LIMIT / tree.width, _SHEET_LIMIT / (tree.height + footer))
     artist = _Artist((tree.width, tree.height + footer), scale)
     for panel in tree.panels:
-        artist.slab(panel, 12, _PANEL)
+        artist.slab(panel, 12, palette.PANEL)
     for elbow in tree.elbows:
         artist.arrow(elbow)
     for badge, letter in tree.badges:
@@ -87,7 +79,9 @@ def family_sheet(relatives: Sequence[Relative]) -> bytes:
         artist.card(relative, *tree.places[relative.id])
     if hidden:
         relatives_are = "1 more relative is" if hidden == 1 else f"{hidden} more relatives are"
-        artist.words(MARGIN, tree.height, f"{relatives_are} not shown.", tree.width - 2 * MARGIN, 18, _NOTE)
+        artist.words(
+            MARGIN, tree.height, f"{relatives_are} not shown.", tree.width - 2 * MARGIN, 18, palette.SHEET_NOTE
+        )
     return _png(artist.sheet)
 
 
@@ -96,7 +90,7 @@ class _Artist:
 
     def __init__(self, size: tuple[float, float], scale: float) -> None:
         self._scale = scale
-        self.sheet = Image.new("RGB", (int(size[0] * scale), int(size[1] * scale)), _GROUND)
+        self.sheet = Image.new("RGB", (int(size[0] * scale), int(size[1] * scale)), palette.GROUND)
         self._canvas = ImageDraw.Draw(self.sheet)
 
     def _px(self, *lengths: float) -> tuple[int, ...]:
@@ -113,33 +107,35 @@ class _Artist:
         x, y, turn, end_x, end_y = self._px(*elbow)
         thick = max(2, self._px(3)[0])
         head = max(6, self._px(12)[0])
-        self._canvas.line([(x, y), (turn, y), (turn, end_y), (end_x - head + 1, end_y)], _LINE, thick, joint="curve")
-        self.sheet.paste(_LINE, (end_x - head, end_y - head // 2), _head(head))
+        self._canvas.line(
+            [(x, y), (turn, y), (turn, end_y), (end_x - head + 1, end_y)], palette.LINE, thick, joint="curve"
+        )
+        self.sheet.paste(palette.LINE, (end_x - head, end_y - head // 2), _head(head))
 
     def badge(self, box: Box, letter: str) -> None:
         """A letter in a circle, which says where a line goes on."""
-        self.slab(box, (box[2] - box[0]) / 2, _LINE)
+        self.slab(box, (box[2] - box[0]) / 2, palette.LINE)
         letters = fallback_font(self._px(16)[0])
         left, top, right, _ = self._px(*box)
         x = (left + right - letters.width(letter)) / 2
-        letters.draw(self._canvas, (x, top + self._px(4)[0]), letter, _GROUND)
+        letters.draw(self._canvas, (x, top + self._px(4)[0]), letter, palette.GROUND)
 
     def card(self, relative: Relative, x: float, y: float) -> None:
         """A relative's thumbnail with its prompt and its note."""
         width, height = CARD
         if relative.marked:
-            self.slab((x - 5, y - 5, x + width + 5, y + height + 5), 14, _MARK)
-        self.slab((x, y, x + width, y + height), 10, _CARD)
+            self.slab((x - 5, y - 5, x + width + 5, y + height + 5), 14, palette.MARK)
+        self.slab((x, y, x + width, y + height), 10, palette.CARD)
         mat = (x + PADDING, y + PADDING, x + PADDING + THUMBNAIL, y + PADDING + THUMBNAIL)
         if relative.picture is None:
-            self.slab(mat, 4, _EMPTY)
+            self.slab(mat, 4, palette.EMPTY)
             self._missing(mat, relative.missing)
         else:
-            self.slab(mat, 4, _MAT)
+            self.slab(mat, 4, palette.MAT)
             self._thumbnail(relative.picture, mat)
         left, top = x + PADDING, y + PADDING + THUMBNAIL + 8
-        top = self.words(left, top, relative.prompt, THUMBNAIL, 16, _INK, most=2)
-        self.words(left, top + 2, relative.note, THUMBNAIL, 14, _NOTE)
+        top = self.words(left, top, relative.prompt, THUMBNAIL, 16, palette.INK, most=2)
+        self.words(left, top + 2, relative.note, THUMBNAIL, 14, palette.SHEET_NOTE)
 
     def words(self, x: float, y: float, text: str, width: float, size: float, colour: Colour, most: int = 1) -> float:
         """Lines from (x, y) on; where the next would stand."""
@@ -160,7 +156,7 @@ class _Artist:
         letters: FallbackFont = fallback_font(self._px(16)[0])
         left, top, right, bottom = self._px(*box)
         x = (left + right - letters.width(text)) / 2
-        letters.draw(self._canvas, (x, (top + bottom - letters.line_height) / 2), text, _INK)
+        letters.draw(self._canvas, (x, (top + bottom - letters.line_height) / 2), text, palette.INK)
 
 
 def _open(data: bytes) -> Image.Image:

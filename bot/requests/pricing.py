@@ -67,6 +67,10 @@ def _image_charge(outcome: ImageOutcome, price: int, steps: int) -> int:
             return 0
 
 
-def format_credits(amount: int) -> str:
-    """Return 1/100 credits as text: ``1250`` as "12.5", ``100`` as "1"."""
-    return f"{amount / 100:.2f}".rstrip("0").rstrip(".")
+def format_credits(amount: int, *, grouped: bool = False) -> str:
+    """Return 1/100 credits as text: ``123450`` as "1234.5", ``100`` as "1".
+
+    ``grouped`` puts commas between thousands: "1,234.5".
+    """
+    number = f"{amount / 100:,.2f}" if grouped else f"{amount / 100:.2f}"
+    return number.rstrip("0").rstrip(".")

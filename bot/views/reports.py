@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import reduce
+from functools import partial, reduce
 from io import StringIO
 from operator import add
 from typing import Literal
 
 from bot.media.charts import Bar, Heading, Panel, day_text, draw_bars, draw_days
+from bot.requests.pricing import format_credits
 from bot.store.accounts import DAY
 from bot.store.usage import By, Days, Share, Used
 
@@ -25,6 +26,8 @@ _ROWS = 10
 _FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _LATER_FORMULA = re.compile(r"""([;,|][\s"']*)(?=[=+\-@＝＋－＠])""")
 _HARD_SPACE = "\N{NO-BREAK SPACE}"
+
+_grouped = partial(format_credits, grouped=True)
 
 Names = Mapping[int, str]
 """What members or channels call themselves, by id, as far as that is known."""
@@ -77,7 +80,7 @@ def report_chart(report: Report, names: Names) -> bytes:
     bars = [_bar(report.by, share, names) for share in report.shown]
     if report.others:
         rest = _sum(report.others).credits
-        bars.append(Bar(_others(report), rest / 100, credits_text(rest), rest=True))
+        bars.append(Bar(_others(report), rest / 100, _grouped(rest), rest=True))
     return draw_bars(heading, bars)
 
 
@@ -129,11 +132,6 @@ def days_text(days: Days) -> str:
     return f"{day_text(first)}{f' {first.year}' if first.year != last.year else ''} – {day_text(last)} {last.year}"
 
 
-def credits_text(credit: int) -> str:
-    """``123450`` as "1,234.5", ``100`` as "1"."""
-    return f"{credit // 100:,}" + f".{credit % 100:02}".rstrip("0").rstrip(".")
-
-
 def device_text(milliseconds: int) -> str:
     """ "4.2 s", "12 min 3 s", "1 h 12 min": the device's time, cut to what tells something."""
     seconds = milliseconds // 1000
@@ -150,7 +148,7 @@ def counted(number: int, word: str) -> str:
 
 
 def _credits(used: Used) -> str:
-    return f"{credits_text(used.credits)} credit{'' if used.credits == 100 else 's'}"
+    return f"{_grouped(used.credits)} credit{'' if used.credits == 100 else 's'}"
 
 
 def _work_text(used: Used) -> str:
@@ -192,11 +190,11 @@ def _bar(by: By, share: Share, names: Names) -> Bar:
     key, used = share.key, share.used
     plain = _unknown_name(by, key) if isinstance(key, int) else FORMER if key is None else key
     name = names.get(key, plain) if isinstance(key, int) else plain
-    return Bar(name, used.credits / 100, credits_text(used.credits), plain)
+    return Bar(name, used.credits / 100, _grouped(used.credits), plain)
 
 
 def _credit_panel(report: Report) -> Panel:
-    return _panel(report, "credits", lambda used: used.credits, credits_text, 100)
+    return _panel(report, "credits", lambda used: used.credits, _grouped, 100)
 
 
 def _unknown_name(by: By, key: int) -> str:

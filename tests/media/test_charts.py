@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.charts import days_chart, members_chart
-from bot.media.charts import BAR, GROUND, INK, NOTE, REST, Bar, Heading, Panel, _short, draw_bars, draw_days
-from bot.media.fonts import Colour
+from bot.media.charts import Bar, Heading, Panel, _short, draw_bars, draw_days
+from bot.media.palette import BAR, CHART_NOTE, GROUND, INK, REST, Colour
+from bot.requests.pricing import format_credits
 from bot.store.usage import Days, Share, Used
-from bot.views.reports import Report, credits_text, device_text, member_chart, report_chart, report_csv, report_text
+from bot.views.reports import Report, device_text, member_chart, report_chart, report_csv, report_text
 
 HEADING = Heading("Credits by day", "1,234.5 credits · 912 jobs · 25 Oct – 23 Nov 2026")
 FIRST = date(2026, 10, 25)
@@ -77,7 +78,7 @@ def contrast(one: Colour, other: Colour) -> float:
 
 def test_letters_and_bars_stand_out_from_their_ground() -> None:
     assert contrast(INK, GROUND) >= 7
-    assert contrast(NOTE, GROUND) >= 7
+    assert contrast(CHART_NOTE, GROUND) >= 7
     assert contrast(BAR, GROUND) >= 4.5
     assert contrast(REST, GROUND) >= 4.5
     assert contrast((255, 255, 255), (0, 0, 0)) == pytest.approx(21)
@@ -209,7 +210,8 @@ def test_the_rest_of_many_is_one_bar_and_one_row() -> None:
 
 @given(st.integers(0, 10**12))
 def test_credits_and_times_are_written_exactly(amount: int) -> None:
-    whole, _, part = credits_text(amount).replace(",", "").partition(".")
+    assert format_credits(amount, grouped=True).replace(",", "") == format_credits(amount)
+    whole, _, part = format_credits(amount).partition(".")
     assert int(whole) * 100 + int(part.ljust(2, "0")) == amount
     assert len(device_text(amount)) < 20
 
