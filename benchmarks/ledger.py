@@ -1,4 +1,4 @@
-"""What limits cost: jobs taken in by the door against the bare statements, limits resolved, usage read."""
+"""Benchmarks of the limits: admitting jobs compared with the bare statements, resolving limits, reading usage."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from zimage_engine.profiles import find_profile
 
 Synchronous = Literal["FULL", "NORMAL"]
 Statement = tuple[str, Any]
-_JOBS, _AT_ONCE, _MEMBERS, _SERVER = 1000, 50, 250, 60
+_JOBS, _CONCURRENCY, _MEMBERS, _SERVER = 1000, 50, 250, 60
 _OPEN = 100
-"""Jobs that are taken in before all of them end, off the clock: a queue is never long."""
+"""Jobs that are admitted before all open ones are ended, which is not timed: real queues are short."""
 _ALL_END = "UPDATE jobs SET state = 'failed'"
 _ROLES = tuple(range(21, 41))
 _PROFILE = complete_profile(find_profile("demo"))
@@ -48,11 +48,13 @@ _TERMS = Terms(_VALUES, _VALUES)
 
 
 async def admitting(rounds: int) -> list[Row]:
-    """A thousand jobs of 250 members through the door, one after another and 50 at a time, against their statements
-    in a plain loop; with the disk in the way (FULL, which the bot uses) and without (NORMAL). One after another, what
-    is lost is mostly the way to the writer's thread and back."""
+    """Compare admitting 1,000 jobs of 250 members, one at a time and 50 at a time, with their statements in a loop.
+
+    Measured with ``synchronous = FULL``, which the bot uses, and ``NORMAL``, which does not wait for the disk. One at a
+    time, most of the difference is the switch to the writer's thread and back.
+    """
     gc.collect()
-    gc.freeze()  # what else is in memory costs either way the same, at random
+    gc.freeze()  # collections of unrelated objects would add noise
     with _template() as template:
         statements = await _recorded(template)
         rows: list[Row] = []
@@ -63,7 +65,7 @@ async def admitting(rounds: int) -> list[Row]:
                 alone = await _admit(template, synchronous, at_once=1)
                 one_by_one.append(bare / alone)
                 taken.append((_JOBS / bare, _JOBS / alone))
-                many.append(bare / await _admit(template, synchronous, at_once=_AT_ONCE))
+                many.append(bare / await _admit(template, synchronous, at_once=_CONCURRENCY))
             bare_rate, rate = (statistics.median(each) for each in zip(*taken, strict=True))
             name = f"reserve+insert ÷ bare sqlite3, {synchronous}"
             rows += [
@@ -75,13 +77,13 @@ async def admitting(rounds: int) -> list[Row]:
                     None,
                     "≥",
                 ),
-                Row(f"the same, {_AT_ONCE} at a time", statistics.median(many), "", 0.6, None, "≥"),
+                Row(f"the same, {_CONCURRENCY} at a time", statistics.median(many), "", 0.6, None, "≥"),
             ]
         return rows
 
 
 def resolving() -> list[Row]:
-    """What holds for a member with 20 roles, all limits set for each, for the member and for everyone."""
+    """Measure resolving the limits of a member with 20 roles, with all limits set for each target."""
     with _template() as template, closing(_connect(template, "NORMAL")) as connection:
         targets = [("everyone", 0), ("user", 1), *(("role", role) for role in _ROLES)]
         for target, target_id in targets:
@@ -98,7 +100,7 @@ def resolving() -> list[Row]:
 
 
 async def reporting(rounds: int) -> list[Row]:
-    """``/admin usage`` of a server with a million rows in its ledger: all of its 120 days, by each key; the slowest."""
+    """Measure the slowest report of ``/admin usage`` over 120 days of a server with a million rows in its ledger."""
     with tempfile.TemporaryDirectory(prefix="zimage-bench-") as folder:
         path = Path(folder) / "bot.sqlite3"
         await asyncio.to_thread(ledger_rows.fill, path)
@@ -133,16 +135,16 @@ def _requests() -> list[JobRequest]:
 
 
 async def _admit(template: Path, synchronous: Synchronous, at_once: int) -> float:
-    """Seconds for all orders through the door."""
+    """Return the seconds that it takes to admit all jobs."""
     with _copied(template) as path:
         database = await Database.open(path)
         await _on_writer(database, f"PRAGMA synchronous = {synchronous}")
-        seconds = await _through_door(database, at_once)
+        seconds = await _admit_all(database, at_once)
         await database.close()
         return seconds
 
 
-async def _through_door(database: Database, at_once: int) -> float:
+async def _admit_all(database: Database, at_once: int) -> float:
     admission, requests, seconds = Admission(database, _PROFILE, _TERMS), _requests(), 0.0
 
     async def feed(waiting: Iterator[JobRequest]) -> None:
@@ -159,7 +161,7 @@ async def _through_door(database: Database, at_once: int) -> float:
 
 
 class _Recorder(sqlite3.Connection):
-    """Notes what it executes."""
+    """A connection that records the statements that it executes."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -180,21 +182,21 @@ class _Recorder(sqlite3.Connection):
 
 
 async def _recorded(template: Path) -> list[Statement]:
-    """Everything that the door has SQLite do for the orders, in order."""
+    """Return all statements that admitting the jobs executes, in order."""
     with _copied(template) as path:
         database = await Database.open(path)
         recorder = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=_Recorder)
         recorder.row_factory = sqlite3.Row
-        own, database._connection = database._connection, recorder  # noqa: SLF001 - nothing else needs to change it
-        await _through_door(database, at_once=1)
-        database._connection = own  # noqa: SLF001
+        own, database._write_connection = database._write_connection, recorder  # noqa: SLF001 - not public
+        await _admit_all(database, at_once=1)
+        database._write_connection = own  # noqa: SLF001
         await database.close()
         recorder.close()
         return recorder.statements
 
 
 def _replay(template: Path, statements: list[Statement], synchronous: Synchronous) -> float:
-    """Seconds for the statements in a plain loop, each with its rows read."""
+    """Return the seconds that the statements take in a loop that reads all their rows."""
     with _copied(template) as path, closing(_connect(path, synchronous)) as connection:
         seconds, began = 0.0, time.perf_counter()
         for sql, parameters in statements:
@@ -209,7 +211,7 @@ def _replay(template: Path, statements: list[Statement], synchronous: Synchronou
 
 @contextmanager
 def _template() -> Iterator[Path]:
-    """A server with a limit for a role, and no jobs yet."""
+    """Yield the path of a database with a limit for a role and no jobs."""
     with tempfile.TemporaryDirectory(prefix="zimage-bench-") as folder:
         path = Path(folder) / "bot.sqlite3"
         migrate(path)
@@ -234,6 +236,6 @@ def _connect(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
 
 
 async def _on_writer(database: Database, statement: str) -> None:
-    """Outside of any transaction."""
-    writer, connection = database._writer, database._connection  # noqa: SLF001 - the product has no use for this
+    """Execute a statement on the writer's thread, outside any transaction."""
+    writer, connection = database._write_thread, database._write_connection  # noqa: SLF001 - not public
     await writer.run(partial(connection.execute, statement))

@@ -1,4 +1,4 @@
-"""A database of a busy server, with a million rows in its ledger: what reports are timed on."""
+"""Fills a database with a busy server of a million ledger rows, on which reports are timed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bot.store.accounts import DAY
 from bot.store.database import migrate
 
 SCOPE = 700_000_000_000_000_000
-"""The server that all rows are of; its channels have the next ids."""
+"""The server of all rows. The next ids are its channels."""
 MEMBER = 800_000_000_000_000_000
-"""The first member; the others have the next ids. The first ones use the most."""
+"""The first member. The next ids are the others; members with smaller ids use more."""
 END = 20_800 * DAY
-"""The day after the last one, in UTC seconds."""
+"""The end of the last day, in UTC seconds."""
 MEMBERS, CHANNELS, DAYS = 300, 20, 120
 KINDS = ("imagine", "edit", "vary", "upscale")
 
@@ -36,9 +36,9 @@ _ROLLUP = (
 
 
 def fill(path: Path, jobs: int = 333_334) -> None:
-    """Make and fill a fresh database: three rows of the ledger a job, the rollup from them. Takes seconds; blocks.
+    """Create and fill a database: three ledger rows a job, and the sums by day. Takes seconds; blocks.
 
-    Each job settles a part of what it reserved and gives the rest back. There are no rows of images.
+    Each job settles a part of its reservation and gives the rest back. There are no images.
     """
     migrate(path)
     connection = sqlite3.connect(path)
@@ -55,11 +55,11 @@ def fill(path: Path, jobs: int = 333_334) -> None:
 
 
 Drawn = tuple[int, int, int, int, str, int, int, int, int, int]
-"""A job: id, owner, scope, channel, kind, count, credits, milliseconds, when it was made and when it ended."""
+"""A job: id, owner, scope, channel, kind, count, credits, milliseconds, and the times of its creation and end."""
 
 
 def _draw(jobs: int) -> list[Drawn]:
-    """Jobs as they came, the same each time: few members make most of them, each in some channels above all."""
+    """Yield the same jobs at every call, by time. Few members make most of them, each mainly in some channels."""
     rng = np.random.default_rng(5)
     members = (rng.pareto(1.2, jobs) * 12).astype(int) % MEMBERS
     channels = (members + rng.geometric(0.35, jobs)) % CHANNELS

@@ -1,8 +1,8 @@
-"""Charts of what was used, as PNG: credits by day, and who or what used the most.
+"""Charts of usage, as PNG: bars by day, and bars by member, channel or kind.
 
-They have a dark ground of their own and so look the same on Discord's dark and light themes. Measures are for a width
-of 900 pixels and are drawn at twice that; a phone shows some 0.4 of it. Everything here blocks: run it in an executor.
-Matplotlib takes a second to import, so that is done only when the first chart is drawn.
+Their background is dark, on Discord's dark and light themes alike. Lengths are for a width of 900 pixels and are drawn
+at twice that; a phone shows some 0.4 of it. All functions block. Matplotlib takes a second to import, so it is
+imported when the first chart is drawn.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ WIDTH = 900
 DENSITY = 2
 _EDGE, _GAP = 28, 12
 _HEAD, _FOOT = 112, 46
-_TALLEST, _TALL, _SMALL, _CAPTION, _AIR = 272, 190, 84, 74, 20
+_PANEL_ONLY, _PANEL_FIRST, _PANEL_SMALL, _CAPTION, _NO_CAPTION = 272, 190, 84, 74, 20
 _TICKS, _RIGHT = 88, 48
 _NAMES, _ROW, _TYPE = 266, 35, 22
-_MAX_LABELS = 7
-_LONGEST_LABEL = 9
-_FEWEST = 3
+_LABELS_MAX = 7
+_LABEL_LENGTH_MAX = 9
+_DAYS_MIN = 3
 _SYMBOLS = re.compile("[\U0001f000-\U0001fbff\u2600-\u27bf\ufe0f\u200d]")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _COLOURS = 128
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
-_ONE_AT_A_TIME = threading.Lock()
-"""Matplotlib is not made for several threads."""
+_MATPLOTLIB = threading.Lock()
+"""Held while matplotlib is used, because it is not safe for threads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """Two lines over a chart: what it shows, and what it comes to."""
+    """Two lines over a chart: its title, and a note such as the total."""
 
     title: str
     note: str
@@ -56,7 +56,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A value for each day, none below 0, and how each is written."""
+    """Values by day, none below 0, and a label for each."""
 
     name: str
     values: Sequence[float]
@@ -65,9 +65,10 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A value and how it is written. ``name`` may be anything that people call themselves, and is cut to its column.
+    """A value with its label. ``name`` is any text, such as a member's name, and is cut to the width of its column.
 
-    ``plain`` stands for a name that no font has a character of; ``rest`` says that the bar is of many together.
+    ``plain`` is shown instead of a name without a single character that a font has. ``rest`` marks a bar that sums all
+    others.
     """
 
     name: str
@@ -78,14 +79,17 @@ class Bar:
 
 
 def draw_days(heading: Heading, first: date, panels: Sequence[Panel]) -> bytes:
-    """Bars for the days from ``first`` on: at least one panel, each with as many values; the first is the largest."""
+    """Return vertical bars for the days from ``first`` on, as PNG.
+
+    Takes at least one panel, each with the same number of values; the first panel is drawn largest.
+    """
     captioned = len(panels) > 1
-    caption = _CAPTION if captioned else _AIR
-    heights = [_TALL if captioned else _TALLEST] + [_SMALL] * (len(panels) - 1)
+    caption = _CAPTION if captioned else _NO_CAPTION
+    heights = [_PANEL_FIRST if captioned else _PANEL_ONLY] + [_PANEL_SMALL] * (len(panels) - 1)
     height = _HEAD + sum(heights) + caption * len(panels) + _FOOT
-    labelled = len(panels[0].values) <= _MAX_LABELS
+    labelled = len(panels[0].values) <= _LABELS_MAX
     left = _EDGE if labelled else _TICKS
-    with _ONE_AT_A_TIME:
+    with _MATPLOTLIB:
         figure = _figure(heading, height)
         top = _HEAD
         for panel, tall in zip(panels, heights, strict=True):
@@ -93,17 +97,17 @@ def draw_days(heading: Heading, first: date, panels: Sequence[Panel]) -> bytes:
                 _text(figure, (left, height - top - caption + 32), panel.name, CHART_NOTE, 20)
             top += caption + tall
             axes = _axes(figure, (left, height - top, WIDTH - left - _RIGHT, tall), height)
-            _draw_panel(axes, panel, labelled=labelled, ticks=2 if tall == _SMALL else 5)
+            _draw_panel(axes, panel, labelled=labelled, ticks=2 if tall == _PANEL_SMALL else 5)
             _date_ticks(axes, first, len(panel.values), shown=panel is panels[-1])
         return _png(_picture(figure))
 
 
 def draw_bars(heading: Heading, bars: Sequence[Bar]) -> bytes:
-    """Horizontal bars in their order, from the top; at least one, and some dozen at most."""
+    """Return horizontal bars as PNG, the first at the top; at least one, and about a dozen at most."""
     height = _HEAD + _ROW * len(bars) + _EDGE
-    with _ONE_AT_A_TIME:
-        letters = _lettering(_TYPE * DENSITY)
-        widest = max(letters.width(bar.label) for bar in bars) / DENSITY
+    with _MATPLOTLIB:
+        font = _font(_TYPE * DENSITY)
+        widest = max(font.width(bar.label) for bar in bars) / DENSITY
         room = WIDTH - _NAMES - widest - _GAP - _EDGE
         figure = _figure(heading, height)
         axes = _axes(figure, (_NAMES, _EDGE, room, _ROW * len(bars)), height)
@@ -116,23 +120,23 @@ def draw_bars(heading: Heading, bars: Sequence[Bar]) -> bytes:
         picture = _picture(figure)
         canvas = ImageDraw.Draw(picture)
         for row, bar in enumerate(bars):
-            # Half a line's height over the middle, but for the room under the letters.
-            top = (_HEAD + (row + 0.5) * _ROW) * DENSITY - letters.size * 0.64
+            # Half a line above the row's middle, less the room that a line has under its characters.
+            top = (_HEAD + (row + 0.5) * _ROW) * DENSITY - font.size * 0.64
             colour = CHART_NOTE if bar.rest else INK
-            name = _shown(letters, bar)
-            letters.draw(canvas, ((_NAMES - _GAP) * DENSITY - letters.width(name), top), name, colour)
-            letters.draw(canvas, ((_NAMES + room * bar.value / most + _GAP) * DENSITY, top), bar.label, colour)
+            name = _shown(font, bar)
+            font.draw(canvas, ((_NAMES - _GAP) * DENSITY - font.width(name), top), name, colour)
+            font.draw(canvas, ((_NAMES + room * bar.value / most + _GAP) * DENSITY, top), bar.label, colour)
         return _png(picture)
 
 
 def _draw_panel(axes: Axes, panel: Panel, *, labelled: bool, ticks: int) -> None:
-    """Few bars each have their value over them; many have a scale beside them."""
+    """Draw a panel: with a label over each bar if ``labelled``, else with a scale at the left."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: PLC0415 - slow to import
 
     days = range(len(panel.values))
     most = max(panel.values) or 1.0
     axes.bar(days, panel.values, 0.78, color=_hex(BAR))
-    beside = max(0.0, (_FEWEST - len(days)) / 2)
+    beside = max(0.0, (_DAYS_MIN - len(days)) / 2)
     axes.set_xlim(-0.6 - beside, len(days) - 0.4 + beside)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=_points(20), labelcolor=_hex(CHART_NOTE), pad=6)
@@ -148,7 +152,7 @@ def _draw_panel(axes: Axes, panel: Panel, *, labelled: bool, ticks: int) -> None
     axes.set_ylim(0, most)
     axes.set_yticks([])
     labels = panel.labels
-    if max(map(len, labels)) > _LONGEST_LABEL:  # they would run into each other
+    if max(map(len, labels)) > _LABEL_LENGTH_MAX:  # they would overlap
         labels = [_rounded(value) for value in panel.values]
     for day, value, label in zip(days, panel.values, labels, strict=True):
         if value:
@@ -164,8 +168,8 @@ def _draw_panel(axes: Axes, panel: Panel, *, labelled: bool, ticks: int) -> None
 
 
 def _date_ticks(axes: Axes, first: date, count: int, *, shown: bool) -> None:
-    """The last day has its date, and so many before it as there is room for."""
-    days = range(count - 1, -1, -math.ceil(count / _MAX_LABELS))
+    """Label the last day with its date, and as many days before it as there is room for."""
+    days = range(count - 1, -1, -math.ceil(count / _LABELS_MAX))
     axes.set_xticks(list(days), [day_text(first + timedelta(day)) if shown else "" for day in days])
 
 
@@ -179,7 +183,7 @@ def _figure(heading: Heading, height: float) -> Figure:
 
 
 def _axes(figure: Figure, box: tuple[float, float, float, float], height: float) -> Axes:
-    """Axes at left, bottom, width and height, in pixels."""
+    """Return axes in a box of left, bottom, width and height, in pixels."""
     left, bottom, wide, tall = box
     return figure.add_axes((left / WIDTH, bottom / height, wide / WIDTH, tall / height), facecolor=_hex(GROUND))
 
@@ -187,7 +191,7 @@ def _axes(figure: Figure, box: tuple[float, float, float, float], height: float)
 def _text(
     figure: Figure, at: tuple[float, float], text: str, colour: Colour, size: float, weight: str = "normal"
 ) -> None:
-    """Our own words; never anybody's name, which could have characters that matplotlib reads as formulas."""
+    """Draw text of the program, never a member's name, which matplotlib could read as a formula."""
     x, y = at
     height = figure.get_figheight() * 100
     figure.text(x / WIDTH, y / height, text, color=_hex(colour), fontsize=_points(size), weight=weight)
@@ -200,18 +204,18 @@ def _picture(figure: Figure) -> Image.Image:
     return Image.frombytes("RGBA", size, buffer.getvalue()).convert("RGB")
 
 
-def _shown(letters: FallbackFont, bar: Bar) -> str:
-    """As much of a bar's name as its column holds. Colourful symbols, which no font has, are left out."""
+def _shown(font: FallbackFont, bar: Bar) -> str:
+    """Return a bar's name cut to its column, without emoji, which no font has."""
     name = " ".join(_SYMBOLS.sub("", bar.name).split())
-    (line,) = letters.lines(name, (_NAMES - _GAP - _EDGE) * DENSITY, 1) or [""]
+    (line,) = font.lines(name, (_NAMES - _GAP - _EDGE) * DENSITY, 1) or [""]
     if line.strip(" …□") or not bar.plain:
         return line
-    return letters.lines(bar.plain, (_NAMES - _GAP - _EDGE) * DENSITY, 1)[0]
+    return font.lines(bar.plain, (_NAMES - _GAP - _EDGE) * DENSITY, 1)[0]
 
 
 @lru_cache(maxsize=2)
-def _lettering(size: int) -> FallbackFont:
-    """Names in matplotlib's own font, which comes with it, and in the system's where that has no such characters."""
+def _font(size: int) -> FallbackFont:
+    """Return matplotlib's own font, with the system's fonts for characters that it lacks."""
     import matplotlib as mpl  # noqa: PLC0415 - slow to import
 
     own = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
@@ -226,12 +230,12 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def day_text(day: date) -> str:
-    """ "3 Nov", whatever the system's language."""
+    """Return a date such as "3 Nov", in English whatever the system's language."""
     return f"{day.day} {_MONTHS[day.month - 1]}"
 
 
 def _short(value: float) -> str:
-    """A number of a scale: 2.5, 9,000, 120k, 2.5M."""
+    """Return a number for a scale: 2.5, 9,000, 120k, 2.5M."""
     if value < 10_000:
         return f"{value:,.10g}"
     size, unit = next(each for each in _UNITS if value >= each[0])
@@ -239,7 +243,7 @@ def _short(value: float) -> str:
 
 
 def _rounded(value: float) -> str:
-    """The number to three digits: 12.3k, 1.23M."""
+    """Return a number with three digits: 12.3k, 1.23M."""
     return _short(float(f"{value:.3g}"))
 
 

@@ -1,11 +1,11 @@
 """The child process that decodes one untrusted image: its bytes on stdin, a header and raw pixels on stdout.
 
 ``python -m bot.media.decoding KIND PIXELS MEMORY SECONDS``, started and killed by :mod:`bot.media.untrusted_images`.
-It imports the standard library and Pillow alone, so it starts in a tenth of a second.
+It imports only the standard library and Pillow, so that it starts in a tenth of a second.
 
-On stdout: ``READY`` once it has started; ``HEADER`` (the verdict, width, height, and how many bytes each of
-``TEXT_FIELDS`` has); and for an image the texts, RGB rows from the top, as many alpha rows where not all of it is
-opaque, and ``DONE``.
+It writes ``READY`` once it has started, then ``HEADER`` (verdict, width, height, and the number of bytes of each of
+``TEXT_FIELDS``). For an image follow the texts, RGB rows from the top, alpha rows unless the whole image is opaque,
+and ``DONE``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DONE = b"\x04"
 HEADER = struct.Struct("!BIIII")
 TEXT_FIELDS = ("parameters", "zimage")
 TEXT_LIMIT = 64 * 1024
-"""Bytes of UTF-8 that one text may have; a longer one is left out: half of it would be worth nothing."""
+"""The longest text in bytes of UTF-8. A longer one is left out, since half of it would be useless."""
 
 PLUGINS = {
     "PNG": "PngImagePlugin",
@@ -40,9 +40,9 @@ PLUGINS = {
     "BMP": "BmpImagePlugin",
     "TIFF": "TiffImagePlugin",
 }
-"""Pillow's name and module of every kind that is read."""
+"""Pillow's name and module for each kind of image that is supported."""
 
-_TURNS = {
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -51,7 +51,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each EXIF orientation."""
+"""The transposition that undoes each EXIF orientation."""
 
 _JPEG_DIVISORS = (2, 4, 8)
 _PROFILE_LIMIT = 4 * 2**20
@@ -61,7 +61,7 @@ Convert = Callable[[Image.Image], Image.Image]
 
 
 class Verdict(IntEnum):
-    """What became of the bytes."""
+    """The result of decoding."""
 
     IMAGE = 0
     UNREADABLE = 1
@@ -70,14 +70,14 @@ class Verdict(IntEnum):
 
 
 def main() -> None:
-    """Decode what comes on stdin within the limits that the arguments name."""
+    """Decode the image on stdin within the limits given as arguments."""
     kind = sys.argv[1]
     limit_pixels, memory, seconds = map(int, sys.argv[2:])
     import_module(f"PIL.{PLUGINS[kind]}")
     if kind == "AVIF":
-        from PIL import AvifImagePlugin  # noqa: PLC0415 - others need not load it
+        from PIL import AvifImagePlugin  # noqa: PLC0415 - not needed for other kinds
 
-        # As many threads as there are cores would each take memory from what is allowed.
+        # Every thread takes memory from the limit, and the default is one a core.
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     warnings.simplefilter("ignore")
     _limit_resources(memory, seconds)
@@ -93,7 +93,7 @@ def main() -> None:
         verdict = Verdict.TOO_LARGE
     except MemoryError:
         verdict = Verdict.TOO_HEAVY
-    except Exception:  # noqa: BLE001 - whatever a decoder makes of hostile bytes, the answer is the same
+    except Exception:  # noqa: BLE001 - hostile bytes can raise anything
         verdict = Verdict.UNREADABLE
     else:
         out.write(HEADER.pack(Verdict.IMAGE, *image.size, *map(len, text)))
@@ -104,9 +104,9 @@ def main() -> None:
 
 
 def _limit_resources(memory: int, seconds: int) -> None:
-    """No more memory (beyond what a bare start takes) and time than this, no file written, no core dumped.
+    """Limit this process's memory (in bytes beyond what it has now) and time; forbid files and core dumps.
 
-    Where the platform can hold a process to that: Linux can.
+    Linux enforces all of it, other platforms only some.
     """
     if sys.platform == "win32":
         return
@@ -114,7 +114,7 @@ def _limit_resources(memory: int, seconds: int) -> None:
 
     started_with = 0
     with contextlib.suppress(OSError):
-        # Address space, not memory: locale archives alone are 200 MB of it on some systems.
+        # The limit is one of address space, of which locale archives alone take 200 MB on some systems.
         started_with = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
     for kind, limit in (
         (resource.RLIMIT_AS, started_with + memory),
@@ -122,16 +122,19 @@ def _limit_resources(memory: int, seconds: int) -> None:
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
-        # macOS knows RLIMIT_AS but refuses every value; the parent's clock and the pixel limit still hold there.
+        # macOS refuses every value of RLIMIT_AS; the parent's timeout and the limit of pixels still hold there.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (limit, limit))
 
 
 def _open(data: bytes, kind: str, limit_pixels: int) -> Image.Image:
-    """The first frame, upright. Pixels are counted before anything is decoded."""
-    # Pillow refuses at twice this number, while it reads the header.
+    """Return the first frame, upright.
+
+    Raises :class:`Image.DecompressionBombError` before decoding if the image has too many pixels.
+    """
+    # Pillow raises at twice this number, while it reads the header.
     Image.MAX_IMAGE_PIXELS = limit_pixels // 2 * (_JPEG_DIVISORS[-1] ** 2 if kind == "JPEG" else 1)
-    # Colour profiles in a PNG fall under this limit, too, and may be larger than Pillow allows.
+    # This limit also applies to a PNG's colour profile, which may be larger than Pillow's default.
     PngImagePlugin.MAX_TEXT_CHUNK = _PROFILE_LIMIT
     image: Image.Image = Image.open(BytesIO(data), formats=[kind])
     if isinstance(image, JpegImagePlugin.JpegImageFile) and image.width * image.height > limit_pixels:
@@ -139,13 +142,16 @@ def _open(data: bytes, kind: str, limit_pixels: int) -> Image.Image:
     image.load()
     transparent = image.info.get("transparency")
     if image.mode == "RGB" and isinstance(transparent, tuple) and max(transparent) > 255:
-        # Of 16-bit colours Pillow keeps the high bytes, but not of the one that stands for transparent.
+        # Pillow reduces 16-bit colours to their high bytes, but not the transparent colour.
         image.info["transparency"] = tuple(value >> 8 for value in transparent)
     return _upright(image)
 
 
 def _load_smaller(image: JpegImagePlugin.JpegImageFile, limit_pixels: int) -> None:
-    """Decode the JPEG at a half, a quarter or an eighth: it is never larger in memory than that."""
+    """Decode the JPEG at a half, a quarter or an eighth of its size, so that it is never larger in memory.
+
+    Raises :class:`Image.DecompressionBombError` if an eighth has too many pixels, or the image cannot be loaded.
+    """
     for divisor in _JPEG_DIVISORS:
         if -(-image.width // divisor) * -(-image.height // divisor) <= limit_pixels:
             image.draft(None, (image.width // divisor, image.height // divisor))
@@ -155,28 +161,29 @@ def _load_smaller(image: JpegImagePlugin.JpegImageFile, limit_pixels: int) -> No
     try:
         image.load()
     except OSError as error:
-        # A progressive JPEG is held whole all the same; what does not fit then fails like a damaged one.
+        # A progressive JPEG is held whole nevertheless; too large a one fails like a damaged one.
         raise Image.DecompressionBombError from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    """Return the image turned as its EXIF orientation says."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # noqa: BLE001 - broken EXIF data is no reason to refuse the picture
+    except Exception:  # noqa: BLE001 - broken EXIF data is ignored
         return image
-    turn = _TURNS.get(orientation or 1)
-    return image if turn is None else image.transpose(turn)
+    transposition = _TRANSPOSITIONS.get(orientation or 1)
+    return image if transposition is None else image.transpose(transposition)
 
 
 def _text(image: Image.Image) -> list[bytes]:
-    """The texts of a PNG that other programs and this one write parameters into; empty where there is none."""
+    """Return a PNG's texts named in ``TEXT_FIELDS``; an empty one if it has none or one that is too long."""
     found = [image.info.get(name) for name in TEXT_FIELDS]
     texts = [value.encode(errors="replace") if isinstance(value, str) else b"" for value in found]
     return [text if len(text) <= TEXT_LIMIT else b"" for text in texts]
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[Image.Image, Image.Image | None]]:
-    """The picture in stripes, so that no second copy of it is ever whole: each as sRGB on white, and its alpha."""
+    """Yield the image in stripes, each as sRGB on white with its alpha, so that memory never holds a second copy."""
     width, height = image.size
     rows = max(1, _BAND_PIXELS // width)
     to_rgb = _to_srgb(image.info.get("icc_profile"), _split(image.crop((0, 0, 1, 1)))[0].mode)
@@ -189,7 +196,10 @@ def _bands(image: Image.Image) -> Iterator[tuple[Image.Image, Image.Image | None
 
 
 def _split(band: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """The colours as L, RGB or CMYK, of 8 bits, without their alpha; and the alpha, where there can be any."""
+    """Return the colours in mode L, RGB or CMYK, and the alpha channel, None if the mode has none.
+
+    Raises ValueError for modes without a fixed white.
+    """
     if band.mode.startswith("I;16"):
         return _split_16_bit(band)
     if band.mode in ("I", "F"):
@@ -203,13 +213,13 @@ def _split(band: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _split_16_bit(band: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Grey of 16 bits, scaled to 8; Pillow's own conversion would cut it off at 255."""
+    """Return 16-bit grey scaled to 8 bits, and its alpha. Pillow's own conversion would clip it at 255."""
     values = band.convert("I")
     grey = values.point(lambda value: value / 257 + 0.5).convert("L")
     transparent = band.info.get("transparency")
     if transparent is None:
         return grey, None
-    from PIL import ImageMath  # noqa: PLC0415 - for a very rare kind of PNG
+    from PIL import ImageMath  # noqa: PLC0415 - only a very rare kind of PNG needs it
 
     alpha = ImageMath.lambda_eval(
         lambda names: names["convert"]((names["values"] != transparent) * 255, "L"), values=values
@@ -218,7 +228,7 @@ def _split_16_bit(band: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _to_srgb(profile: object, mode: str) -> Convert:
-    """How colours of this mode become sRGB: by the picture's own profile where that is valid and fits."""
+    """Return a conversion from this mode to sRGB, by the image's colour profile if that is valid for the mode."""
 
     def plain(colours: Image.Image) -> Image.Image:
         return colours.convert("RGB")
@@ -226,16 +236,17 @@ def _to_srgb(profile: object, mode: str) -> Convert:
     if profile is None:
         return plain
     try:
-        from PIL import ImageCms  # noqa: PLC0415 - most pictures need none
+        from PIL import ImageCms  # noqa: PLC0415 - most images have no profile
 
         source = ImageCms.ImageCmsProfile(BytesIO(profile))  # type: ignore[arg-type]  # anything at all, see below
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
-    except Exception:  # noqa: BLE001 - broken profiles, and those for other modes, are ignored
+    except Exception:  # noqa: BLE001 - broken profiles and those for other modes are ignored
         return plain
     return transform.apply
 
 
 def _write(out: BinaryIO, bands: Iterable[tuple[Image.Image, Image.Image | None]]) -> None:
+    """Write the colours of all stripes, then their alpha unless the whole image is opaque, and ``DONE``."""
     alphas = []
     opaque = True
     for rgb, alpha in bands:

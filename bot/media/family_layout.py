@@ -1,8 +1,8 @@
-"""Where each relative of an image stands on the family sheet.
+"""The layout of the family sheet: the places of an image's relatives.
 
-Children stand to the right of their parent, the first beside it, the others below. Many childless siblings share a
-panel with one arrow to it. A family of more than eight generations goes on further down, at the left: a letter in a
-circle stands where its line leaves and where it comes in again.
+Children are to the right of their parent, the first beside it, the others below. Many siblings without children share
+a panel with one arrow. A family of more than eight generations continues below, at the left: a badge, a letter in a
+circle, is drawn at both ends of a line that continues there.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ _COLUMNS = 8
 _GAP = 56.0
 _PITCH = CARD[0] + _GAP
 _TURN = 34.0
+"""How far left of a column the lines to its cards turn."""
 _ARROW_GAP = 6.0
 _ROW_GAP = 28.0
 _ROW = CARD[1] + _ROW_GAP
 _MIDDLE = PADDING + THUMBNAIL / 2
 _PANEL_EDGE = 12.0
-_MAX_APART = 4
+_SINGLE_MAX = 4
+"""Siblings without children that each have an arrow of their own; more of them share a panel."""
 _BADGE = 28.0
 _BADGE_ROOM = _BADGE + _GAP
 
@@ -37,14 +39,14 @@ Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 Elbow = tuple[float, float, float, float, float]
-"""A line from (x, y) across to ``turn``, then to (end x, end y): x, y, turn, end x, end y."""
+"""x, y, turn, end x, end y: a line from (x, y) across to x = ``turn``, then up or down, then across to the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """An image in a family: ``picture`` is its PNG or WebP, None where it is gone, and then ``missing`` stands there.
+    """An image of a family. ``picture`` is a PNG or WebP; if it is None, the text ``missing`` is shown instead.
 
-    ``marked`` is the one that was asked about.
+    ``marked`` is the image whose family is shown.
     """
 
     id: str
@@ -57,28 +59,31 @@ class Relative:
 
 
 def nearest(relatives: Sequence[Relative]) -> list[Relative]:
-    """At most 40, in their own order: those with the fewest steps between them and the marked one."""
+    """Return at most 40 relatives, in their order: those with the fewest steps between them and the marked one."""
     neighbours: defaultdict[str, list[str]] = defaultdict(list)
     for relative in relatives:
         if relative.parent_id is not None:
             neighbours[relative.id].append(relative.parent_id)
             neighbours[relative.parent_id].append(relative.id)
     ids = [relative.id for relative in relatives]
-    met = dict.fromkeys([relative.id for relative in relatives if relative.marked] or ids[:1])
-    waiting = deque(met)
+    reached = dict.fromkeys([relative.id for relative in relatives if relative.marked] or ids[:1])
+    waiting = deque(reached)
     while waiting:
         for neighbour in neighbours[waiting.popleft()]:
-            if neighbour not in met:
-                met[neighbour] = None
+            if neighbour not in reached:
+                reached[neighbour] = None
                 waiting.append(neighbour)
     known = set(ids)
-    ranked = [*(id_ for id_ in met if id_ in known), *(id_ for id_ in ids if id_ not in met)]
+    ranked = [*(id_ for id_ in reached if id_ in known), *(id_ for id_ in ids if id_ not in reached)]
     chosen = set(ranked[:MAX_RELATIVES])
     return [relative for relative in relatives if relative.id in chosen]
 
 
 class FamilyTree:
-    """The places of at least one relative, in pixels before scaling."""
+    """The layout of at least one relative, in pixels before the sheet is scaled.
+
+    ``places`` are the upper left corners of cards by id; ``badges`` are boxes with their letters.
+    """
 
     def __init__(self, relatives: Sequence[Relative]) -> None:
         self.places: dict[str, Point] = {}
@@ -89,12 +94,12 @@ class FamilyTree:
         self._continued: deque[tuple[str, list[str]]] = deque()
         self._letters = iter(ascii_uppercase)
         self._left = MARGIN + (_BADGE_ROOM if self._generations() > _COLUMNS else 0)
-        # How far down each column is taken.
-        self._floors: defaultdict[int, float] = defaultdict(lambda: MARGIN)
+        # The y below which each column is free.
+        self._free_below: defaultdict[int, float] = defaultdict(lambda: MARGIN)
         self._place(self._children[None], None, 0, MARGIN)
         while self._continued:
             letter, siblings = self._continued.popleft()
-            top = max(self._floors.values())
+            top = max(self._free_below.values())
             self._place(siblings, self._add_badge(MARGIN, top + _MIDDLE, letter), 0, top)
         rights = [
             *(x + CARD[0] for x, _ in self.places.values()),
@@ -102,9 +107,10 @@ class FamilyTree:
             *(badge[2] for badge, _ in self.badges),
         ]
         self.width = max(rights) + MARGIN
-        self.height = max(self._floors.values()) - _ROW_GAP + MARGIN
+        self.height = max(self._free_below.values()) - _ROW_GAP + MARGIN
 
     def _generations(self) -> int:
+        """Return the number of generations."""
         count, generation = 0, self._children[None]
         while generation:
             count += 1
@@ -112,37 +118,35 @@ class FamilyTree:
         return count
 
     def _place(self, siblings: list[str], start: Point | None, column: int, top: float) -> None:
-        """Place siblings and all that come from them, no higher than ``top``, with lines from ``start``."""
+        """Place siblings and their descendants at or below ``top``, with lines from ``start``."""
         if column == _COLUMNS and siblings and start is not None:
-            self._leave(siblings, start)
+            self._continue_below(siblings, start)
             return
-        single, grouped = self._grouped(siblings)
+        single, grouped = self._split_siblings(siblings)
         x = self._left + column * _PITCH
         for child in single:
-            # Families are kept apart: nothing of another root stands beside this one's.
-            taken = self._row(child, column) if start is not None else list(self._floors)
-            top = max([top, *(self._floors[number] for number in taken)])
+            # Families of different roots are kept apart: a root is below everything that is already placed.
+            taken = self._columns_beside(child, column) if start is not None else list(self._free_below)
+            top = max([top, *(self._free_below[number] for number in taken)])
             self.places[child] = (x, top)
-            self._floors[column] = top + _ROW
+            self._free_below[column] = top + _ROW
             self._connect(start, (x, top + _MIDDLE), x)
             self._place(self._children[child], (x + CARD[0], top + _MIDDLE), column + 1, top)
         if grouped:
             self._place_panel(grouped, start, column, top)
 
-    def _grouped(self, siblings: list[str]) -> tuple[list[str], list[str]]:
-        """Those that stand alone, and those that share a panel."""
-        childless = {child for child in siblings if not self._children[child]}
-        if len(childless) <= _MAX_APART:
+    def _split_siblings(self, siblings: list[str]) -> tuple[list[str], list[str]]:
+        """Return the siblings with an arrow of their own, and those that share a panel."""
+        childless = [child for child in siblings if not self._children[child]]
+        if len(childless) <= _SINGLE_MAX:
             return siblings, []
-        return [child for child in siblings if child not in childless], [
-            child for child in siblings if child in childless
-        ]
+        return [child for child in siblings if self._children[child]], childless
 
-    def _row(self, child: str, column: int) -> list[int]:
-        """The columns that a relative, its first child, that one's first child and so on take, beside each other."""
+    def _columns_beside(self, child: str, column: int) -> list[int]:
+        """Return the columns of a relative, its first child, that one's first child and so on, which share a row."""
         columns = [column]
         while (siblings := self._children[child]) and columns[-1] + 1 < _COLUMNS:
-            single, grouped = self._grouped(siblings)
+            single, grouped = self._split_siblings(siblings)
             if not single:
                 return columns + _panel_columns(len(grouped), columns[-1] + 1)
             child = single[0]
@@ -150,10 +154,11 @@ class FamilyTree:
         return columns
 
     def _place_panel(self, siblings: list[str], start: Point | None, column: int, top: float) -> None:
+        """Place siblings in a panel at or below ``top``, with one line from ``start``."""
         across = _across(len(siblings))
         rows = math.ceil(len(siblings) / across)
         taken = _panel_columns(len(siblings), column)
-        top = max([top, *(self._floors[number] for number in taken)])
+        top = max([top, *(self._free_below[number] for number in taken)])
         x, pitch = self._left + column * _PITCH, CARD[0] + _PANEL_EDGE
         for number, child in enumerate(siblings):
             self.places[child] = (x + number % across * pitch, top + number // across * _ROW)
@@ -161,15 +166,15 @@ class FamilyTree:
         if start is not None:
             self.panels.append((x - _PANEL_EDGE, top - _PANEL_EDGE, x + across * pitch, bottom))
             self._connect(start, (x - _PANEL_EDGE, top + _MIDDLE), x)
-        self._floors |= dict.fromkeys(taken, bottom + _ROW_GAP)
+        self._free_below |= dict.fromkeys(taken, bottom + _ROW_GAP)
 
     def _connect(self, start: Point | None, end: Point, column_left: float) -> None:
         if start is not None:
             x, y = end
             self.elbows.append((*start, column_left - _TURN, x - _ARROW_GAP, y))
 
-    def _leave(self, siblings: list[str], start: Point) -> None:
-        """The line goes on further down: a badge here, the same one there."""
+    def _continue_below(self, siblings: list[str], start: Point) -> None:
+        """Draw a badge at ``start``; the siblings are placed later, beside a badge with the same letter."""
         letter = next(self._letters)
         x, y = start
         self._add_badge(x + _GAP / 2, y, letter)
@@ -177,23 +182,27 @@ class FamilyTree:
         self._continued.append((letter, siblings))
 
     def _add_badge(self, left: float, middle: float, letter: str) -> Point:
-        """The point at the badge's right, where lines leave it."""
+        """Add a badge. Returns the point at its right, from which lines start."""
         self.badges.append(((left, middle - _BADGE / 2, left + _BADGE, middle + _BADGE / 2), letter))
         return left + _BADGE, middle
 
 
 def _across(count: int) -> int:
-    """How many of a panel's cards stand side by side: about half as many as stand below each other."""
+    """Return the number of columns of a panel: about half the number of its rows."""
     return max(1, round(math.sqrt(count / 2)))
 
 
 def _panel_columns(count: int, column: int) -> list[int]:
+    """Return the columns that a panel of ``count`` cards covers, from ``column`` on."""
     width = _across(count) * (CARD[0] + _PANEL_EDGE) + _PANEL_EDGE
     return list(range(column, column + math.ceil(width / _PITCH)))
 
 
 def _children(relatives: Sequence[Relative]) -> defaultdict[str | None, list[str]]:
-    """Children by their parent, in order; None has those without one among the relatives. A ring is cut open."""
+    """Return children by parent, in order; under None those without a parent among the relatives.
+
+    Relatives whose parents form a cycle are treated as if one of them had no parent.
+    """
     known = {relative.id for relative in relatives}
     parents: dict[str, str | None] = {}
     for relative in relatives:

@@ -1,4 +1,4 @@
-"""Pictures on disk: written whole or not at all, and removed."""
+"""Image files: atomic writes, removal, and the sweep of files that no row names."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bot.errors import StartupError
 log = structlog.get_logger(__name__)
 
 _OURS = re.compile(r"[0-9a-f]{12}(?:[0-9a-f]{20})?\.(?:png|(?:[0-9a-f]{8}\.)?partial)")
-"""Images are named by their ids, sources by their hashes; what is half written by either, and formerly by it alone."""
+"""Names that the bot gives: images have their ids, originals their hashes; temporary files may add a random part."""
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write the whole file or none: a temporary one beside it, flushed to disk, then renamed. Blocks.
+    """Write a file atomically: to a temporary file beside it, which is flushed to disk and renamed. Blocks.
 
-    Several may write the same file at once: each has a temporary one of its own.
+    Concurrent writers of the same file each use a temporary file of their own.
     """
     partial_path = path.with_suffix(f".{secrets.token_hex(4)}.partial")
     try:
@@ -36,9 +36,9 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def save_picture(path: Path, data: bytes) -> None:
-    """Write a picture where somebody at a terminal asked for it, making its folder. Blocks.
+    """Write a picture to a path given on the command line, creating its folder. Blocks.
 
-    Raises :class:`StartupError` where that cannot be.
+    Raises :class:`StartupError` if it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def save_picture(path: Path, data: bytes) -> None:
 
 
 def remove_files(folder: Path, names: Iterable[str]) -> int:
-    """Remove files; how many could not be. Those are logged, and :func:`sweep` tries them again. Blocks."""
+    """Remove files and log those that cannot be removed; :func:`sweep` tries again. Returns their number. Blocks."""
     failed = 0
     for name in names:
         try:
@@ -60,21 +60,21 @@ def remove_files(folder: Path, names: Iterable[str]) -> int:
 
 
 def sweep(folder: Path, kept: set[str], written_before: float) -> int:
-    """Remove what lies in a folder, is not named in ``kept`` and was written before a time; how many. Blocks.
+    """Remove the bot's files in a folder that are not in ``kept`` and were written before a time. Blocks.
 
-    So nothing stays for ever that a crash left: a picture without its row, half a file, a file that went not. Only
-    names that the bot itself gives count: what somebody else put there stays.
+    Such files are left over from a crash or a failed removal. Files with other names than the bot gives are not
+    touched. Returns the number of files removed.
     """
-    strangers: list[str] = []
+    unknown: list[str] = []
     if folder.is_dir():
         with os.scandir(folder) as entries:
             ours = [entry for entry in entries if _OURS.fullmatch(entry.name)]
-            strangers = [entry.name for entry in ours if entry.name not in kept and _is_old(entry, written_before)]
-    return len(strangers) - remove_files(folder, strangers)
+            unknown = [entry.name for entry in ours if entry.name not in kept and _is_old(entry, written_before)]
+    return len(unknown) - remove_files(folder, unknown)
 
 
 def _is_old(entry: os.DirEntry[str], written_before: float) -> bool:
     try:
         return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < written_before
-    except FileNotFoundError:  # somebody else removed it meanwhile
+    except FileNotFoundError:  # removed meanwhile
         return False

@@ -1,4 +1,4 @@
-"""Small pictures of what is being drawn, as one file for the progress card."""
+"""Previews of running images, as one file for the progress card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _QUALITY = 75
 
 
 def preview_sheet(previews: Sequence[RawImage]) -> bytes:
-    """The previews side by side, two to a row, as WebP of some 10 kB. Blocks: run it in an executor."""
+    """Return the previews as one WebP of some 10 kB, two to a row. Blocks."""
     tiles = [_tile(preview) for preview in previews]
     columns = min(2, len(tiles))
     rows = math.ceil(len(tiles) / columns)
@@ -29,7 +29,7 @@ def preview_sheet(previews: Sequence[RawImage]) -> bytes:
 
 
 def _tile(preview: RawImage) -> Image.Image:
-    """Previews are as small as one pixel a latent, or as large as the picture: all come to one size."""
+    """Return a preview, which may have one pixel a latent or be as large as the image, with a side of 256 pixels."""
     scale = _LONG_SIDE / max(preview.width, preview.height)
     size = (round(preview.width * scale), round(preview.height * scale))
     picture = Image.frombytes("RGB", (preview.width, preview.height), preview.data)

@@ -1,4 +1,4 @@
-"""Somebody's image and mask at exactly the size that is drawn, never stretched. All functions block: use a thread."""
+"""Fits input images and masks to the size of an edit without stretching them. All functions block."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from zimage_engine.profiles import ModelProfile, Size
 from zimage_engine.types import InvalidRequest, RawImage
 
 Fit = Literal["crop", "pad"]
-"""``crop`` cuts off what is too wide or too tall, around the centre; ``pad`` keeps all and adds where it is short."""
+"""``crop`` fills the size and cuts off what is beyond it; ``pad`` keeps the whole image and adds borders."""
 
 _WIDEST = Fraction(4)
 _ASPECT_TOLERANCE = Fraction(1, 100)
 _REPAINT = 128
-"""A mask's value from which the engine repaints."""
+"""The mask value from which the engine repaints."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -28,10 +28,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """An image of the size asked for, and where to repaint it: ``height · width`` bytes, 255 there and 0 elsewhere.
+    """An image of the requested size and its mask: ``height · width`` bytes, 255 = repaint, 0 = keep.
 
-    ``mask`` is None where nothing of the image is transparent. Where something is, what was added by ``pad`` is
-    repainted as well.
+    ``mask`` is None if no pixel of the image is transparent. Otherwise it covers the transparent pixels and the
+    borders that ``pad`` added.
     """
 
     image: RawImage
@@ -40,17 +40,17 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class _Placement:
-    """The part ``source`` of the original comes to lie on ``target``, in whole pixels, of the size asked for."""
+    """How an image is fitted: its ``region`` is scaled to ``target``, in whole pixels of the requested size."""
 
-    source: Box
+    region: Box
     target: tuple[int, int, int, int]
     size: Size
 
 
 def nearest_size(profile: ModelProfile, width: int, height: int) -> Size:
-    """The size at which an image of so many pixels is edited: its own where the profile draws that, else its aspect's.
+    """Return the size at which an image of this width and height is edited.
 
-    Aspects beyond 1:4 and 4:1 come to those.
+    That is its own size if the profile supports it, else the profile's size for its aspect, limited to 1:4 and 4:1.
     """
     size = Size(width, height)
     try:
@@ -61,7 +61,7 @@ def nearest_size(profile: ModelProfile, width: int, height: int) -> Size:
 
 
 def fit_image(decoded: DecodedImage, size: Size, fit: Fit = "crop") -> Fitted:
-    """The image at exactly this size; what is transparent is to be repainted."""
+    """Return the image at exactly this size, with a mask of its transparent pixels."""
     raw = decoded.image
     placement = _place(raw.width, raw.height, size, fit)
     picture = _placed(Image.frombytes("RGB", (raw.width, raw.height), raw.data), placement)
@@ -73,10 +73,11 @@ def fit_image(decoded: DecodedImage, size: Size, fit: Fit = "crop") -> Fitted:
 
 
 def fit_mask(mask: DecodedImage, original: tuple[int, int], size: Size, fit: Fit) -> bytes:
-    """A drawn mask, fitted like the original of so many pixels: 255 = repaint, ``size.height · size.width`` bytes.
+    """Return a mask of ``size.height · size.width`` bytes (255 = repaint), fitted like the original image.
 
-    White is repainted, or what is transparent where anything is; and what ``pad`` adds. Raises :class:`Refusal`
-    where the mask's aspect is not the original's, give or take 1 %.
+    ``original`` is the width and height of that image. White pixels of the mask are repainted, or its transparent
+    pixels if it has any, and the borders that ``pad`` adds. Raises :class:`Refusal` if the mask's aspect differs from
+    the original's by more than 1 %.
     """
     raw = mask.image
     width, height = original
@@ -86,18 +87,18 @@ def fit_mask(mask: DecodedImage, original: tuple[int, int], size: Size, fit: Fit
             "please paint the mask over a copy of the image, so that it has the same shape."
         )
     if mask.alpha is not None and min(mask.alpha) < _REPAINT:
-        drawn = _inverted(mask.alpha, raw)
+        painted = _inverted(mask.alpha, raw)
     else:
-        drawn = Image.frombytes("RGB", (raw.width, raw.height), raw.data).convert("L")
+        painted = Image.frombytes("RGB", (raw.width, raw.height), raw.data).convert("L")
     placement = _place(width, height, size, fit)
-    left, top, right, bottom = placement.source
+    left, top, right, bottom = placement.region
     across, down = raw.width / width, raw.height / height
     scaled = (left * across, top * down, right * across, bottom * down)
-    return _mask(drawn, _Placement(scaled, placement.target, size))
+    return _mask(painted, _Placement(scaled, placement.target, size))
 
 
 def _place(width: int, height: int, size: Size, fit: Fit) -> _Placement:
-    """All of the size is filled by ``crop``, all of the image is kept by ``pad``; both around the centre."""
+    """Return the placement of an image of this width and height, centred."""
     across, down = size.width / width, size.height / height
     if fit == "crop":
         scale = max(across, down)
@@ -112,15 +113,15 @@ def _place(width: int, height: int, size: Size, fit: Fit) -> _Placement:
 
 
 def _placed(picture: Image.Image, placement: _Placement) -> Image.Image:
-    """The part of the picture that is kept, at the size at which it is shown."""
+    """Return the placement's region of the picture, scaled to its target's size."""
     left, top, right, bottom = placement.target
-    return picture.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=placement.source)
+    return picture.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=placement.region)
 
 
-def _mask(drawn: Image.Image, placement: _Placement) -> bytes:
-    """The mask in black and white, and white where there is nothing of the picture."""
+def _mask(painted: Image.Image, placement: _Placement) -> bytes:
+    """Return the mask with values 0 and 255, and 255 outside the placement's target."""
     whole = Image.new("L", (placement.size.width, placement.size.height), 255)
-    whole.paste(_placed(drawn, placement), placement.target[:2])
+    whole.paste(_placed(painted, placement), placement.target[:2])
     return whole.point([255 if value >= _REPAINT else 0 for value in range(256)]).tobytes()
 
 
@@ -129,12 +130,12 @@ def _inverted(alpha: bytes, raw: RawImage) -> Image.Image:
 
 
 def _with_edges(picture: Image.Image, placement: _Placement) -> Image.Image:
-    """The picture in the middle, its edges drawn out and blurred around it: colours that a model can go on from."""
+    """Return the picture with blurred borders in the colours of its edges, which a model can continue."""
     size, (left, top, right, bottom) = placement.size, placement.target
     if picture.size == (size.width, size.height):
         return picture
     margins = ((top, size.height - bottom), (left, size.width - right), (0, 0))
-    drawn_out = Image.fromarray(np.pad(np.asarray(picture), margins, mode="edge"))
-    whole = drawn_out.filter(ImageFilter.GaussianBlur(max(size.width, size.height) / 32))
+    extended = Image.fromarray(np.pad(np.asarray(picture), margins, mode="edge"))
+    whole = extended.filter(ImageFilter.GaussianBlur(max(size.width, size.height) / 32))
     whole.paste(picture, (left, top))
     return whole

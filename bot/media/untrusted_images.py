@@ -1,8 +1,7 @@
-"""Other people's images: any bytes become safe pixels, or one sentence.
+"""Decodes images that members upload: any bytes become pixels, or a :class:`Refusal`.
 
-Everything that arrives is taken for hostile. Only a look at the first bytes happens in this process; they are decoded
-in a child of its own (:mod:`bot.media.decoding`) with little memory and little time, and of what it answers every
-number is checked.
+All input is treated as hostile. This process reads only the first bytes, to tell the kind of image. A child process
+(:mod:`bot.media.decoding`) with limits on memory and time decodes it, and every number in its answer is checked.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from zimage_engine.types import RawImage
 log = structlog.get_logger(__name__)
 
 _PER_MEMBER = 2
-_AT_ONCE = 3
+_CHILDREN_MAX = 3
 _START_SECONDS = 20.0
-_GOING_SECONDS = 1.0
-_PIECE = 2**20
+_EXIT_SECONDS = 1.0
+_CHUNK = 2**20
 _KILLED = 1 if sys.platform == "win32" else -signal.SIGKILL
-"""The status of a child that was killed, by us or for want of memory."""
+"""The exit status of a child that was killed, by this process or for lack of memory."""
 
 _PIXEL_LIMITS = {"WEBP": 14_000_000, "AVIF": 20_000_000}
-"""Kinds whose decoders hold several copies of the picture, and how many pixels of them fit into the default memory."""
+"""Limits for kinds whose decoders hold several copies of the image, so that they fit into the default memory."""
 
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _HEIF_BRANDS = frozenset({b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
@@ -51,11 +50,11 @@ _TOO_MANY = "I am still opening two images of yours; please try again when that 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """Somebody's image: upright, sRGB, what was transparent flattened onto white.
+    """An image as it is shown: upright, in sRGB, on white where it is transparent.
 
-    ``alpha`` has ``height · width`` bytes, rows from the top, 255 = opaque; None where all of it is opaque. ``text``
-    holds what a PNG says under "parameters" and "zimage", where it says it, of at most 64 kB each; as untrusted as
-    everything else in it.
+    ``alpha`` has ``height · width`` bytes, rows from the top, 255 = opaque; None if the whole image is opaque. ``text``
+    holds a PNG's text fields "parameters" and "zimage", as far as it has them, of at most 64 KiB each. Neither is to
+    be trusted.
     """
 
     image: RawImage
@@ -64,10 +63,10 @@ class DecodedImage:
 
 
 class ImageReader:
-    """Opens images in child processes: two at once for a member, three for everybody; the others wait.
+    """Decodes images in child processes, at most three at a time; further calls wait.
 
-    ``limit_bytes`` and ``limit_pixels`` are the largest image; ``seconds`` is how long a child may take once it has
-    started, ``memory`` how many bytes it may take beyond what its start takes, where the platform can hold it to that.
+    ``limit_bytes`` and ``limit_pixels`` bound the image. ``seconds`` bounds the time of a child once it has started,
+    ``memory`` the bytes that it allocates after that, on platforms that can enforce it.
     """
 
     def __init__(
@@ -82,24 +81,27 @@ class ImageReader:
         self._limit_pixels = limit_pixels
         self._seconds = seconds
         self._memory = memory
-        self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._of_member: Counter[int] = Counter()
+        self._slots = asyncio.Semaphore(_CHILDREN_MAX)
+        self._reads_by_member: Counter[int] = Counter()
 
     async def read(self, data: bytes, member: int) -> DecodedImage:
-        """The image in these bytes; :class:`Refusal` where there is none that can be opened within the limits."""
+        """Return the image in these bytes.
+
+        Raises :class:`Refusal` if they are no image within the limits, or if two images of the member are being read.
+        """
         if len(data) > self.limit_bytes:
             raise too_many_bytes(len(data), self.limit_bytes)
         kind = image_kind(data)
-        if self._of_member[member] >= _PER_MEMBER:
+        if self._reads_by_member[member] >= _PER_MEMBER:
             raise Refusal(_TOO_MANY)
-        self._of_member[member] += 1
+        self._reads_by_member[member] += 1
         try:
             async with self._slots:
                 return await self._decode(kind, data)
         finally:
-            self._of_member[member] -= 1
-            if not self._of_member[member]:
-                del self._of_member[member]
+            self._reads_by_member[member] -= 1
+            if not self._reads_by_member[member]:
+                del self._reads_by_member[member]
 
     async def _decode(self, kind: str, data: bytes) -> DecodedImage:
         limit_pixels = min(self._limit_pixels, _PIXEL_LIMITS.get(kind, self._limit_pixels))
@@ -109,21 +111,25 @@ class ImageReader:
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
-            limit=_PIECE,
-            # Not this process's environment: what decodes strangers' files need not hold the bot's token.
+            limit=_CHUNK,
+            # This process's environment holds the bot's token, which the child must not see.
             env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         try:
-            return await self._converse(process, data, kind, limit_pixels)
+            return await self._exchange(process, data, kind, limit_pixels)
         except TimeoutError:
             log.warning("image_too_slow", kind=kind, size=len(data))
             raise Refusal(_TOO_SLOW) from None
         finally:
-            await _end(process)
+            await _reap(process)
             if process.returncode not in (0, _KILLED):
                 log.warning("decoder_died", kind=kind, size=len(data), returncode=process.returncode)
 
-    async def _converse(self, process: Process, data: bytes, kind: str, limit_pixels: int) -> DecodedImage:
+    async def _exchange(self, process: Process, data: bytes, kind: str, limit_pixels: int) -> DecodedImage:
+        """Send the bytes to the child and return the image it answers with.
+
+        Raises TimeoutError if the child takes too long, :class:`Refusal` if it finds no image.
+        """
         assert process.stdin is not None
         assert process.stdout is not None
         async with asyncio.timeout(_START_SECONDS):
@@ -131,23 +137,28 @@ class ImageReader:
                 raise RuntimeError("the decoder does not start")
         try:
             async with asyncio.timeout(self._seconds):
-                answer = _receive(process.stdout, kind, limit_pixels)
-                return (await asyncio.gather(answer, _feed(process.stdin, data)))[0]
+                received, _ = await asyncio.gather(
+                    _receive_image(process.stdout, kind, limit_pixels), _send_bytes(process.stdin, data)
+                )
+                return received
         except (asyncio.IncompleteReadError, UnicodeDecodeError) as error:
             raise Refusal(_UNREADABLE) from error
 
 
-async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
-    """Hand the child the bytes; one that dies meanwhile is noticed by what it does not answer."""
+async def _send_bytes(stream: asyncio.StreamWriter, data: bytes) -> None:
+    """Write the bytes and close the stream. Ignores a broken pipe: the child's missing answer tells of it."""
     with contextlib.suppress(ConnectionError):
-        for start in range(0, len(data), _PIECE):
-            stream.write(data[start : start + _PIECE])
+        for start in range(0, len(data), _CHUNK):
+            stream.write(data[start : start + _CHUNK])
             await stream.drain()
         stream.write_eof()
 
 
-async def _receive(stream: asyncio.StreamReader, kind: str, limit_pixels: int) -> DecodedImage:
-    """What the child answers. It has been among hostile bytes, so no more is read than a true answer has."""
+async def _receive_image(stream: asyncio.StreamReader, kind: str, limit_pixels: int) -> DecodedImage:
+    """Read and check the child's answer. Reads no more than a valid answer has, for the child may be compromised.
+
+    Raises :class:`Refusal` if the answer is no image.
+    """
     verdict, width, height, *lengths = HEADER.unpack(await stream.readexactly(HEADER.size))
     pixels = width * height
     if verdict != Verdict.IMAGE:
@@ -163,10 +174,10 @@ async def _receive(stream: asyncio.StreamReader, kind: str, limit_pixels: int) -
         for name, length in zip(TEXT_FIELDS, lengths, strict=True)
         if length
     }
-    rgb = await _read(stream, 3 * pixels)
+    rgb = await _read_up_to(stream, 3 * pixels)
     if len(rgb) < 3 * pixels:
         raise Refusal(_UNREADABLE)
-    alpha = await _read(stream, pixels + len(DONE))
+    alpha = await _read_up_to(stream, pixels + len(DONE))
     if alpha == DONE:
         return DecodedImage(RawImage(width, height, rgb), None, text)
     if len(alpha) <= pixels or await stream.read(len(DONE)):
@@ -174,38 +185,46 @@ async def _receive(stream: asyncio.StreamReader, kind: str, limit_pixels: int) -
     return DecodedImage(RawImage(width, height, rgb), alpha[:pixels], text)
 
 
-async def _read(stream: asyncio.StreamReader, size: int) -> bytes:
-    """So many bytes, or all there are. They are joined in a thread: 70 MB would hold up the event loop."""
-    pieces = []
-    while size and (piece := await stream.read(min(size, _PIECE))):
-        pieces.append(piece)
-        size -= len(piece)
-    return await asyncio.to_thread(b"".join, pieces)
+async def _read_up_to(stream: asyncio.StreamReader, size: int) -> bytes:
+    """Return ``size`` bytes, or fewer at the end of the stream."""
+    chunks = []
+    while size and (chunk := await stream.read(min(size, _CHUNK))):
+        chunks.append(chunk)
+        size -= len(chunk)
+    # In a thread, because joining 70 MB would block the event loop.
+    return await asyncio.to_thread(b"".join, chunks)
 
 
-async def _end(process: Process) -> None:
-    """Wait until the child and its pipes are gone; kill it unless it goes by itself, whoever is cancelled meanwhile."""
+async def _reap(process: Process) -> None:
+    """Kill the child unless it is exiting, and wait until it has exited and its pipes are closed.
+
+    The child is killed even if this call is cancelled.
+    """
     assert process.stdout is not None
-    # At the end of its output it is about to go; to kill it at that moment would hide its status from asyncio.
-    patience = _GOING_SECONDS if process.stdout.at_eof() else 0.0
-    gone = asyncio.create_task(_gone(process, process.stdout))
+    # A child that has closed its output is about to exit; killing it at that moment would hide its status from asyncio.
+    patience = _EXIT_SECONDS if process.stdout.at_eof() else 0.0
+    exited = asyncio.create_task(_wait_for_exit(process, process.stdout))
     try:
-        await asyncio.wait([gone], timeout=patience)
+        await asyncio.wait([exited], timeout=patience)
     finally:
-        if not gone.done():
+        if not exited.done():
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-    await asyncio.shield(gone)
+    await asyncio.shield(exited)
 
 
-async def _gone(process: Process, stream: asyncio.StreamReader) -> None:
-    while await stream.read(_PIECE):
-        pass  # asyncio closes a pipe that has been read to its end
+async def _wait_for_exit(process: Process, stream: asyncio.StreamReader) -> None:
+    """Wait until the child has exited, reading what is left of its output."""
+    while await stream.read(_CHUNK):
+        pass  # asyncio closes a pipe only once it has been read to its end
     await process.wait()
 
 
 def image_kind(data: bytes) -> str:
-    """The kind of image by its content, as Pillow names it; :class:`Refusal` where it is none that can be opened."""
+    """Return the kind of image by its first bytes, as Pillow names it.
+
+    Raises :class:`Refusal` if the kind is not supported.
+    """
     if not data:
         raise Refusal(_EMPTY)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -227,7 +246,7 @@ def image_kind(data: bytes) -> str:
 
 
 def _iso_brands(data: bytes) -> set[bytes]:
-    """What an ISO media file (AVIF, HEIC, MP4 …) says it is; empty for any other."""
+    """Return the brands of an ISO media file (AVIF, HEIC, MP4 …); none for any other file."""
     if data[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(data[:4]), _BRANDS_READ)
@@ -235,14 +254,14 @@ def _iso_brands(data: bytes) -> set[bytes]:
 
 
 def too_many_bytes(size: int, limit: int) -> Refusal:
-    """What to say about a file of ``size`` bytes where ``limit`` are allowed."""
+    """Return the refusal of a file of ``size`` bytes; ``limit`` are allowed."""
     return Refusal(
         f"That file has {size / 2**20:.1f} MB, and I open up to {limit / 2**20:g} MB; please send a smaller one."
     )
 
 
 def _too_many_pixels(kind: str, limit: int) -> Refusal:
-    way_out = "make it smaller, or save it as PNG or JPEG," if kind in _PIXEL_LIMITS else "make it smaller"
+    advice = "make it smaller, or save it as PNG or JPEG," if kind in _PIXEL_LIMITS else "make it smaller"
     return Refusal(
-        f"That image has more than the {limit / 1e6:g} million pixels I can open; please {way_out} and send it again."
+        f"That image has more than the {limit / 1e6:g} million pixels I can open; please {advice} and send it again."
     )

@@ -1,4 +1,4 @@
-"""Periods as admins write them: ``30m``, ``12h``, ``7d``, ``2w``, ``1d12h``."""
+"""Parses durations as admins write them: ``30m``, ``12h``, ``7d``, ``2w``, ``1d12h``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from bot.errors import Refusal
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_LONGEST = 3650 * _SECONDS["d"]
+_SECONDS_MAX = 3650 * _SECONDS["d"]
 _PART = r"\s*([0-9]{1,9})\s*([mhdw])\s*"
 
 
 def parse_period(text: str) -> int:
-    """A period in seconds, from 60 to ten years (3650 days); its parts add up, in any order, spaces and case aside.
+    """Return a duration in seconds, from 60 to ten years (3650 days). Parts add up in any order.
 
-    Raises :class:`Refusal` where the text is none.
+    Raises :class:`Refusal` if the text is no such duration.
     """
     lowered = text.lower()
     if re.fullmatch(f"(?:{_PART})+", lowered) is None:
@@ -25,6 +25,6 @@ def parse_period(text: str) -> int:
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in re.findall(_PART, lowered))
     if seconds == 0:
         raise Refusal("A period is at least one minute: write 1m or more.")
-    if seconds > _LONGEST:
+    if seconds > _SECONDS_MAX:
         raise Refusal("A period is at most ten years: write 3650d or less.")
     return seconds

@@ -1,8 +1,7 @@
-"""Words and patterns that a server's admins do not want in prompts. Only prompts are held against them: a negative
-prompt says what is not to be shown.
+"""Checks prompts for the words and patterns that a server's admins do not allow.
 
-A prompt is compared as people read it: compatibility forms and case are one (NFKC, casefold), and characters that
-nobody sees are left out.
+Negative prompts are not checked, since they say what is not to be shown. Text is compared as people read it: without
+invisible characters, and without regard to compatibility forms and case (NFKC, casefold).
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import regex
 import structlog
 
 from bot.errors import Refusal
+from bot.store.guild_settings import INSTANCE
 from bot.store.moderation import Word
 
 log = structlog.get_logger(__name__)
@@ -34,45 +34,45 @@ TOO_SLOW = (
 _PATTERN_SECONDS = 0.05
 _PATTERN_COST_MAX = 5000
 _FLAGS = regex.IGNORECASE | regex.FULLCASE
-_UNSEEN = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]+|(?!\s)\p{Cc}+")
+_INVISIBLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]+|(?!\s)\p{Cc}+")
 _GAP = regex.compile(r"[\s_]+")
 _PART_OF_WORD = r"[\p{L}\p{M}\p{N}]"
 _WRITTEN_WITHOUT_SPACES = regex.compile(
     r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
 )
-# What comes between a group and its repeat in a pattern with comments; without them a repeat follows its group at once.
+# In a pattern with comments, one may stand between a group and its repeat, where _REPEAT would not find it.
 _COMMENTS = regex.compile(r"\(\?(?:#|[a-zA-Z0-9]*x)")
 _REPEAT = regex.compile(r"(\))?(?:\+|\{\s*(\d+))")
 
 
 class WordFilter:
-    """A server's words and patterns, ready to be held against prompts. Making one and checking block: use a thread.
+    """A server's words and patterns, compiled. The constructor and :meth:`check` block.
 
     ``guild_id`` names the server in the log.
     """
 
-    def __init__(self, words: list[Word], guild_id: int = 0) -> None:
+    def __init__(self, words: list[Word], guild_id: int = INSTANCE) -> None:
         self._guild_id = guild_id
         self._words = [(normal_word(word.word), word.sentence) for word in words if word.kind == "word"]
         self._patterns = [(compile_pattern(word.word), word.sentence) for word in words if word.kind == "pattern"]
 
     def __bool__(self) -> bool:
-        """False where nothing is unwanted."""
+        """Return False if there are no words and no patterns."""
         return bool(self._words or self._patterns)
 
     def check(self, prompt: str) -> None:
-        """Raises :class:`Refusal` with the sentence for the first word or pattern that the prompt holds.
+        """Raise :class:`Refusal` with the sentence of the first word or pattern that the prompt contains.
 
-        A pattern that runs out of its time refuses the prompt, too: what cannot be checked is not let through.
+        A pattern that takes too long refuses the prompt as well.
         """
         text = normal_word(prompt)
         for word, sentence in self._words:
-            if word in text and _stands_in(word, text):
+            if word in text and _contains_word(text, word):
                 raise Refusal(sentence or NOT_WANTED)
-        seen = _seen(prompt)
+        visible = _visible_text(prompt)
         for number, (pattern, sentence) in enumerate(self._patterns):
             try:
-                found = _matches(pattern, seen)
+                found = _matches(pattern, visible)
             except (TimeoutError, MemoryError) as error:
                 log.warning("pattern_too_slow", guild=self._guild_id, pattern=number, length=len(prompt))
                 raise Refusal(TOO_SLOW) from error
@@ -81,9 +81,9 @@ class WordFilter:
 
 
 def read_word(text: str) -> str:
-    """A word, or several, as it is kept and compared: 1 to 100 characters.
+    """Return a word, or several, as it is stored and compared: 1 to 100 characters.
 
-    Raises :class:`Refusal` where nothing is left of it, or too much.
+    Raises :class:`Refusal` if it is longer or has no visible character.
     """
     word = normal_word(text)
     if not word:
@@ -94,15 +94,16 @@ def read_word(text: str) -> str:
 
 
 def normal_word(text: str) -> str:
-    """The text as words are compared: NFKC, casefold, one space for each gap. Tags join words with "_"; it is a gap."""
-    spaced: str = _GAP.sub(" ", unicodedata.normalize("NFKC", _seen(text).casefold()))
+    """Return the text as words are compared: NFKC, casefold, and one space for spaces and "_", which joins tags."""
+    spaced: str = _GAP.sub(" ", unicodedata.normalize("NFKC", _visible_text(text).casefold()))
     return spaced.strip()
 
 
 def compile_pattern(text: str) -> regex.Pattern[str]:
-    """A regular expression (of the ``regex`` library, upper and lower case alike), from at most 200 characters.
+    """Return a compiled regular expression of the ``regex`` library that ignores case.
 
-    Raises :class:`Refusal` with where it is wrong, or why it would do harm.
+    Raises :class:`Refusal` with the place of an error, or if the pattern is longer than 200 characters, would take too
+    much memory, or matches everything.
     """
     if len(text) > PATTERN_LENGTH_MAX:
         raise Refusal(f"A pattern has at most {PATTERN_LENGTH_MAX} characters; this one has {len(text)}.")
@@ -122,13 +123,16 @@ def compile_pattern(text: str) -> regex.Pattern[str]:
     return compiled
 
 
-def _seen(text: str) -> str:
-    """What people read of a text, in one form: an upper case letter stays one."""
-    return unicodedata.normalize("NFKC", _UNSEEN.sub("", text))
+def _visible_text(text: str) -> str:
+    """Return the visible characters of a text in NFKC; case is kept."""
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
 
 
-def _stands_in(word: str, text: str) -> bool:
-    """Whether it is there as a whole word, or as a part where its script puts no spaces between words."""
+def _contains_word(text: str, word: str) -> bool:
+    """Return whether the text, which contains the word's characters, has it as a whole word.
+
+    In scripts without spaces between words, any part counts.
+    """
     if _WRITTEN_WITHOUT_SPACES.search(word):
         return True
     before = f"(?<!{_PART_OF_WORD})" if regex.match(_PART_OF_WORD, word[0]) else ""
@@ -137,25 +141,25 @@ def _stands_in(word: str, text: str) -> bool:
 
 
 def _matches(pattern: regex.Pattern[str], text: str) -> bool:
-    """Raises TimeoutError where the pattern took its time of this thread.
+    """Return whether the pattern matches. Raises TimeoutError if it takes more than its share of this thread's time.
 
-    The library's own clock counts the time of all threads, so while the engine works a pattern gets less than it
-    was given; then it is tried again with more.
+    The library's timeout counts the time of all threads, so while the engine works it ends too early. Then the pattern
+    is tried again with a longer timeout.
     """
-    begun, allowed = time.thread_time(), _PATTERN_SECONDS
+    started, allowed = time.thread_time(), _PATTERN_SECONDS
     while True:
         try:
             return pattern.search(text, timeout=allowed, concurrent=True) is not None
         except TimeoutError:
-            if time.thread_time() - begun >= _PATTERN_SECONDS / 2:
+            if time.thread_time() - started >= _PATTERN_SECONDS / 2:
                 raise
             allowed *= 2
 
 
 def _cost(pattern: str) -> int:
-    """At least how much memory the compiled pattern takes, in its characters: repeats are written out.
+    """Return a bound for the memory that the compiled pattern takes, in characters with repeats written out.
 
-    Repeats of groups may stand in each other, so they multiply; all others add up.
+    Repeats of groups can be nested, so their factors multiply; those of others add up.
     """
     length, groups = len(pattern), 1
     for closing, count in _REPEAT.findall(pattern):
@@ -168,7 +172,7 @@ def _cost(pattern: str) -> int:
 
 
 def _where(error: Any, pattern: str) -> str:
-    """ "missing ) after “(ab”": what is wrong, and the text before the place."""
+    """Return what is wrong and the text before the place, such as "missing ) after “(ab”"."""
     position = error.pos if error.pos is not None else len(pattern)
     before = pattern[max(0, position - 20) : position]
     place = f"after “{before}”" if before else "at its beginning"

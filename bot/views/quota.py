@@ -1,4 +1,4 @@
-"""Limits as text: a member's own (``/quota``), and a server's (``/admin limits show``)."""
+"""Limits as text: a member's own (``/quota``) and a server's (``/admin limits show``)."""
 
 from __future__ import annotations
 

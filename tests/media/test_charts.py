@@ -1,4 +1,4 @@
-"""Charts of what was used: their measures, what stands where, and names that people really have."""
+"""Charts of usage: sizes, positions, and unusual names."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def panel(*values: float) -> Panel:
 
 
 def bar_heights(picture: Image.Image) -> list[int]:
-    """The heights of the bars from left to right, in pixels; each column of pixels counts at its middle."""
+    """Return the heights of the bars in pixels, from left to right, measured at their middles."""
     rows = (np.asarray(picture) == BAR).all(axis=2).sum(axis=0)
     edges = np.flatnonzero(np.diff((rows > 0).astype(int), prepend=0, append=0))
     return [int(np.median(rows[left:right])) for left, right in zip(edges[::2], edges[1::2], strict=True)]
@@ -65,7 +65,7 @@ def bar_widths(picture: Image.Image, colour: Colour = BAR) -> list[int]:
 
 
 def contrast(one: Colour, other: Colour) -> float:
-    """As WCAG 2 defines it, from 1 to 21."""
+    """Return the contrast of two colours as WCAG 2 defines it, from 1 to 21."""
 
     def luminance(colour: Colour) -> float:
         parts = [part / 255 for part in colour]
@@ -257,7 +257,7 @@ def test_no_cell_of_an_export_is_a_formula(name: str) -> None:
     assert not [cell for cell in first + second if cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "＝"))]
     assert first[0] == f"<@{ADA}>", "a spreadsheet would round so long a number"
     assert " ".join(name.split()) in re.sub(r"([;|]\W*)'", r"\1", first[1])
-    for separator in ";\t|":  # what other languages' spreadsheets part cells by
+    for separator in ";\t|":  # separators of spreadsheets in other languages
         rows = csv.reader(StringIO(data.decode("utf-8-sig"), newline=""), delimiter=separator)
         assert not [cell for row in rows for cell in row if cell.lstrip(' "').startswith(("=", "+", "-", "@", "＝"))]
     assert second[0] == "former members"

@@ -1,4 +1,4 @@
-"""Every kind and mode comes out upright, in its colours, with its transparency and its parameters."""
+"""Every kind and mode of image is decoded upright, with its colours, transparency and texts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_compressed_tiffs_are_turned_too() -> None:
 
 
 def grey_rows(depth: int, *values: int) -> bytes:
-    """One PNG row of these values."""
+    """Return a PNG with one row of these values."""
     return b"\0" + b"".join(value.to_bytes(depth // 8) for value in values)
 
 
@@ -111,7 +111,7 @@ async def test_a_large_alpha_channel_keeps_its_rows() -> None:
 
 async def test_a_colour_profile_is_followed() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    # A space whose red is sRGB's blue, and the other way round.
+    # A colour space with sRGB's red and blue swapped.
     swapped = srgb.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
     red = Image.new("RGB", (4, 4), (255, 0, 0))
     assert np.abs(pixels(await read(saved(red, "PNG", icc_profile=srgb))).astype(int) - (255, 0, 0)).max() < 3

@@ -1,4 +1,4 @@
-"""Images and masks at exactly the size that is drawn: nothing stretched, nothing shifted."""
+"""Images and masks are fitted to the exact size, neither stretched nor shifted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FITS: tuple[Fit, ...] = ("crop", "pad")
 
 
 def ramp(width: int, height: int, alpha: np.ndarray | None = None) -> DecodedImage:
-    """Red counts the columns, green the rows: where a pixel comes from, and how far apart neighbours were."""
+    """Return an image whose red is the column and green the row, so that a pixel tells where it comes from."""
     pixels = np.full((height, width, 3), 77, np.uint8)
     pixels[..., 0], pixels[..., 1] = np.arange(width), np.arange(height)[:, None]
     return DecodedImage(RawImage(width, height, pixels.tobytes()), None if alpha is None else alpha.tobytes(), {})
@@ -38,7 +38,7 @@ def grid(mask: bytes | None, size: Size) -> np.ndarray:
 
 
 def white(width: int, height: int, left: int, top: int, right: int, bottom: int) -> np.ndarray:
-    """Black, but for a white box."""
+    """Return a black mask with a white box."""
     drawn = np.zeros((height, width), np.uint8)
     drawn[top:bottom, left:right] = 255
     return drawn

@@ -1,4 +1,4 @@
-"""Pictures about pictures: their measures, what stands where, and words in any script."""
+"""Comparison and family sheets: sizes, positions, and text in any script."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_family_from_one_root_is_drawn_at_full_scale(family: list[Relative]) -
 
 @st.composite
 def some_parents(draw: st.DrawFn) -> list[int | None]:
-    """For each relative none, any earlier one, or one of the last few: that makes long chains."""
+    """Draw each relative's parent: none, any earlier one, or one of the last few, which makes long chains."""
     parents: list[int | None] = [None]
     for n in range(1, draw(st.integers(1, MAX_RELATIVES))):
         parents.append(draw(st.integers(max(0, n - 2), n - 1) | st.integers(0, n - 1) | st.none()))
@@ -220,9 +220,9 @@ def test_chinese_is_written_where_a_font_has_it() -> None:
 
 
 def test_what_no_font_has_is_a_visible_box() -> None:
-    letters = FallbackFont(20, chinese=(), other=())
+    font = FallbackFont(20, chinese=(), other=())
     canvas = Image.new("RGB", (100, 40))
-    letters.draw(ImageDraw.Draw(canvas), (10, 5), letters.lines("红", 90, 1)[0], (255, 255, 255))
+    font.draw(ImageDraw.Draw(canvas), (10, 5), font.lines("红", 90, 1)[0], (255, 255, 255))
     left, top, right, bottom = canvas.getbbox() or (0, 0, 0, 0)
     assert right - left > 5
     assert bottom - top > 10
@@ -231,33 +231,33 @@ def test_what_no_font_has_is_a_visible_box() -> None:
 def test_a_variable_font_is_not_drawn_at_its_thinnest() -> None:
     def ink(text: str) -> int:
         canvas = Image.new("L", (400, 60))
-        letters = FallbackFont(40, chinese=((CHINESE, 0),), other=())
-        letters.draw(ImageDraw.Draw(canvas), (5, 5), text, 255)  # type: ignore[arg-type]
+        font = FallbackFont(40, chinese=((CHINESE, 0),), other=())
+        font.draw(ImageDraw.Draw(canvas), (5, 5), text, 255)  # type: ignore[arg-type]
         return int(np.asarray(canvas).sum())
 
     assert ink("lll") / 255 / 3 > 3 * 25, "upright strokes are at least three pixels wide"
 
 
 def test_lines_end_between_words_and_between_chinese_characters() -> None:
-    letters = FallbackFont(20, chinese=((CHINESE, 0),), other=())
-    assert letters.lines("a red circle", letters.width("a red c"), 5) == ["a red", "circle"]
-    assert letters.lines("一只红，猫", letters.width("一只红") + 1, 5) == ["一只", "红，猫"]
-    assert letters.lines("a\u202e\x1b red\ncat", 400, 1) == ["a red cat"]
+    font = FallbackFont(20, chinese=((CHINESE, 0),), other=())
+    assert font.lines("a red circle", font.width("a red c"), 5) == ["a red", "circle"]
+    assert font.lines("一只红，猫", font.width("一只红") + 1, 5) == ["一只", "红，猫"]
+    assert font.lines("a\u202e\x1b red\ncat", 400, 1) == ["a red cat"]
 
 
 def test_what_does_not_fit_ends_with_an_ellipsis() -> None:
-    letters = FallbackFont(20, chinese=(), other=())
-    assert letters.lines("a red circle", letters.width("a red ci…"), 1) == ["a red ci…"]
-    assert letters.lines("i" * 4000, 4000, 1)[0].endswith("…")
-    assert letters.lines("", 100, 2) == []
+    font = FallbackFont(20, chinese=(), other=())
+    assert font.lines("a red circle", font.width("a red ci…"), 1) == ["a red ci…"]
+    assert font.lines("i" * 4000, 4000, 1)[0].endswith("…")
+    assert font.lines("", 100, 2) == []
 
 
 @given(text=TEXT, width=st.integers(60, 400), most=st.integers(1, 3))
 def test_any_text_fits_into_its_lines(text: str, width: int, most: int) -> None:
-    letters = FallbackFont(16, chinese=(), other=(("DejaVuSans.ttf", 0),))
-    lines = letters.lines(text, width, most)
+    font = FallbackFont(16, chinese=(), other=(("DejaVuSans.ttf", 0),))
+    lines = font.lines(text, width, most)
     assert len(lines) <= most
-    assert all(letters.width(line) <= width for line in lines)
+    assert all(font.width(line) <= width for line in lines)
     canvas = ImageDraw.Draw(Image.new("RGB", (400, 24)))
     for line in lines:
-        letters.draw(canvas, (0, 0), line, (255, 255, 255))
+        font.draw(canvas, (0, 0), line, (255, 255, 255))

@@ -1,4 +1,4 @@
-"""Other people's images: each becomes safe pixels or one sentence, in a child that is small, quick and gone after."""
+"""Untrusted images become pixels or a refusal, in a child process with bounded memory and time that always exits."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.helpers.corpus import CASES, LARGEST, SIZE, Case, assert_is_the_pictu
 from tests.helpers.waiting import until
 
 START_SECONDS = 3.0
-"""Time for a process to start on a busy machine."""
+"""Seconds that a process may take to start on a busy machine."""
 
 PEAK = 300_000_000
 
 
 @pytest.fixture
 def children(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The ids of all child processes that were started."""
+    """Return the list to which the ids of started child processes are added."""
     started: list[int] = []
     start = asyncio.create_subprocess_exec
 
@@ -47,7 +47,7 @@ async def read(data: bytes) -> DecodedImage:
 
 
 async def peak_of(children: list[int], reading: asyncio.Task[DecodedImage]) -> int:
-    """The most memory in bytes that the children took until the reading was done."""
+    """Return the peak memory of the children in bytes until the task was done."""
     peak = 0
     while not reading.done():
         for pid in children:

@@ -1,4 +1,4 @@
-"""Limits in words: what admins type, what members are told."""
+"""Limits in words: values that admins type, and what members are told."""
 
 from __future__ import annotations
 

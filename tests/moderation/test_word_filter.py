@@ -28,7 +28,7 @@ def pattern_filter(*texts: str) -> WordFilter:
 
 
 def refused(unwanted: WordFilter, prompt: str) -> str | None:
-    """The sentence, None where the prompt is let through."""
+    """Return the refusal, None if the prompt is allowed."""
     try:
         unwanted.check(prompt)
     except Refusal as refusal:
@@ -141,7 +141,7 @@ def test_while_a_slow_pattern_runs_other_threads_go_on() -> None:
 
 
 def test_a_busy_process_does_not_shorten_the_time_a_pattern_gets() -> None:
-    """The library's clock counts the time of all threads."""
+    """A pattern gets its share of its own thread's time, though the library counts the time of all threads."""
     done = threading.Event()
 
     def work() -> None:

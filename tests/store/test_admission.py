@@ -1,4 +1,4 @@
-"""Nobody gets past a limit, however many ask at once: through the service, and through two processes on one file."""
+"""Limits hold for concurrent requests, through the service and through two processes on one file."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class NoOutbox:
 
 
 def terms(**values: int | None) -> Terms:
-    """No limits but these."""
+    """Return terms with these limits and no others."""
     return Terms({**ANY, **values}, ANY)  # type: ignore[dict-item]
 
 
 def request(event_id: int) -> JobRequest:
-    """One picture for one credit."""
+    """Return a request for one picture, which costs one credit."""
     spec, count = build_spec(ImageOptions("a red circle"), PROFILE, max_count=4)
     return JobRequest(event_id, spec, count, HERE, 7, "public", None)
 
@@ -63,7 +63,7 @@ def request(event_id: int) -> JobRequest:
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[JobService]:
     database = await Database.open(tmp_path / "data" / "bot.sqlite3")
-    engine = Engine(EngineConfig(PROFILE, "cpu"))  # takes requests, and is never started
+    engine = Engine(EngineConfig(PROFILE, "cpu"))  # accepts requests but is never started
     service = JobService(database, engine, NoOutbox(), tmp_path / "data" / "images", terms())
     await service.start()
     service.pause(INSTANCE)  # jobs are admitted and wait; nothing reaches the engine
@@ -89,7 +89,7 @@ def admit(file: sqlite3.Connection, event_id: int, wanted: int, held_to: Terms, 
 
 
 async def outcomes(service: JobService, count: int, first: int = 0) -> tuple[list[Job], list[str]]:
-    """What so many orders at once come to: the jobs and the refusals."""
+    """Submit ``count`` requests at once. Returns the jobs and the texts of the refusals."""
     results = await asyncio.gather(
         *(service.run(request(first + number), show_card) for number in range(count)), return_exceptions=True
     )
@@ -233,7 +233,7 @@ def test_a_refusal_says_when_enough_comes_back_for_just_this_job(file: sqlite3.C
 
 
 def test_asking_reads_no_table_whole(file: sqlite3.Connection) -> None:
-    """Neither a server's whole day nor all that a member ever asked for; what is open may be gone through."""
+    """Admission uses indexes; only open jobs may be scanned."""
     held_to = replace(terms(credits_per_day=1000, concurrent_jobs=1, queued_jobs=4), credits_per_user=10**6)
     held_to = replace(held_to, credits_per_server=10**6, queue_length=100)
     limits.write_limit(file, SERVER, LimitRow("role", 9, "credits_per_day", 5000))

@@ -1,4 +1,4 @@
-"""Forgetting in the database: by age, by a member's wish, and what a day later unlinks."""
+"""Deleting members' data in the database: by age, at a member's wish, and unlinking a day later."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ async def test_what_still_runs_is_forgotten_when_it_ends(database: Database) -> 
     assert (await database.write(partial(privacy.forget_closed, now=NOW))).still_open == 1
     await database.write(partial(jobs.rendered, job_id=running))
     await database.write(partial(jobs.ended, job_id=running, state="expired", error_code=None, spent=0, now=NOW))
-    await add(database, 2)  # of the new account: not meant
+    await add(database, 2)  # of the new account: must stay
     forgotten = await database.write(partial(privacy.forget_closed, now=NOW))
     assert (forgotten.jobs, forgotten.files, forgotten.still_open) == (1, ["1.png"], 0)
     assert [row["owner_id"] for row in await table(database, "SELECT owner_id FROM jobs ORDER BY id")] == [0, MIRA]
@@ -166,7 +166,7 @@ async def test_a_block_that_ran_out_goes_with_its_reason(database: Database) -> 
 
 
 async def test_freed_text_is_overwritten_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever way SQLite was built: many systems have it overwrite by itself."""
+    """Deleted data is overwritten, also if SQLite was built without secure_delete as its default."""
     connect = sqlite3.connect
 
     def without_overwriting(*arguments: Any, **options: Any) -> sqlite3.Connection:
@@ -240,7 +240,7 @@ async def test_a_card_that_a_crash_left_counts_as_posted(database: Database) -> 
 
 
 async def test_the_copy_of_a_deleted_picture_is_needed_no_more(database: Database) -> None:
-    """But that of a picture which only became too old is, by the edit that was made from it."""
+    """The original of an edit is kept if its parent was forgotten for its age only."""
     for event_id, name in ((1, "a"), (2, "b")):
         await add(database, event_id, at=NOW - event_id * DAY)
         edit = ImageSpec("x", 256, 256, 7, 8, 0.0, "", "m", 0.6, name * 32)

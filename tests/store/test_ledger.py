@@ -1,4 +1,4 @@
-"""The ledger as a state machine over the real file, against a model that sums up anew what happened."""
+"""The ledger in a real file compared with a model that sums all events again, as a state machine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ spans = st.one_of(st.integers(1, 5), st.sampled_from((3600, DAY // 2, DAY - 1, D
 
 
 class Torn(Exception):
-    """Something breaks in the middle of a transaction."""
+    """Raised in the middle of a transaction."""
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -76,7 +76,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize(given=st.sampled_from((900, 300, 0)), value=st.sampled_from((150, 400, 900)))
     def begin(self, given: int, value: int) -> None:
-        """Grants that have something to pay are met more often so."""
+        """Make it likelier that grants have something to pay."""
         if given:
             self.grant(1, 60, given)
         self.limit(60, ("user", 1), {"credits_per_day": value, "concurrent_jobs": 5}, None)
@@ -117,7 +117,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.going_jobs())
     @rule(number=numbers, spent=st.integers(0, 450), end=st.sampled_from(("delivered", "delivering", "rendered")))
     def deliver(self, number: int, spent: int, end: Literal["delivered", "delivering", "rendered"]) -> None:
-        """Drawn, posted and settled; or it stays somewhere on the way."""
+        """Move a job along: to delivered and settled, or to a state before that."""
         job = self.pick(self.model.going_jobs(), number)
         if job.state == "queued":
             self.write(partial(jobs.started, job_id=job.id, now=self.now))
@@ -135,7 +135,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.jobs)
     @rule(number=numbers, state=st.sampled_from(("cancelled", "cancelled", "failed", "expired")), spent=credit)
     def stop(self, number: int, state: EndState, spent: int) -> None:
-        """Cancelled with what was drawn until then, failed, expired; where it cannot be, nothing changes."""
+        """End a job as cancelled, failed or expired; if that state may not follow, nothing changes."""
         job = self.pick(self.model.going_jobs() or self.model.jobs, number)
         spent = spent if state == "cancelled" else 0
         before = self.book.rows()
@@ -196,7 +196,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(span=spans, back=st.sampled_from((False, False, True)), chores=st.booleans())
     def clock(self, span: int, back: bool, chores: bool) -> None:  # noqa: FBT001
-        """Time goes by, or the clock is set back; then there may be the daily chores."""
+        """Let time pass or set the clock back, then perhaps run the daily housekeeping."""
         self.book.now += -span if back else span
         if not chores:
             return
@@ -208,7 +208,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(member=members, given=credit, dies=st.booleans())
     def crash(self, member: int, given: int, dies: bool) -> None:  # noqa: FBT001
-        """A transaction is torn in the middle, by an error or by the process dying; the next one ends what was left."""
+        """Interrupt a transaction by an error or by the end of the process; the next one completes what is open."""
         before = self.book.rows()
 
         def torn(connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Which limit holds for a member, and where it comes from."""
+"""The value of a limit that holds for a member, and its origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the bot may be used, from a server's rules for channels."""
+"""The rules for channels decide where the bot may be used."""
 
 from __future__ import annotations
 

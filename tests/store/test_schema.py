@@ -1,4 +1,4 @@
-"""``migrations/schema.sql`` shows what the migrations make, and is no migration itself."""
+"""``migrations/schema.sql`` equals the schema that the migrations create, and is not applied as a migration."""
 
 from __future__ import annotations
 

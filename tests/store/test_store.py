@@ -1,4 +1,4 @@
-"""The SQLite file: migrations, transactions, the life of a job and its ledger."""
+"""The SQLite file: migrations, transactions, states of jobs and their ledger."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_was_used_before_there_were_limits_still_counts(tmp_path: Path) -> None:
-    """A ledger of the first two migrations: its rows get accounts, and the sums by day are made from them."""
+    """Rows of a ledger from before the third migration get accounts, and the sums by day are computed from them."""
     folder, path = tmp_path / "migrations", tmp_path / "bot.sqlite3"
     folder.mkdir()
     for name in ("0001_jobs.sql", "0002_editing.sql"):
@@ -130,7 +130,7 @@ async def insert(database: Database, new: jobs.NewJob) -> int:
 
 
 async def balance(database: Database) -> tuple[int, int]:
-    """Credits still reserved, and credits spent, by the ledger."""
+    """Return the credits that are still reserved and those that are spent, from the ledger."""
     rows = {
         row["entry"]: row["total"]
         for row in await database.query("SELECT entry, sum(credits) AS total FROM ledger GROUP BY entry")
@@ -188,7 +188,7 @@ STEPS = {
 @settings(max_examples=40)
 @given(st.lists(st.sampled_from(sorted(STEPS)), max_size=12))
 def test_no_order_of_steps_breaks_the_ledger(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
-    """Impossible steps raise and change nothing; a job that ended has nothing reserved, and its sum is its price."""
+    """Impossible steps raise and change nothing; an ended job has nothing reserved, and its rows sum to its price."""
 
     async def live() -> None:
         database = await Database.open(tmp_path_factory.mktemp("life") / "bot.sqlite3")

@@ -1,4 +1,4 @@
-"""What was used: the rollup against the ledger, reports against the rollup, and how they are read."""
+"""Usage: the sums by day against the ledger, reports against the sums, and query plans."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run_job(
     device_ms: int = 300,
     now: int = 10,
 ) -> None:
-    """A job from its insertion to its end; ``spent`` is of a price of 100 an image."""
+    """Insert a job and end it, with ``spent`` credits of a price of 100 an image."""
     names = tuple((f"{event_id}-{position}", position) for position in range(images))
     new = jobs.NewJob(
         event_id, owner, scope, scope or None, channel, "public", kind, "{}", 100 * images, names, "n", None, now
@@ -195,7 +195,7 @@ async def test_a_server_s_usage_is_that_server_s_alone(database: Database) -> No
 
 
 async def test_no_report_reads_a_whole_table(tmp_path: Path) -> None:
-    """Of a busy server: what a query means to read depends on what there is."""
+    """Query plans on a busy server, since they depend on the data."""
     path = tmp_path / "bot.sqlite3"
     ledger_rows.fill(path, jobs=3_000)
     database = await Database.open(path)

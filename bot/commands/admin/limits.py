@@ -1,4 +1,4 @@
-"""``/admin limits set|clear|show``, ``/admin grant`` and ``/admin reset``: who may use how much."""
+"""``/admin limits set|clear|show``, ``/admin grant`` and ``/admin reset``: how much each member may use."""
 
 from __future__ import annotations
 
