@@ -28,6 +28,7 @@ from bot.requests.untrusted_parameters import read_spec
 from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow
+from bot.throttle import Throttle
 from bot.views.downloads import fetch_attachment
 from bot.views.results import delete_view, upload_view
 from bot.views.text import MESSAGE_LIMIT
@@ -40,24 +41,18 @@ _AT_ONCE = 2
 _STILL_SHOWN = (
     "Deleted from my store. Discord still shows the message, which I cannot reach: dismiss or delete it yourself."
 )
-_FORGET_ABOVE = 1000
 
 
-class FreeWork:
-    """Work that costs no credits: a pause for each member between two, and few at once for all."""
+class FreeWorkThrottle(Throttle[int]):
+    """A pause for each member between two things that cost no credits."""
 
     def __init__(self) -> None:
-        self._last: dict[int, float] = {}
-        self.room = asyncio.Semaphore(_AT_ONCE)
+        super().__init__(_COOLDOWN_SECONDS)
 
     def check(self, member: int) -> None:
-        """Raises :class:`Refusal` for who asks again too soon. Answer before waiting for :attr:`room`."""
-        now = time.monotonic()
-        if now - self._last.get(member, float("-inf")) < _COOLDOWN_SECONDS:
+        """Start the member's pause. Raises :class:`Refusal` if they are in one."""
+        if not self.take(member):
             raise Refusal("One moment: ask again in two seconds.")
-        if len(self._last) > _FORGET_ABOVE:
-            self._last = {who: at for who, at in self._last.items() if now - at < _COOLDOWN_SECONDS}
-        self._last[member] = now
 
 
 class Gallery:
@@ -78,11 +73,12 @@ class Gallery:
         self._image_dir = image_dir
         self._reader = reader
         self._profile = profile
-        self._work = FreeWork()
+        self.throttle = FreeWorkThrottle()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def details(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Everything needed to draw the image again."""
-        self._work.check(interaction.user.id)
+        self.throttle.check(interaction.user.id)
         spec = ImageSpec.from_json(row.spec).image(row.position)
         told = _copyable(parameters_text(spec))
         if (link := message_link(row)) is not None:
@@ -91,10 +87,10 @@ class Gallery:
 
     async def details_of_file(self, interaction: discord.Interaction[Any], attachment: discord.Attachment) -> None:
         """What a picture's own metadata says, with Again and Edit."""
-        self._work.check(interaction.user.id)
+        self.throttle.check(interaction.user.id)
         await self._jobs.admission.check_place(InteractionInvocation(interaction).requester)
         await interaction.response.defer(ephemeral=True)
-        async with self._work.room:
+        async with self._slots:
             data = await fetch_attachment(attachment, self._reader.limit_bytes)
             decoded = await self._reader.read(data, interaction.user.id)
             spec = read_spec(decoded.text, self._profile)
@@ -122,9 +118,9 @@ class Gallery:
 
     async def compare(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Before and after side by side."""
-        self._work.check(interaction.user.id)
+        self.throttle.check(interaction.user.id)
         await interaction.response.defer(ephemeral=True)
-        async with self._work.room:
+        async with self._slots:
             spec = ImageSpec.from_json(row.spec)
             before, caption = await self._before(InteractionInvocation(interaction), row, spec)
             after = await self._input_images.bytes_of(row)
@@ -148,9 +144,9 @@ class Gallery:
 
     async def tree(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """The image's family as a sheet; other members' private images are not in it."""
-        self._work.check(interaction.user.id)
+        self.throttle.check(interaction.user.id)
         await interaction.response.defer(ephemeral=True)
-        async with self._work.room:
+        async with self._slots:
             invocation = InteractionInvocation(interaction)
             kin = [
                 each for each in await images.family(self._database, row.id) if await self._shown_to(invocation, each)

@@ -17,9 +17,11 @@ from bot.requests.spec import ImageOptions
 from bot.store import images
 from bot.store.database import Database
 from bot.store.guild_settings import EVERY_REPLY, read_setting
-from bot.views.base import OnceInAWhile, safe_message_handler
+from bot.throttle import Throttle
+from bot.views.base import safe_message_handler
 from zimage_engine.types import InvalidRequest
 
+_NOT_HERE_SECONDS = 60.0
 _COMMAND = re.compile(r"(?:/edit|edit)(?:\s*:\s*|\s+|$)", re.IGNORECASE)
 _SEVERAL_SPACES = re.compile(r"[^\S\n]+")
 
@@ -57,7 +59,7 @@ class ReplyCog(commands.Cog):
         self._input_images = input_images
         self._gallery = gallery
         self._database = database
-        self.not_here = OnceInAWhile(60.0)
+        self.not_here: Throttle[int] = Throttle(_NOT_HERE_SECONDS)
 
     @commands.Cog.listener("on_message")
     @safe_message_handler

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -21,6 +20,7 @@ from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow
+from bot.throttle import Throttle
 from bot.views.modals import EditForm, EditModal
 from bot.views.results import more_view, vary_view, which_view
 from zimage_engine.profiles import SEED_LIMIT, ModelProfile, Size
@@ -30,24 +30,6 @@ _VARY = {"subtle": 0.4, "strong": 0.8}
 _UPSCALE_STRENGTH = 0.3
 _UPSCALE = 2
 _ONCE_SECONDS = 3.0
-_FORGET_ABOVE = 1000
-
-
-class OncePerClick:
-    """A second click within three seconds is no second wish."""
-
-    def __init__(self) -> None:
-        self._pressed: dict[tuple[int, str], float] = {}
-
-    def check(self, member: int, what: str) -> None:
-        """Raises :class:`Refusal` for the second one."""
-        now = time.monotonic()
-        if len(self._pressed) > _FORGET_ABOVE:
-            self._pressed = {key: at for key, at in self._pressed.items() if now - at < _ONCE_SECONDS}
-        before = self._pressed.get((member, what))
-        self._pressed[member, what] = now
-        if before is not None and now - before < _ONCE_SECONDS:
-            raise Refusal("Already on it.")
 
 
 class ResultActions:
@@ -58,7 +40,7 @@ class ResultActions:
         self._input_images = input_images
         self._gallery = gallery
         self._database = database
-        self._once = OncePerClick()
+        self._clicks: Throttle[tuple[int, str]] = Throttle(_ONCE_SECONDS)
         self._actions: dict[str, Callable[[discord.Interaction[Any], ImageRow], Awaitable[None]]] = {
             "edit": self._ask_for_edit,
             "vary": self._ask_how_to_vary,
@@ -111,7 +93,7 @@ class ResultActions:
         if what == "edit":
             await interaction.response.send_modal(EditModal(f"u{upload_id}", spec.prompt, self.profile))
             return
-        self._once.check(interaction.user.id, f"again u{upload_id}")
+        self._check_first_click(interaction, f"again u{upload_id}")
         spec = self._for_this_model(spec)
         invocation = InteractionInvocation(interaction)
         private, defaults = await self._said_privately(invocation, spec)
@@ -129,6 +111,14 @@ class ResultActions:
         assert input_image is not None, "a modal names its picture"
         await self._submission.edit(invocation, Edit(form.options()), input_image, private=None)
 
+    def _check_first_click(self, interaction: discord.Interaction[Any], what: str) -> None:
+        """Raises :class:`Refusal` if the member clicked the same within three seconds; each click starts these anew."""
+        key = (interaction.user.id, what)
+        first = self._clicks.remaining(key) == 0
+        self._clicks.start(key)
+        if not first:
+            raise Refusal("Already on it.")
+
     async def _ask_for_edit(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         prompt = ImageSpec.from_json(row.spec).prompt
         await interaction.response.send_modal(EditModal(f"i{row.id}", prompt, self.profile))
@@ -144,12 +134,12 @@ class ResultActions:
         await self._vary(interaction, row, "strong")
 
     async def _vary(self, interaction: discord.Interaction[Any], row: ImageRow, how: str) -> None:
-        self._once.check(interaction.user.id, f"{how} {row.id}")
+        self._check_first_click(interaction, f"{how} {row.id}")
         await self._change(interaction, row, Edit(self._same(row, strength=_VARY[how]), "vary"))
 
     async def _upscale(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Twice the size, or as much as the model can draw, and a pass that draws the details anew."""
-        self._once.check(interaction.user.id, f"upscale {row.id}")
+        self._check_first_click(interaction, f"upscale {row.id}")
         size = upscaled(ImageSpec.from_json(row.spec).size, self.profile)
         options = replace(self._same(row, strength=_UPSCALE_STRENGTH), size=str(size))
         await self._change(interaction, row, Edit(options, "upscale"))
@@ -165,7 +155,7 @@ class ResultActions:
 
     async def _again(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """The same spec with another seed, as many images as before; an edit starts from the same source."""
-        self._once.check(interaction.user.id, f"again {row.job_id}")
+        self._check_first_click(interaction, f"again {row.job_id}")
         spec = self._for_this_model(ImageSpec.from_json(row.spec))
         invocation, original = InteractionInvocation(interaction), None
         if spec.original:

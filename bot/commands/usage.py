@@ -14,7 +14,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.gallery import FreeWork
+from bot.commands.gallery import FreeWorkThrottle
 from bot.commands.invocation import InteractionInvocation
 from bot.store import usage
 from bot.store.database import Database
@@ -26,7 +26,7 @@ class Charts:
     """Draws charts one after the other in a thread of their own: who asks for many keeps nobody's pictures waiting."""
 
     def __init__(self) -> None:
-        self._work = FreeWork()
+        self._throttle = FreeWorkThrottle()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="charts")
 
     async def draw(self, draw: Callable[[], bytes]) -> bytes:
@@ -35,7 +35,7 @@ class Charts:
 
     def check(self, member: int) -> None:
         """Raises :class:`bot.errors.Refusal` for who asks again too soon."""
-        self._work.check(member)
+        self._throttle.check(member)
 
     def close(self) -> None:
         """What is being drawn is drawn to its end, the rest is not; waits for nothing."""

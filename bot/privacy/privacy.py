@@ -23,6 +23,7 @@ from bot.store import exports, privacy
 from bot.store.database import Database
 from bot.store.exports import ExportedJob
 from bot.store.privacy import Forgotten, PostedMessage
+from bot.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
@@ -91,8 +92,7 @@ class Privacy:
         self._image_dir = image_dir
         self._original_dir = jobs.originals.folder
         self._exporting: set[int] = set()
-        self._next_export: dict[int, float] = {}
-        """The earliest time of each member's next export, on the monotonic clock."""
+        self._exports: Throttle[int] = Throttle(_EXPORT_EVERY_SECONDS)
         self._deleting: set[int] = set()
 
     @contextmanager
@@ -102,11 +102,9 @@ class Privacy:
         Raises :class:`Refusal` if they have one already, had one in the last 10 minutes (15 seconds if it was
         interrupted), or if too many members have one now.
         """
-        now = time.monotonic()
-        self._next_export = {member: at for member, at in self._next_export.items() if at > now}
         if member_id in self._exporting:
             raise Refusal("Your export is on its way: wait until its last part has come.")
-        seconds = self._next_export.get(member_id, now) - now
+        seconds = self._exports.remaining(member_id)
         if seconds > _RESUME_SECONDS:
             raise Refusal(f"One export every 10 minutes: ask again in {math.ceil(seconds / 60)} min.")
         if seconds > 0:
@@ -114,7 +112,7 @@ class Privacy:
         if len(self._exporting) >= _EXPORTS_AT_ONCE:
             raise Refusal("Others are having their data exported right now: ask again in some minutes.")
         self._exporting.add(member_id)
-        self._next_export[member_id] = now + _RESUME_SECONDS
+        self._exports.start(member_id, _RESUME_SECONDS)
         try:
             yield
         finally:
@@ -129,11 +127,11 @@ class Privacy:
                 await sender.send(number + 1, part.data)
             except Undeliverable as error:
                 log.info("export_broken_off", user=member_id, part=number + 1, reason=str(error))
-                self._next_export[member_id] = time.monotonic() + _RESUME_SECONDS
+                self._exports.start(member_id, _RESUME_SECONDS)
                 return Exported(number, next_job, packing.missing)
             number, next_job = number + 1, part.next_job or next_job
         log.info("exported", user=member_id, parts=number)
-        self._next_export[member_id] = time.monotonic() + _EXPORT_EVERY_SECONDS
+        self._exports.start(member_id)
         return Exported(number, None, packing.missing)
 
     @contextmanager

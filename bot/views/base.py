@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import re
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar
 
@@ -67,27 +66,14 @@ class SafeDynamicItem(discord.ui.DynamicItem[ItemT], Generic[ItemT], template=r"
             await answer_error(interaction, error)
 
 
-class OnceInAWhile:
-    """What is told to the same member once in ``seconds`` at most, however often they ask."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._told: dict[int, float] = {}
-
-    def due(self, member: int) -> bool:
-        """True where it is to be told now; the next time is counted from here."""
-        now = time.monotonic()
-        self._told = {who: at for who, at in self._told.items() if now - at < self._seconds}
-        return self._told.setdefault(member, now) == now
-
-
 MessageHandler = Callable[[Any, discord.Message], Awaitable[None]]
 
 
 def safe_message_handler(handler: MessageHandler) -> MessageHandler:
     """A listener whose errors become a short reply that removes itself: answers to messages cannot be private.
 
-    Its object has ``not_here``, a :class:`OnceInAWhile` for those who are kept out: they would fill a channel with it.
+    The object whose method it is has ``not_here``, a :class:`Throttle` by member id: a member who may not use the bot
+    there is told so once per pause, since each of their messages would be answered otherwise.
     """
 
     @functools.wraps(handler)
@@ -95,7 +81,7 @@ def safe_message_handler(handler: MessageHandler) -> MessageHandler:
         try:
             await handler(self, message)
         except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
-            if isinstance(error, NotHere) and not self.not_here.due(message.author.id):
+            if isinstance(error, NotHere) and not self.not_here.take(message.author.id):
                 return
             sentence = error.in_public if isinstance(error, NotHere) else explain(error)
             try:

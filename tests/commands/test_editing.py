@@ -210,11 +210,11 @@ async def test_the_menu_behind_more(world: World) -> None:
     details = await world.member.click(menu, label="Details")
     assert CHANGED in details.response.content
     assert "--seed 1" in details.response.content
-    world.env.bot.result_actions._gallery._work._last.clear()
+    world.env.bot.result_actions._gallery.throttle.clear()
     compared = await world.member.click(menu, label="Compare")
     sheet = picture_of(await compared.followups[0].attachments[0].read())
     assert sheet.width > 2 * 256
-    world.env.bot.result_actions._gallery._work._last.clear()
+    world.env.bot.result_actions._gallery.throttle.clear()
     tree = await world.member.click(menu, label="Tree")
     assert picture_of(await tree.followups[0].attachments[0].read()).width > 256
     answered = await world.member.click(menu, label="Tree")
