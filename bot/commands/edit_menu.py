@@ -15,6 +15,7 @@ from bot.commands.submission import Submission
 from bot.errors import Refusal
 from bot.store import images
 from bot.store.database import Database
+from bot.views.links import message_link
 from bot.views.modals import EditForm, EditModal
 
 _REMEMBERED_MESSAGES = 500
@@ -73,12 +74,8 @@ class EditMenu:
         message = self._clicked.get(message_id)
         if message is None or message.channel.id != channel_id:
             return await self._input_images.named(
-                invocation, _link(interaction, channel_id, message_id), form.which or 1
+                invocation, message_link(interaction.guild_id, channel_id, message_id), form.which or 1
             )
         rows = await images.of_message(self._database, message_id)
         count = len(rows) or len(picture_attachments(message))
         return await self._input_images.message(invocation, message, pick(count, form.which or 1) + 1)
-
-
-def _link(interaction: discord.Interaction[Any], channel_id: int, message_id: int) -> str:
-    return f"https://discord.com/channels/{interaction.guild_id or '@me'}/{channel_id}/{message_id}"

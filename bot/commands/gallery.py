@@ -14,7 +14,7 @@ from typing import Any
 import discord
 import structlog
 
-from bot.commands.input_images import InputImages, message_link
+from bot.commands.input_images import InputImages, link_of
 from bot.commands.invocation import InteractionInvocation
 from bot.errors import Refusal
 from bot.jobs.service import JobService
@@ -81,7 +81,7 @@ class Gallery:
         self.throttle.check(interaction.user.id)
         spec = ImageSpec.from_json(row.spec).image(row.position)
         told = _copyable(parameters_text(spec))
-        if (link := message_link(row)) is not None:
+        if (link := link_of(row)) is not None:
             told["content"] = f"{told['content']}\n-# {row.kind} by <@{row.owner_id}> · {link}"
         await interaction.response.send_message(**told, ephemeral=True, suppress_embeds=True)
 

@@ -21,6 +21,7 @@ from bot.store.database import Database
 from bot.store.guild_settings import EDITABLE, read_setting
 from bot.store.images import ImageRow
 from bot.views.downloads import fetch_attachment
+from bot.views.links import message_link
 from zimage_engine.types import RawImage
 
 NO_PICTURE = (
@@ -71,7 +72,7 @@ class InputImages:
         return self.of_row(row, invocation.user.id)
 
     def of_row(self, row: ImageRow, member: int) -> InputImage:
-        link = None if row.private else message_link(row)
+        link = None if row.private else link_of(row)
         prompt = ImageSpec.from_json(row.spec).prompt
         return InputImage(partial(self.read_row, row, member), row.id, private=row.private, link=link, prompt=prompt)
 
@@ -221,11 +222,11 @@ class InputImages:
             raise Refusal("In this server only pictures that I drew can be edited.")
 
 
-def message_link(row: ImageRow) -> str | None:
-    """Where the image stands, as a link; None before it is posted."""
-    if row.result_message_id is None:
+def link_of(row: ImageRow) -> str | None:
+    """The link of the image's message; None before it is posted."""
+    if row.result_channel_id is None or row.result_message_id is None:
         return None
-    return f"https://discord.com/channels/{row.guild_id or '@me'}/{row.result_channel_id}/{row.result_message_id}"
+    return message_link(row.guild_id, row.result_channel_id, row.result_message_id)
 
 
 def picture_attachments(message: discord.Message) -> list[discord.Attachment]:

@@ -14,12 +14,10 @@ from typing import Protocol
 import structlog
 
 from bot.jobs.job import Job
+from bot.jobs.upload_limits import REQUEST_LIMIT
 from bot.media.metadata import shrink
 
 log = structlog.get_logger(__name__)
-
-REQUEST_LIMIT = 25 * 2**20 - 2**16
-"""Discord accepts 25 MiB in one request; 64 KiB are left for the message's text."""
 
 
 class Undeliverable(Exception):

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+from bot.jobs.upload_limits import FILE_LIMIT
 from bot.media.metadata import shrink
 from bot.store.exports import Readable
-
-MESSAGE_FILE_LIMIT = 10 * 2**20
-"""The largest file in bytes that Discord accepts in a message in any server or direct message."""
 
 _END_BYTES = 64
 _ENTRY_BYTES = 160
@@ -81,7 +79,7 @@ def split(part: bytes, limit: int) -> Iterator[bytes]:
 def json_entries(title: str, rows: Sequence[Readable], job_id: int, limit: int) -> list[ZipEntry]:
     """Return rows as JSON, in as many files as keep each well within ``limit`` bytes."""
     pages: list[list[str]] = [[]]
-    room = page_bytes = min(limit, MESSAGE_FILE_LIMIT) // 2
+    room = page_bytes = min(limit, FILE_LIMIT) // 2
     for row in rows:
         text = json.dumps(row, ensure_ascii=False, indent=1)
         if len(text.encode()) > room and pages[-1]:
@@ -101,7 +99,7 @@ def json_entries(title: str, rows: Sequence[Readable], job_id: int, limit: int) 
 
 def picture_entry(name: str, path: Path, job_id: int, limit: int) -> ZipEntry | None:
     """Return a picture's file, as WebP if the PNG is over ``limit``. None if it is gone or cannot be made to fit."""
-    room = min(limit, MESSAGE_FILE_LIMIT) - 2 * len(name) - _ENTRY_BYTES - _END_BYTES
+    room = min(limit, FILE_LIMIT) - 2 * len(name) - _ENTRY_BYTES - _END_BYTES
     try:
         data, suffix = shrink(path.read_bytes(), room)
     except (OSError, ValueError):

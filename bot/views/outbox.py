@@ -14,12 +14,12 @@ import structlog
 
 from bot.jobs.delivery import Destination, Posted, Result, ResultFile, Undeliverable
 from bot.jobs.job import Job
+from bot.jobs.upload_limits import FILE_LIMIT
 from bot.views.results import result_view
 from bot.views.text import ALT_TEXT_LIMIT, cut, result_text
 
 log = structlog.get_logger(__name__)
 
-_DEFAULT_FILE_LIMIT = 10 * 2**20
 _LONG_JOB_SECONDS = 60
 _PAUSES = (1.0, 3.0, 9.0)
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class ChannelDestination:
             if channel.id != request.channel_id:
                 raise Undeliverable("not a conversation with the bot")
             self._channel = channel
-            return _DEFAULT_FILE_LIMIT
+            return FILE_LIMIT
         guild = self._client.get_guild(request.guild_id)
         found = guild.get_channel_or_thread(request.channel_id) if guild else None
         if guild is None or not isinstance(found, discord.abc.Messageable):
@@ -89,7 +89,7 @@ class ResponseDestination:
         reply = self._job.request.reply
         if reply is None or reply.expires_at <= time.time():
             raise Undeliverable("the interaction has expired")
-        return self._job.request.response_file_limit or _DEFAULT_FILE_LIMIT
+        return self._job.request.response_file_limit or FILE_LIMIT
 
     async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
         reply = job.request.reply
@@ -119,7 +119,7 @@ class DirectMessageDestination:
         self._job = job
 
     async def limit(self) -> int:
-        return _DEFAULT_FILE_LIMIT
+        return FILE_LIMIT
 
     async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
         channel = await _open_direct_messages(self._client, job.request.owner_id)

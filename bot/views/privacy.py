@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol, get_args
 import discord
 import structlog
 
-from bot.jobs.delivery import REQUEST_LIMIT, Undeliverable
-from bot.privacy.export_zip import MESSAGE_FILE_LIMIT, split
+from bot.jobs.delivery import Undeliverable
+from bot.jobs.upload_limits import FILE_LIMIT, REQUEST_LIMIT
+from bot.privacy.export_zip import split
 from bot.privacy.privacy import Exported, Removed
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.card_messages import NOT_SENT
@@ -79,7 +80,7 @@ class DiscordExportSender:
     @property
     def limit(self) -> int:
         """The largest file in bytes that goes the way that is open now."""
-        return MESSAGE_FILE_LIMIT if self._closed else min(self._interaction.filesize_limit, REQUEST_LIMIT)
+        return FILE_LIMIT if self._closed else min(self._interaction.filesize_limit, REQUEST_LIMIT)
 
     @property
     def _closed(self) -> bool:
@@ -95,7 +96,7 @@ class DiscordExportSender:
                 self._failed = True
             else:
                 return
-        pieces = split(part, MESSAGE_FILE_LIMIT)
+        pieces = split(part, FILE_LIMIT)
         count = 0
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
             count += 1

@@ -1,0 +1,9 @@
+"""How much Discord accepts, in bytes."""
+
+from __future__ import annotations
+
+FILE_LIMIT = 10 * 2**20
+"""The largest file in a message in any server or direct message. Boosted servers accept more."""
+
+REQUEST_LIMIT = 25 * 2**20 - 2**16
+"""The files of one request together. Discord accepts 25 MiB; 64 KiB are left for the message's text."""
