@@ -17,8 +17,8 @@ from bot.commands.details import details_command
 from bot.commands.edit import edit_command
 from bot.commands.edit_menu import EditMenu
 from bot.commands.gallery import Gallery
+from bot.commands.help import InfoCog
 from bot.commands.imagine import imagine_command
-from bot.commands.info import InfoCog
 from bot.commands.input_images import InputImages
 from bot.commands.member_settings import settings_command
 from bot.commands.owner import OwnerCommands
