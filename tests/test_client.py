@@ -15,9 +15,11 @@ from bot.app import create_client
 from bot.errors import Refusal, StartupError
 from bot.jobs.active import ActiveJob
 from bot.playground.world import World
+from bot.services import Services
 from bot.settings import Settings
-from bot.views.buttons import DYNAMIC_ITEMS, progress_view
+from bot.views.buttons import progress_view
 from bot.views.results import delete_view, more_view, result_view, upload_view, vary_view, which_view
+from tests.helpers.dynamic_items import dynamic_items, matching
 from tests.helpers.faults import Faulty
 from tests.helpers.waiting import until
 from tests.helpers.worlds import OpenWorld
@@ -52,9 +54,13 @@ def test_each_custom_id_matches_exactly_one_template() -> None:
     items: list[Any] = [item for view in views for item in view.children]
     assert len({item.custom_id for item in items}) == len(items)
     for item in items:
-        matching = [kind for kind in DYNAMIC_ITEMS if kind.__discord_ui_compiled_template__.match(item.custom_id)]
-        assert matching == [type(item)]
+        assert matching(item.custom_id) == [type(item)]
         assert len(item.custom_id) <= 100
+
+
+async def test_every_button_that_survives_a_restart_is_listened_for(world: World) -> None:
+    listened_for = world.env.bot._connection._view_store._dynamic_items.values()
+    assert set(listened_for) == set(dynamic_items())
 
 
 def client_jobs(world: World) -> list[ActiveJob]:
@@ -135,19 +141,18 @@ async def test_shutting_down_in_the_middle_tells_the_member_and_gives_back(world
 
 async def test_two_bots_on_one_folder_are_refused(world: World, settings: Settings) -> None:
     del world
-    second = create_client(settings)
     with pytest.raises(StartupError, match="Another zimage-bot already uses"):
-        await second._services.start(None)  # type: ignore[arg-type]
+        await Services(settings).start(None)  # type: ignore[arg-type]
 
 
 async def test_missing_weights_and_an_unusable_folder_stop_the_start_with_a_sentence(settings: Settings) -> None:
-    client = create_client(settings.model_copy(update={"model": "/no/weights"}))
+    services = Services(settings.model_copy(update={"model": "/no/weights"}))
     with pytest.raises(StartupError, match="neither a folder nor a model"):
-        await client._services.start(None)  # type: ignore[arg-type]
+        await services.start(None)  # type: ignore[arg-type]
     settings.data_dir.rename(settings.data_dir.with_name("moved"))
     settings.data_dir.write_text("a file where the folder should be")
     with pytest.raises(StartupError, match="cannot be used"):
-        await create_client(settings)._services.start(None)  # type: ignore[arg-type]
+        await Services(settings).start(None)  # type: ignore[arg-type]
 
 
 async def test_neither_token_nor_prompt_is_logged(

@@ -6,6 +6,8 @@ import ast
 import re
 from pathlib import Path
 
+from discord.ext import commands
+
 ROOT = Path(__file__).parents[1]
 CODE = [path for room in ("bot", "zimage_engine", "training") for path in (ROOT / room).rglob("*.py")]
 SQL = re.compile(r"\b(SELECT\b.+\bFROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA)\b")
@@ -30,6 +32,25 @@ def test_the_product_does_not_call_the_pipeline() -> None:
     docstring = re.compile(r'""".*?"""', re.DOTALL)
     users = [path.name for path in CODE if "ZImagePipeline" in docstring.sub("", path.read_text(encoding="utf-8"))]
     assert users == ["export.py"], "the recipe saves the parts through it"
+
+
+def clients_read(path: Path) -> set[str]:
+    """What the file reads of an interaction's client; "client" stands for the client as a whole."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)]
+    clients = [node for node in nodes if node.attr == "client" and _is_interaction(node.value)]
+    reads = [node for node in nodes if node.value in clients]
+    return {node.attr for node in reads} | ({"client"} if len(reads) < len(clients) else set())
+
+
+def _is_interaction(node: ast.expr) -> bool:
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return name.endswith("interaction")
+
+
+def test_one_place_reads_the_bot_from_an_interaction() -> None:
+    of_discord = set(dir(commands.Bot))
+    readers = [path for path in CODE if clients_read(path) - of_discord]
+    assert readers == [ROOT / "bot" / "views" / "parts.py"]
 
 
 def test_files_stay_short() -> None:

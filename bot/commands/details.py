@@ -6,8 +6,10 @@ from typing import Any
 
 import discord
 from discord import app_commands
+from discord.ext import commands
 
 from bot.commands.gallery import Gallery
+from bot.commands.parts import BotParts
 
 
 def details_command(gallery: Gallery) -> app_commands.Command[Any, ..., None]:
@@ -19,3 +21,8 @@ def details_command(gallery: Gallery) -> app_commands.Command[Any, ..., None]:
         await gallery.details_of_file(interaction, image)
 
     return details
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add ``/details``."""
+    bot.tree.add_command(details_command(parts.gallery))

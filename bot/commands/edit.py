@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import discord
 from discord import app_commands
+from discord.ext import commands
 
 from bot.commands.input_images import InputImages
 from bot.commands.invocation import InteractionInvocation
+from bot.commands.parts import BotParts
 from bot.commands.source_option import find_input_image, source_autocomplete
 from bot.commands.submission import Edit, Submission
 from bot.requests.options import options_in
@@ -55,3 +57,8 @@ def edit_command(
 
     edit.autocomplete("source")(source_autocomplete(database))
     return edit
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add ``/edit``."""
+    bot.tree.add_command(edit_command(parts.submission, parts.input_images, parts.database))

@@ -7,16 +7,19 @@ from typing import Any
 
 import discord
 from discord import app_commands
+from discord.ext import commands
 
 from bot.commands.input_images import InputImage, InputImages, pick, picture_attachments
 from bot.commands.invocation import InteractionInvocation
+from bot.commands.parts import BotParts
 from bot.commands.result_actions import ResultActions
 from bot.commands.submission import Submission
 from bot.errors import Refusal
 from bot.store import images
 from bot.store.database import Database
+from bot.views.errors import answer_error
 from bot.views.links import message_link
-from bot.views.modals import EditForm, EditModal
+from bot.views.modals import EditForm, EditModal, read_form
 
 _REMEMBERED_MESSAGES = 500
 _OPTIONS_MAX = 25
@@ -79,3 +82,22 @@ class EditMenu:
         rows = await images.of_message(self._database, message_id)
         count = len(rows) or len(picture_attachments(message))
         return await self._input_images.message(invocation, message, pick(count, form.which or 1) + 1)
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add the menu, and the listener for filled-in edit forms."""
+    menu = EditMenu(parts.submission, parts.input_images, parts.result_actions, parts.database)
+
+    async def on_interaction(interaction: discord.Interaction[Any]) -> None:
+        # The forms are read from the interaction: discord.py forgets those that were open before a restart.
+        if interaction.type is not discord.InteractionType.modal_submit:
+            return
+        try:
+            form = read_form(interaction)
+            if form is not None and await bot.tree.interaction_check(interaction):
+                await menu.on_form(interaction, form)
+        except Exception as error:  # noqa: BLE001 - answered, and logged if it is unexpected
+            await answer_error(interaction, error)
+
+    bot.tree.add_command(menu.command())
+    bot.add_listener(on_interaction)

@@ -14,6 +14,7 @@ from typing import Any
 import discord
 import structlog
 
+from bot.commands.free_work import FreeWorkThrottle
 from bot.commands.input_images import InputImages, link_of
 from bot.commands.invocation import InteractionInvocation
 from bot.errors import Refusal
@@ -28,7 +29,6 @@ from bot.requests.untrusted_parameters import read_spec
 from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow
-from bot.throttle import Throttle
 from bot.views.downloads import fetch_attachment
 from bot.views.results import delete_view, upload_view
 from bot.views.text import MESSAGE_LIMIT
@@ -36,23 +36,10 @@ from zimage_engine.profiles import ModelProfile
 
 log = structlog.get_logger(__name__)
 
-_COOLDOWN_SECONDS = 2.0
 _AT_ONCE = 2
 _STILL_SHOWN = (
     "Deleted from my store. Discord still shows the message, which I cannot reach: dismiss or delete it yourself."
 )
-
-
-class FreeWorkThrottle(Throttle[int]):
-    """A pause for each member between two things that cost no credits."""
-
-    def __init__(self) -> None:
-        super().__init__(_COOLDOWN_SECONDS)
-
-    def check(self, member: int) -> None:
-        """Start the member's pause. Raises :class:`Refusal` if they are in one."""
-        if not self.take(member):
-            raise Refusal("One moment: ask again in two seconds.")
 
 
 class Gallery:

@@ -1,25 +1,15 @@
-"""``/help`` and ``/ping``."""
+"""``/help``: what the bot can do, with examples."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import discord
-from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.submission import Submission
+from bot.commands.parts import BotParts
 from bot.requests.options import OPTIONS, fill
-from zimage_engine.engine import Engine
 from zimage_engine.profiles import ModelProfile
-
-_STATES = {
-    "loading": "the model is loading; you can already ask for pictures",
-    "ready": "ready",
-    "failed": "the model could not be loaded; the operator's log says why",
-    "closed": "shutting down",
-}
 
 
 def help_text(profile: ModelProfile, max_count: int) -> str:
@@ -63,28 +53,10 @@ def _editing_text(profile: ModelProfile) -> str:
     )
 
 
-class InfoCog(commands.Cog):
-    """What the bot can do and how it is doing."""
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add ``/help``."""
+    submission = parts.submission
 
-    def __init__(self, client: discord.Client, engine: Engine, submission: Submission) -> None:
-        self._client = client
-        self._engine = engine
-        self._submission = submission
-
-    @app_commands.command(name="help", description="What this bot can do, with examples")
-    async def help(self, interaction: discord.Interaction[Any]) -> None:
-        text = help_text(self._submission.profile, self._submission.max_count)
-        await interaction.response.send_message(text, ephemeral=True)
-
-    @app_commands.command(name="ping", description="Latency, queue, model and device")
-    async def ping(self, interaction: discord.Interaction[Any]) -> None:
-        stats = self._engine.stats()
-        latency = self._client.latency
-        gateway = f"{latency * 1000:.0f} ms" if math.isfinite(latency) else "unknown"
-        doing = _STATES[stats.state] + (f" ({stats.stage})" if stats.stage else "")
-        lines = [
-            f"Gateway: {gateway}",
-            f"Queue: {stats.waiting} waiting, {stats.running} being drawn",
-            f"Model: {stats.model} on {stats.device}: {doing}",
-        ]
-        await interaction.response.send_message("\n".join(lines), ephemeral=True)
+    @bot.tree.command(name="help", description="What this bot can do, with examples")
+    async def show_help(interaction: discord.Interaction[Any]) -> None:
+        await interaction.response.send_message(help_text(submission.profile, submission.max_count), ephemeral=True)

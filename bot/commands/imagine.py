@@ -6,8 +6,10 @@ from typing import Any
 
 import discord
 from discord import app_commands
+from discord.ext import commands
 
 from bot.commands.invocation import InteractionInvocation
+from bot.commands.parts import BotParts
 from bot.commands.submission import Submission
 from bot.requests.options import options_in
 from bot.requests.spec import ImageOptions
@@ -96,3 +98,8 @@ def _size_autocomplete(profile: ModelProfile) -> Any:
         return [choice for choice in choices if typed.lower() in choice.name]
 
     return offer
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add ``/imagine``."""
+    bot.tree.add_command(imagine_command(parts.submission))

@@ -7,7 +7,9 @@ from typing import Any
 
 import discord
 from discord import app_commands
+from discord.ext import commands
 
+from bot.commands.parts import BotParts
 from bot.requests.member_settings import member_settings_text, read_member_settings, write_member_settings
 from bot.requests.options import MemberSettings, options_in
 from bot.store.database import Database
@@ -46,3 +48,8 @@ def settings_command(database: Database, profile: ModelProfile, max_count: int) 
         await interaction.response.send_message(text, ephemeral=True)
 
     return settings
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add ``/settings``."""
+    bot.tree.add_command(settings_command(parts.database, parts.submission.profile, parts.submission.max_count))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import time
 from dataclasses import replace
@@ -11,9 +10,12 @@ from typing import Any, cast
 
 import discord
 from discord import app_commands
+from discord.ext import commands
 
 from bot.commands.admin.context import AdminContext, answer
 from bot.commands.admin.pause import write_pause
+from bot.commands.parts import BotParts
+from bot.commands.ping import latency_text
 from bot.errors import Refusal
 from bot.jobs.admission import Admission
 from bot.moderation.limit_texts import format_value, parse_value
@@ -31,6 +33,14 @@ _CONFIGURED = "configured"
 _CHOICES = [
     app_commands.Choice(name=f"{ceiling.name}: {ceiling.meaning}", value=ceiling.name) for ceiling in CEILINGS.values()
 ]
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add ``/owner`` to the operator's server; to none if the settings name none."""
+    settings = parts.settings
+    if settings.owner_guild_id is not None:
+        owner = OwnerCommands(parts.admin, parts.engine, settings.bot_owner_ids)
+        bot.tree.add_command(owner, guild=discord.Object(settings.owner_guild_id))
 
 
 class OwnersOnly(Refusal, app_commands.CheckFailure):
@@ -156,14 +166,13 @@ def _server_lines(guilds: list[discord.Guild], used: dict[int, Server]) -> list[
 
 
 def _health_lines(found: Health, engine: Engine, context: AdminContext) -> list[str]:
-    stats, latency = engine.stats(), context.client.latency
-    gateway = f"{latency * 1000:.0f} ms" if math.isfinite(latency) else "unknown"
+    stats = engine.stats()
     jobs = context.jobs
     taking = "draining, no new orders" if jobs.draining else "taking orders"
     waits = f", the oldest for {found.oldest_wait} s" if found.oldest_wait is not None else ""
     paused = f" · {found.paused_servers} servers paused by their admins" if found.paused_servers else ""
     return [
-        f"**{stats.model}** on {stats.device}: {stats.state} · gateway {gateway}",
+        f"**{stats.model}** on {stats.device}: {stats.state} · gateway {latency_text(context.client)}",
         f"{taking}{' · paused everywhere' if jobs.paused_everywhere else ''}{paused}",
         f"Now: {_counts(found.open_jobs) or 'nothing'}{waits} · engine: {stats.running} drawn, {stats.waiting} waiting",
         f"Last 24 hours: {_counts(found.ended_jobs) or 'nothing'} · {found.device_seconds:.0f} s on the device",

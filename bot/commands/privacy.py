@@ -7,7 +7,10 @@ from typing import Any
 import discord
 import structlog
 from discord import app_commands
+from discord.ext import commands
 
+from bot.commands.parts import BotParts
+from bot.commands.questions import Questions
 from bot.privacy.privacy import Privacy
 from bot.settings import Settings
 from bot.store.privacy import PostedMessage
@@ -15,6 +18,7 @@ from bot.views.card_messages import NOT_SENT
 from bot.views.privacy import (
     ASK,
     DiscordExportSender,
+    PrivacyButton,
     delete_view,
     deleted_text,
     exported_text,
@@ -32,9 +36,10 @@ _WAIT_SECONDS = 120.0
 class PrivacyActions:
     """Carries out what ``/privacy`` and its buttons ask for. Everything is about who asks, and about nobody else."""
 
-    def __init__(self, client: discord.Client, privacy: Privacy, settings: Settings) -> None:
+    def __init__(self, client: discord.Client, privacy: Privacy, questions: Questions, settings: Settings) -> None:
         self._client = client
         self._privacy = privacy
+        self._questions = questions
         self._settings = settings
 
     async def info(self, interaction: discord.Interaction[Any]) -> None:
@@ -57,7 +62,7 @@ class PrivacyActions:
             await interaction.response.edit_message(content="Nothing was deleted.", view=None)
             return
         member = interaction.user.id
-        interaction.client.questions.drop_of(member)
+        self._questions.drop_of(member)
         with self._privacy.one_deletion(member):
             await interaction.response.edit_message(content="Deleting …", view=None)
             removed = await self._privacy.forget(member)
@@ -105,23 +110,25 @@ class PrivacyActions:
                 log.info("deletion_not_told", reason=str(error))
 
 
-def privacy_group(submission: PrivacyActions) -> app_commands.Group:
-    """``/privacy info``, ``export`` and ``delete``; only the member sees the answers."""
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add ``/privacy info``, ``export`` and ``delete``, and the buttons under the latter's question."""
+    actions = parts.privacy
     group = app_commands.Group(name="privacy", description="What I store about you: see it, take it along, delete it")
 
     @group.command(name="info", description="What I store about you, for how long, and who sees it")
     async def info(interaction: discord.Interaction[Any]) -> None:
-        await submission.info(interaction)
+        await actions.info(interaction)
 
     @group.command(name="export", description="Everything I store about you, as ZIP files that you alone see")
     @app_commands.describe(from_job="Go on with an export that broke off; its last message says where")
     async def export(
         interaction: discord.Interaction[Any], from_job: app_commands.Range[int, 1, _LARGEST_OPTION] = 1
     ) -> None:
-        await submission.export(interaction, from_job)
+        await actions.export(interaction, from_job)
 
     @group.command(name="delete", description="Delete your prompts, pictures and settings; asks once")
     async def delete(interaction: discord.Interaction[Any]) -> None:
-        await submission.ask_delete(interaction)
+        await actions.ask_delete(interaction)
 
-    return group
+    bot.tree.add_command(group)
+    bot.add_dynamic_items(PrivacyButton)

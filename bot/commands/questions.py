@@ -14,11 +14,13 @@ from typing import Any
 
 import discord
 import structlog
+from discord.ext import commands
 
 from bot.commands.invocation import Invocation
+from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.views.card_messages import CardMessage, remove
-from bot.views.questions import question_view
+from bot.views.questions import AnswerButton, question_view
 
 log = structlog.get_logger(__name__)
 
@@ -90,3 +92,9 @@ class Questions:
         task = asyncio.create_task(remove(question.card_message), name=f"question-{question_id}")
         self._removing.add(task)
         task.add_done_callback(self._removing.discard)
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add the buttons under questions."""
+    del parts  # they find them through the interaction
+    bot.add_dynamic_items(AnswerButton)

@@ -7,15 +7,14 @@ import re
 import discord
 from discord.ext import commands
 
-from bot.commands.gallery import Gallery
-from bot.commands.input_images import NO_PICTURE, InputImage, InputImages, pick, picture_attachments
+from bot.commands.input_images import NO_PICTURE, InputImage, pick, picture_attachments
 from bot.commands.invocation import MessageInvocation
-from bot.commands.submission import Edit, Submission
+from bot.commands.parts import BotParts
+from bot.commands.submission import Edit
 from bot.errors import Refusal
 from bot.requests.flags import EDIT_FLAGS, has_flag, read_flags
 from bot.requests.spec import ImageOptions
 from bot.store import images
-from bot.store.database import Database
 from bot.store.guild_settings import EVERY_REPLY, read_setting
 from bot.throttle import Throttle
 from bot.views.base import safe_message_handler
@@ -43,26 +42,26 @@ def asked_for(content: str, bot_id: int, *, to_result: bool, every_reply: bool, 
     return None
 
 
-class ReplyCog(commands.Cog):
-    """Listens to messages; and to deleted ones, whose images count as deleted."""
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Listen to messages, and to their deletion."""
+    replies = Replies(bot, parts)
+    not_here: Throttle[int] = Throttle(_NOT_HERE_SECONDS)
+    bot.add_listener(safe_message_handler(replies.on_message, not_here), "on_message")
+    bot.add_listener(replies.on_raw_message_delete)
+    bot.add_listener(replies.on_raw_bulk_message_delete)
 
-    def __init__(
-        self,
-        client: discord.Client,
-        submission: Submission,
-        input_images: InputImages,
-        gallery: Gallery,
-        database: Database,
-    ) -> None:
+
+class Replies:
+    """Edits pictures for messages that ask for it; images of deleted messages count as deleted."""
+
+    def __init__(self, client: discord.Client, parts: BotParts) -> None:
         self._client = client
-        self._submission = submission
-        self._input_images = input_images
-        self._gallery = gallery
-        self._database = database
-        self.not_here: Throttle[int] = Throttle(_NOT_HERE_SECONDS)
+        self._submission = parts.submission
+        self._input_images = parts.input_images
+        self._gallery = parts.gallery
+        self._database = parts.database
+        self._allowed_guilds = parts.settings.allowed_guilds
 
-    @commands.Cog.listener("on_message")
-    @safe_message_handler
     async def on_message(self, message: discord.Message) -> None:
         me = self._client.user
         if me is None or message.author.bot or message.webhook_id is not None or not self._serves(message):
@@ -83,11 +82,9 @@ class ReplyCog(commands.Cog):
             raise Refusal("Say what the picture shows afterwards, like: a lighthouse at night --strength 0.5")
         await self._edit(MessageInvocation(message), message, text, pictures)
 
-    @commands.Cog.listener("on_raw_message_delete")
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
         await self._gallery.messages_deleted([event.message_id])
 
-    @commands.Cog.listener("on_raw_bulk_message_delete")
     async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
         await self._gallery.messages_deleted(event.message_ids)
 
@@ -128,5 +125,5 @@ class ReplyCog(commands.Cog):
         return await read_setting(self._database, message.guild.id if message.guild else None, EVERY_REPLY) == "on"
 
     def _serves(self, message: discord.Message) -> bool:
-        allowed: frozenset[int] = self._client.settings.allowed_guilds  # type: ignore[attr-defined]
+        allowed = self._allowed_guilds
         return not allowed or (message.guild is not None and message.guild.id in allowed)

@@ -9,10 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import discord
+from discord.ext import commands
 
 from bot.commands.gallery import Gallery, may_delete
 from bot.commands.input_images import InputImage, InputImages
 from bot.commands.invocation import InteractionInvocation
+from bot.commands.parts import BotParts
 from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
 from bot.requests.options import options_of
@@ -22,7 +24,7 @@ from bot.store.database import Database
 from bot.store.images import ImageRow
 from bot.throttle import Throttle
 from bot.views.modals import EditForm, EditModal
-from bot.views.results import more_view, vary_view, which_view
+from bot.views.results import RESULT_ITEMS, more_view, vary_view, which_view
 from zimage_engine.profiles import SEED_LIMIT, ModelProfile, Size
 from zimage_engine.types import InvalidRequest
 
@@ -223,3 +225,9 @@ def upscaled(size: Size, profile: ModelProfile) -> Size:
 
 def _reseeded(spec: ImageSpec) -> ImageSpec:
     return replace(spec, seed=secrets.randbelow(SEED_LIMIT))
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add the buttons and selects under results and in their menus."""
+    del parts  # they find them through the interaction
+    bot.add_dynamic_items(*RESULT_ITEMS)

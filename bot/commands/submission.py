@@ -9,9 +9,11 @@ from functools import partial
 
 import discord
 import structlog
+from discord.ext import commands
 
 from bot.commands.input_images import InputImage
 from bot.commands.invocation import Invocation
+from bot.commands.parts import BotParts
 from bot.commands.questions import Questions
 from bot.errors import Refusal
 from bot.jobs.job import Job, JobProgress, JobRequest, Kind
@@ -23,7 +25,7 @@ from bot.requests.member_settings import apply, read_member_settings
 from bot.requests.originals import Original, fit_original
 from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
 from bot.store.database import Database
-from bot.views.buttons import progress_view
+from bot.views.buttons import CancelButton, progress_view
 from bot.views.card_messages import CardMessage, refuse_on, remove
 from bot.views.errors import explain
 from bot.views.progress import ProgressCard, card_text, opening_text, price_text
@@ -224,3 +226,9 @@ class Submission:
             response_file_limit=invocation.response_file_limit,
             kind=kind,
         )
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add the button under progress cards."""
+    del parts  # it finds them through the interaction
+    bot.add_dynamic_items(CancelButton)

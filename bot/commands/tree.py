@@ -6,10 +6,12 @@ from typing import Any
 
 import discord
 from discord import app_commands
+from discord.ext import commands
 
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImages
 from bot.commands.invocation import InteractionInvocation
+from bot.commands.parts import BotParts
 from bot.commands.source_option import find_input_image, source_autocomplete
 from bot.errors import Refusal
 from bot.store.database import Database
@@ -31,3 +33,8 @@ def tree_command(
 
     tree.autocomplete("source")(source_autocomplete(database))
     return tree
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add ``/tree``."""
+    bot.tree.add_command(tree_command(parts.gallery, parts.input_images, parts.database))

@@ -6,15 +6,15 @@ to nobody's; here they all come to :func:`bot.views.errors.answer_error`.
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, Self, TypeVar
 
 import discord
 import structlog
 
 from bot.errors import NotHere
+from bot.throttle import Throttle
 from bot.views.card_messages import reply_shortly
 from bot.views.errors import answer_error, explain
 
@@ -66,22 +66,20 @@ class SafeDynamicItem(discord.ui.DynamicItem[ItemT], Generic[ItemT], template=r"
             await answer_error(interaction, error)
 
 
-MessageHandler = Callable[[Any, discord.Message], Awaitable[None]]
+def safe_message_handler(
+    handler: Callable[[discord.Message], Awaitable[None]], not_here: Throttle[int]
+) -> Callable[[discord.Message], Coroutine[Any, Any, None]]:
+    """Return a listener that answers the handler's errors with a short reply, which is deleted after some seconds.
 
-
-def safe_message_handler(handler: MessageHandler) -> MessageHandler:
-    """A listener whose errors become a short reply that removes itself: answers to messages cannot be private.
-
-    The object whose method it is has ``not_here``, a :class:`Throttle` by member id: a member who may not use the bot
-    there is told so once per pause, since each of their messages would be answered otherwise.
+    A message cannot be answered privately. So that nobody fills a channel, a member who may not use the bot there
+    (:class:`NotHere`) is told once per pause of ``not_here``, which goes by member id.
     """
 
-    @functools.wraps(handler)
-    async def safe(self: Any, message: discord.Message) -> None:
+    async def safe(message: discord.Message) -> None:
         try:
-            await handler(self, message)
+            await handler(message)
         except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
-            if isinstance(error, NotHere) and not self.not_here.take(message.author.id):
+            if isinstance(error, NotHere) and not not_here.take(message.author.id):
                 return
             sentence = error.in_public if isinstance(error, NotHere) else explain(error)
             try:

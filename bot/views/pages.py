@@ -15,6 +15,7 @@ import discord
 from bot.errors import Refusal
 from bot.store.database import Database
 from bot.views.base import SafeDynamicItem, SafeView
+from bot.views.parts import parts_of
 from bot.views.text import MESSAGE_LIMIT
 
 EntryT = TypeVar("EntryT")
@@ -73,7 +74,7 @@ class PageButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"never-used-
         """Answer with a page, seen by the admin alone; in place of the page whose button was pressed."""
         if interaction.guild is None:
             raise Refusal("This works in servers only.")
-        page = await cls.read(interaction.client.admin_context.database, interaction.guild, number)
+        page = await cls.read(parts_of(interaction).admin.database, interaction.guild, number)
         pages = max(1, -(-page.total // cls.entries_per_page))
         where = f" · page {page.number + 1} of {pages}" if pages > 1 else ""
         text = "\n".join([f"{page.heading}{where}", *page.lines])
@@ -88,7 +89,7 @@ class PageButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"never-used-
             await interaction.response.send_message(text, view=view, ephemeral=True, suppress_embeds=True)
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.admin_context.check_admin(interaction)
+        await parts_of(interaction).admin.check_admin(interaction)
         await self.show(interaction, self.page)
 
 

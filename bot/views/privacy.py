@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from io import BytesIO
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import discord
 import structlog
@@ -16,6 +16,7 @@ from bot.privacy.export_zip import split
 from bot.privacy.privacy import Exported, Removed
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.card_messages import NOT_SENT
+from bot.views.parts import parts_of
 
 log = structlog.get_logger(__name__)
 
@@ -34,12 +35,6 @@ _ANSWER_SECONDS = 14 * 60.0
 """Discord takes answers for 15 minutes; the last one is left to say what happened."""
 
 
-class PrivacyPressing(Protocol):
-    """What the buttons do; ``interaction.client.privacy`` is one."""
-
-    async def on_press(self, interaction: discord.Interaction[Any], what: str) -> None: ...
-
-
 class PrivacyButton(
     SafeDynamicItem[discord.ui.Button[Any]], template=rf"zib:privacy:(?P<what>{'|'.join(get_args(Choice))})\Z"
 ):
@@ -52,8 +47,7 @@ class PrivacyButton(
         super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"zib:privacy:{what}"))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        result_actions: PrivacyPressing = interaction.client.privacy
-        await result_actions.on_press(interaction, self.what)
+        await parts_of(interaction).privacy.on_press(interaction, self.what)
 
 
 def is_about_privacy(interaction: discord.Interaction[Any]) -> bool:

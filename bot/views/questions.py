@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import discord
 
 from bot.views.base import SafeDynamicItem, SafeView
-
-
-class Answering(Protocol):
-    """Handles the buttons; ``interaction.client.questions`` is one."""
-
-    async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None: ...
+from bot.views.parts import parts_of
 
 
 class AnswerButton(
@@ -28,7 +23,7 @@ class AnswerButton(
         )
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.questions.answered(interaction, self.question_id, yes=self.what == "yes")
+        await parts_of(interaction).questions.answered(interaction, self.question_id, yes=self.what == "yes")
 
 
 def question_view(question_id: str, yes: str, no: str) -> discord.ui.View:

@@ -1,17 +1,18 @@
 """What stands under a result, and the steps behind it. A ``custom_id`` names all it needs: ``zib:<what>:<kind><id>``.
 
-The items hold no image and no state, so they work after a restart and on messages a year old. What they do is
-:class:`Pressing`, which the client carries.
+The items hold no image and no state, so they work after a restart and on messages a year old. What they do is in
+:class:`bot.views.parts.ResultHandler`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import discord
 
 from bot.views.base import SafeDynamicItem, SafeView
+from bot.views.parts import parts_of
 from bot.views.text import cut
 
 RowAction = Literal["edit", "vary", "again", "upscale", "more"]
@@ -40,16 +41,6 @@ _IMAGE_LABELS: dict[ImageAction, str] = {
 _DANGER = ("delete", "drop", "dropall")
 
 
-class Pressing(Protocol):
-    """What the items do; ``interaction.client.result_actions`` is one."""
-
-    async def on_row(self, interaction: discord.Interaction[Any], what: str, job_id: int) -> None: ...
-
-    async def on_image(self, interaction: discord.Interaction[Any], what: str, image_id: str) -> None: ...
-
-    async def on_upload(self, interaction: discord.Interaction[Any], what: str, upload_id: str) -> None: ...
-
-
 class RowButton(
     SafeDynamicItem[discord.ui.Button[Any]],
     template=rf"zib:(?P<what>{'|'.join(get_args(RowAction))}):j(?P<job>\d{{1,18}})\Z",
@@ -62,7 +53,7 @@ class RowButton(
         super().__init__(discord.ui.Button(label=label, custom_id=f"zib:{what}:j{job_id}"))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.result_actions.on_row(interaction, self.what, self.job_id)
+        await parts_of(interaction).result_actions.on_row(interaction, self.what, self.job_id)
 
 
 class ImageButton(
@@ -78,7 +69,7 @@ class ImageButton(
         super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"zib:{what}:i{image_id}"))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.result_actions.on_image(interaction, self.what, self.image_id)
+        await parts_of(interaction).result_actions.on_image(interaction, self.what, self.image_id)
 
 
 class WhichSelect(
@@ -98,7 +89,7 @@ class WhichSelect(
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         data: Any = interaction.data
-        await interaction.client.result_actions.on_image(interaction, self.what, str(data["values"][0]))
+        await parts_of(interaction).result_actions.on_image(interaction, self.what, str(data["values"][0]))
 
 
 class UploadButton(
@@ -111,7 +102,7 @@ class UploadButton(
         super().__init__(discord.ui.Button(label=what.capitalize(), custom_id=f"zib:{what}:u{upload_id}"))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.result_actions.on_upload(interaction, self.what, self.upload_id)
+        await parts_of(interaction).result_actions.on_upload(interaction, self.what, self.upload_id)
 
 
 RESULT_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (RowButton, ImageButton, WhichSelect, UploadButton)

@@ -210,11 +210,11 @@ async def test_the_menu_behind_more(world: World) -> None:
     details = await world.member.click(menu, label="Details")
     assert CHANGED in details.response.content
     assert "--seed 1" in details.response.content
-    world.env.bot.result_actions._gallery.throttle.clear()
+    world.env.bot.parts.gallery.throttle.clear()
     compared = await world.member.click(menu, label="Compare")
     sheet = picture_of(await compared.followups[0].attachments[0].read())
     assert sheet.width > 2 * 256
-    world.env.bot.result_actions._gallery.throttle.clear()
+    world.env.bot.parts.gallery.throttle.clear()
     tree = await world.member.click(menu, label="Tree")
     assert picture_of(await tree.followups[0].attachments[0].read()).width > 256
     answered = await world.member.click(menu, label="Tree")
@@ -356,9 +356,7 @@ async def test_what_went_to_somebodys_direct_messages_is_nobody_elses_default(wo
         "closed", overwrites={guild.default_role: discord.PermissionOverwrite(attach_files=False)}
     )
     await world.member.slash(closed, "imagine", prompt=PROMPT)
-    await world.env.bot._services.database.write(
-        lambda connection: connection.execute("UPDATE jobs SET result_channel_id = 1")
-    )
+    await world.env.bot.database.write(lambda connection: connection.execute("UPDATE jobs SET result_channel_id = 1"))
     stranger = guild.add_member(world.env.create_user("noa"))
     answered = await stranger.slash(closed, "edit", prompt=CHANGED)
     assert "I see no picture to edit" in answered.response.content

@@ -32,7 +32,7 @@ def shown_to(world: World, viewer: object) -> list[discord.Message]:
 
 
 async def rows(world: World, sql: str) -> list[dict[str, object]]:
-    return [dict(row) for row in await world.env.bot._services.database.query(sql)]
+    return [dict(row) for row in await world.env.bot.database.query(sql)]
 
 
 async def test_a_picture_of_what_was_asked_for_comes_into_the_channel(world: World) -> None:
@@ -303,7 +303,7 @@ async def test_a_duplicate_event_does_nothing(world: World) -> None:
     jobs = world.env.bot.jobs
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     (row,) = await rows(world, "SELECT source_id FROM jobs")
-    spec, count = build_spec(ImageOptions(PROMPT), world.env.bot._services.engine.profile, max_count=4)
+    spec, count = build_spec(ImageOptions(PROMPT), world.env.bot.engine.profile, max_count=4)
     request = JobRequest(0, spec, count, Requester(world.member.id, 1, 1), world.channel.id, "public", None)
     assert await jobs.run(replace(request, event_id=row["source_id"]), show_card) is None
     assert len(await rows(world, "SELECT id FROM jobs")) == 1

@@ -14,8 +14,8 @@ from bot.playground.world import World
 from bot.store import moderation
 from bot.store.accounts import DAY
 from bot.views import outbox
-from bot.views.buttons import DYNAMIC_ITEMS
 from bot.views.privacy import delete_view
+from tests.helpers.dynamic_items import matching
 from tests.helpers.faults import Faulty
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows
 from tests.helpers.privacy import (
@@ -76,8 +76,7 @@ async def test_deleting_leaves_no_prompt_and_no_picture(world: World) -> None:
 def test_each_button_is_one_template_s_alone() -> None:
     items: list[Any] = delete_view().children
     for item in items:
-        matching = [kind for kind in DYNAMIC_ITEMS if kind.__discord_ui_compiled_template__.match(item.custom_id)]
-        assert matching == [type(item)]
+        assert matching(item.custom_id) == [type(item)]
 
 
 async def test_keeping_everything_deletes_nothing(world: World) -> None:
@@ -235,7 +234,7 @@ async def test_limits_and_blocks_survive_deletion_for_a_day(world_of: OpenWorld)
         assert "3 of 3 credits" in refused.response.content
         noa = another_member(world)
         block = moderation.Block(noa.id, None, "for spamming", int(time.time()))
-        await world.env.bot._services.database.write(
+        await world.env.bot.database.write(
             partial(moderation.write_block, guild_id=world.channel.guild.id, block=block)
         )
         await delete(world, JUST_DATA, who=noa)
@@ -243,7 +242,7 @@ async def test_limits_and_blocks_survive_deletion_for_a_day(world_of: OpenWorld)
         assert "block" in blocked.response.content
         assert "spamming" not in blocked.response.content
         assert len(await rows(world, "SELECT id FROM jobs")) == 3
-        await world.env.bot._services.database.write(
+        await world.env.bot.database.write(
             lambda connection: connection.execute("UPDATE accounts SET closed_at = closed_at - ?", (DAY,))
         )
         await again_with(world)  # housekeeping is done at the start

@@ -37,7 +37,7 @@ def write_rows(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 
 async def used(world: World, *rows: Row) -> None:
-    await world.env.bot._services.database.write(partial(write_rows, rows=rows))
+    await world.env.bot.database.write(partial(write_rows, rows=rows))
 
 
 def admin_of(world: World, guild: Any = None) -> Any:
@@ -109,7 +109,7 @@ async def test_by_member_with_mentions_the_rest_summed_and_forgotten_ones_togeth
             accounts.close_account(connection, member, 0)
         accounts.unlink_closed(connection, DAY)
 
-    await world.env.bot._services.database.write(forget)
+    await world.env.bot.database.write(forget)
     message = await told(world, admin_of(world), "admin usage", by="user")
     rows = figures(message)
     assert list(rows)[:3] == [f"<@{world.member.id}>", "former members", "<@111>"]

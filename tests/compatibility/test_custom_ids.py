@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bot.views.buttons import DYNAMIC_ITEMS
 from bot.views.modals import read_form
+from tests.helpers.dynamic_items import dynamic_items
 
 OLD: dict[str, Any] = json.loads((Path(__file__).parent / "custom_ids_2c37dfa.json").read_text(encoding="utf-8"))
 
@@ -21,12 +21,12 @@ def template(kind: Any) -> Any:
 
 
 def test_every_template_is_still_listened_for() -> None:
-    assert set(OLD["templates"]) <= {template(kind).pattern for kind in DYNAMIC_ITEMS}
+    assert set(OLD["templates"]) <= {template(kind).pattern for kind in dynamic_items()}
 
 
 @pytest.mark.parametrize("old", OLD["items"], ids=lambda old: old["custom_id"])
 async def test_a_custom_id_is_understood_as_before(old: dict[str, Any]) -> None:
-    matches = [(kind, match) for kind in DYNAMIC_ITEMS if (match := template(kind).match(old["custom_id"]))]
+    matches = [(kind, match) for kind in dynamic_items() if (match := template(kind).match(old["custom_id"]))]
     ((kind, match),) = matches
     assert match.re.pattern == old["template"]
     assert match.groupdict() == old["arguments"]
@@ -46,4 +46,4 @@ def test_a_filled_in_modal_is_read_as_before(old: dict[str, Any]) -> None:
     del read["texts"]
     assert read == expected
     assert form.options().strength == (float(strength) if strength else None)
-    assert not [kind for kind in DYNAMIC_ITEMS if template(kind).match(old["data"]["custom_id"])]
+    assert not [kind for kind in dynamic_items() if template(kind).match(old["data"]["custom_id"])]

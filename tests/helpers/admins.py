@@ -43,7 +43,7 @@ def labels(message: discord.Message) -> list[str | None]:
 async def audited(world: World, guild_id: int | None = None) -> list[Change]:
     """A server's changes, the oldest first."""
     look = partial(audit.newest, guild_id=guild_id or world.channel.guild.id, count=1000)
-    return [row.change for row in reversed(await world.env.bot.admin_context.database.read(look))]
+    return [row.change for row in reversed(await world.env.bot.database.read(look))]
 
 
 async def ask(world: World, who: Any = None, channel: Any = None, prompt: str = "a red circle") -> str:

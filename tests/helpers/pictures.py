@@ -37,7 +37,7 @@ async def drawn(world: World, **options: Any) -> discord.Message:
 
 
 async def rows(world: World, sql: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in await world.env.bot._services.database.query(sql)]
+    return [dict(row) for row in await world.env.bot.database.query(sql)]
 
 
 async def seen_in(message: discord.Message, index: int = 0) -> tuple[str, str, str]:

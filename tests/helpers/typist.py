@@ -61,7 +61,7 @@ class Typist:
         return self.card
 
     async def imagine(self, prompt: str, **options: Any) -> Sheet:
-        submission: Submission = self._world.env.bot.result_actions._submission
+        submission: Submission = self._world.env.bot.parts.submission
         self.event_id = next(_IDS)
         await submission.imagine(self, ImageOptions(prompt, **options), private=False)
         return self.card

@@ -50,7 +50,7 @@ async def test_buttons_under_what_is_too_old_say_for_how_long_it_was_kept(world:
     await world.member.click(more.response, label="Tree")
     assert picture_of(await newest(world).attachments[0].read()).width > 300, "relatives are drawn without it"
     # A message that Discord still shows can be edited, even if the server allows the bot's results alone.
-    await world.env.bot._services.database.write(
+    await world.env.bot.database.write(
         partial(write_setting, guild_id=world.channel.guild.id, name=EDITABLE, value="results")
     )
     await world.member.slash(world.channel, "edit", prompt=CHANGED, source=result.jump_url)
@@ -59,7 +59,7 @@ async def test_buttons_under_what_is_too_old_say_for_how_long_it_was_kept(world:
 
 async def make_old(world: World, job_id: int) -> None:
     bot = world.env.bot
-    await bot._services.database.write(
+    await bot.database.write(
         lambda connection: connection.execute("UPDATE jobs SET ended_at = 1 WHERE id = ?", (job_id,))
     )
-    await bot._services.housekeeping.clean(int(time.time()))
+    await bot.services.housekeeping.clean(int(time.time()))

@@ -7,12 +7,12 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import AdminContext
+from bot.commands.parts import BotParts
 from bot.views.audit import AuditPages
 
 
-def add_to(admin: app_commands.Group, context: AdminContext) -> None:
-    del context
+def add_to(admin: app_commands.Group, parts: BotParts) -> None:
+    del parts
 
     @admin.command(name="audit", description="Who changed what in this server, the newest first")
     async def audit(interaction: discord.Interaction[Any]) -> None:

@@ -11,6 +11,7 @@ import discord
 from discord import app_commands
 
 from bot.commands.admin.context import AdminContext, answer, guild_of
+from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.moderation.durations import parse_period
 from bot.store.audit import Change
@@ -23,7 +24,9 @@ _REASON_LIMIT = 200
 Person = discord.Member | discord.User
 
 
-def add_to(admin: app_commands.Group, context: AdminContext) -> None:
+def add_to(admin: app_commands.Group, parts: BotParts) -> None:
+    context = parts.admin
+
     @admin.command(name="block", description="Keep a member from using me in this server")
     @app_commands.describe(
         member="Whom; also somebody who has left",

@@ -10,6 +10,7 @@ import discord
 from discord import app_commands
 
 from bot.commands.admin.context import AdminContext, answer, guild_of
+from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.store.audit import Change
 from bot.store.moderation import Rule, channel_rules, write_channel_rule
@@ -22,7 +23,8 @@ _CONSEQUENCES: dict[Rule, str] = {
 }
 
 
-def add_to(admin: app_commands.Group, context: AdminContext) -> None:
+def add_to(admin: app_commands.Group, parts: BotParts) -> None:
+    context = parts.admin
     channels = app_commands.Group(name="channels", description="Where I may be used", parent=admin)
 
     @channels.command(name="allow", description="Let me be used here; then only where it is allowed")

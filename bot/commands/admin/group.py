@@ -3,13 +3,19 @@ server's integrations say otherwise. Each section adds its commands to the group
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import discord
 from discord import app_commands
+from discord.ext import commands
 
 from bot.commands.admin import audit, blocks, channels, limits, pause, settings, usage, words
-from bot.commands.admin.context import AdminContext
+from bot.commands.parts import BotParts
+from bot.views.audit import AuditPages
+from bot.views.moderation import RULE_PAGES
+from bot.views.quota import LimitPages
 
-_SECTIONS = (
+_SECTIONS: tuple[Callable[[app_commands.Group, BotParts], None], ...] = (
     limits.add_to,
     blocks.add_to,
     channels.add_to,
@@ -19,10 +25,11 @@ _SECTIONS = (
     audit.add_to,
     settings.add_to,
 )
+_LISTS = (AuditPages, LimitPages, *RULE_PAGES)
 
 
-def admin_group(context: AdminContext) -> app_commands.Group:
-    """The group; all its answers are seen by the admin alone."""
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add ``/admin`` with its sections, and the buttons of its lists. All answers are seen by the admin alone."""
     admin = app_commands.Group(
         name="admin",
         description="For admins of this server",
@@ -33,6 +40,7 @@ def admin_group(context: AdminContext) -> app_commands.Group:
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         default_permissions=discord.Permissions(manage_guild=True),
     )
-    for add_to in _SECTIONS:
-        add_to(admin, context)
-    return admin
+    for add_section in _SECTIONS:
+        add_section(admin, parts)
+    bot.tree.add_command(admin)
+    bot.add_dynamic_items(*_LISTS)

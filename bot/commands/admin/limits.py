@@ -12,6 +12,7 @@ from discord import app_commands
 
 from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.commands.invocation import requester_of
+from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.moderation.durations import parse_period
 from bot.moderation.limit_texts import format_value, parse_value
@@ -31,7 +32,8 @@ _REASON_LIMIT = 200
 Mention = discord.Role | discord.Member
 
 
-def add_to(admin: app_commands.Group, context: AdminContext) -> None:
+def add_to(admin: app_commands.Group, parts: BotParts) -> None:
+    context = parts.admin
     limits = app_commands.Group(name="limits", description="Who may use how much", parent=admin)
     _add_set(limits, context)
     _add_clear_and_show(limits, context)

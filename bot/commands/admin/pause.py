@@ -9,13 +9,16 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import AdminContext, answer, guild_of
+from bot.commands.admin.context import answer, guild_of
+from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.store.audit import Change
 from bot.store.moderation import set_paused
 
 
-def add_to(admin: app_commands.Group, context: AdminContext) -> None:
+def add_to(admin: app_commands.Group, parts: BotParts) -> None:
+    context = parts.admin
+
     @admin.command(name="pause", description="Draw nothing more in this server until you resume; what waits stays")
     async def pause(interaction: discord.Interaction[Any]) -> None:
         guild_id = guild_of(interaction)

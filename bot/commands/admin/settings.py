@@ -9,6 +9,7 @@ import discord
 from discord import app_commands
 
 from bot.commands.admin.context import AdminContext, answer, guild_of
+from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.store.audit import Change
 from bot.store.guild_settings import (
@@ -28,7 +29,9 @@ _BY_NAME = {setting.name: setting for setting in GUILD_SETTINGS}
 _LINKS = {link.name: link for link in GUILD_LINKS}
 
 
-def add_to(admin: app_commands.Group, context: AdminContext) -> None:
+def add_to(admin: app_commands.Group, parts: BotParts) -> None:
+    context = parts.admin
+
     @admin.command(name="settings", description="See and change what holds in this server")
     @app_commands.describe(
         spoiler="on: pictures are hidden until somebody clicks",

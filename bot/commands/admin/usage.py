@@ -11,8 +11,9 @@ import aiohttp
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import AdminContext, answer, guild_of
-from bot.commands.usage import days_of, period_text, show_chart
+from bot.commands.admin.context import answer, guild_of
+from bot.commands.parts import BotParts
+from bot.commands.usage import days_of, period_text
 from bot.store import usage
 from bot.store.usage import By
 from bot.views.reports import Period, Report, alt_text, report_chart, report_csv, report_text
@@ -20,7 +21,7 @@ from bot.views.reports import Period, Report, alt_text, report_chart, report_csv
 _NAMES_SECONDS = 5.0
 
 
-def add_to(admin: app_commands.Group, context: AdminContext) -> None:
+def add_to(admin: app_commands.Group, parts: BotParts) -> None:
     @admin.command(name="usage", description="What was used in this server: a chart and a table")
     @app_commands.describe(
         period="How far back; 30 days if you leave it out",
@@ -37,7 +38,7 @@ def add_to(admin: app_commands.Group, context: AdminContext) -> None:
     ) -> None:
         days = days_of(period)
         member_id = member.id if member is not None else None
-        shares = await usage.shares(context.database, guild_of(interaction), days, by, member_id)
+        shares = await usage.shares(parts.database, guild_of(interaction), days, by, member_id)
         if not shares:
             who = f"<@{member_id}> has not" if member_id is not None else "Nobody has"
             await answer(interaction, f"{who} used me in this server {period_text(period)}.")
@@ -50,7 +51,7 @@ def add_to(admin: app_commands.Group, context: AdminContext) -> None:
         if export:
             table = BytesIO(await asyncio.to_thread(report_csv, report, names))
             files = [discord.File(table, f"usage-{period.replace(' ', '-')}-by-{by}.csv")]
-        await show_chart(
+        await parts.charts.show(
             interaction, report_text(report), alt_text(report), partial(report_chart, report, names), *files
         )
 

@@ -10,7 +10,8 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import AdminContext, answer, guild_of
+from bot.commands.admin.context import answer, guild_of
+from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.moderation import word_filter as filters
 from bot.store.audit import Change
@@ -23,7 +24,8 @@ _CHOICE_LIMIT = 100
 _CHOICES = 25
 
 
-def add_to(admin: app_commands.Group, context: AdminContext) -> None:
+def add_to(admin: app_commands.Group, parts: BotParts) -> None:
+    context = parts.admin
     words = app_commands.Group(name="words", description="What prompts may not contain", parent=admin)
 
     @words.command(name="add", description="Refuse prompts with a word, or with what a pattern matches")

@@ -18,10 +18,10 @@ from bot.store import audit
 from bot.store.audit import AuditRow, Change
 from bot.views.audit import AuditPages, audit_line
 from bot.views.base import SafeView
-from bot.views.buttons import DYNAMIC_ITEMS
 from bot.views.moderation import RULE_PAGES
 from bot.views.pages import PageButton, fit
 from tests.helpers.admins import admin_of, another_server, labels, told
+from tests.helpers.dynamic_items import matching
 from tests.helpers.worlds import OpenWorld
 
 AT, ADA = 1_764_000_000, 1456074443980800021
@@ -100,7 +100,7 @@ async def changed(world: World, count: int, guild: Any = None) -> None:
         for number in range(1, count + 1):
             audit.record(connection, guild_id, ADA, Change("settings", "spoiler", f"{number - 1}", f"{number}"), AT)
 
-    await world.env.bot.admin_context.database.write(write)
+    await world.env.bot.database.write(write)
 
 
 def numbers(message: discord.Message) -> list[int]:
@@ -220,7 +220,7 @@ async def test_a_page_far_behind_the_end_is_the_last_one(world: World) -> None:
 def test_each_list_has_buttons_of_its_own(kind: type[PageButton]) -> None:
     for page in (0, 999_999_999):
         custom_id = kind(page).item.custom_id
-        assert [item for item in DYNAMIC_ITEMS if item.__discord_ui_compiled_template__.match(custom_id)] == [kind]
+        assert matching(custom_id) == [kind]
 
 
 @pytest.mark.parametrize("custom_id", ["zib:audit:", "zib:audit:-1", "zib:audit:1x", "zib:audit:9999999999"])
@@ -261,5 +261,5 @@ async def test_a_log_channel_that_cannot_be_written_to_stops_nothing(world: Worl
     assert "is blocked in this server for good" in message.content
     assert "log_channel_closed" in caplog.text
     newest = partial(audit.newest, guild_id=guild.id, count=1)
-    (row,) = await world.env.bot.admin_context.database.read(newest)
+    (row,) = await world.env.bot.database.read(newest)
     assert row.change.action == "block"

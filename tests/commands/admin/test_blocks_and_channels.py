@@ -28,7 +28,7 @@ async def world(world_of: OpenWorld) -> Any:
 
 async def blocks(world: World, guild_id: int | None = None) -> list[Block]:
     look = partial(moderation.blocks_of, guild_id=guild_id or world.channel.guild.id, now=int(time.time()))
-    return await world.env.bot.admin_context.database.read(look)
+    return await world.env.bot.database.read(look)
 
 
 # People
@@ -123,7 +123,7 @@ async def test_blocking_cancels_what_is_in_line_here_and_nothing_else(world_of: 
         world.env.settle_timeout = 30.0
         gate.set()
         await world.env.settle()
-        states = await world.env.bot.admin_context.database.query("SELECT state FROM jobs ORDER BY id")
+        states = await world.env.bot.database.query("SELECT state FROM jobs ORDER BY id")
         assert [row["state"] for row in states] == ["delivered", "cancelled", "delivered"]
 
 
@@ -138,7 +138,7 @@ async def test_the_list_of_who_is_blocked_in_pages_without_those_whose_time_is_o
         moderation.write_block(connection, guild_id, Block(99, now - 1, "over", now))
         moderation.write_block(connection, guild_id + 1, Block(98, None, "elsewhere", now))
 
-    await world.env.bot.admin_context.database.write(write)
+    await world.env.bot.database.write(write)
     message = await told(world, ada, "admin blocked")
     heading, first, second, *rest = message.content.splitlines()
     assert heading == "**12 members are blocked in this server**, the newest first · page 1 of 2"
@@ -155,9 +155,7 @@ async def test_the_list_of_who_is_blocked_in_pages_without_those_whose_time_is_o
 
 
 async def channel_rules(world: World) -> dict[int, Rule]:
-    return await world.env.bot.admin_context.database.read(
-        partial(moderation.channel_rules, guild_id=world.channel.guild.id)
-    )
+    return await world.env.bot.database.read(partial(moderation.channel_rules, guild_id=world.channel.guild.id))
 
 
 async def test_rules_for_every_kind_of_channel_and_what_follows_from_them(world: World) -> None:

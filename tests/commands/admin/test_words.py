@@ -69,7 +69,7 @@ async def write_words(world: World, *words: Word, guild_id: int | None = None) -
         for word in words:
             moderation.add_word(connection, guild_id or world.channel.guild.id, word)
 
-    await world.env.bot.admin_context.database.write(write)
+    await world.env.bot.database.write(write)
 
 
 async def test_a_server_has_no_more_words_and_patterns_than_it_may(world: World) -> None:
@@ -117,5 +117,5 @@ async def test_the_words_of_this_server_are_offered_and_long_patterns_can_be_rem
     said = await told(world, ada, "admin words remove", word="d" * 99 + "…")
     assert said.content == "Several patterns begin like that: write the whole pattern."
     await told(world, ada, "admin words remove", word=long[2])
-    left = await moderation.words_of(world.env.bot.admin_context.database, world.channel.guild.id)
+    left = await moderation.words_of(world.env.bot.database, world.channel.guild.id)
     assert [word.word for word in left] == [long[1], "duck"]

@@ -1,0 +1,43 @@
+"""What commands are made of: the one object that every ``add_to(bot, parts)`` gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
+    from bot.commands.admin.context import AdminContext
+    from bot.commands.chart_renderer import ChartRenderer
+    from bot.commands.gallery import Gallery
+    from bot.commands.input_images import InputImages
+    from bot.commands.privacy import PrivacyActions
+    from bot.commands.questions import Questions
+    from bot.commands.result_actions import ResultActions
+    from bot.commands.submission import Submission
+    from bot.jobs.service import JobService
+    from bot.settings import Settings
+    from bot.store.database import Database
+    from bot.views.parts import Parts
+    from zimage_engine.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class BotParts:
+    """The parts of a running bot. Views see them as :class:`bot.views.parts.Parts`."""
+
+    settings: Settings
+    database: Database
+    engine: Engine
+    jobs: JobService
+    questions: Questions
+    submission: Submission
+    input_images: InputImages
+    gallery: Gallery
+    result_actions: ResultActions
+    privacy: PrivacyActions
+    admin: AdminContext
+    charts: ChartRenderer
+
+
+if TYPE_CHECKING:
+    _VIEWS_CAN_USE_IT: type[Parts] = BotParts

@@ -1,0 +1,77 @@
+"""What buttons and lists use of the running bot, as Protocols.
+
+discord.py gives every callback the client, without its type. :func:`parts_of` is the only place that reads the bot's
+own attributes from there, so types and import contracts cover everything that views use.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import discord
+
+from bot.jobs.service import JobService
+from bot.store.database import Database
+
+
+class ResultHandler(Protocol):
+    """Handles the buttons and selects under results. Each method raises :class:`bot.errors.Refusal`."""
+
+    async def on_row(self, interaction: discord.Interaction[Any], what: str, job_id: int) -> None: ...
+
+    async def on_image(self, interaction: discord.Interaction[Any], what: str, image_id: str) -> None: ...
+
+    async def on_upload(self, interaction: discord.Interaction[Any], what: str, upload_id: str) -> None: ...
+
+
+class AnswerHandler(Protocol):
+    """Handles the answers to questions such as a price."""
+
+    async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None: ...
+
+
+class PrivacyHandler(Protocol):
+    """Handles the buttons under the question of ``/privacy delete``."""
+
+    async def on_press(self, interaction: discord.Interaction[Any], what: str) -> None: ...
+
+
+class AdminAccess(Protocol):
+    """What the lists of ``/admin`` read, and for whom."""
+
+    @property
+    def database(self) -> Database: ...
+
+    async def check_admin(self, interaction: discord.Interaction[Any]) -> None:
+        """Raises :class:`bot.errors.Refusal` if the member is no admin of the server."""
+        ...
+
+
+class Parts(Protocol):
+    """The parts of the bot that views use."""
+
+    @property
+    def jobs(self) -> JobService: ...
+
+    @property
+    def result_actions(self) -> ResultHandler: ...
+
+    @property
+    def questions(self) -> AnswerHandler: ...
+
+    @property
+    def privacy(self) -> PrivacyHandler: ...
+
+    @property
+    def admin(self) -> AdminAccess: ...
+
+
+class _Client(Protocol):
+    @property
+    def parts(self) -> Parts: ...
+
+
+def parts_of(interaction: discord.Interaction[Any]) -> Parts:
+    """Return the parts of the bot that received the interaction."""
+    client: _Client = interaction.client
+    return client.parts
