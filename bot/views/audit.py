@@ -1,4 +1,4 @@
-"""Changes by admins as lines of text: what the log channel and ``/admin audit`` show."""
+"""Changes by admins as lines of text, for the log channel and ``/admin audit``."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bot.views.text import inert
 _VALUE_SHOWN = 120
 _VALUE_KEPT = 40
 _TARGET_KEPT = 24
-# Our own words, and mentions, which ping nobody: the bot's messages never do.
+# Plain words, and mentions, which ping nobody in the bot's messages.
 _PLAIN = re.compile(r"(?:<(?:@&?|#)\d{1,20}>|<t:\d{1,12}(?::\w)?>|[^\W_]|(?<=\w)_(?=\w)|[ .,:;%×()“”+-])+")
 
 
 def audit_line(row: AuditRow, length: int = _VALUE_SHOWN) -> str:
-    """When, who, what, whom, before → after, and why; free texts have at most ``length`` characters each."""
+    """Return one line: time, actor, action, target, before → after, reason. Free texts have up to ``length`` characters."""
     change = row.change
     reason = f" · {quoted(change.reason, length)}" if change.reason else ""
     values = f"{_shown(change.before, length)} → {_shown(change.after, length)}"
@@ -29,20 +29,20 @@ def audit_line(row: AuditRow, length: int = _VALUE_SHOWN) -> str:
 
 
 def hidden(text: str, length: int) -> str:
-    """Somebody's text of at most ``length`` characters behind a spoiler, nothing in it comes alive."""
+    """Return somebody's text behind a spoiler, as inline code of at most ``length`` characters."""
     while "||" in text:
         text = text.replace("||", "|\u200b|")
     return f"||{quoted(text, length)}||"
 
 
 def quoted(text: str, length: int) -> str:
-    """Somebody's text as inline code, in which nothing comes alive; a text without anything to see is "nothing"."""
+    """Return somebody's text as inline code of at most ``length`` characters; "nothing" if it shows nothing."""
     code = inert(text, length)
     return code if code.strip("`") else "nothing"
 
 
 class AuditPages(PageButton, template=page_template("audit")):
-    """Who changed what in this server."""
+    """The list of changes in a server."""
 
     name = "audit"
 
@@ -68,6 +68,6 @@ def _target(change: Change, length: int) -> str:
 
 
 def _shown(text: str, length: int, kept: int = _VALUE_KEPT) -> str:
-    """A value as it is where it is harmless, else as inline code; up to ``kept`` characters it is never cut."""
+    """Return a value as it is if it is harmless, else as inline code. Up to ``kept`` characters are never cut."""
     plain = len(text) <= max(length, kept) and _PLAIN.fullmatch(text) and text.strip()
     return text if plain else quoted(text, length)

@@ -1,7 +1,7 @@
-"""Safe bases: no error in a button, a modal or a message handler is lost, wherever it happens.
+"""Base classes that answer the errors of views, modals, dynamic items and message handlers.
 
-discord.py sends errors of a ``View`` and a ``Modal`` to their ``on_error``, and those of a ``DynamicItem``'s callback
-to nobody's; here they all come to :func:`bot.views.errors.answer_error`.
+discord.py gives errors of a ``View`` and a ``Modal`` to their ``on_error``, but those of a ``DynamicItem`` to no one.
+Here all of them go to :func:`bot.views.errors.answer_error`.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class SafeView(discord.ui.View):
 class SafeModal(discord.ui.Modal):
     """A modal whose errors are answered."""
 
-    async def on_error(  # type: ignore[override]  # discord.py's own Modal leaves the item out, too
+    async def on_error(  # type: ignore[override]  # as discord.py's own Modal
         self, interaction: discord.Interaction[Any], error: Exception, /
     ) -> None:
         await answer_error(interaction, error)
 
 
 class SafeDynamicItem(discord.ui.DynamicItem[ItemT], Generic[ItemT], template=r"never-used"):
-    """An item that lives in its ``custom_id`` alone, so it works after a restart; it does :meth:`press`.
+    """An item whose only state is its ``custom_id``, so that it works after a restart; subclasses define :meth:`press`.
 
-    The template's groups are the constructor's arguments, as text.
+    The groups of the template are the arguments of the constructor, as text.
     """
 
     @classmethod
@@ -55,14 +55,14 @@ class SafeDynamicItem(discord.ui.DynamicItem[ItemT], Generic[ItemT], template=r"
         return cls(*match.groups())  # type: ignore[arg-type]  # each kind takes its own
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        """What a click or a choice does; each kind of item says it."""
+        """Handle a click or a choice."""
         raise NotImplementedError
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         try:
             if await interaction.client.tree.interaction_check(interaction):
                 await self.press(interaction)
-        except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
+        except Exception as error:  # noqa: BLE001 - answered, and logged if it is unexpected
             await answer_error(interaction, error)
 
 
@@ -78,7 +78,7 @@ def safe_message_handler(
     async def safe(message: discord.Message) -> None:
         try:
             await handler(message)
-        except Exception as error:  # noqa: BLE001 - the last net: it is answered and logged
+        except Exception as error:  # noqa: BLE001 - answered, and logged if it is unexpected
             if isinstance(error, NotHere) and not not_here.take(message.author.id):
                 return
             sentence = error.in_public if isinstance(error, NotHere) else explain(error)

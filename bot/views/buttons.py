@@ -13,7 +13,7 @@ from bot.views.parts import parts_of
 
 
 class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cancel:(?P<job>\d{1,18})\Z"):
-    """Stops a job; for its owner and for moderators."""
+    """Cancels a job, for its owner and for moderators."""
 
     def __init__(self, job_id: int | str) -> None:
         self.job_id = int(job_id)
@@ -25,7 +25,7 @@ class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cance
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         jobs = parts_of(interaction).jobs
         request = jobs.request_of(self.job_id)
-        # A moderator of the job's own server: the id may have been made up.
+        # Moderators of the job's own server only: the id in a custom_id can be forged.
         here = request is not None and request.guild_id is not None and request.guild_id == interaction.guild_id
         moderator = here and interaction.permissions.manage_messages
         if request is not None and interaction.user.id != request.owner_id and not moderator:
@@ -35,7 +35,7 @@ class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cance
 
 
 def progress_view(job_id: int) -> discord.ui.View:
-    """The one button under a progress card."""
+    """Return the view with the button."""
     view = SafeView(timeout=None)
     view.add_item(CancelButton(job_id))
     return view

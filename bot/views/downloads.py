@@ -1,4 +1,4 @@
-"""Attachments that members sent, as bytes; still hostile: :mod:`bot.media.untrusted_images` makes images of them."""
+"""Downloads attachments. The bytes are untrusted: :mod:`bot.media.untrusted_images` decodes them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ _LOST = "The connection to Discord broke while I fetched that image; please try 
 
 
 async def fetch_attachment(attachment: discord.Attachment, limit: int) -> bytes:
-    """The attachment's bytes, ``limit`` at most; :class:`Refusal` where it is larger, gone or does not arrive.
+    """Return the attachment's bytes. Raises :class:`Refusal` if they are more than ``limit``, gone or do not arrive.
 
-    It takes an attachment as Discord described it, never a URL: a member cannot send the bot anywhere.
+    Takes Discord's own attachments, never a URL, so that a member cannot make the bot request other addresses.
     """
     if attachment.size > limit:
         raise too_many_bytes(attachment.size, limit)
-    # discord.py reads an attachment whole; its session, with which it could be read in pieces, is private. So the
-    # size is Discord's word, which its own servers keep: they measured the file that they send. Should they send
-    # more, it is held until it has arrived, and then refused.
+    # discord.py reads an attachment as a whole, and its session is private, so the download cannot be stopped at the
+    # limit. The size that Discord states is trusted before, and the true size checked after.
     try:
         async with asyncio.timeout(_SECONDS):
             data = await attachment.read()

@@ -1,4 +1,4 @@
-"""The one error handler: a kind, exact sentence for the member, a structured line for the operator, one id in both."""
+"""The one error handler: a sentence for the member, a log line for the operator, the same error id in both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALREADY_ANSWERED = 40060
 
 
 def explain(error: BaseException) -> str:
-    """What the member is told. What nobody foresaw is logged with its traceback, under the id that is told."""
+    """Return what the member is told. Unexpected errors are logged with their traceback, under the id that is told."""
     cause = getattr(error, "original", error)  # discord.py wraps what a callback raised
     match cause:
         case Refusal() | EngineError():
@@ -42,7 +42,7 @@ def explain(error: BaseException) -> str:
 
 
 async def answer(interaction: discord.Interaction, sentence: str) -> None:
-    """Tell the sentence to the member alone, whether or not the interaction has been answered already."""
+    """Send a sentence to the member privately, whether or not the interaction has been answered already."""
     try:
         if interaction.response.is_done():
             await interaction.followup.send(sentence, ephemeral=True)
@@ -54,5 +54,5 @@ async def answer(interaction: discord.Interaction, sentence: str) -> None:
 
 
 async def answer_error(interaction: discord.Interaction, error: BaseException) -> None:
-    """What every command, button and modal does with an error."""
+    """Tell the member of an error, as every command, button and modal does."""
     await answer(interaction, explain(error))

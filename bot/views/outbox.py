@@ -1,4 +1,4 @@
-"""Posting results to Discord: the ways that ``bot/jobs/delivery.py`` chooses from."""
+"""Posting results to Discord: the destinations that ``bot/jobs/delivery.py`` chooses from."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _CLOSED = (discord.Forbidden, discord.NotFound)
 
 
 class DiscordOutbox:
-    """The ways to a member: the channel, the interaction's own response, a direct message."""
+    """The destinations of a result: the channel, the interaction's own response, a direct message."""
 
     def __init__(self, client: discord.Client) -> None:
         self._client = client
 
     def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
-        """The best first. A private result never goes to the channel."""
+        """Return the destinations, best first. A private result never goes to the channel."""
         destinations: list[Destination] = [] if job.private else [ChannelDestination(self._client, job)]
         if card_message_id is not None and job.request.reply is not None:
             destinations.append(ResponseDestination(self._client, job, card_message_id))
@@ -42,7 +42,7 @@ class DiscordOutbox:
 
 
 class ChannelDestination:
-    """An ordinary message in the channel: replies to it reach the bot, and it outlives the interaction's token."""
+    """A message in the channel. Replies to it reach the bot, and it can be edited for longer than 15 minutes."""
 
     name = "channel"
 
@@ -70,13 +70,13 @@ class ChannelDestination:
         return guild.filesize_limit
 
     async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
-        assert self._channel is not None, "limit() opens the way"
+        assert self._channel is not None, "limit() finds it"
         message = await _send(self._channel, job, result_files, result, job.nonce)
         return Posted(message.channel.id, message.id)
 
 
 class ResponseDestination:
-    """The interaction's own response: for private results, and where the bot may not post; open for 15 minutes."""
+    """The interaction's response, open for 15 minutes: for private results, and where the bot may not post messages."""
 
     name = "response"
 
@@ -105,7 +105,7 @@ class ResponseDestination:
                 allowed_mentions=discord.AllowedMentions.none(),
             )
 
-        await _patiently(edit)
+        await _with_retries(edit)
         return Posted(job.request.channel_id, self._card_message_id)
 
 
@@ -123,20 +123,20 @@ class DirectMessageDestination:
 
     async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
         channel = await _open_direct_messages(self._client, job.request.owner_id)
-        # A nonce of its own (the job's starts with "j"): Discord may still hold that one for a message that was lost.
+        # Another nonce than the channel's, which starts with "j": Discord may have received a message with that one.
         message = await _send(channel, job, result_files, result, "d" + job.nonce[1:])
         return Posted(message.channel.id, message.id)
 
 
 async def _open_direct_messages(client: discord.Client, user_id: int) -> discord.DMChannel:
-    return await _patiently(lambda: client.create_dm(discord.Object(user_id)))
+    return await _with_retries(lambda: client.create_dm(discord.Object(user_id)))
 
 
 async def _send(
     channel: discord.abc.Messageable, job: Job, result_files: list[ResultFile], result: Result, nonce: str
 ) -> discord.Message:
     async def send() -> discord.Message:
-        # Files are read by sending, so each attempt has new ones.
+        # Sending reads the files to their end, so each attempt needs new ones.
         return await channel.send(
             _text(job, result),
             files=_files(job, result_files),
@@ -146,13 +146,13 @@ async def _send(
             suppress_embeds=True,
         )
 
-    return await _patiently(send)
+    return await _with_retries(send)
 
 
-async def _patiently(request: Callable[[], Awaitable[T]]) -> T:
-    """Try again on Discord's own faults and lost connections, which discord.py does not retry here.
+async def _with_retries(request: Callable[[], Awaitable[T]]) -> T:
+    """Make a request, again after server errors and lost connections; discord.py does not retry those here.
 
-    The nonce makes a message that did arrive come only once.
+    The nonce keeps Discord from posting a message twice. Raises :class:`Undeliverable`.
     """
     for pause in (*_PAUSES, None):
         try:
@@ -194,7 +194,7 @@ def _text(job: Job, result: Result) -> str:
 
 
 def _mentions(job: Job, result: Result) -> discord.AllowedMentions:
-    """Nobody is pinged, but for the owner of a job that took long enough to look elsewhere."""
+    """Return whom the message pings: the owner of a job that took more than a minute, otherwise nobody."""
     if result.waited < _LONG_JOB_SECONDS:
         return discord.AllowedMentions.none()
     return discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(job.request.owner_id)])

@@ -1,7 +1,7 @@
-"""Lists in pages, with Back and Next: a page is read anew when its button is pressed, so nothing is kept of it.
+"""Lists in pages, with Back and Next. A page is read from the database when its button is pressed.
 
-Each list is a kind of :class:`PageButton`; a ``custom_id`` carries the page's number alone. The server is always the
-one in which the button is pressed, and who presses must be an admin then.
+Each list is a subclass of :class:`PageButton`. Its ``custom_id`` has only the page's number: the server is the one in
+which the button is pressed, by a member who must be an admin at that time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LENGTHS = (120, 80, 50, 32, 20, 12, 8)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list. ``number`` counts from 0, ``total`` is of entries on all pages."""
+    """One page of a list. ``number`` counts from 0; ``total`` is the number of entries on all pages."""
 
     heading: str
     lines: list[str]
@@ -35,7 +35,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which entries stand on a page: ``count`` of them, after ``skip`` others."""
+    """Which entries are on page ``number``: the ``count`` entries after the first ``skip``."""
 
     number: int
     skip: int
@@ -43,12 +43,12 @@ class Place:
 
 
 def page_template(name: str) -> str:
-    """What the ``custom_id`` of a list's buttons looks like."""
+    """Return the pattern for the ``custom_id`` of a list's buttons."""
     return rf"zib:{name}:(?P<page>\d{{1,9}})\Z"
 
 
 class PageButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"never-used-page"):
-    """Turns to a page of a list. A list says its ``name``, how many entries a page has, and how one is read."""
+    """A button that shows a page of a list. Subclasses say the list's ``name``, its page length and how to read it."""
 
     name: ClassVar[str]
     entries_per_page: ClassVar[int] = 10
@@ -60,18 +60,21 @@ class PageButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"never-used-
 
     @classmethod
     async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
-        """A server's page, or its last one where there are fewer."""
+        """Return page ``number`` of a server's list, or the last page if there are fewer."""
         raise NotImplementedError
 
     @classmethod
     def place(cls, number: int, total: int) -> Place:
-        """Where the page stands among ``total`` entries; the last one where there are fewer."""
+        """Return which of ``total`` entries are on page ``number``, or on the last page if there are fewer."""
         number = min(number, max(0, total - 1) // cls.entries_per_page)
         return Place(number, number * cls.entries_per_page, cls.entries_per_page)
 
     @classmethod
     async def show(cls, interaction: discord.Interaction[Any], number: int = 0) -> None:
-        """Answer with a page, seen by the admin alone; in place of the page whose button was pressed."""
+        """Answer the admin privately with a page; if a button was pressed, in place of the page that has it.
+
+        Raises :class:`Refusal` outside of servers.
+        """
         if interaction.guild is None:
             raise Refusal("This works in servers only.")
         page = await cls.read(parts_of(interaction).admin.database, interaction.guild, number)
@@ -94,10 +97,10 @@ class PageButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"never-used-
 
 
 def fit(entries: Sequence[EntryT], line: Callable[[EntryT, int], str]) -> list[str]:
-    """A line for each entry, together short enough for a message.
+    """Return a line for each entry, together short enough for a message.
 
-    ``line`` takes an entry and how many characters each free text in it may have; where all the lines are too long,
-    the longest ones get shorter texts.
+    ``line`` takes an entry and the most characters that each free text in it may have. If all lines together are too
+    long, only those longer than an equal share are shortened.
     """
     room = MESSAGE_LIMIT - _HEADING_ROOM
     share = room // max(1, len(entries)) - 1

@@ -1,4 +1,4 @@
-"""What members see of their data: what is stored, an export that arrives in parts, the question before deleting."""
+"""The texts and buttons of ``/privacy``, and the way of an export to its member."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _LABELS: dict[Choice, str] = {
     "keep": "Keep everything",
 }
 _ANSWER_SECONDS = 14 * 60.0
-"""Discord takes answers for 15 minutes; the last one is left to say what happened."""
+"""Discord accepts answers for 15 minutes. The last of them is kept for the text that ends an export."""
 
 
 class PrivacyButton(
     SafeDynamicItem[discord.ui.Button[Any]], template=rf"zib:privacy:(?P<what>{'|'.join(get_args(Choice))})\Z"
 ):
-    """An answer to the question. It names nobody: whoever presses it is the member whom it concerns."""
+    """An answer to the question. Its ``custom_id`` names no member: it is about the one who presses it."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -51,7 +51,7 @@ class PrivacyButton(
 
 
 def is_about_privacy(interaction: discord.Interaction[Any]) -> bool:
-    """Members who have left may still ask for their data, anywhere."""
+    """Return whether an interaction is part of ``/privacy``, which is served in all servers, also to former members."""
     data: Any = interaction.data or {}
     return data.get("name") == "privacy" or str(data.get("custom_id", "")).startswith("zib:privacy:")
 
@@ -64,7 +64,7 @@ def delete_view() -> discord.ui.View:
 
 
 class DiscordExportSender:
-    """Sends parts as answers that the member alone sees, for as long as Discord takes them; then as direct messages."""
+    """Sends parts as private answers for as long as Discord accepts them, then as direct messages."""
 
     def __init__(self, interaction: discord.Interaction[Any]) -> None:
         self._interaction = interaction
@@ -73,7 +73,7 @@ class DiscordExportSender:
 
     @property
     def limit(self) -> int:
-        """The largest file in bytes that goes the way that is open now."""
+        """The largest file in bytes that can be sent now."""
         return FILE_LIMIT if self._closed else min(self._interaction.filesize_limit, REQUEST_LIMIT)
 
     @property
@@ -81,7 +81,7 @@ class DiscordExportSender:
         return self._failed or time.monotonic() >= self._until
 
     async def send(self, number: int, part: bytes) -> None:
-        """Send a part; :class:`Undeliverable` where direct messages are closed, too."""
+        """Send a part. Raises :class:`Undeliverable` if neither way is open."""
         if not self._closed:
             try:
                 await self._interaction.followup.send(file=_file(f"{number}", part), ephemeral=True)
@@ -98,13 +98,13 @@ class DiscordExportSender:
             await self._send_directly(file=_file(title, piece))
 
     async def say(self, text: str) -> None:
-        """The last word, by whatever way is open."""
+        """Send the text that ends an export, by any way that is open. A failure is logged."""
         try:
             if self._closed:
                 await self._send_directly(content=text)
                 return
         except Undeliverable:
-            pass  # the answer's last minute is for this
+            pass  # an answer may still be accepted: see _ANSWER_SECONDS
         try:
             await self._interaction.followup.send(text, ephemeral=True, suppress_embeds=True)
         except NOT_SENT as error:
@@ -118,7 +118,7 @@ class DiscordExportSender:
 
 
 def info_text(retention_days: int, backup_days: int) -> str:
-    """What is stored, for how long, who sees it, and what one can do about it."""
+    """Return the text of ``/privacy info``; both periods are in days, ``backup_days`` is 0 if there are no backups."""
     backups = (
         f"The operator keeps backups for {_days(backup_days)}; what you delete is gone from them after that."
         if backup_days
@@ -143,7 +143,7 @@ def info_text(retention_days: int, backup_days: int) -> str:
 
 
 def exported_text(exported: Exported, first_job: int) -> str:
-    """How an export ended."""
+    """Return what the member is told when an export has ended; ``first_job`` is where it began."""
     missing = _count(exported.missing, "file was", "files were")
     lost = f" {missing} gone from disk or too large to send." if exported.missing else ""
     if exported.next_job is None:
@@ -157,7 +157,7 @@ def exported_text(exported: Exported, first_job: int) -> str:
 
 
 def deleted_text(removed: Removed) -> str:
-    """What has been removed already."""
+    """Return what the member is told once their data are deleted."""
     gone = []
     if removed.jobs:
         gone += [f"{_count(removed.jobs, 'prompt', 'prompts')} and {_count(removed.pictures, 'picture', 'pictures')}"]
@@ -175,7 +175,7 @@ def deleted_text(removed: Removed) -> str:
 
 
 def removed_text(deleted: int, unreachable: int, failed: int) -> str:
-    """What became of posted pictures, counted in messages."""
+    """Return what the member is told of their posted pictures, counted in messages."""
     if not deleted and not unreachable and not failed:
         return "No posted pictures of yours were left."
     parts = [f"{_count(deleted, 'posted message', 'posted messages')} removed."]

@@ -1,4 +1,4 @@
-"""What was used, for people: a table in the text, a chart, and a CSV for spreadsheets. Days are of UTC."""
+"""Reports of usage: a text with a table, a chart, and a CSV for spreadsheets. Days are of UTC."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _HARD_SPACE = "\N{NO-BREAK SPACE}"
 _grouped = partial(format_credits, grouped=True)
 
 Names = Mapping[int, str]
-"""What members or channels call themselves, by id, as far as that is known."""
+"""The names of members or channels by id. Ids whose name is unknown are missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was used in ``days``, shared out ``by`` something; ``shares`` as :func:`bot.store.usage.shares` gives them.
+    """The usage in ``days``, grouped ``by`` something. ``shares`` are in the order of :func:`bot.store.usage.shares`.
 
-    ``title`` says whose it is and where, and may have mentions.
+    ``title`` says whose usage it is and where, and may have mentions.
     """
 
     title: str
@@ -51,17 +51,17 @@ class Report:
 
     @property
     def shown(self) -> Sequence[Share]:
-        """Those that have a row: the newest days, or who or what used the most."""
+        """The shares with a row of their own: the newest days, or those with the most credits."""
         return self.shares[: -_ROWS - 1 : -1] if self.by == "day" else self.shares[:_ROWS]
 
     @property
     def others(self) -> Sequence[Share]:
-        """Those that are summed up in one row."""
+        """The other shares, which are summed up in one row."""
         return self.shares[:-_ROWS] if self.by == "day" else self.shares[_ROWS:]
 
 
 def report_text(report: Report) -> str:
-    """The sum and the table, far within a message's limit."""
+    """Return the sum and the table, in less than 1,000 characters."""
     total = report.total
     sums = f"**{_credits(total)}** · {_work_text(total)}"
     rows = [(_mention(report.by, share.key), share.used) for share in report.shown]
@@ -71,7 +71,7 @@ def report_text(report: Report) -> str:
 
 
 def report_chart(report: Report, names: Names) -> bytes:
-    """Credits as PNG: a bar for each day, or for who or what used the most. At least one share. Blocks."""
+    """Return a chart of credits as PNG: a bar for each day, or each share with a row. At least one share. Blocks."""
     total = report.total
     note = f"{_credits(total)} · {counted(total.jobs, 'job')} · {days_text(report.days)}"
     heading = Heading(f"Credits by {_NAMES[report.by]}", note)
@@ -85,7 +85,7 @@ def report_chart(report: Report, names: Names) -> bytes:
 
 
 def member_chart(report: Report) -> bytes:
-    """A member's credits, jobs and device seconds as PNG, a bar for each day. At least one day. Blocks."""
+    """Return a chart of a member's credits, jobs and device seconds by day as PNG. At least one day. Blocks."""
     panels = [
         _credit_panel(report),
         _panel(report, "jobs", lambda used: used.jobs, lambda jobs: f"{jobs:,}"),
@@ -95,10 +95,10 @@ def member_chart(report: Report) -> bytes:
 
 
 def report_csv(report: Report, names: Names) -> bytes:
-    """Every share as CSV in UTF-8, with the mark by which spreadsheets know it.
+    """Return every share as CSV in UTF-8 with a byte order mark, which spreadsheets need to see that it is UTF-8.
 
-    Ids stand as mentions, which are text to a spreadsheet: it would round so long a number. Names that would be
-    formulas have an apostrophe before them.
+    Ids are written as mentions, since a spreadsheet would round such long numbers. Cells that a spreadsheet would take
+    for formulas begin with an apostrophe.
     """
     text = StringIO(newline="")
     writer = csv.writer(text)
@@ -114,18 +114,18 @@ def report_csv(report: Report, names: Names) -> bytes:
 
 
 def alt_text(report: Report) -> str:
-    """What the chart shows, for those who cannot see it."""
+    """Return the chart's alt text."""
     sums = f"{_credits(report.total)} in {counted(report.total.jobs, 'job')}"
     return f"Bar chart of credits by {_NAMES[report.by]}, {days_text(report.days)}: {sums}."
 
 
 def used_text(used: Used) -> str:
-    """Credits, jobs, images and device time on one line."""
+    """Return credits, jobs, images and device time on one line."""
     return f"{_credits(used)} · {_work_text(used)}"
 
 
 def days_text(days: Days) -> str:
-    """ "25 Oct – 23 Nov 2026"."""
+    """Return the first and last day, as "25 Oct – 23 Nov 2026"."""
     first, last = _date(days.first), _date(days.last)
     if first == last:
         return f"{day_text(last)} {last.year}"
@@ -133,7 +133,7 @@ def days_text(days: Days) -> str:
 
 
 def device_text(milliseconds: int) -> str:
-    """ "4.2 s", "12 min 3 s", "1 h 12 min": the device's time, cut to what tells something."""
+    """Return a time as "4.2 s", "12 min 3 s" or "1 h 12 min", rounded down."""
     seconds = milliseconds // 1000
     if seconds < 60:
         return f"{milliseconds // 100 / 10:g} s"
@@ -143,7 +143,7 @@ def device_text(milliseconds: int) -> str:
 
 
 def counted(number: int, word: str) -> str:
-    """ "1 job", "1,200 jobs"."""
+    """Return a number with its noun: "1 job", "1,200 jobs"."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
@@ -157,7 +157,7 @@ def _work_text(used: Used) -> str:
 
 
 def _table(rows: Sequence[tuple[str, Used]]) -> list[str]:
-    """Figures in columns, then who or what. Mentions do not show in a code block, so each line is code by itself."""
+    """Return lines of figures in columns, then a name. Code blocks show no mentions, so the figures are inline code."""
     cells = [("credits", "jobs", "images", "device")]
     for _, used in rows:
         exact = f"{used.credits // 100:,}.{used.credits % 100:02}"
@@ -198,14 +198,14 @@ def _credit_panel(report: Report) -> Panel:
 
 
 def _unknown_name(by: By, key: int) -> str:
-    """A member or channel whose name cannot be found, told by the end of the id."""
+    """Return a stand-in for an unknown name: the last four digits of the id."""
     return f"{_NAMES[by]} …{key % 10_000:04}"
 
 
 def _panel(
     report: Report, name: str, figure: Callable[[Used], int], written: Callable[[int], str], unit: int = 1
 ) -> Panel:
-    """A value for each day, also for those on which nothing was used."""
+    """Return a panel with a value for each day; 0 for days without usage. ``figure`` is divided by ``unit``."""
     by_day = {share.key: figure(share.used) for share in report.shares}
     values = [by_day.get(day, 0) for day in range(report.days.first, report.days.last + 1)]
     return Panel(name, [value / unit for value in values], [written(value) for value in values])
@@ -216,7 +216,7 @@ def _sum(shares: Sequence[Share]) -> Used:
 
 
 def _plain(cell: str) -> str:
-    """One line, and no formula, even where a spreadsheet parts cells by another sign than the comma."""
+    """Return a cell on one line that is no formula, also if a spreadsheet splits cells at ``;`` or ``|``."""
     line = _LATER_FORMULA.sub(r"\1'", " ".join(cell.split()))
     return f"'{line}" if line.startswith(_FORMULAS) else line
 

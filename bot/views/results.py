@@ -1,7 +1,7 @@
-"""What stands under a result, and the steps behind it. A ``custom_id`` names all it needs: ``zib:<what>:<kind><id>``.
+"""The buttons under a result and in its menus. Their ``custom_id`` is ``zib:<what>:<kind><id>``.
 
-The items hold no image and no state, so they work after a restart and on messages a year old. What they do is in
-:class:`bot.views.parts.ResultHandler`.
+The items hold no image and no state, so they work after a restart and on messages a year old.
+:class:`bot.views.parts.ResultHandler` handles them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RowButton(
     SafeDynamicItem[discord.ui.Button[Any]],
     template=rf"zib:(?P<what>{'|'.join(get_args(RowAction))}):j(?P<job>\d{{1,18}})\Z",
 ):
-    """A button in the row under a result: for the whole job, which may have several images."""
+    """A button in the row under a result. It is about the whole job, which may have several images."""
 
     def __init__(self, what: str, job_id: int | str) -> None:
         self.what, self.job_id = what, int(job_id)
@@ -60,7 +60,7 @@ class ImageButton(
     SafeDynamicItem[discord.ui.Button[Any]],
     template=rf"zib:(?P<what>{'|'.join(_IMAGE_LABELS)}):i(?P<image>[0-9a-f]{{12}})\Z",
 ):
-    """A button of a private menu, for one image."""
+    """A button of a private menu, about one image."""
 
     def __init__(self, what: str, image_id: str) -> None:
         self.what, self.image_id = what, image_id
@@ -76,11 +76,11 @@ class WhichSelect(
     SafeDynamicItem[discord.ui.Select[Any]],
     template=r"zib:which-(?P<what>edit|vary|upscale|more):j(?P<job>\d{1,18})\Z",
 ):
-    """Which image of several a row's button is meant for."""
+    """A select that follows a row's button if the job has several images."""
 
     def __init__(self, what: str, job_id: int | str, options: Sequence[discord.SelectOption] = ()) -> None:
         self.what, self.job_id = what, int(job_id)
-        # Discord sends the choice alone; the options that were offered need not be made again to receive it.
+        # To receive a choice, any options do: Discord sends the chosen value alone.
         choices = list(options) or [discord.SelectOption(label="1", value="-")]
         select: discord.ui.Select[Any] = discord.ui.Select(
             placeholder="Which picture?", options=choices, custom_id=f"zib:which-{what}:j{job_id}"
@@ -95,7 +95,7 @@ class WhichSelect(
 class UploadButton(
     SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:(?P<what>edit|again):u(?P<upload>[0-9a-f]{12})\Z"
 ):
-    """A button under the details of a picture that somebody brought."""
+    """A button under the details of an uploaded picture."""
 
     def __init__(self, what: str, upload_id: str) -> None:
         self.what, self.upload_id = what, upload_id
@@ -109,12 +109,12 @@ RESULT_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (RowButton, ImageButton, 
 
 
 def result_view(job_id: int) -> discord.ui.View:
-    """The row under a result."""
+    """Return the row under a result."""
     return _view(RowButton(what, job_id) for what, _ in _ROW)
 
 
 def which_view(what: str, job_id: int, images: Sequence[tuple[str, int]]) -> discord.ui.View:
-    """Asks which of a job's images, given as id and seed, is meant."""
+    """Return the select that asks which of a job's images, given as ids and seeds, is meant."""
     options = [
         discord.SelectOption(label=f"Picture {number}", description=f"seed {seed}", value=image_id)
         for number, (image_id, seed) in enumerate(images, 1)
