@@ -1,4 +1,4 @@
-"""The one wiring for every way to run: ``zimage-bot run``, the playground, SimCord and the wire tests."""
+"""Creates the client, for ``zimage-bot run``, the playground and the tests alike."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from zimage_engine.engine import Engine
 
 
 def create_client(settings: Settings, *, start_engine: StartEngine = Engine.start) -> ZImageBot:
-    """The whole program, not yet connected. ``start_engine`` lets tests drive another worker."""
+    """Return the client, not yet connected. Tests give another ``start_engine``."""
     return ZImageBot(settings, Services(settings, start_engine))

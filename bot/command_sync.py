@@ -1,4 +1,4 @@
-"""Telling Discord the commands: only when they changed since it was told last; the operator's in one server alone."""
+"""Sends the commands to Discord if they have changed: ``/owner`` for one server, the others for all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OWNER_GUILD = "owner_guild"
 
 
 async def sync_commands(tree: app_commands.CommandTree[Any], database: Database, owner_guild_id: int | None) -> None:
-    """Send what changed. A server that the operator named and the bot is not in is logged, and does not stop it."""
+    """Send what has changed. If the bot is not in the owners' server, that is logged."""
     await _sync(tree, database, None, _EVERYWHERE)
     before = await read_fact(database, _OWNER_GUILD)
     if before and int(before) != owner_guild_id:

@@ -1,4 +1,4 @@
-"""What stands behind the client: lock, database, engine, jobs; started in this order and stopped in reverse."""
+"""What runs behind the client: lock, database, engine, jobs and housekeeping."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ StartEngine = Callable[[EngineConfig], Engine]
 
 
 def choose_profile(settings: Settings) -> ModelProfile:
-    """The profile of the settings, complete with what its config files say. Blocks: may ask the hub."""
+    """Return the profile that the settings name, completed from its config files. Blocks, and may ask the hub."""
     name = settings.profile
     if name == "auto":
         name = "demo" if pick_device(settings.device).type == "cpu" else "turbo"
@@ -38,7 +38,7 @@ def choose_profile(settings: Settings) -> ModelProfile:
 
 
 def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:
-    """How the settings want the engine to run."""
+    """Return the engine's configuration."""
     return EngineConfig(
         profile,
         settings.device,
@@ -78,7 +78,7 @@ def _value(unit: Unit, setting: float | Unlimited) -> int | None:
 
 
 class Services:
-    """Everything but Discord. Attributes exist between :meth:`start` and :meth:`stop`."""
+    """Everything but Discord. The attributes exist once :meth:`start` has returned."""
 
     database: Database
     engine: Engine
@@ -92,9 +92,9 @@ class Services:
         self._started: list[str] = []
 
     async def start(self, outbox: Outbox) -> None:
-        """Take the lock, open the database, begin loading the model, and end what a dead process left.
+        """Take the lock, open the database, begin to load the model, and end the jobs that a crashed process left.
 
-        Raises :class:`StartupError`; what had been started by then is stopped again.
+        Raises :class:`StartupError` after stopping what had been started.
         """
         try:
             await self._start(outbox)
@@ -137,7 +137,7 @@ class Services:
         self._started.append("housekeeping")
 
     async def stop(self) -> None:
-        """End everything that was started: the engine first, so that its jobs come to an end."""
+        """Stop everything that was started. The engine is first, so that its jobs end."""
         started, self._started = self._started, []
         if "engine" in started:
             await self.engine.close(timeout=self._settings.shutdown_seconds)

@@ -1,4 +1,4 @@
-"""What is shown about pictures, at no credits: details, comparisons, families; and deleting them."""
+"""Details, comparisons and family trees of pictures, which cost no credits; and deleting pictures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ _STILL_SHOWN = (
 
 
 class Gallery:
-    """Shows and deletes pictures that the member may see."""
+    """Answers interactions about pictures. The caller has checked that the member may see them.
+
+    ``throttle`` is the pause between two answers that show something.
+    """
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class Gallery:
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def details(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        """Everything needed to draw the image again."""
+        """Show everything needed to generate the image again."""
         self.throttle.check(interaction.user.id)
         spec = ImageSpec.from_json(row.spec).image(row.position)
         told = _copyable(parameters_text(spec))
@@ -73,7 +76,7 @@ class Gallery:
         await interaction.response.send_message(**told, ephemeral=True, suppress_embeds=True)
 
     async def details_of_file(self, interaction: discord.Interaction[Any], attachment: discord.Attachment) -> None:
-        """What a picture's own metadata says, with Again and Edit."""
+        """Show the parameters in a file's metadata, with Again and Edit. Raises :class:`Refusal` if it has none."""
         self.throttle.check(interaction.user.id)
         await self._jobs.admission.check_place(InteractionInvocation(interaction).requester)
         await interaction.response.defer(ephemeral=True)
@@ -95,16 +98,16 @@ class Gallery:
                     now=int(time.time()),
                 )
             )
-            # An edit cannot be drawn again from its result: what it started from is not in the file.
+            # An edit cannot be repeated from its file, which does not contain the original.
             view = upload_view(upload_id, again=spec.strength == 1.0)
             await interaction.followup.send(**_copyable(parameters_text(spec)), view=view, ephemeral=True)
 
     def open_upload(self, original: str) -> DecodedImage:
-        """The pixels of a picture that was brought. Blocks."""
+        """Return the pixels of an uploaded picture. Blocks."""
         return DecodedImage(self._jobs.originals.load(original).image, None, {})
 
     async def compare(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        """Before and after side by side."""
+        """Show an edit and its original side by side. Raises :class:`Refusal` if there is no original to show."""
         self.throttle.check(interaction.user.id)
         await interaction.response.defer(ephemeral=True)
         async with self._slots:
@@ -116,7 +119,7 @@ class Gallery:
             await interaction.followup.send(file=file, ephemeral=True)
 
     async def _before(self, invocation: InteractionInvocation, row: ImageRow, spec: ImageSpec) -> tuple[bytes, str]:
-        """The original's bytes and what it was drawn from: our image, or the source as it was brought."""
+        """Return the original's bytes and a caption: its prompt if the bot generated it, else "original"."""
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
         if parent is not None and not await self._input_images.may_see(invocation, parent):
             raise Refusal("The original is not for you to see, so there is nothing to compare with.")
@@ -130,7 +133,7 @@ class Gallery:
         return await asyncio.to_thread(self._jobs.originals.picture, spec.original), "original"
 
     async def tree(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        """The image's family as a sheet; other members' private images are not in it."""
+        """Show the image's family as a sheet, without images that the member may not see."""
         self.throttle.check(interaction.user.id)
         await interaction.response.defer(ephemeral=True)
         async with self._slots:
@@ -156,14 +159,14 @@ class Gallery:
         return Relative(row.id, row.parent_id, spec.prompt, f"{row.kind}{strength}", picture, marked, missing)
 
     async def ask_delete(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        """Ask once before anything goes."""
+        """Ask before deleting. Raises :class:`Refusal` if the member may not delete the image."""
         _check_delete(interaction, row)
         several = len(await images.of_job(self._database, row.job_id)) > 1
         text = "Delete this picture? What was made from it stays."
         await interaction.response.send_message(text, view=delete_view(row.id, several=several), ephemeral=True)
 
     async def drop(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        """Delete one image: from the database, from disk, and from its message."""
+        """Delete one image from the database, from disk, and from its message."""
         _check_delete(interaction, row)
         await interaction.response.defer(ephemeral=True)
         left = [each for each in await images.of_job(self._database, row.job_id) if each.id != row.id]
@@ -180,7 +183,7 @@ class Gallery:
         await interaction.followup.send("Deleted." if gone else _STILL_SHOWN, ephemeral=True)
 
     async def messages_deleted(self, message_ids: Iterable[int]) -> None:
-        """Somebody deleted messages in Discord: the images in them count as deleted."""
+        """Delete the images of messages that were deleted in Discord."""
         files = await self._database.write(partial(images.delete_of_messages, message_ids=list(message_ids)))
         await self._remove_files(files)
 
@@ -194,7 +197,10 @@ class Gallery:
             await asyncio.to_thread((self._image_dir / file).unlink, missing_ok=True)
 
     async def _take_out(self, interaction: discord.Interaction[Any], row: ImageRow, left: list[ImageRow]) -> bool:
-        """Take the picture off its message; a message with none left goes. False where it cannot be reached."""
+        """Remove the picture from its message, or the message if no pictures are ``left``.
+
+        Returns False if the message cannot be changed.
+        """
         if row.result_channel_id is None or row.result_message_id is None:
             return True
         channel = interaction.client.get_partial_messageable(row.result_channel_id)
@@ -206,7 +212,7 @@ class Gallery:
             else:
                 await message.delete()
         except discord.NotFound:
-            return not row.private  # private results are the interaction's own, and out of reach by now
+            return not row.private  # a private result can be changed through its interaction alone, which has expired
         except discord.HTTPException as error:
             log.info("message_not_changed", job=row.job_id, code=error.code)
             return False
@@ -214,7 +220,7 @@ class Gallery:
 
 
 def may_delete(interaction: discord.Interaction[Any], row: ImageRow) -> bool:
-    """The owner and moderators may."""
+    """Return whether the member is the image's owner or a moderator."""
     moderator = interaction.guild is not None and interaction.permissions.manage_messages
     return row.owner_id == interaction.user.id or moderator
 
@@ -225,7 +231,7 @@ def _check_delete(interaction: discord.Interaction[Any], row: ImageRow) -> None:
 
 
 def _copyable(text: str) -> dict[str, Any]:
-    """Text as a code block, which phones copy with one touch; as a file where it is too long or would end the block."""
+    """Return a message with the text as a code block, or as a file if it is too long or would end the block."""
     if len(text) <= MESSAGE_LIMIT - 300 and "```" not in text:
         return {"content": f"```\n{text}\n```"}
     return {

@@ -1,4 +1,4 @@
-"""What is to be edited: one of our images, an attachment, a message; found, checked and read."""
+"""Finds the picture to edit: one of the bot's images, an attachment, or a message's picture."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ _LINK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class InputImage:
-    """A picture to edit. ``prompt`` is what it was drawn from, where that is known.
+    """A picture to edit; ``read`` returns its pixels.
 
-    ``private`` where it is, and so is everything made from it; then there is no ``link``.
+    ``parent_id`` is its id if it is one of the bot's images. ``prompt`` is empty if it is not known. What is made from
+    a ``private`` picture is private too; such a picture has no ``link`` to its message.
     """
 
     read: Callable[[], Awaitable[DecodedImage]]
@@ -50,7 +51,7 @@ class InputImage:
 
 
 class InputImages:
-    """Finds what a member means, and what they may see of it."""
+    """Finds pictures, and decides who may see and edit them."""
 
     def __init__(
         self, client: discord.Client, database: Database, image_dir: Path, reader: ImageReader, retention_days: int
@@ -62,22 +63,26 @@ class InputImages:
         self._retention_days = retention_days
 
     def attachment(self, invocation: Invocation, attachment: discord.Attachment, link: str | None = None) -> InputImage:
-        """A picture that somebody attached."""
+        """Return an attachment as input image; ``link`` leads to its message."""
         return InputImage(partial(self._read_attachment, attachment, invocation.user.id), link=link)
 
     async def image(self, invocation: Invocation, image_id: str) -> InputImage:
-        """One of our images."""
+        """Return one of the bot's images by its id.
+
+        Raises :class:`Refusal` if the member may not see or edit it.
+        """
         row = await self.visible(invocation, image_id)
         await self._check_setting(invocation, row.owner_id, ours=True)
         return self.of_row(row, invocation.user.id)
 
     def of_row(self, row: ImageRow, member: int) -> InputImage:
+        """Return one of the bot's images without any checks."""
         link = None if row.private else link_of(row)
         prompt = ImageSpec.from_json(row.spec).prompt
         return InputImage(partial(self.read_row, row, member), row.id, private=row.private, link=link, prompt=prompt)
 
     async def visible(self, invocation: Invocation, image_id: str) -> ImageRow:
-        """The image, if this member may see it from here; :class:`Refusal` otherwise, whatever the reason."""
+        """Return the image with this id. Raises :class:`Refusal` if it is gone, or the member may not see it here."""
         row = await images.find(self._database, image_id)
         if row is not None and not row.owner_id:
             raise Refusal(self.why_gone(row))
@@ -88,7 +93,7 @@ class InputImages:
         return row
 
     def why_gone(self, row: ImageRow) -> str:
-        """A sentence about an image that was deleted: by somebody, or for its age."""
+        """Return why an image is gone: somebody deleted it, or it was too old."""
         if not row.owner_id:
             return "This picture is no longer kept."
         if row.forgotten_at is None:
@@ -100,7 +105,7 @@ class InputImages:
         )
 
     async def may_see(self, invocation: Invocation, row: ImageRow) -> bool:
-        """The owner sees their images; others see public ones of this server, in channels that are open to them."""
+        """Return whether the member may see the image: their own, or a public one in a channel that they can read."""
         if row.owner_id == invocation.user.id:
             return True
         if row.private:
@@ -113,7 +118,10 @@ class InputImages:
         )
 
     async def message(self, invocation: Invocation, message: discord.Message, which: int | None) -> InputImage:
-        """The picture of a message: ours by its id, somebody's by its attachment."""
+        """Return the picture of a message: one of the bot's images, or an attachment.
+
+        ``which`` counts from 1. Raises :class:`Refusal` if there is no such picture, or the member may not edit it.
+        """
         rows = await images.of_message(self._database, message.id)
         if rows:
             row = rows[pick(len(rows), which)]
@@ -127,15 +135,18 @@ class InputImages:
                 "I cannot see a picture in that message: right-click it → Apps → Edit image, or use /edit with its "
                 "image option."
             )
-        # A result that is no longer kept is still one that we drew.
+        # A result that the database no longer has is still the bot's.
         await self._check_setting(invocation, message.author.id, ours=message.author == self._client.user)
         chosen = pictures[pick(len(pictures), which)]
-        if message.flags.ephemeral:  # shown to this member alone, and so is what is made from it
+        if message.flags.ephemeral:  # only this member sees it
             return replace(self.attachment(invocation, chosen), private=True)
         return self.attachment(invocation, chosen, message.jump_url)
 
     async def named(self, invocation: Invocation, text: str, which: int | None) -> InputImage:
-        """What the ``source`` option says: one of our images' ids (from the autocomplete) or a message's link."""
+        """Return what the ``source`` option names: an image id, which the autocomplete offers, or a message's link.
+
+        Raises :class:`Refusal` if it is neither, not found, or not for the member to edit.
+        """
         if re.fullmatch(r"[0-9a-f]{12}", text.strip()):
             return await self.image(invocation, text.strip())
         link = _LINK.fullmatch(text.strip())
@@ -152,7 +163,10 @@ class InputImages:
         )
 
     async def newest(self, invocation: Invocation) -> InputImage:
-        """The member's newest result in this channel, else the channel's newest public one."""
+        """Return the member's newest image in this channel, else the channel's newest public one.
+
+        Raises :class:`Refusal` if there is none.
+        """
         row = await images.newest_here(self._database, invocation.channel_id, invocation.user.id)
         if row is None:
             raise Refusal(NO_PICTURE)
@@ -160,16 +174,16 @@ class InputImages:
         return self.of_row(row, invocation.user.id)
 
     async def read_row(self, row: ImageRow, member: int) -> DecodedImage:
-        """The image's pixels: from its file, or from the message that shows it where the file is gone."""
+        """Return the image's pixels, from its file or else from its message."""
         if row.file is not None:
             try:
                 return await asyncio.to_thread(_open_own, self._image_dir / row.file)
             except OSError:
-                pass  # the message may still have it
+                pass  # the file is gone; the message may still have it
         return await self._reader.read(await self._bytes_from_message(row), member)
 
     async def file_of(self, row: ImageRow) -> bytes | None:
-        """The image's file, None where it is gone."""
+        """Return the bytes of the image's file. None if it is gone."""
         if row.file is None:
             return None
         try:
@@ -178,7 +192,7 @@ class InputImages:
             return None
 
     async def bytes_of(self, row: ImageRow) -> bytes:
-        """The image's file, or what its message shows; :class:`Refusal` where both are gone."""
+        """Return the image's bytes, from its file or its message. Raises :class:`Refusal` if both are gone."""
         return await self.file_of(row) or await self._bytes_from_message(row)
 
     async def _bytes_from_message(self, row: ImageRow) -> bytes:
@@ -212,7 +226,7 @@ class InputImages:
         return message
 
     async def _check_setting(self, invocation: Invocation, owner_id: int, *, ours: bool) -> None:
-        """The server says whose pictures may be edited."""
+        """Raises :class:`Refusal` if the server's settings forbid editing this owner's picture."""
         setting = await read_setting(self._database, invocation.guild.id if invocation.guild else None, EDITABLE)
         if owner_id == invocation.user.id or setting in (None, "all"):
             return
@@ -223,14 +237,14 @@ class InputImages:
 
 
 def link_of(row: ImageRow) -> str | None:
-    """The link of the image's message; None before it is posted."""
+    """Return the link of the image's message. None before it is posted."""
     if row.result_channel_id is None or row.result_message_id is None:
         return None
     return message_link(row.guild_id, row.result_channel_id, row.result_message_id)
 
 
 def picture_attachments(message: discord.Message) -> list[discord.Attachment]:
-    """The attachments that may be pictures; what they really are their bytes will tell."""
+    """Return the attachments whose content type may be a picture's. Their bytes are checked when they are read."""
     return [
         attachment
         for attachment in message.attachments
@@ -239,7 +253,10 @@ def picture_attachments(message: discord.Message) -> list[discord.Attachment]:
 
 
 def pick(count: int, which: int | None) -> int:
-    """The index of the picture that is meant; :class:`Refusal` where that is not said, or there are fewer."""
+    """Return the index, from 0, of picture ``which``, from 1, among ``count``.
+
+    Raises :class:`Refusal` if there are fewer, or if ``which`` is None and there are several.
+    """
     if which is None and count > 1:
         raise Refusal(f"That message has {count} pictures: add --image 2, say, to pick the second one.")
     if not 1 <= (which or 1) <= count:
@@ -248,7 +265,7 @@ def pick(count: int, which: int | None) -> int:
 
 
 async def _may_read(invocation: Invocation, channel: discord.abc.GuildChannel | discord.Thread | None) -> bool:
-    """Whether the member can scroll up there; a private thread is for those who are in it."""
+    """Return whether the member can read the channel's history. Private threads are read by their members alone."""
     member = invocation.user
     if channel is None or not isinstance(member, discord.Member):
         return False
@@ -265,7 +282,7 @@ async def _may_read(invocation: Invocation, channel: discord.abc.GuildChannel | 
 
 
 def _open_own(path: Path) -> DecodedImage:
-    """One of our own PNGs, which need no child process to be read safely."""
+    """Return the pixels of one of the bot's own PNGs, which are trusted, so no child process decodes them."""
     with Image.open(path) as picture:
         rgb = picture.convert("RGB")
     return DecodedImage(RawImage(rgb.width, rgb.height, rgb.tobytes()), None, {})

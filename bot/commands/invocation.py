@@ -1,4 +1,4 @@
-"""Who asks, and how they are answered: by an interaction (command, button, modal) or by a message."""
+"""Who asks for something and where, by an interaction (command, button, modal) or a message; and how to answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ _SAFETY_SECONDS = 30
 
 
 class Invocation(Protocol):
-    """``event_id`` is the event's id: whoever asks twice with the same one is answered once."""
+    """A command, button, modal or message that asks for something.
+
+    ``event_id`` is Discord's id of it: two jobs with the same one are the same job. ``reply`` and
+    ``response_file_limit``, in bytes, are None for messages, which have no response to edit.
+    """
 
     event_id: int
     user: discord.User | discord.Member
@@ -27,24 +31,24 @@ class Invocation(Protocol):
 
     @property
     def requester(self) -> Requester:
-        """Who it is and where, as far as limits and rules need to know."""
+        """The member and the place, as limits and rules see them."""
         ...
 
     async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
-        """The one answer: a message that is edited from now on. Raises what discord.py raises."""
+        """Answer with the progress card, which is edited from then on. Raises what discord.py raises."""
         ...
 
     async def ask(self, text: str, view: discord.ui.View) -> CardMessage:
-        """Put a question with buttons, as privately as this place allows."""
+        """Ask a question with buttons, privately if the place allows. Raises what discord.py raises."""
         ...
 
     async def answered_by(self, interaction: discord.Interaction[Any]) -> Invocation:
-        """The same event, now that its question was answered by a button: as the member is now."""
+        """Return the same event with what the interaction that answered its question says of the member now."""
         ...
 
 
 class InteractionInvocation:
-    """A command, a button or a modal. ``event_id`` is that of the event that began it, where it is another."""
+    """A command, a button or a modal. ``event_id`` is given if another interaction began it."""
 
     def __init__(self, interaction: discord.Interaction[Any], event_id: int | None = None) -> None:
         self._interaction = interaction
@@ -60,7 +64,7 @@ class InteractionInvocation:
     @property
     def requester(self) -> Requester:
         interaction = self._interaction
-        # Installed by a member for themselves: the server is known, but its credits are not theirs to spend.
+        # A member who installed the bot for themselves spends no credits of the server that they are in.
         own = interaction.is_user_integration() and not interaction.is_guild_integration()
         return requester_of(
             self.user, interaction.channel, interaction.guild_id, 0 if own else interaction.guild_id or 0
@@ -92,7 +96,7 @@ class InteractionInvocation:
 
 
 class MessageInvocation:
-    """A reply or a mention. Whatever is answered here is public, so nothing private can be asked for."""
+    """A reply or a mention. Answers to it are public, so no private result can be asked for."""
 
     reply: ReplyToken | None = None
     response_file_limit: int | None = None
@@ -125,7 +129,7 @@ class MessageInvocation:
 
 
 def requester_of(user: discord.User | discord.Member, channel: Any, guild_id: int | None, scope_id: int) -> Requester:
-    """A member in a place: their roles, and the thread, channel and category that it is."""
+    """Return a member with their roles, and the ids of the thread, channel and category that they are in."""
     roles = tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else ()
     thread = isinstance(channel, discord.Thread)
     holder = channel.parent if thread else channel  # None where the bot does not see the thread's channel

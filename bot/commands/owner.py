@@ -1,4 +1,4 @@
-"""``/owner``: for the people who run the bot. Offered in one server alone, and to the ids in ``BOT_OWNER_IDS``."""
+"""``/owner``, for the people who run the bot: in one server only, and for the ids in ``BOT_OWNER_IDS``."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
 
 
 class OwnersOnly(Refusal, app_commands.CheckFailure):
-    """discord.py brings nothing but its own kind of error from a check to the error handler."""
+    """Not an owner. A ``CheckFailure``, since discord.py passes no other errors from checks to the error handler."""
 
 
 class OwnerCommands(app_commands.Group):
-    """The group; every answer is seen by its asker alone, every change stands in the audit of no server."""
+    """The group. Answers are private, and changes are in the audit of no server."""
 
     def __init__(self, context: AdminContext, engine: Engine, owner_ids: frozenset[int]) -> None:
         super().__init__(
@@ -155,7 +155,7 @@ def _ceiling_line(admission: Admission, name: Ceiling) -> str:
 
 
 def _server_lines(guilds: list[discord.Guild], used: dict[int, Server]) -> list[str]:
-    """The busiest first; names are other people's text."""
+    """Return a line for each server, those with the most credits first."""
     nothing = Server(0, 0)
     order = sorted(guilds, key=lambda guild: used.get(guild.id, nothing).credits, reverse=True)
     lines = [f"**{len(guilds)} servers**, credits and jobs of the last 24 hours"]

@@ -1,4 +1,4 @@
-"""``/privacy``: what is stored about a member, all of it to take along, and deleting it."""
+"""``/privacy``: what is stored about a member, an export of it, and deleting it."""
 
 # No `from __future__ import annotations` here: discord.py reads the options' ranges from the annotations.
 
@@ -30,11 +30,11 @@ log = structlog.get_logger(__name__)
 
 _LARGEST_OPTION = 2**53 - 1
 _WAIT_SECONDS = 120.0
-"""How long jobs that were just ending are waited for; the daily task is for the others."""
+"""How long to wait for jobs that are just ending. The daily task deletes the others."""
 
 
 class PrivacyActions:
-    """Carries out what ``/privacy`` and its buttons ask for. Everything is about who asks, and about nobody else."""
+    """Handles ``/privacy`` and its buttons, always for the member who used them."""
 
     def __init__(self, client: discord.Client, privacy: Privacy, questions: Questions, settings: Settings) -> None:
         self._client = client
@@ -57,7 +57,7 @@ class PrivacyActions:
         await interaction.response.send_message(ASK, view=delete_view(), ephemeral=True)
 
     async def on_press(self, interaction: discord.Interaction[Any], what: str) -> None:
-        """An answer to the question: ``data``, ``all`` (posted pictures, too) or ``keep``."""
+        """Handle the answer to the question: ``data``, ``all`` (posted pictures, too) or ``keep``."""
         if what == "keep":
             await interaction.response.edit_message(content="Nothing was deleted.", view=None)
             return
@@ -77,7 +77,7 @@ class PrivacyActions:
             await self._tell(interaction, said)
 
     async def _remove_posted(self, member: int) -> str:
-        """Delete result messages in Discord one by one; what became of them."""
+        """Delete the member's result messages in Discord one by one. Returns a sentence for the member."""
         outcomes = [await self._remove(message) for message in await self._privacy.posted(member)]
         log.info("posted_removed", **{what: outcomes.count(what) for what in ("deleted", "unreachable", "failed")})
         return removed_text(outcomes.count("deleted"), outcomes.count("unreachable"), outcomes.count("failed"))
@@ -89,7 +89,7 @@ class PrivacyActions:
             await channel.get_partial_message(message.message_id).delete()
         except (discord.NotFound, discord.Forbidden) as error:
             if message.private:
-                outcome = "unreachable"  # an answer that the member alone saw
+                outcome = "unreachable"  # a private answer, whose interaction has expired
             elif isinstance(error, discord.Forbidden):
                 return "failed"
         except NOT_SENT as error:
@@ -99,7 +99,7 @@ class PrivacyActions:
         return outcome
 
     async def _tell(self, interaction: discord.Interaction[Any], sentences: list[str]) -> None:
-        """In the answer, or by direct message where that is too late."""
+        """Edit the answer, or send a direct message if the answer can no longer be edited."""
         text = "\n".join(sentences)
         try:
             await interaction.edit_original_response(content=text)

@@ -1,4 +1,4 @@
-"""``/quota``: what a member may use here, what they have used, when it comes back, and why it is that much."""
+"""``/quota``: a member's limits, what they have used, when it renews, and where each limit comes from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies and mentions: ``/edit a lighthouse at night`` under a picture, ``@bot …`` with one."""
+"""Replies to pictures such as ``/edit a lighthouse at night``, and mentions with a picture."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SEVERAL_SPACES = re.compile(r"[^\S\n]+")
 
 
 def asked_for(content: str, bot_id: int, *, to_result: bool, every_reply: bool, direct: bool) -> str | None:
-    """What a message asks to change, or None where it is talk.
+    """Return the prompt of a message that asks for an edit, which may be empty. None if it does not ask for one.
 
-    A written mention always asks. Under a result so do ``/edit …``, ``edit: …``, a flag and, where the server wants
-    that, anything; in direct messages (``direct``: with a picture) anything does.
+    A written mention asks for one. So does a reply to a result that begins with ``/edit`` or ``edit:`` or has a flag;
+    with ``every_reply`` any reply to one; and any direct message with a picture (``direct``).
     """
     mention = re.compile(rf"<@!?{bot_id}>")
     mentioned = mention.search(content) is not None

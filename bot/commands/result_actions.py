@@ -1,4 +1,4 @@
-"""What the buttons under a result and in its private menus do."""
+"""Handles the buttons under a result and in its private menus, and the edit form."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ONCE_SECONDS = 3.0
 
 
 class ResultActions:
-    """Carries out what a pressed item or a filled-in modal asks for."""
+    """Implements :class:`bot.views.parts.ResultHandler`, and handles edit forms."""
 
     def __init__(self, submission: Submission, input_images: InputImages, gallery: Gallery, database: Database) -> None:
         self._submission = submission
@@ -63,7 +63,7 @@ class ResultActions:
         return self._submission.profile
 
     async def on_row(self, interaction: discord.Interaction[Any], what: str, job_id: int) -> None:
-        """A button under a result. Where the job has several images, the next step asks which one is meant."""
+        """Handle a button under a result; if the job has several images, ask which one is meant."""
         rows = await images.of_job(self._database, job_id)
         invocation = InteractionInvocation(interaction)
         if not rows:
@@ -85,11 +85,12 @@ class ResultActions:
             await self._actions[what](interaction, rows[0])
 
     async def on_image(self, interaction: discord.Interaction[Any], what: str, image_id: str) -> None:
+        """Handle a button or a choice about one image."""
         row = await self._input_images.visible(InteractionInvocation(interaction), image_id)
         await self._actions[what](interaction, row)
 
     async def on_upload(self, interaction: discord.Interaction[Any], what: str, upload_id: str) -> None:
-        """A button under the details of a picture that the member brought."""
+        """Handle a button under the details of an uploaded picture."""
         upload = await self._upload(interaction, upload_id)
         spec = ImageSpec.from_json(upload.spec)
         if what == "edit":
@@ -104,7 +105,7 @@ class ResultActions:
     async def on_form(
         self, interaction: discord.Interaction[Any], form: EditForm, input_image: InputImage | None
     ) -> None:
-        """A filled-in modal; ``input_image`` where it is a message's picture."""
+        """Handle a filled-in edit form. ``input_image`` is given if the form is about a message's picture."""
         invocation = InteractionInvocation(interaction)
         if form.image_id is not None:
             input_image = await self._input_images.image(invocation, form.image_id)
@@ -140,7 +141,7 @@ class ResultActions:
         await self._change(interaction, row, Edit(self._same(row, strength=_VARY[how]), "vary"))
 
     async def _upscale(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        """Twice the size, or as much as the model can draw, and a pass that draws the details anew."""
+        """Submit an edit at twice the size, or the largest that the model can generate, with low strength."""
         self._check_first_click(interaction, f"upscale {row.id}")
         size = upscaled(ImageSpec.from_json(row.spec).size, self.profile)
         options = replace(self._same(row, strength=_UPSCALE_STRENGTH), size=str(size))
@@ -156,12 +157,13 @@ class ResultActions:
         return replace(options, seed=None, strength=strength, verbatim=True)
 
     async def _again(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        """The same spec with another seed, as many images as before; an edit starts from the same source."""
+        """Submit the same spec with a random seed and as many images; an edit starts from the same original."""
         self._check_first_click(interaction, f"again {row.job_id}")
         spec = self._for_this_model(ImageSpec.from_json(row.spec))
         invocation, original = InteractionInvocation(interaction), None
         if spec.original:
-            await self._input_images.image(invocation, row.id)  # the server may say whose pictures are edited
+            # Raises Refusal if the server does not allow edits of it.
+            await self._input_images.image(invocation, row.id)
             original = await asyncio.to_thread(self._submission.jobs.originals.load, spec.original, spec.mask)
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
         seen = parent if parent is not None and await self._input_images.may_see(invocation, parent) else None
@@ -180,13 +182,13 @@ class ResultActions:
         )
 
     async def _said_privately(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[bool, str]:
-        """Whether the member's own settings want it private, and what to say of that."""
+        """Return whether the member's own settings make the job private, and what the card says about that."""
         same = ImageOptions(spec.prompt, verbatim=True)
         _, private, defaults = await self._submission.with_settings(invocation, same, private=None, edit=False)
         return private, defaults
 
     def _for_this_model(self, spec: ImageSpec) -> ImageSpec:
-        """The spec, checked against what the model of today can do."""
+        """Return the spec for the active model. Raises :class:`InvalidRequest` if that model cannot generate it."""
         self.profile.check(spec.request(""))
         return replace(spec, model=self.profile.title)
 
@@ -207,9 +209,9 @@ class ResultActions:
 
 
 def upscaled(size: Size, profile: ModelProfile) -> Size:
-    """Twice the size where the model can draw that, else the largest of the same shape; :class:`Refusal` if that is it.
+    """Return twice the size, or the largest of the same shape that the model can generate.
 
-    Both sides stay multiples of the model's own.
+    Both sides are multiples of the model's. Raises :class:`Refusal` if that is at most 10 % more pixels.
     """
     unit = profile.size_multiple
     factor = min(float(_UPSCALE), (profile.max_pixels / size.pixels) ** 0.5)

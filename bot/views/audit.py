@@ -21,7 +21,7 @@ _PLAIN = re.compile(r"(?:<(?:@&?|#)\d{1,20}>|<t:\d{1,12}(?::\w)?>|[^\W_]|(?<=\w)
 
 
 def audit_line(row: AuditRow, length: int = _VALUE_SHOWN) -> str:
-    """Return one line: time, actor, action, target, before → after, reason. Free texts have up to ``length`` characters."""
+    """Return one line: time, actor, action, target, before → after, reason. Free texts are cut to ``length``."""
     change = row.change
     reason = f" · {quoted(change.reason, length)}" if change.reason else ""
     values = f"{_shown(change.before, length)} → {_shown(change.after, length)}"

@@ -61,7 +61,7 @@ class Report:
 
 
 def report_text(report: Report) -> str:
-    """Return the sum and the table, in less than 1,000 characters."""
+    """Return the sum and the table, within a message's limit."""
     total = report.total
     sums = f"**{_credits(total)}** · {_work_text(total)}"
     rows = [(_mention(report.by, share.key), share.used) for share in report.shown]

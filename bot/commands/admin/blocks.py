@@ -1,4 +1,4 @@
-"""``/admin block``, ``/admin unblock`` and ``/admin blocked``: who may not use the bot in this server."""
+"""``/admin block``, ``/admin unblock`` and ``/admin blocked``: members who may not use the bot in this server."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _state(block: Block | None) -> str:
 
 
 def _blocked_text(block: Block, cancelled: int, *, changed: bool) -> str:
-    """What the admin is told: who is blocked, until when and why, and what it stopped."""
+    """Return the answer: who is blocked, until when and why, and how many jobs were cancelled."""
     verb = "is" if changed else "was already"
     reason = f", and is told why: {quoted(block.reason, _REASON_LIMIT)}" if block.reason else ""
     text = f"<@{block.member_id}> {verb} blocked in this server {block_end(block)}{reason}."

@@ -79,7 +79,7 @@ async def _clear(interaction: discord.Interaction[Any], context: AdminContext, c
 
 async def _clear_deleted(interaction: discord.Interaction[Any], context: AdminContext) -> None:
     guild_id, guild = guild_of(interaction), interaction.guild
-    await interaction.response.defer(ephemeral=True)  # Discord is asked about each of them
+    await interaction.response.defer(ephemeral=True)  # one request to Discord for each channel that is not cached
     rules = await context.database.read(partial(channel_rules, guild_id=guild_id))
     gone = await gone_channels(guild, list(rules)) if guild is not None else set()
     for channel_id in sorted(gone):

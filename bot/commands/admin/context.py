@@ -1,4 +1,4 @@
-"""What every command of the admins needs: making a change together with its row in the audit, and telling of it."""
+"""What all admin commands need: making a change with its row in the audit, and the line in the log channel."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from bot.views.card_messages import NOT_SENT
 log = structlog.get_logger(__name__)
 
 MakeChange = Callable[[sqlite3.Connection], Change | None]
-"""Changes something in a transaction, given its connection; None where there was nothing to change."""
+"""Changes something in the transaction of the connection. Returns None if there is nothing to change."""
 
 
 class AdminContext:
-    """``guild_id`` is always the interaction's own: no command and no button names another server."""
+    """Makes changes in the interaction's own server: no command and no button can name another one."""
 
     def __init__(self, client: discord.Client, database: Database, jobs: JobService) -> None:
         self.client = client
@@ -39,28 +39,26 @@ class AdminContext:
     async def change(
         self, interaction: discord.Interaction[Any], make: MakeChange, *, everywhere: bool = False
     ) -> AuditRow | None:
-        """Make a change in this server and write it down, in one transaction; then tell the log channel.
+        """Make a change and write its audit row in one transaction, then tell the server's log channel.
 
-        None where ``make`` says that there was nothing to change. ``everywhere`` is for the operator.
+        Returns None if there is nothing to change. ``everywhere`` is for the operator, whose changes are in no server.
         """
         guild_id = INSTANCE if everywhere else guild_of(interaction)
         told = await self._log_channel(guild_id)
         row = await self.database.write(partial(_make, make=make, guild_id=guild_id, actor_id=interaction.user.id))
         if row is not None:
             log.info("changed", guild=guild_id, admin=row.actor_id, action=row.change.action, change=row.id)
-            # Not awaited: Discord may let the log channel wait longer than the admin's command may.
+            # Not awaited: Discord's rate limits may delay it for longer than the admin's command can be answered.
             task = asyncio.create_task(self._tell(guild_id, row, told), name=f"log-channel-{row.id}")
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
         return row
 
     async def _tell(self, guild_id: int, row: AuditRow, before: int | None) -> None:
-        """One line in the server's log channel; where that was changed, in the one ``before`` it, too.
-
-        The change stands, whether or not it can be told.
-        """
-        for channel_id in {before, await self._log_channel(guild_id)} - {None}:
-            channel = self.client.get_partial_messageable(channel_id, guild_id=guild_id)  # type: ignore[arg-type]
+        """Post a line in the server's log channel, and in the one ``before`` the change. A failure is logged."""
+        channels = {before, await self._log_channel(guild_id)}
+        for channel_id in [each for each in channels if each is not None]:
+            channel = self.client.get_partial_messageable(channel_id, guild_id=guild_id)
             try:
                 await channel.send(audit_line(row), suppress_embeds=True, silent=True)
             except NOT_SENT as error:
@@ -71,9 +69,9 @@ class AdminContext:
         return int(value) if value is not None else None
 
     async def check_admin(self, interaction: discord.Interaction[Any]) -> None:
-        """For buttons: Manage Server or the configured admin role, now; raises :class:`Refusal` without either.
+        """Raises :class:`Refusal` if the member has neither Manage Server nor the configured admin role.
 
-        For slash commands Discord's own gate decides, which a server can set in its integrations.
+        For buttons. For slash commands Discord checks the permissions that the server's integrations say.
         """
         guild_of(interaction)
         if interaction.permissions.manage_guild:
@@ -86,14 +84,14 @@ class AdminContext:
 
 
 def guild_of(interaction: discord.Interaction[Any]) -> int:
-    """The server that a command for servers was used in; one that the bot was let into by its admins."""
+    """Return the id of the interaction's server. Raises :class:`Refusal` if the bot is no member of one there."""
     if interaction.guild_id is None or (interaction.is_user_integration() and not interaction.is_guild_integration()):
         raise Refusal("This works in servers only, and in those that I am a member of.")
     return interaction.guild_id
 
 
 async def answer(interaction: discord.Interaction[Any], text: str, **extra: Any) -> None:
-    """Tell the admin alone."""
+    """Answer the admin privately."""
     await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True, **extra)
 
 

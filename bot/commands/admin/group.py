@@ -1,5 +1,7 @@
-"""``/admin``: what a server's admins see and change. Discord's own gate decides who sees it: Manage Server, unless the
-server's integrations say otherwise. Each section adds its commands to the group."""
+"""``/admin``: what a server's admins see and change. Each section adds its commands to the group.
+
+Discord decides who may use it: members with Manage Server, unless the server's integrations say otherwise.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,10 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
     admin = app_commands.Group(
         name="admin",
         description="For admins of this server",
-        # guild_only alone gives way to the client's own allowed_contexts, which have direct messages.
+        # Without it the client's allowed_contexts, which contain direct messages, override guild_only.
         guild_only=True,
         allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False),
-        # Whoever installs the bot for themselves installs no gate: a server's admins are who let it in.
+        # Not for members who installed the bot for themselves: Discord checks no server permissions for them.
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         default_permissions=discord.Permissions(manage_guild=True),
     )

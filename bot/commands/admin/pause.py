@@ -1,4 +1,4 @@
-"""``/admin pause`` and ``/admin resume``: nothing new is drawn in the server until it goes on; what waits stays."""
+"""``/admin pause`` and ``/admin resume``: no new job of the server is started while it is paused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
 
 
 def write_pause(connection: sqlite3.Connection, *, guild_id: int, paused: bool) -> Change | None:
-    """Pause or resume a server (0: everything); None where it was so already."""
+    """Pause or resume a server, or everything with ``INSTANCE``. Returns None if it was paused or not already."""
     if not set_paused(connection, guild_id, paused=paused):
         return None
     states = ("on", "off") if paused else ("off", "on")

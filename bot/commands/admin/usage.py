@@ -1,4 +1,4 @@
-"""``/admin usage``: what a server used, as a chart, a table and a CSV. Only ever of the server where it is asked."""
+"""``/admin usage``: what the server used, as a chart, a table and a CSV."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
 
 
 async def _names(guild: discord.Guild | None, report: Report) -> dict[int, str]:
-    """What those in the chart call themselves, as far as that can be known soon."""
+    """Return the names of the members or channels in the report, as far as they are known within five seconds."""
     if guild is None or report.by not in ("user", "channel"):
         return {}
     if report.by == "channel":
@@ -74,4 +74,4 @@ async def _member_name(guild: discord.Guild, member_id: int) -> str | None:
         async with asyncio.timeout(_NAMES_SECONDS):
             return (member or await guild.fetch_member(member_id)).display_name
     except (discord.HTTPException, aiohttp.ClientError, OSError):
-        return None  # has left, or Discord is slow: the end of the id stands for the name
+        return None  # has left, or Discord is slow

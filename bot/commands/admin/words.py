@@ -75,7 +75,7 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
 
 
 async def _read(text: str, sentence: str | None, *, pattern: bool) -> Word:
-    """Raises :class:`Refusal` with what is wrong with it."""
+    """Return the word or pattern. Raises :class:`Refusal` if it is not valid."""
     if not pattern:
         return Word(filters.read_word(text), "word", sentence)
     await asyncio.to_thread(filters.compile_pattern, text)
@@ -86,15 +86,15 @@ def _add(connection: sqlite3.Connection, *, guild_id: int, word: Word) -> Change
     before = find_word(connection, guild_id, word.word)
     if before == word:
         return None
-    most = filters.PATTERNS_MAX if word.kind == "pattern" else filters.WORDS_MAX
-    if (before is None or before.kind != word.kind) and count_words(connection, guild_id, word.kind) >= most:
-        raise Refusal(f"A server has at most {most} {word.kind}s: remove one before you add another.")
+    limit = filters.PATTERNS_MAX if word.kind == "pattern" else filters.WORDS_MAX
+    if (before is None or before.kind != word.kind) and count_words(connection, guild_id, word.kind) >= limit:
+        raise Refusal(f"A server has at most {limit} {word.kind}s: remove one before you add another.")
     add_word(connection, guild_id, word)
     return Change("words add", word.word, _state(before), _state(word))
 
 
 def _remove(connection: sqlite3.Connection, *, guild_id: int, text: str) -> Change | None:
-    """Remove what was typed or chosen; long patterns were offered cut."""
+    """Remove the word that was typed, or chosen from the autocomplete, which cuts long patterns."""
     known = words_in(connection, guild_id)
     names = [text, filters.normal_word(text)]
     found = next((word for name in names for word in known if word.word == name), None)
