@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import discord
+import pytest
 from discord import app_commands
 
 from bot.commands.owner import OwnerCommands
@@ -133,3 +136,47 @@ def test_the_limits_page_has_the_defaults_and_the_prices() -> None:
     assert quote(replace(spec, strength=0.6), 1, profile, edit=True) == 63
     assert "at strength 0.3 | 1.5 (3 of 8 steps) |" in text
     assert "at strength 0.6 | 0.63 (5 of 8 steps) |" in text
+
+
+NAMES_CODE = ("docs/architecture.md", "docs/changing.md", "docs/glossary.md", "SECURITY.md", "CONTRIBUTING.md")
+
+
+def defined_names() -> set[str]:
+    """Everything that the code and its tests define or import."""
+    names: set[str] = set()
+    for folder in ("bot", "zimage_engine", "training", "benchmarks", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    names.add(node.name)
+                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    names.add(node.id)
+                elif isinstance(node, ast.Import | ast.ImportFrom):
+                    names.update(alias.name for alias in node.names)
+    return names
+
+
+@pytest.mark.parametrize("name", NAMES_CODE)
+def test_paths_that_a_page_names_are_there(name: str) -> None:
+    text = page(name)
+    roots = (ROOT, ROOT / "zimage_engine", ROOT / "bot")
+    for path in re.findall(r"`([\w./-]+/[\w.-]*)`", text) + re.findall(r"`([a-z_]+\.(?:py|sql|md))`", text):
+        found = any((root / path).exists() for root in roots) or any((ROOT / "migrations").glob(path))
+        assert found, f"{name} names {path}"
+
+
+@pytest.mark.parametrize("name", NAMES_CODE)
+def test_classes_that_a_page_names_are_there(name: str) -> None:
+    known = defined_names()
+    for word in re.findall(r"`([A-Z]\w*[a-z]\w*)`", page(name)):
+        assert word in known, f"{name} names {word}"
+
+
+def test_the_architecture_page_draws_the_layers_in_their_order() -> None:
+    contracts = tomllib.loads(page("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    (layers,) = [each["layers"] for each in contracts if each["type"] == "layers"]
+    rooms = [room for layer in layers for room in re.findall(r"bot\.(\w+)", layer) if (ROOT / "bot" / room).is_dir()]
+    drawing = page("docs/architecture.md").split("```")[1]
+    upright = [room for room in rooms if room not in ("cli", "playground")]
+    assert sorted(upright, key=lambda room: drawing.index(f"{room}/")) == upright
+    assert all(f"{room}/" in drawing for room in rooms)
