@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from bot.cli import main as cli
 from bot.commands.edit import edit_command
+from bot.commands.help import help_text
 from bot.commands.imagine import imagine_command
-from bot.commands.info import help_text
 from bot.commands.member_settings import settings_command
 from bot.requests.flags import EDIT_FLAGS, FLAGS, read_flags
 from bot.requests.option_types import Option, SlashCommand

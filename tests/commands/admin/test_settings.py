@@ -91,8 +91,6 @@ async def test_the_bot_can_be_kept_to_age_restricted_channels(world: World, nsfw
         assert len(world.env.errors) == 1
 
 
-def test_permissions_of_the_group() -> None:
-    from bot.commands.admin.group import admin_group
-
-    group = admin_group(None)  # type: ignore[arg-type]
+async def test_permissions_of_the_group(world: World) -> None:
+    group = world.env.bot.tree.get_command("admin")
     assert group.default_permissions == discord.Permissions(manage_guild=True)
