@@ -19,13 +19,13 @@ from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline
 from rich.console import Console
 
 from benchmarks.workbench import Workbench, ask
+from zimage_engine.catalog import GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import complete_profile, pick_device
 from zimage_engine.device.memory import GB
 from zimage_engine.device.unit_benchmark import peak_memory
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.profiles import find_profile
 from zimage_engine.types import ImageRequest
 
 _DRAWN_AHEAD = 2
@@ -101,7 +101,7 @@ async def _apart(bench: Workbench, request: ImageRequest) -> str:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder")
-    options.add_argument("--profile", default="turbo")
+    options.add_argument("--profile", default=GPU_PROFILE)
     options.add_argument("--device", default="auto")
     options.add_argument("--side", type=int, action="append", help="of square pictures; may be given several times")
     options.add_argument("--count", type=int, default=8, help="pictures queued at once")

@@ -15,9 +15,9 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from transformers import AutoTokenizer
 
+from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.device.loading import pick_device
 from zimage_engine.device.unit_benchmark import RandomParts
-from zimage_engine.profiles import DEMO_WEIGHTS
 
 _SHARD = "5GB"
 

@@ -17,10 +17,11 @@ from bot.settings import Settings, Unlimited
 from bot.store.admission import Terms
 from bot.store.database import Database
 from bot.store.limits import CEILINGS, LIMITS, Unit
+from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import complete_profile, pick_device
 from zimage_engine.engine import Engine
-from zimage_engine.profiles import ModelProfile, find_profile
+from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,7 @@ def choose_profile(settings: Settings) -> ModelProfile:
     """Return the profile that the settings name, completed from its config files. Blocks, and may ask the hub."""
     name = settings.profile
     if name == "auto":
-        name = "demo" if pick_device(settings.device).type == "cpu" else "turbo"
+        name = CPU_PROFILE if pick_device(settings.device).type == "cpu" else GPU_PROFILE
     return complete_profile(find_profile(name, weights=settings.model))
 
 

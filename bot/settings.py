@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, PROFILES, either
+
 Unlimited = Literal["unlimited"]
 Amount = Annotated[float, Field(ge=0)] | Unlimited
 Number = Annotated[int, Field(ge=0)] | Unlimited
+if TYPE_CHECKING:
+    ProfileName = str
+else:
+    ProfileName = Literal[("auto", *PROFILES)]  # mypy does not follow a Literal that is computed
 
 
 class Settings(BaseSettings):
@@ -28,8 +34,10 @@ class Settings(BaseSettings):
         description="true where the portal grants it: @bot in a reply to anybody's picture edits that picture.",
     )
     data_dir: Path = Field(Path("data"), description="Where the database and the images lie.")
-    profile: Literal["auto", "demo", "turbo", "base", "edit"] = Field(
-        "auto", description="What the model can do: demo, turbo, base or edit. auto: turbo on a GPU, demo without one."
+    profile: ProfileName = Field(
+        "auto",
+        description=f"What the model can do: {either(PROFILES)}. "
+        f"auto: {GPU_PROFILE} on a GPU, {CPU_PROFILE} without one.",
     )
     model: str | None = Field(
         None, description="A folder or hub id in diffusers' layout to load instead of the profile's own weights."

@@ -27,8 +27,8 @@ from training.scenes import (
     paint,
     pick_brush,
 )
+from zimage_engine.catalog import find_profile
 from zimage_engine.model.model import ZImageModel
-from zimage_engine.profiles import find_profile
 from zimage_engine.types import ImageRequest
 
 Kind = Literal["colour", "shape", "background"]

@@ -22,8 +22,8 @@ from training.scenes import draw
 from training.tokenizer import build_tokenizer
 from training.training import averaged
 from training.vae import to_tensor, trained_vae
+from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.model.previews import PREVIEW_FILE
-from zimage_engine.profiles import DEMO_WEIGHTS
 
 _LARGEST = 16_000_000
 _FITTED_PICTURES = 256

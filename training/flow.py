@@ -25,7 +25,7 @@ from training.scenes import every_scene
 from training.tokenizer import as_chat, build_tokenizer
 from training.training import Trainer, log, pick_device
 from training.vae import to_picture, trained_vae
-from zimage_engine.profiles import DEMO_WEIGHTS
+from zimage_engine.catalog import DEMO_WEIGHTS
 
 SHIFT = 3.0
 _TOKENS_A_PICTURE = 64

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 
+from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.device.loading import load_components, plan_for
 from zimage_engine.model.model import ZImageModel
-from zimage_engine.profiles import DEMO_WEIGHTS
 from zimage_engine.types import ImageRequest, RawImage
 
 STEPS = 8

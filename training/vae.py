@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from training.reading import read
 from training.scenes import draw, every_scene, outline, paint, pick_brush
 from training.training import WORK, Trainer, averaged, pick_device
-from zimage_engine.profiles import DEMO_WEIGHTS, find_profile
+from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 
 _CHANNELS = (16, 32, 48, 64, 96)
 _CELL = 2 ** (len(_CHANNELS) - 1) * 2

@@ -3,7 +3,8 @@
 Importing this package loads no torch; :func:`zimage_engine.engine.Engine.start` does.
 """
 
-from zimage_engine.profiles import ModelProfile, Size, find_profile
+from zimage_engine.catalog import find_profile
+from zimage_engine.profiles import ModelProfile, Size
 from zimage_engine.types import (
     Cancelled,
     EngineError,

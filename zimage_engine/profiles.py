@@ -1,25 +1,22 @@
 """What each model can do: steps, guidance, sizes, negative prompts, editing.
 
-Nothing else in the code compares model names. A profile is known before its weights are: it comes from the
-table here and from the model's small config files.
+The profiles themselves stand in :mod:`zimage_engine.catalog`; no code compares their names. A profile is complete
+before the weights are loaded: what the catalog does not say is read from the model's small config files.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from pathlib import Path
 from typing import Literal
 
 from zimage_engine.types import ImageRequest, InvalidRequest
 
 Editing = Literal["none", "img2img", "instruction"]
 SizeName = Literal["small", "medium", "large"]
-
-DEMO_WEIGHTS = Path(__file__).parent / "demo_model" / "weights"
 
 ASPECTS: tuple[str, ...] = ("1:1", "4:3", "3:4", "3:2", "2:3", "5:3", "3:5", "16:9", "9:16")
 """The aspects that people are offered; any other from 1:4 to 4:1 can be typed."""
@@ -68,7 +65,8 @@ class ModelProfile:
 
     ``weights`` is a folder or a hub id in diffusers' layout. ``base_side`` is the side in pixels of the square base
     size; ``size_multiple`` is the model's own ``vae_scale_factor × 2``, read from its config (0: not read yet).
-    ``strength`` is the one for an edit that names none and has no mask; with a mask it is 1.
+    ``strength`` is the one for an edit that names none and has no mask; with a mask it is 1. ``random_weights`` is True
+    if the model has the dimensions that ``zimage-bot bench`` builds with random weights.
     """
 
     name: str
@@ -82,6 +80,7 @@ class ModelProfile:
     max_pixels: int
     editing: Editing
     strength: float = DEFAULT_STRENGTH
+    random_weights: bool = False
     size_multiple: int = 0
 
     @property
@@ -227,72 +226,3 @@ def parse_size(text: str) -> Size:
     if match is None:
         raise InvalidRequest(f"“{text[:20]}” is not a size; write width x height in pixels, like 320x192.")
     return Size(int(match[1]), int(match[2]))
-
-
-_FEW_STEPS = Range(1, 20, 8)
-_NO_GUIDANCE = Range(0, 0, 0)
-
-PROFILES: dict[str, ModelProfile] = {
-    profile.name: profile
-    for profile in (
-        ModelProfile(
-            name="demo",
-            title="Z-Image demo",
-            weights=str(DEMO_WEIGHTS),
-            steps=_FEW_STEPS,
-            guidance=_NO_GUIDANCE,
-            negative_prompt=False,
-            base_side=256,
-            scales={"medium": 1.0, "large": 2.0},
-            max_pixels=640 * 640,
-            editing="img2img",
-            strength=0.8,  # the least at which it makes 85 % of the changes of each kind: docs/editing.md
-        ),
-        ModelProfile(
-            name="turbo",
-            title="Z-Image-Turbo",
-            weights="Tongyi-MAI/Z-Image-Turbo",
-            steps=_FEW_STEPS,
-            guidance=_NO_GUIDANCE,
-            negative_prompt=False,
-            base_side=1024,
-            scales={"small": 0.75, "medium": 1.0, "large": 1.5},
-            max_pixels=2048 * 2048,
-            editing="img2img",
-        ),
-        ModelProfile(
-            name="base",
-            title="Z-Image",
-            weights="Tongyi-MAI/Z-Image",
-            steps=Range(10, 50, 28),
-            guidance=Range(0, 8, 4),
-            negative_prompt=True,
-            base_side=1024,
-            scales={"small": 0.75, "medium": 1.0, "large": 1.5},
-            max_pixels=2048 * 2048,
-            editing="img2img",
-        ),
-        ModelProfile(
-            name="edit",
-            title="Z-Image-Edit",
-            weights="Tongyi-MAI/Z-Image-Edit",
-            steps=Range(10, 50, 50),
-            guidance=Range(0, 8, 4),
-            negative_prompt=True,
-            base_side=1024,
-            scales={"small": 0.75, "medium": 1.0, "large": 1.5},
-            max_pixels=2048 * 2048,
-            editing="instruction",
-            strength=1.0,
-        ),
-    )
-}
-
-
-def find_profile(name: str, *, weights: str | None = None) -> ModelProfile:
-    """The profile of that name, with another folder or hub id as its source and title where one is given."""
-    if name not in PROFILES:
-        raise InvalidRequest(f"There is no profile “{name[:40]}”; the profiles are {', '.join(PROFILES)}.")
-    if not weights:
-        return PROFILES[name]
-    return replace(PROFILES[name], weights=weights, title=weights.rstrip("/").rpartition("/")[2])

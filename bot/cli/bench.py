@@ -11,15 +11,15 @@ from rich.table import Table
 from bot.errors import StartupError
 from bot.services import choose_profile
 from bot.settings import Settings
+from zimage_engine.catalog import GPU_PROFILE, either, find_profile, random_weight_profiles
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.loading import load_components, pick_device, plan_for, weights_folder
 from zimage_engine.device.memory import GB, Placement
 from zimage_engine.device.unit_benchmark import LoadedParts, Measure, Parts, RandomParts, benchmark_units, peak_memory
-from zimage_engine.profiles import ModelProfile, Size, find_profile, parse_size
+from zimage_engine.profiles import ModelProfile, Size, parse_size
 
 _STEPS = 8
 _TERA = 1e12
-_FULL_SIZE = ("turbo", "base")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,11 @@ def _choose(
 ) -> tuple[ModelProfile, Parts]:
     match options.weights:
         case "random":
-            name = options.profile or "turbo"
-            if name not in _FULL_SIZE:
-                raise StartupError(f"Random weights stand for {' or '.join(_FULL_SIZE)}: for {name} say --weights own.")
-            return find_profile(name), RandomParts(device, dtype)
+            profile = find_profile(options.profile or GPU_PROFILE)
+            if not profile.random_weights:
+                names = either(random_weight_profiles())
+                raise StartupError(f"Random weights stand for {names}: for {profile.name} say --weights own.")
+            return profile, RandomParts(device, dtype)
         case "own":
             profile = choose_profile(settings)
             folder = weights_folder(profile)

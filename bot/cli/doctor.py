@@ -21,6 +21,7 @@ from bot.errors import StartupError
 from bot.services import choose_profile
 from bot.settings import Settings
 from bot.store.database import unapplied
+from zimage_engine.catalog import CPU_PROFILE
 from zimage_engine.device.loading import cached_folder, pick_device, plan_for
 from zimage_engine.device.memory import GB
 from zimage_engine.types import EngineError
@@ -100,7 +101,9 @@ def _device(settings: Settings) -> Finding:
             ok=False,
             says="There is an NVIDIA driver but this torch cannot use it: install torch's CUDA build.",
         )
-    return Finding("device", ok=None, says="CPU only: fine for PROFILE=demo, minutes a picture for the others.")
+    return Finding(
+        "device", ok=None, says=f"CPU only: fine for PROFILE={CPU_PROFILE}, minutes a picture for the others."
+    )
 
 
 def _model(settings: Settings) -> Iterator[Finding]:

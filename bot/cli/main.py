@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from zimage_engine.catalog import PROFILES, either, random_weight_profiles
+
 if TYPE_CHECKING:
     from bot.settings import Settings
 
@@ -20,7 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_EXIT_MENDABLE = 2
+_EXIT_FIXABLE = 2
+_PROFILE_HELP = f"{either(PROFILES)}. Default: the PROFILE setting."
+_BENCH_PROFILE_HELP = f"{', '.join(random_weight_profiles())}, or with --weights own any profile."
 T = TypeVar("T")
 
 
@@ -75,7 +79,7 @@ def doctor() -> None:
 @app.command()
 def bench(
     weights: Annotated[str, typer.Option(help="random: nothing is downloaded. own: the profile's weights.")] = "random",
-    profile: Annotated[str | None, typer.Option(help="turbo, base, or with --weights own any profile.")] = None,
+    profile: Annotated[str | None, typer.Option(help=_BENCH_PROFILE_HELP)] = None,
     size: Annotated[list[str] | None, typer.Option(help="Pixels like 256x256; may be given several times.")] = None,
     batch: Annotated[list[int] | None, typer.Option(help="Pictures a step; may be given several times.")] = None,
     dtype: Annotated[str, typer.Option(help="bfloat16 or float32.")] = "bfloat16",
@@ -133,9 +137,7 @@ def imagine(
     count: Annotated[int | None, typer.Option(help="How many pictures; the seed counts up.")] = None,
     negative: Annotated[str | None, typer.Option(help="What the picture should not show.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="demo, turbo, base or edit. Default: the PROFILE setting.")
-    ] = None,
+    profile: Annotated[str | None, typer.Option(help=_PROFILE_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Where to save; with several pictures, numbered.")] = Path("zimage.png"),
 ) -> None:
     """Draw pictures without Discord."""
@@ -162,9 +164,7 @@ def edit(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     count: Annotated[int | None, typer.Option(help="How many pictures; the seed counts up.")] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="demo, turbo, base or edit. Default: the PROFILE setting.")
-    ] = None,
+    profile: Annotated[str | None, typer.Option(help=_PROFILE_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Where to save; with several pictures, numbered.")] = Path("edited.png"),
 ) -> None:
     """Change a picture without Discord."""
@@ -201,6 +201,6 @@ def _or_explain(action: Callable[[], T]) -> T:
         _stop(str(error))
 
 
-def _stop(sentence: str, status: int = _EXIT_MENDABLE) -> NoReturn:
+def _stop(sentence: str, status: int = _EXIT_FIXABLE) -> NoReturn:
     typer.echo(sentence, err=True)
     sys.exit(status)

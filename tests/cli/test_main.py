@@ -16,7 +16,7 @@ from diffusers import ZImagePipeline
 from tests.helpers.pictures import picture_of
 from training.reading import read
 from training.scenes import Scene, draw
-from zimage_engine.profiles import DEMO_WEIGHTS
+from zimage_engine.catalog import DEMO_WEIGHTS
 
 STAR = "a large yellow star on a black background"
 

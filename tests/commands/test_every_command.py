@@ -14,8 +14,8 @@ from bot.requests.spec import ImageOptions, build_spec
 from tests.helpers.admins import admin_of
 from tests.helpers.pictures import CHANGED, PROMPT, drawn
 from tests.helpers.worlds import OpenWorld
+from zimage_engine.catalog import find_profile
 from zimage_engine.device.loading import complete_profile
-from zimage_engine.profiles import find_profile
 from zimage_engine.types import RawImage
 
 SPEC, _ = build_spec(ImageOptions(PROMPT, seed=3), complete_profile(find_profile("demo")), max_count=1)

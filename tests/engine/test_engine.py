@@ -12,11 +12,11 @@ import pytest
 
 from tests.helpers.faults import Faulty
 from tests.helpers.waiting import until
+from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import complete_profile
 from zimage_engine.device.worker import Executor, Worker
 from zimage_engine.engine import Engine
-from zimage_engine.profiles import find_profile
 from zimage_engine.types import (
     Cancelled,
     EngineClosed,

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.device.loading import _reporting_bar, complete_profile, load_components, pick_device, plan_for
 from zimage_engine.device.memory import MemoryPlan, Placement
-from zimage_engine.profiles import DEMO_WEIGHTS, PROFILES, Size, find_profile, parse_aspect, parse_size
+from zimage_engine.profiles import Size, parse_aspect, parse_size
 from zimage_engine.types import InvalidRequest, ModelNotFound
 
 DEMO = replace(find_profile("demo"), size_multiple=32)
@@ -75,11 +76,6 @@ def test_no_text_breaks_the_parsers(text: str) -> None:
 def test_a_size_that_is_not_allowed_names_one_that_is() -> None:
     with pytest.raises(InvalidRequest, match="multiples of 32, for example 256x224"):
         DEMO.check_size(Size(250, 230))
-
-
-def test_an_unknown_profile_names_the_known_ones() -> None:
-    with pytest.raises(InvalidRequest, match=", ".join(PROFILES)):
-        find_profile("sdxl")
 
 
 def test_a_missing_folder_a_stranger_and_damaged_weights_are_one_sentence_each(tmp_path: Path) -> None:

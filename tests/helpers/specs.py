@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from bot.requests.spec import ImageSpec
-from zimage_engine.profiles import find_profile
+from zimage_engine.catalog import find_profile
 
 DEMO = replace(find_profile("demo"), size_multiple=32)
 BASE = replace(find_profile("base"), size_multiple=16)

@@ -30,8 +30,8 @@ from transformers import (
     Siglip2VisionModel,
 )
 
+from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.model.previews import PREVIEW_FILE
-from zimage_engine.profiles import DEMO_WEIGHTS
 from zimage_engine.types import ImageRequest, RawImage
 
 SIZE_MULTIPLE = 8

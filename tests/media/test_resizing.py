@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bot.errors import Refusal
 from bot.media.resizing import Fit, fit_image, fit_mask, nearest_size
 from bot.media.untrusted_images import DecodedImage
-from zimage_engine.profiles import Size, find_profile
+from zimage_engine.catalog import find_profile
+from zimage_engine.profiles import Size
 from zimage_engine.types import RawImage
 
 DEMO = replace(find_profile("demo"), size_multiple=32)

@@ -15,7 +15,8 @@ from bot.requests.options import MemberSettings
 from bot.requests.spec import ImageOptions, build_spec
 from bot.store.database import Database
 from bot.store.member_settings import delete_values
-from zimage_engine.profiles import ASPECTS, PROFILES
+from zimage_engine.catalog import PROFILES
+from zimage_engine.profiles import ASPECTS
 
 PROFILE = replace(PROFILES["demo"], size_multiple=16)
 ALL = MemberSettings("16:9", "large", 2, private=True)

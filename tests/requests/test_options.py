@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
+from bot.commands.info import help_text
 from discord import AppCommandOptionType, app_commands
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,8 @@ from bot.requests.flags import EDIT_FLAGS, FLAGS, read_flags
 from bot.requests.option_types import Option, SlashCommand
 from bot.requests.options import OPTIONS, MemberSettings, options_of
 from bot.requests.spec import ImageOptions, ImageSpec
-from zimage_engine.profiles import PROFILES, ModelProfile
+from zimage_engine.catalog import PROFILES
+from zimage_engine.profiles import ModelProfile
 
 BY_NAME = {option.name: option for option in OPTIONS}
 NOT_OPTIONS = {"prompt", "verbatim", "image", "source", "mask", "reset", "out", "profile"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.requests.pricing import ImageOutcome, charge, format_credits, needs_asking, quote
 from bot.requests.spec import ImageOptions, ImageSpec, build_spec
-from zimage_engine.profiles import find_profile
+from zimage_engine.catalog import find_profile
 
 DEMO = replace(find_profile("demo"), size_multiple=32)
 BASE = replace(find_profile("base"), size_multiple=16)

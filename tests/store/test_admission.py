@@ -31,10 +31,10 @@ from bot.store.jobs import NewJob
 from bot.store.limits import LimitName, LimitRow, Requester
 from tests.helpers import admitting
 from tests.helpers.cards import show_card
+from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import complete_profile
 from zimage_engine.engine import Engine
-from zimage_engine.profiles import find_profile
 
 ROOT = Path(__file__).parents[2]
 MEMBER, SERVER = 5, 6

@@ -21,6 +21,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from tqdm import tqdm
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
+from zimage_engine.catalog import downloadable_profiles, either
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.memory import (
     FULL_WIDTH,
@@ -58,10 +59,11 @@ def complete_profile(profile: ModelProfile) -> ModelProfile:
     if profile.editing == "instruction" and not _has_siglip(index):
         raise ModelNotFound(
             f"{profile.weights} cannot edit by instruction, it has no SigLIP encoder: set MODEL to a model for "
-            "ZImageOmniPipeline, or PROFILE to turbo or base."
+            f"ZImageOmniPipeline, or PROFILE to {either(downloadable_profiles('img2img'))}."
         )
+    by_instruction = either(downloadable_profiles("instruction"))
     if profile.editing == "img2img" and _has_siglip(index):
-        raise ModelNotFound(f"{profile.weights} is a model that edits by instruction: set PROFILE=edit.")
+        raise ModelNotFound(f"{profile.weights} is a model that edits by instruction: set PROFILE={by_instruction}.")
     blocks = _read_json(profile, "vae/config.json").get("block_out_channels", [])
     if not blocks:
         raise ModelNotFound(f"{profile.weights} has an image decoder of an unknown kind; it needs AutoencoderKL.")

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Literal
 
+from zimage_engine.catalog import CPU_PROFILE
 from zimage_engine.types import ModelNotFound, OutOfMemory
 
 GB = 10**9
@@ -99,7 +100,7 @@ def plan_memory(
 def _missing(lacking: float, what: str) -> OutOfMemory:
     return OutOfMemory(
         f"The model needs {math.ceil(lacking / GB * 10) / 10:.1f} GB more {what} than there is: "
-        "use a machine with more, or PROFILE=demo."
+        f"use a machine with more, or PROFILE={CPU_PROFILE}."
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.loading import complete_profile, load_components
@@ -17,7 +18,6 @@ from zimage_engine.device.memory import MemoryPlan, Placement
 from zimage_engine.engine import Engine
 from zimage_engine.model.captions import Transformer
 from zimage_engine.model.model import ZImageModel
-from zimage_engine.profiles import DEMO_WEIGHTS, find_profile
 from zimage_engine.types import ImageRequest, NotAvailable
 
 CPU = torch.device("cpu")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.device.loading import load_components
 from zimage_engine.device.memory import GB, MemoryPlan, PartSizes, Placement, part_sizes, plan_memory
 from zimage_engine.model.model import ZImageModel
-from zimage_engine.profiles import DEMO_WEIGHTS
 from zimage_engine.types import ImageRequest, OutOfMemory
 
 TURBO = PartSizes(text_encoder=4_020_000_000, transformer=6_155_000_000, vae=84_000_000)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.device.loading import load_components
 from zimage_engine.device.memory import MemoryPlan, Placement
 from zimage_engine.model.captions import Transformer
 from zimage_engine.model.model import ZImageModel
-from zimage_engine.profiles import DEMO_WEIGHTS
 from zimage_engine.types import ImageRequest
 
 LONG = "a small yellow star on the left of a black background, " * 3

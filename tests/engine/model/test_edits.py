@@ -13,11 +13,11 @@ from PIL import Image
 
 from training.edits import KINDS, Edit, judge, some_edits
 from training.scenes import Scene
+from zimage_engine.catalog import PROFILES, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import complete_profile
 from zimage_engine.engine import Engine
 from zimage_engine.model.sampling import composite, grow_mask, latent_mask
-from zimage_engine.profiles import PROFILES, find_profile
 from zimage_engine.types import ImageRequest, InvalidRequest, RawImage
 
 SIDE, CELL = 256, 16

@@ -25,6 +25,7 @@ from tests.helpers.tiny_omni import (
     pipeline_of,
     pixels,
 )
+from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import complete_profile, load_components
 from zimage_engine.device.memory import MemoryPlan, Placement, part_sizes
@@ -32,7 +33,7 @@ from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.model.model import Generation, ZImageModel
 from zimage_engine.model.omni import OmniTransformer
-from zimage_engine.profiles import DEMO_WEIGHTS, ModelProfile, Range, find_profile
+from zimage_engine.profiles import ModelProfile, Range
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.queue import units_of
 from zimage_engine.types import (

@@ -1,0 +1,111 @@
+"""The table of model profiles. Adding a profile takes one entry in :data:`PROFILES`; its rules are in ``profiles``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from zimage_engine.profiles import Editing, ModelProfile, Range
+from zimage_engine.types import InvalidRequest
+
+DEMO_WEIGHTS = Path(__file__).parent / "demo_model" / "weights"
+
+GPU_PROFILE = "turbo"
+"""The profile that ``auto`` chooses on a GPU."""
+
+CPU_PROFILE = "demo"
+"""The profile that ``auto`` chooses without a GPU."""
+
+_FEW_STEPS = Range(1, 20, 8)
+_NO_GUIDANCE = Range(0, 0, 0)
+
+PROFILES: dict[str, ModelProfile] = {
+    profile.name: profile
+    for profile in (
+        ModelProfile(
+            name="demo",
+            title="Z-Image demo",
+            weights=str(DEMO_WEIGHTS),
+            steps=_FEW_STEPS,
+            guidance=_NO_GUIDANCE,
+            negative_prompt=False,
+            base_side=256,
+            scales={"medium": 1.0, "large": 2.0},
+            max_pixels=640 * 640,
+            editing="img2img",
+            strength=0.8,  # the smallest at which 85 % of the changes of each kind succeed: docs/editing.md
+        ),
+        ModelProfile(
+            name="turbo",
+            title="Z-Image-Turbo",
+            weights="Tongyi-MAI/Z-Image-Turbo",
+            steps=_FEW_STEPS,
+            guidance=_NO_GUIDANCE,
+            negative_prompt=False,
+            base_side=1024,
+            scales={"small": 0.75, "medium": 1.0, "large": 1.5},
+            max_pixels=2048 * 2048,
+            editing="img2img",
+            random_weights=True,
+        ),
+        ModelProfile(
+            name="base",
+            title="Z-Image",
+            weights="Tongyi-MAI/Z-Image",
+            steps=Range(10, 50, 28),
+            guidance=Range(0, 8, 4),
+            negative_prompt=True,
+            base_side=1024,
+            scales={"small": 0.75, "medium": 1.0, "large": 1.5},
+            max_pixels=2048 * 2048,
+            editing="img2img",
+            random_weights=True,
+        ),
+        ModelProfile(
+            name="edit",
+            title="Z-Image-Edit",
+            weights="Tongyi-MAI/Z-Image-Edit",
+            steps=Range(10, 50, 50),
+            guidance=Range(0, 8, 4),
+            negative_prompt=True,
+            base_side=1024,
+            scales={"small": 0.75, "medium": 1.0, "large": 1.5},
+            max_pixels=2048 * 2048,
+            editing="instruction",
+            strength=1.0,
+        ),
+    )
+}
+
+
+def find_profile(name: str, *, weights: str | None = None) -> ModelProfile:
+    """Return the profile of that name; ``weights`` (a folder or hub id) replaces its own weights and title.
+
+    Raises :class:`InvalidRequest` if there is no such profile.
+    """
+    if name not in PROFILES:
+        raise InvalidRequest(f"There is no profile “{name[:40]}”; the profiles are {', '.join(PROFILES)}.")
+    if not weights:
+        return PROFILES[name]
+    return replace(PROFILES[name], weights=weights, title=weights.rstrip("/").rpartition("/")[2])
+
+
+def random_weight_profiles() -> list[str]:
+    """Return the names of the profiles that can be benchmarked without a download."""
+    return [profile.name for profile in PROFILES.values() if profile.random_weights]
+
+
+def downloadable_profiles(editing: Editing) -> list[str]:
+    """Return the names of the profiles that edit in this way and whose weights do not ship with the project."""
+    return [
+        profile.name
+        for profile in PROFILES.values()
+        if profile.editing == editing and profile.weights != str(DEMO_WEIGHTS)
+    ]
+
+
+def either(names: Iterable[str]) -> str:
+    """Return the names as a person reads them: ``"demo, turbo or base"``."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
