@@ -21,12 +21,13 @@ from rich.console import Console
 from benchmarks.workbench import Workbench, ask
 from zimage_engine.catalog import GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile, pick_device
+from zimage_engine.device.loading import pick_device
 from zimage_engine.device.memory import GB
 from zimage_engine.device.unit_benchmark import peak_memory
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.types import ImageRequest
+from zimage_engine.weights import complete_profile
 
 _DRAWN_AHEAD = 2
 

@@ -27,7 +27,7 @@ from bot.store.jobs import ReplyToken
 from bot.store.limits import LIMIT_NAMES, LimitName, LimitRow, Requester
 from bot.store.usage import BYS, Days
 from zimage_engine.catalog import find_profile
-from zimage_engine.device.loading import complete_profile
+from zimage_engine.weights import complete_profile
 
 Synchronous = Literal["FULL", "NORMAL"]
 Statement = tuple[str, Any]

@@ -15,12 +15,12 @@ from diffusers import ZImagePipeline
 
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import ImageRequest
+from zimage_engine.weights import complete_profile
 
 _NUMBERS = itertools.count()
 SHAPES = ("circle", "square", "star", "heart", "triangle")

@@ -19,10 +19,10 @@ from bot.store.database import Database
 from bot.store.limits import CEILINGS, LIMITS, Unit
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile, pick_device
 from zimage_engine.engine import Engine
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import EngineError
+from zimage_engine.weights import complete_profile
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +31,14 @@ StartEngine = Callable[[EngineConfig], Engine]
 
 
 def choose_profile(settings: Settings) -> ModelProfile:
-    """Return the profile that the settings name, completed from its config files. Blocks, and may ask the hub."""
+    """Return the profile that the settings name, completed from its config files.
+
+    Blocks: may ask the hub, and ``auto`` imports torch to look for a GPU. Raises :class:`EngineError`.
+    """
     name = settings.profile
     if name == "auto":
+        from zimage_engine.device.loading import pick_device  # noqa: PLC0415 - imports torch
+
         name = CPU_PROFILE if pick_device(settings.device).type == "cpu" else GPU_PROFILE
     return complete_profile(find_profile(name, weights=settings.model))
 

@@ -22,8 +22,9 @@ from bot.playground.world import World, open_world
 from bot.settings import Settings
 from tests.helpers.worlds import OpenWorld
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.worker import Executor, Worker
+from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
+from zimage_engine.executor import Executor
 
 # Machines are busy at times; a slow example is no fault.
 hypothesis.settings.register_profile("house", deadline=None)

@@ -20,7 +20,7 @@ from bot.requests.spec import ImageOptions, build_spec
 from bot.settings import Settings
 from bot.store.limits import LIMIT_NAMES
 from zimage_engine.catalog import PROFILES, find_profile
-from zimage_engine.device.loading import complete_profile
+from zimage_engine.weights import complete_profile
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 
 from zimage_engine.config import EngineConfig, base_request
-from zimage_engine.device.worker import Executor, Worker, free_memory
+from zimage_engine.executor import Executor, free_memory, load_executor
 from zimage_engine.handle import Handle
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.scheduling.costs import CostModel
@@ -49,7 +49,7 @@ class Engine:
     ) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._make_worker = make_worker or partial(Worker.load, config, self._report)
+        self._make_worker = make_worker or partial(load_executor, config, self._report)
         self._stage = ""
         self._queue = RequestQueue(scheduler or Scheduler(CostModel()), config.profile.size_multiple**2)
         self._handles: dict[str, Handle] = {}

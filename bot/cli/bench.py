@@ -13,10 +13,11 @@ from bot.services import choose_profile
 from bot.settings import Settings
 from zimage_engine.catalog import GPU_PROFILE, either, find_profile, random_weight_profiles
 from zimage_engine.device.acceleration import Acceleration
-from zimage_engine.device.loading import load_components, pick_device, plan_for, weights_folder
+from zimage_engine.device.loading import load_components, pick_device, plan_for
 from zimage_engine.device.memory import GB, Placement
 from zimage_engine.device.unit_benchmark import LoadedParts, Measure, Parts, RandomParts, benchmark_units, peak_memory
 from zimage_engine.profiles import ModelProfile, Size, parse_size
+from zimage_engine.weights import weights_folder
 
 _STEPS = 8
 _TERA = 1e12

@@ -22,9 +22,10 @@ from bot.services import choose_profile
 from bot.settings import Settings
 from bot.store.database import unapplied
 from zimage_engine.catalog import CPU_PROFILE
-from zimage_engine.device.loading import cached_folder, pick_device, plan_for
+from zimage_engine.device.loading import pick_device, plan_for
 from zimage_engine.device.memory import GB
 from zimage_engine.types import EngineError
+from zimage_engine.weights import cached_folder
 
 _LITTLE_DISK = 2 * GB
 _WEIGHTS_DISK = 35 * GB

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from transformers.utils.logging import disable_progress_bar
 
 from bot.errors import StartupError
 from bot.media.files import save_picture
@@ -67,6 +66,8 @@ def _run(
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{number + 1}") for number in range(count)]
     if out.suffix.lower() != ".png":
         raise StartupError(f"{out} does not end in .png: pictures are saved as PNG.")
+    from transformers.utils.logging import disable_progress_bar  # noqa: PLC0415 - slow to import
+
     console = Console(stderr=True)
     disable_progress_bar()  # transformers' own bar would be mixed with the line that says what is loading
     config = replace(engine_config(settings, profile), measure=False)

@@ -1,4 +1,8 @@
-"""The command line. Heavy imports stand inside the commands, so that ``--help`` answers at once."""
+"""The command line.
+
+Imports that take long stand inside the commands, after the settings are read: ``--help`` and a wrong setting answer at
+once.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +33,10 @@ T = TypeVar("T")
 
 
 def main() -> None:
-    """Run the command line. What a person can mend ends in one sentence and status 2, never in a traceback."""
+    """Run the command line. An error that a person can fix ends in one sentence and status 2, never in a traceback."""
     import os
 
-    os.umask(0o077)  # the database, the images and backups are the bot's user's alone
+    os.umask(0o077)  # only the bot's own user may read the database, the images and backups
     try:
         app()
     except KeyboardInterrupt:
@@ -61,18 +65,19 @@ def options(
 @app.command()
 def run() -> None:
     """Run the bot on Discord, with the settings from the environment and .env."""
+    settings = _settings()
     from bot.cli.run import run_bot
 
-    settings = _settings()
     _or_explain(lambda: run_bot(settings))
 
 
 @app.command()
 def doctor() -> None:
     """Look at this machine, the model, the token and the database, and say what to mend."""
+    settings = _settings()
     from bot.cli.doctor import examine
 
-    if not _or_explain(lambda: examine(_settings())):
+    if not _or_explain(lambda: examine(settings)):
         sys.exit(1)
 
 
@@ -88,11 +93,11 @@ def bench(
     compiled: Annotated[bool, typer.Option("--compiled", help="Compile the transformer's blocks first.")] = False,
 ) -> None:
     """Time encoding, steps and decoding of the full-size Z-Image on this machine."""
+    settings = _settings(**({"profile": profile} if profile else {}))
     from bot.cli.bench import BenchOptions
     from bot.cli.bench import bench as run_bench
     from zimage_engine.device.acceleration import Acceleration
 
-    settings = _settings(**({"profile": profile} if profile else {}))
     options = BenchOptions(weights, profile, size or [], batch or [1], dtype, Acceleration(attention, compiled))
     _or_explain(lambda: run_bench(settings, options))
 
@@ -141,10 +146,10 @@ def imagine(
     out: Annotated[Path, typer.Option(help="Where to save; with several pictures, numbered.")] = Path("zimage.png"),
 ) -> None:
     """Draw pictures without Discord."""
+    settings = _settings(**({"profile": profile} if profile else {}))
     from bot.cli.draw import draw_to_files
     from bot.requests.spec import ImageOptions
 
-    settings = _settings(**({"profile": profile} if profile else {}))
     options = ImageOptions(prompt, negative, aspect, size, count, seed, steps, guidance)
     _or_explain(lambda: draw_to_files(settings, options, out))
 
@@ -168,10 +173,10 @@ def edit(
     out: Annotated[Path, typer.Option(help="Where to save; with several pictures, numbered.")] = Path("edited.png"),
 ) -> None:
     """Change a picture without Discord."""
+    settings = _settings(**({"profile": profile} if profile else {}))
     from bot.cli.draw import edit_to_files
     from bot.requests.spec import ImageOptions
 
-    settings = _settings(**({"profile": profile} if profile else {}))
     options = ImageOptions(prompt, size=size, count=count, seed=seed, steps=steps, strength=strength, fit=fit)
     _or_explain(lambda: edit_to_files(settings, image, options, mask, out))
 

@@ -15,8 +15,8 @@ from tests.helpers.admins import admin_of
 from tests.helpers.pictures import CHANGED, PROMPT, drawn
 from tests.helpers.worlds import OpenWorld
 from zimage_engine.catalog import find_profile
-from zimage_engine.device.loading import complete_profile
 from zimage_engine.types import RawImage
+from zimage_engine.weights import complete_profile
 
 SPEC, _ = build_spec(ImageOptions(PROMPT, seed=3), complete_profile(find_profile("demo")), max_count=1)
 DRAWN = encode_picture(RawImage(256, 256, bytes(3 * 256 * 256)), SPEC)

@@ -14,9 +14,9 @@ from tests.helpers.faults import Faulty
 from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile
-from zimage_engine.device.worker import Executor, Worker
+from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
+from zimage_engine.executor import Executor
 from zimage_engine.types import (
     Cancelled,
     EngineClosed,
@@ -32,6 +32,7 @@ from zimage_engine.types import (
     Step,
     Unit,
 )
+from zimage_engine.weights import complete_profile
 
 StartEngine = Callable[..., Engine]
 

@@ -17,9 +17,9 @@ import torch
 from tests.helpers.faults import Faulty
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile
-from zimage_engine.device.worker import Executor, Worker
+from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
+from zimage_engine.executor import Executor
 from zimage_engine.types import (
     DeviceLost,
     EngineError,
@@ -33,6 +33,7 @@ from zimage_engine.types import (
     UnitFailed,
     WorkerLost,
 )
+from zimage_engine.weights import complete_profile
 
 PROMPTS = {"a": "a red circle", "b": "a blue star", "c": "a green heart", "d": "a white square"}
 METHODS = {Unit.ENCODE_TEXT: "start", Unit.ENCODE_IMAGE: "read_image", Unit.DENOISE: "step", Unit.DECODE: "decode"}

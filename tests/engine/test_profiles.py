@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
-from zimage_engine.device.loading import _reporting_bar, complete_profile, load_components, pick_device, plan_for
+from zimage_engine.device.loading import load_components, pick_device, plan_for
 from zimage_engine.device.memory import MemoryPlan, Placement
 from zimage_engine.profiles import Size, parse_aspect, parse_size
 from zimage_engine.types import InvalidRequest, ModelNotFound
+from zimage_engine.weights import _reporting_bar, complete_profile
 
 DEMO = replace(find_profile("demo"), size_multiple=32)
 TURBO = replace(find_profile("turbo"), size_multiple=16)

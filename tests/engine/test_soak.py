@@ -14,11 +14,11 @@ import psutil
 
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile
 from zimage_engine.engine import Engine
 from zimage_engine.handle import Handle
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import Cancelled, EngineError, Finished, ImageRequest, Plan, PlanResult, RawImage, Unit
+from zimage_engine.weights import complete_profile
 
 
 class Instant:

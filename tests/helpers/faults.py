@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from zimage_engine.device.worker import Executor
+from zimage_engine.executor import Executor
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import EngineError, Plan, PlanResult, Unit
 

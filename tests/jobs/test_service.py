@@ -22,8 +22,8 @@ from tests.helpers.cards import RecordingCard, show_card
 from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile
 from zimage_engine.engine import Engine
+from zimage_engine.weights import complete_profile
 
 MEMBER, SERVER = 5, 6
 UNLIMITED = dict.fromkeys(LIMIT_NAMES)

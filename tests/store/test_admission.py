@@ -33,8 +33,8 @@ from tests.helpers import admitting
 from tests.helpers.cards import show_card
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile
 from zimage_engine.engine import Engine
+from zimage_engine.weights import complete_profile
 
 ROOT = Path(__file__).parents[2]
 MEMBER, SERVER = 5, 6

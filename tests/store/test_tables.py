@@ -14,7 +14,7 @@ from bot.store.guild_settings import GUILD_LINKS, GUILD_SETTINGS
 from bot.store.job_states import ENDED, IS_OPEN, IS_WAITING, NEXT, OPEN, EndState, State
 from bot.store.limits import CEILINGS, LIMITS, LimitName
 from zimage_engine.catalog import find_profile
-from zimage_engine.device.loading import complete_profile
+from zimage_engine.weights import complete_profile
 
 
 def migrations() -> str:

@@ -109,7 +109,7 @@ def test_a_lost_device_ends_the_program_with_status_70(settings: Settings, monke
         def execute(self, plan: Plan) -> PlanResult:
             raise RuntimeError("the device fell off the bus")
 
-    monkeypatch.setattr("zimage_engine.engine.Worker.load", lambda *_: Dead())
+    monkeypatch.setattr("zimage_engine.device.worker.Worker.load", lambda *_: Dead())
     with elsewhere(monkeypatch) as discord:
         requester = threading.Thread(target=ask_until_heard, args=(discord,))
         requester.start()

@@ -1,32 +1,19 @@
-"""From a folder or a hub id in diffusers' layout to components on a device.
-
-Config files are enough to know what a profile offers (:func:`complete_profile`); weights come later
-(:func:`load_components`). Only safetensors are read and no remote code is run.
-"""
+"""Load the weights in a folder onto a device. Only safetensors are read, and no remote code is run."""
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageTransformer2DModel
-from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from tqdm import tqdm
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from zimage_engine.catalog import downloadable_profiles, either
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.memory import (
     FULL_WIDTH,
-    GB,
-    PARTS,
     SIGLIP,
     DeviceKind,
     MemoryPlan,
@@ -36,115 +23,10 @@ from zimage_engine.device.memory import (
 )
 from zimage_engine.model.model import Components
 from zimage_engine.model.omni import Vision
-from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import DeviceNotFound, ModelNotFound, OutOfMemory
-
-Report = Callable[[str], None]
-"""Takes a few words on what loading is at, such as "reading the transformer"."""
+from zimage_engine.weights import Report, has_siglip
 
 _AS_IT_COMES = Acceleration()
-_WANTED = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
-
-
-def complete_profile(profile: ModelProfile) -> ModelProfile:
-    """The profile with its ``size_multiple``, read from the model's config files (a few kB from the hub at most).
-
-    Raises :class:`ModelNotFound` where they are missing, not a Z-Image model's, or of one that edits in another way.
-    """
-    index = _read_json(profile, "model_index.json")
-    if not str(index.get("_class_name", "")).startswith("ZImage"):
-        raise ModelNotFound(
-            f"{profile.weights} is not a Z-Image model: its model_index.json names {index.get('_class_name')}."
-        )
-    if profile.editing == "instruction" and not _has_siglip(index):
-        raise ModelNotFound(
-            f"{profile.weights} cannot edit by instruction, it has no SigLIP encoder: set MODEL to a model for "
-            f"ZImageOmniPipeline, or PROFILE to {either(downloadable_profiles('img2img'))}."
-        )
-    by_instruction = either(downloadable_profiles("instruction"))
-    if profile.editing == "img2img" and _has_siglip(index):
-        raise ModelNotFound(f"{profile.weights} is a model that edits by instruction: set PROFILE={by_instruction}.")
-    blocks = _read_json(profile, "vae/config.json").get("block_out_channels", [])
-    if not blocks:
-        raise ModelNotFound(f"{profile.weights} has an image decoder of an unknown kind; it needs AutoencoderKL.")
-    return replace(profile, size_multiple=2 ** (len(blocks) - 1) * 2)
-
-
-def _read_json(profile: ModelProfile, name: str) -> dict[str, Any]:
-    folder = Path(profile.weights)
-    if folder.is_dir():
-        path = folder / name
-        if not path.is_file():
-            raise ModelNotFound(f"{folder} is no model folder in diffusers' layout: it has no {name}.")
-    else:
-        path = Path(_from_hub(profile, lambda: hf_hub_download(profile.weights, name)))
-    try:
-        parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelNotFound(f"{path} cannot be read ({type(error).__name__}): download the model again.") from error
-    return parsed
-
-
-def _has_siglip(index: dict[str, Any]) -> bool:
-    return index.get("_class_name") == "ZImageOmniPipeline" and SIGLIP in index
-
-
-def _from_hub(profile: ModelProfile, fetch: Callable[[], str]) -> str:
-    try:
-        return fetch()
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise ModelNotFound(
-            f"The weights of {profile.title} are not on this machine, and “{profile.weights}” is neither a folder nor "
-            f"a model that can be downloaded now ({type(error).__name__}). Check the network and the name, or set "
-            "MODEL to a folder with the weights in diffusers' layout."
-        ) from error
-
-
-def cached_folder(profile: ModelProfile) -> Path | None:
-    """The local folder with the weights, or None where they would have to be downloaded."""
-    folder = Path(profile.weights)
-    if folder.is_dir():
-        return folder
-    try:
-        folder = Path(snapshot_download(profile.weights, allow_patterns=_WANTED, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError, OSError):
-        return None
-    # The small config files alone make such a folder, too.
-    wanted = (*PARTS, SIGLIP) if profile.editing == "instruction" else PARTS
-    return folder if all(_has_weights(folder / part) for part in wanted) else None
-
-
-def _has_weights(part: Path) -> bool:
-    """Every file that the part's index names is here, or at least one where there is no index."""
-    for index in part.glob("*.safetensors.index.json"):
-        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        return all((part / name).exists() for name in named)
-    return any(part.glob("*.safetensors"))
-
-
-def weights_folder(profile: ModelProfile, report: Report = lambda _: None) -> Path:
-    """The local folder with the weights; those of a hub id are downloaded once into the hub's cache."""
-    folder = cached_folder(profile)
-    if folder is not None:
-        return folder
-    bar = _reporting_bar(report)
-    return Path(_from_hub(profile, lambda: snapshot_download(profile.weights, allow_patterns=_WANTED, tqdm_class=bar)))
-
-
-def _reporting_bar(report: Report) -> Any:
-    """A progress bar for the hub's downloads that draws nothing and reports the bytes instead."""
-
-    class ReportingBar(tqdm):  # type: ignore[misc,type-arg,unused-ignore]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            options.pop("name", None)  # the hub's own bars know it, tqdm's do not
-            super().__init__(*args, **(options | {"disable": False, "file": io.StringIO()}))
-
-        def update(self, n: float | None = 1) -> bool | None:
-            if self.unit == "B" and self.total:
-                report(f"downloading: {(self.n + (n or 0)) / GB:.1f} of {self.total / GB:.1f} GB")
-            return bool(super().update(n))
-
-    return ReportingBar
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -226,7 +108,7 @@ def _load_vision(
     folder: Path, device: torch.device, width: int | None, options: dict[str, Any], report: Report
 ) -> Vision | None:
     """SigLIP where the model edits by instruction; ``width`` is that of the features which the transformer takes."""
-    if not _has_siglip(json.loads((folder / "model_index.json").read_text(encoding="utf-8"))):
+    if not has_siglip(json.loads((folder / "model_index.json").read_text(encoding="utf-8"))):
         return None
     report("reading the image encoder")
     encoder = _place(AutoModel.from_pretrained(folder / SIGLIP, **options), device)

@@ -7,14 +7,13 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.calibration import known_costs, warm_up
-from zimage_engine.device.loading import Report, load_components, pick_device, plan_for, weights_folder
+from zimage_engine.device.loading import load_components, pick_device, plan_for
 from zimage_engine.model.model import Generation, ZImageModel
 from zimage_engine.model.previews import MAX_SHARE, Previewer, find_previewer
 from zimage_engine.scheduling.costs import CostModel
@@ -28,19 +27,9 @@ from zimage_engine.types import (
     Unit,
     UnitFailed,
 )
+from zimage_engine.weights import Report, weights_folder
 
 log = logging.getLogger(__name__)
-
-
-class Executor(Protocol):
-    """What the engine drives: a worker here, or one in another process."""
-
-    device: str
-    costs: CostModel
-
-    def execute(self, plan: Plan) -> PlanResult:
-        """Do one unit; blocks. A request that fails is named in the result and fails alone."""
-        ...
 
 
 class Worker:

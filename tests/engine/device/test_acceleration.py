@@ -13,12 +13,13 @@ import torch
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.acceleration import Acceleration
-from zimage_engine.device.loading import complete_profile, load_components
+from zimage_engine.device.loading import load_components
 from zimage_engine.device.memory import MemoryPlan, Placement
 from zimage_engine.engine import Engine
 from zimage_engine.model.captions import Transformer
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.types import ImageRequest, NotAvailable
+from zimage_engine.weights import complete_profile
 
 CPU = torch.device("cpu")
 PLAN = MemoryPlan(Placement.RESIDENT, 4)

@@ -15,10 +15,10 @@ from training.edits import KINDS, Edit, judge, some_edits
 from training.scenes import Scene
 from zimage_engine.catalog import PROFILES, find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile
 from zimage_engine.engine import Engine
 from zimage_engine.model.sampling import composite, grow_mask, latent_mask
 from zimage_engine.types import ImageRequest, InvalidRequest, RawImage
+from zimage_engine.weights import complete_profile
 
 SIDE, CELL = 256, 16
 PAINT = Edit("colour", Scene("square", "red", "white"), Scene("square", "blue", "white"), 3)

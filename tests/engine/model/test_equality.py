@@ -13,10 +13,10 @@ from PIL import Image
 
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile
 from zimage_engine.engine import Engine
 from zimage_engine.profiles import Range
 from zimage_engine.types import ImageRequest, RawImage, Step
+from zimage_engine.weights import complete_profile
 
 PROMPTS = ("a red circle on a blue background", "一个小的黄色星形，黑色背景", "")
 

@@ -27,7 +27,7 @@ from tests.helpers.tiny_omni import (
 )
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile, load_components
+from zimage_engine.device.loading import load_components
 from zimage_engine.device.memory import MemoryPlan, Placement, part_sizes
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
@@ -48,6 +48,7 @@ from zimage_engine.types import (
     Unit,
     UnitFailed,
 )
+from zimage_engine.weights import complete_profile
 
 CPU = torch.device("cpu")
 FULL = MemoryPlan(Placement.RESIDENT, 4)

@@ -15,11 +15,11 @@ from diffusers import AutoencoderTiny
 
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import complete_profile
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.model.previews import LinearMap, Previewer, TinyDecoder, _find_look, find_previewer
 from zimage_engine.types import Finished, ImageRequest, RawImage, Step
+from zimage_engine.weights import complete_profile
 
 ASK = ImageRequest("plain", "a large red circle on a blue background", 256, 256, 8, 3)
 CPU = torch.device("cpu")

@@ -1,0 +1,38 @@
+"""What the engine needs of whatever executes plans. Importing this loads no torch; the functions do when called."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from zimage_engine.config import EngineConfig
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.types import Plan, PlanResult
+from zimage_engine.weights import Report
+
+
+class Executor(Protocol):
+    """One model on one device. ``device`` is a name for people; ``costs`` are what its units take in seconds."""
+
+    device: str
+    costs: CostModel
+
+    def execute(self, plan: Plan) -> PlanResult:
+        """Do one unit; blocks. Failures of single requests stand in the result.
+
+        Raises if the executor is lost; the engine then replaces it.
+        """
+        ...
+
+
+def load_executor(config: EngineConfig, report: Report) -> Executor:
+    """Load the model into a worker in this process; takes seconds to minutes. Raises :class:`EngineError`."""
+    from zimage_engine.device.worker import Worker  # noqa: PLC0415 - imports torch, diffusers and transformers
+
+    return Worker.load(config, report)
+
+
+def free_memory() -> None:
+    """Return the memory of a worker that was dropped to the device."""
+    from zimage_engine.device import worker  # noqa: PLC0415 - imports torch, diffusers and transformers
+
+    worker.free_memory()

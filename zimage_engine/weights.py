@@ -1,0 +1,147 @@
+"""The files of a model in diffusers' layout, in a folder or on the Hugging Face hub. Free of torch.
+
+The small config files say what a profile offers (:func:`complete_profile`); the weights are found or downloaded by
+:func:`weights_folder` and loaded by :mod:`zimage_engine.device.loading`. ``huggingface_hub`` is imported when it is
+first needed: importing it takes longer than everything else that the bot needs before the model.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from zimage_engine.catalog import downloadable_profiles, either
+from zimage_engine.device.memory import GB, PARTS, SIGLIP
+from zimage_engine.profiles import ModelProfile
+from zimage_engine.types import ModelNotFound
+
+Report = Callable[[str], None]
+"""Receives a few words on what loading is doing, such as "reading the transformer"."""
+
+_PATTERNS = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
+
+
+def complete_profile(profile: ModelProfile) -> ModelProfile:
+    """Return the profile with the ``size_multiple`` of the model's config files. Downloads a few kB at most.
+
+    Raises :class:`ModelNotFound` if the files are missing, are not a Z-Image model's, or belong to a model that edits
+    in another way than the profile says.
+    """
+    index = _read_json(profile, "model_index.json")
+    if not str(index.get("_class_name", "")).startswith("ZImage"):
+        raise ModelNotFound(
+            f"{profile.weights} is not a Z-Image model: its model_index.json names {index.get('_class_name')}."
+        )
+    if profile.editing == "instruction" and not has_siglip(index):
+        raise ModelNotFound(
+            f"{profile.weights} cannot edit by instruction, it has no SigLIP encoder: set MODEL to a model for "
+            f"ZImageOmniPipeline, or PROFILE to {either(downloadable_profiles('img2img'))}."
+        )
+    if profile.editing == "img2img" and has_siglip(index):
+        by_instruction = either(downloadable_profiles("instruction"))
+        raise ModelNotFound(f"{profile.weights} is a model that edits by instruction: set PROFILE={by_instruction}.")
+    blocks = _read_json(profile, "vae/config.json").get("block_out_channels", [])
+    if not blocks:
+        raise ModelNotFound(f"{profile.weights} has an image decoder of an unknown kind; it needs AutoencoderKL.")
+    return replace(profile, size_multiple=2 ** (len(blocks) - 1) * 2)
+
+
+def has_siglip(index: dict[str, Any]) -> bool:
+    """Return True if this content of a ``model_index.json`` is that of a model that edits by instruction."""
+    return index.get("_class_name") == "ZImageOmniPipeline" and SIGLIP in index
+
+
+def cached_folder(profile: ModelProfile) -> Path | None:
+    """Return the local folder with the weights, or None if they would have to be downloaded."""
+    folder = Path(profile.weights)
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
+
+    try:
+        folder = Path(snapshot_download(profile.weights, allow_patterns=_PATTERNS, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
+    # complete_profile downloads the config files alone, which make such a folder, too.
+    parts = (*PARTS, SIGLIP) if profile.editing == "instruction" else PARTS
+    return folder if all(_has_weights(folder / part) for part in parts) else None
+
+
+def weights_folder(profile: ModelProfile, report: Report = lambda _: None) -> Path:
+    """Return the local folder with the weights; downloads those of a hub id once, into the hub's cache.
+
+    Raises :class:`ModelNotFound` if they cannot be downloaded.
+    """
+    folder = cached_folder(profile)
+    if folder is not None:
+        return folder
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
+
+    bar = _reporting_bar(report)
+    return Path(
+        _from_hub(profile, lambda: snapshot_download(profile.weights, allow_patterns=_PATTERNS, tqdm_class=bar))
+    )
+
+
+def _read_json(profile: ModelProfile, name: str) -> dict[str, Any]:
+    folder = Path(profile.weights)
+    if folder.is_dir():
+        path = folder / name
+        if not path.is_file():
+            raise ModelNotFound(f"{folder} is no model folder in diffusers' layout: it has no {name}.")
+    else:
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import
+
+        path = Path(_from_hub(profile, lambda: hf_hub_download(profile.weights, name)))
+    try:
+        parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(f"{path} cannot be read ({type(error).__name__}): download the model again.") from error
+    return parsed
+
+
+def _from_hub(profile: ModelProfile, fetch: Callable[[], str]) -> str:
+    from huggingface_hub.errors import (  # noqa: PLC0415 - slow to import
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
+
+    try:
+        return fetch()
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        raise ModelNotFound(
+            f"The weights of {profile.title} are not on this machine, and “{profile.weights}” is neither a folder nor "
+            f"a model that can be downloaded now ({type(error).__name__}). Check the network and the name, or set "
+            "MODEL to a folder with the weights in diffusers' layout."
+        ) from error
+
+
+def _has_weights(part: Path) -> bool:
+    """Return True if every file that the part's index names is there or, without an index, at least one file."""
+    for index in part.glob("*.safetensors.index.json"):
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return all((part / name).exists() for name in named)
+    return any(part.glob("*.safetensors"))
+
+
+def _reporting_bar(report: Report) -> Any:
+    """Return a class of progress bars for the hub's downloads that print nothing and report the bytes instead."""
+    from tqdm import tqdm  # noqa: PLC0415 - slow to import
+
+    class ReportingBar(tqdm):  # type: ignore[misc,type-arg,unused-ignore]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            options.pop("name", None)  # an option of the hub's own bars that tqdm's do not have
+            super().__init__(*args, **(options | {"disable": False, "file": io.StringIO()}))
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if self.unit == "B" and self.total:
+                report(f"downloading: {(self.n + (n or 0)) / GB:.1f} of {self.total / GB:.1f} GB")
+            return bool(super().update(n))
+
+    return ReportingBar
