@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 
 from zimage_engine.types import Unit
 
-_LEARNING = 0.1
-_LARGEST_CORRECTION = 20.0
+_LEARNING_RATE = 0.1
+_CORRECTION_MAX = 20.0
 
 
 @dataclass(slots=True)
 class CostModel:
-    """Seconds by unit. A forward takes ``base + samples · tokens · (linear + square · tokens)``.
+    """Predicts the seconds of a unit. A forward takes ``base + samples · tokens · (linear + square · tokens)``.
 
-    ``base`` is what a forward costs however small it is; batching saves it. ``budget`` is the number of tokens, over
-    all samples of a batch, beyond which a larger batch brings no more pictures a second.
+    ``base`` is the part of a forward that does not depend on its size; batching saves it. ``encode_text`` is seconds a
+    prompt, ``pixel`` is seconds of decoding a pixel. ``budget`` is the number of tokens, over all samples of a batch,
+    beyond which a larger batch makes no more pictures a second. ``correction`` holds the learned factor of each unit.
     """
 
     base: float = 0.01
@@ -27,23 +28,28 @@ class CostModel:
     correction: dict[Unit, float] = field(default_factory=dict)
 
     def step(self, tokens: int, samples: int = 1) -> float:
-        """One forward of ``samples``, each of ``tokens`` image and caption tokens."""
+        """Return the seconds of one forward of ``samples``, each of ``tokens`` image and caption tokens."""
         seconds = self.base + samples * tokens * (self.linear + self.square * tokens)
         return seconds * self.correction.get(Unit.DENOISE, 1.0)
 
     def encode(self, prompts: int = 1) -> float:
+        """Return the seconds of encoding this many prompts."""
         return self.encode_text * prompts * self.correction.get(Unit.ENCODE_TEXT, 1.0)
 
     def encode_image(self, pixels: int) -> float:
-        """The encoder does about half of the decoder's work."""
+        """Return the seconds of encoding an image: the encoder does about half of the decoder's work."""
         return 0.5 * self.pixel * pixels * self.correction.get(Unit.ENCODE_IMAGE, 1.0)
 
     def decode(self, pixels: int) -> float:
+        """Return the seconds of decoding an image."""
         return self.pixel * pixels * self.correction.get(Unit.DECODE, 1.0)
 
     def observe(self, unit: Unit, predicted: float, actual: float) -> None:
-        """Learn from a unit that took ``actual`` seconds: a tenth of the way, so that no outlier rules."""
+        """Correct the model by a unit that took ``actual`` seconds.
+
+        The correction is a moving geometric mean with a small rate and a bound, so that no outlier dominates it.
+        """
         if predicted <= 0 or actual <= 0:
             return
-        corrected = self.correction.get(unit, 1.0) * (actual / predicted) ** _LEARNING
-        self.correction[unit] = min(_LARGEST_CORRECTION, max(1 / _LARGEST_CORRECTION, corrected))
+        corrected = self.correction.get(unit, 1.0) * (actual / predicted) ** _LEARNING_RATE
+        self.correction[unit] = min(_CORRECTION_MAX, max(1 / _CORRECTION_MAX, corrected))

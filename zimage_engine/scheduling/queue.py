@@ -1,6 +1,6 @@
-"""From requests to units and from results to events: the book of what is asked for. The order is the scheduler's.
+"""The state of every request of one device: turns requests into plans and results into events.
 
-Pure Python without threads or torch; the engine calls it under a lock.
+The scheduler decides the order. Pure Python without threads or torch; the engine calls it locked.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.estimates import step_samples, step_tokens, unit_seconds, units_of
 from zimage_engine.scheduling.scheduler import Batch, Scheduler, Task
 from zimage_engine.scheduling.tokens import padded
 from zimage_engine.types import (
@@ -28,22 +29,20 @@ from zimage_engine.types import (
 )
 
 Published = list[tuple[str, Event]]
-"""Events by request id, in the order in which they happened."""
+"""Request ids and events to deliver to them, in the order in which they happened."""
 
-_TYPICAL_CAPTION = 32
-_FORECAST_SECONDS = 1.0
-_CACHED = 0.1
-
-
-def units_of(request: ImageRequest) -> tuple[Unit, ...]:
-    """What a request needs, in order."""
-    image = (Unit.ENCODE_IMAGE,) if request.image is not None else ()
-    return (Unit.ENCODE_TEXT, *image, *(Unit.DENOISE,) * request.real_steps, Unit.DECODE)
+_FORECAST_INTERVAL = 1.0
+_CACHE_HIT_SHARE = 0.1
+"""A text unit that takes less than this share of its predicted seconds was answered by the cache of embeddings."""
 
 
 @dataclass(slots=True)
 class RequestState:
-    """One request's life."""
+    """A request that has not ended. ``seconds`` is its share of the device's time so far.
+
+    ``retried`` is True after it ran out of memory alone, until a unit succeeds. ``losses`` counts the workers that were
+    lost during one of its units. ``on_worker`` is True if the worker may hold tensors of it.
+    """
 
     request: ImageRequest
     task: Task
@@ -51,18 +50,21 @@ class RequestState:
     steps_done: int = 0
     cancelled: bool = False
     truncated: bool = False
-    tried_again: bool = False
+    retried: bool = False
     losses: int = 0
     on_worker: bool = False
 
 
 class RequestQueue:
-    """The requests of one device. ``pixels_per_token`` is the picture's area behind one image token."""
+    """The requests of one device. ``pixels_per_token`` is the area of one image token in pixels.
+
+    ``waiting`` counts the requests none of whose units is done, ``running`` the others.
+    """
 
     def __init__(self, scheduler: Scheduler, pixels_per_token: int) -> None:
         self._scheduler = scheduler
         self._pixels_per_token = pixels_per_token
-        self._entries: dict[str, RequestState] = {}
+        self._states: dict[str, RequestState] = {}
         self._batch: Batch | None = None
         self._plan: Plan | None = None
         self._release: list[str] = []
@@ -73,218 +75,207 @@ class RequestQueue:
 
     @property
     def waiting(self) -> int:
-        return sum(not entry.task.started for entry in self._entries.values())
+        return sum(not state.task.started for state in self._states.values())
 
     @property
     def running(self) -> int:
-        return len(self._entries) - self.waiting
+        return len(self._states) - self.waiting
 
     def use_costs(self, costs: CostModel, base: ImageRequest) -> None:
-        """From now on predict with these costs; ``base`` is the request whose cost is the unit of fairness."""
+        """Predict with these costs from now on. The scheduler's burst becomes the cost of the request ``base``."""
         self._scheduler.costs = costs
-        self._scheduler.burst = sum(self._costs_of(base)[unit] for unit in units_of(base))
-        for entry in self._entries.values():
-            if not entry.task.started:
-                entry.task.costs = self._costs_of(entry.request)
-                self._scheduler.start_again(entry.task)
+        self._scheduler.burst = self.seconds_alone(base)
+        for state in self._states.values():
+            if not state.task.started:
+                state.task.costs = self._unit_seconds(state.request)
+                self._scheduler.restart(state.task)
 
     def seconds_alone(self, request: ImageRequest) -> float:
-        """What a request takes on an idle device, by what was measured so far."""
-        costs = self._costs_of(request)
+        """Return the predicted seconds of a request on an idle device."""
+        costs = self._unit_seconds(request)
         return sum(costs[unit] for unit in units_of(request))
 
     def submit(self, request: ImageRequest, owner: Hashable, weight: float = 1.0) -> Published:
-        """Take a request in; :class:`ValueError` where its id is already here."""
-        if request.id in self._entries:
+        """Add a request. Raises :class:`ValueError` if the queue has one with its id."""
+        if request.id in self._states:
             raise ValueError(f"The request {request.id} is already in the queue.")
         task = self._task(request, owner, weight)
         self._scheduler.add(task)
-        self._entries[request.id] = RequestState(request, task)
-        ahead = self._scheduler.ahead_of(task)
-        return [(request.id, Queued(ahead, None if ahead else task.remaining))]
+        self._states[request.id] = RequestState(request, task)
+        position = self._scheduler.position(task)
+        return [(request.id, Queued(position, None if position else task.remaining))]
 
     def cancel(self, request_id: str) -> Published:
-        """Forget a request: now, or at the end of its unit where one is running. Unknown ids are no error."""
-        entry = self._entries.get(request_id)
-        if entry is None:
+        """End a request: now, or at the end of its unit if one is running. Ignores unknown ids."""
+        state = self._states.get(request_id)
+        if state is None:
             return []
-        entry.cancelled = True
-        return [] if self._is_on_device(request_id) else self._end_cancelled(entry)
+        state.cancelled = True
+        return [] if self._is_on_device(request_id) else self._end_cancelled(state)
 
     def next(self) -> Plan | None:
-        """The unit to run now, or None where nothing waits. Each plan is answered by :meth:`done`."""
+        """Return the unit to run now, or None if there are no requests. Each plan must be given to :meth:`done`."""
         assert self._plan is None, "the last plan is not done"
         self._batch = self._scheduler.next()
         if self._batch is None:
             return None
-        entries = [self._entries[task.id] for task in self._batch.tasks]
-        for entry in entries:
-            entry.on_worker = True
-        self._plan = Plan(self._batch.unit, tuple(entry.request for entry in entries), tuple(self._release))
+        states = [self._states[task.id] for task in self._batch.tasks]
+        for state in states:
+            state.on_worker = True
+        self._plan = Plan(self._batch.unit, tuple(state.request for state in states), tuple(self._release))
         self._release.clear()
         return self._plan
 
     def done(self, plan: Plan, result: PlanResult) -> Published:
-        """Book what a plan brought; the events that follow from it."""
+        """Record the result of a plan and return the events that follow from it."""
         batch = self._batch
         assert batch is not None
         assert plan is self._plan
         self._batch = self._plan = None
         self.busy_seconds += result.seconds
-        if result.out_of_memory and (spared := self._retry_smaller(batch)) is not None:
-            return spared
+        if result.out_of_memory and (cancelled := self._retry_smaller(batch)) is not None:
+            return cancelled
         if not result.failures:
             self._learn(batch, result.seconds)
-        alone = sum(task.costs[batch.unit] for task in batch.tasks)
+        total = sum(task.costs[batch.unit] for task in batch.tasks)
         for task in batch.tasks:
-            self._entries[task.id].seconds += result.seconds * task.costs[batch.unit] / alone
+            self._states[task.id].seconds += result.seconds * task.costs[batch.unit] / total
         self._scheduler.served(batch)
-        return [event for task in batch.tasks for event in self._book(self._entries[task.id], batch.unit, result)]
+        return [event for task in batch.tasks for event in self._record(self._states[task.id], batch.unit, result)]
 
     def is_running(self, plan: Plan) -> bool:
-        """False once :meth:`drop_all` or :meth:`restart` has given the plan up."""
+        """Return False if :meth:`drop_all` or :meth:`restart` has abandoned the plan."""
         return plan is self._plan
 
     def restart(self) -> Published:
-        """The worker was lost with all it held: what had begun begins again; what it cost stays charged.
+        """Set all started requests back to their first unit, after the worker was lost with their tensors.
 
-        A request that was on the device for the second time fails: it may be the reason.
+        The seconds that they took stay charged. A request fails if its unit was running for the second time when a
+        worker was lost, since it may be the cause.
         """
         suspects = {task.id for task in self._batch.tasks} if self._batch is not None else set()
         self._batch = self._plan = None
-        self._release.clear()
         events: Published = []
-        for entry in list(self._entries.values()):
-            entry.losses += entry.request.id in suspects
-            if entry.cancelled:
-                events += self._end_cancelled(entry)
-            elif entry.losses > 1:
-                events += self._fail(entry, UnitFailed("The model failed on this picture twice; try another prompt."))
-            elif entry.task.started:
-                entry.steps_done, entry.on_worker = 0, False
-                self._scheduler.start_again(entry.task)
+        for state in list(self._states.values()):
+            if state.request.id in suspects:
+                state.losses += 1
+            if state.cancelled:
+                events += self._end_cancelled(state)
+            elif state.losses > 1:
+                events += self._fail(state, UnitFailed("The model failed on this picture twice; try another prompt."))
+            elif state.task.started:
+                state.steps_done, state.on_worker = 0, False
+                self._scheduler.restart(state.task)
         self._release.clear()
         return events
 
     def drop_all(self, error: EngineError) -> Published:
         """End every request with ``error``: the engine is closing, or its device is lost."""
         self._batch = self._plan = None
-        ended = [event for entry in list(self._entries.values()) for event in self._fail(entry, error)]
+        ended = [event for state in list(self._states.values()) for event in self._fail(state, error)]
         self._release.clear()
         return ended
 
     def forecast_due(self, now: float) -> Scheduler | None:
-        """A copy to run forward on; None within a second of the last one, or where nobody waits."""
-        if now - self._forecast_at < _FORECAST_SECONDS or not self.waiting:
+        """Return a copy of the scheduler to run forward; None within a second of the last one or if none waits."""
+        if now - self._forecast_at < _FORECAST_INTERVAL or not self.waiting:
             return None
         self._forecast_at = now
         return self._scheduler.copy()
 
     def expected(self, ends: Mapping[str, float]) -> Published:
-        """Where each waiting request stands and, as far as the forecast goes, in how many seconds it should be done."""
+        """Return a :class:`Queued` event for each waiting request, from the forecast's seconds to its end."""
         events: Published = []
-        for position, task in enumerate(
-            sorted(self._scheduler.in_order(), key=lambda task: ends.get(task.id, math.inf))
-        ):
+        tasks = sorted(self._scheduler.in_order(), key=lambda task: ends.get(task.id, math.inf))
+        for position, task in enumerate(tasks):
             if not task.started and not self._is_on_device(task.id):
                 events.append((task.id, Queued(position, ends.get(task.id))))
         return events
 
     def _task(self, request: ImageRequest, owner: Hashable, weight: float) -> Task:
-        tokens, samples = self._step_size(request)
+        tokens, samples = step_tokens(request, self._pixels_per_token), step_samples(request)
         return Task(
             id=request.id,
             owner=owner,
             weight=weight,
             units=units_of(request),
-            costs=self._costs_of(request),
+            costs=self._unit_seconds(request),
             shape=(tokens, samples),
             tokens=tokens,
             samples=samples,
         )
 
-    def _step_size(self, request: ImageRequest) -> tuple[int, int]:
-        """Tokens and samples of one step, its caption taken to be a short one."""
-        image_tokens = padded(request.width * request.height // self._pixels_per_token)
-        return image_tokens + _TYPICAL_CAPTION, 2 if request.guidance_scale > 0 else 1
-
-    def _costs_of(self, request: ImageRequest) -> dict[Unit, float]:
-        costs = self._scheduler.costs
-        pixels = request.width * request.height
-        tokens, samples = self._step_size(request)
-        return {
-            Unit.ENCODE_TEXT: costs.encode(samples),
-            Unit.ENCODE_IMAGE: costs.encode_image(pixels),
-            Unit.DENOISE: costs.step(tokens, samples),
-            Unit.DECODE: costs.decode(pixels),
-        }
+    def _unit_seconds(self, request: ImageRequest) -> dict[Unit, float]:
+        return unit_seconds(request, self._scheduler.costs, self._pixels_per_token)
 
     def _learn(self, batch: Batch, seconds: float) -> None:
-        """Correct the costs by what the unit took; a text that was in a cache says nothing about the encoder."""
+        """Correct the costs by the seconds of a unit, unless a text came from the cache."""
         if batch.unit is Unit.DENOISE:
             predicted = self._scheduler.seconds(batch)
         else:
-            predicted = sum(self._costs_of(self._entries[task.id].request)[batch.unit] for task in batch.tasks)
-        if batch.unit is not Unit.ENCODE_TEXT or seconds > _CACHED * predicted:
+            predicted = sum(self._unit_seconds(self._states[task.id].request)[batch.unit] for task in batch.tasks)
+        if batch.unit is not Unit.ENCODE_TEXT or seconds > _CACHE_HIT_SHARE * predicted:
             self._scheduler.costs.observe(batch.unit, predicted, seconds)
 
-    def _book(self, entry: RequestState, unit: Unit, result: PlanResult) -> Published:
-        name = entry.request.id
-        entry.tried_again = False
-        if name in result.failures and not entry.cancelled:
-            return self._fail(entry, result.failures[name])
+    def _record(self, state: RequestState, unit: Unit, result: PlanResult) -> Published:
+        """Apply a unit's result to one request; returns its event."""
+        name = state.request.id
+        state.retried = False
+        if name in result.failures and not state.cancelled:
+            return self._fail(state, result.failures[name])
         if name in result.images:
-            del self._entries[name]
+            del self._states[name]
             self.finished += 1
-            return [(name, Finished(result.images[name], entry.seconds, entry.truncated))]
+            return [(name, Finished(result.images[name], state.seconds, state.truncated))]
         if name in result.caption_tokens:
-            self._settle_key(entry, [padded(tokens) for tokens in result.caption_tokens[name]])
-        entry.truncated = entry.truncated or name in result.truncated
-        entry.steps_done += unit is Unit.DENOISE and name not in result.failures
-        if entry.cancelled:
-            return self._end_cancelled(entry)
-        return [(name, Step(entry.steps_done, entry.request.real_steps, result.previews.get(name)))]
+            self._set_key(state, [padded(tokens) for tokens in result.caption_tokens[name]])
+        state.truncated = state.truncated or name in result.truncated
+        if unit is Unit.DENOISE and name not in result.failures:
+            state.steps_done += 1
+        if state.cancelled:
+            return self._end_cancelled(state)
+        return [(name, Step(state.steps_done, state.request.real_steps, result.previews.get(name)))]
 
     def _retry_smaller(self, batch: Batch) -> Published | None:
-        """Too little memory: batches of half the size from now on, and a single request once more. None: give it up.
+        """Halve the batches, or retry a single request once, after the device ran out of memory.
 
-        Nothing was changed on the device, so the same unit can simply be planned again.
+        The unit changed nothing on the device, so it can be planned again. Returns the events of requests that were
+        cancelled meanwhile; None if the unit has failed for good.
         """
         leader = batch.tasks[0]
-        entry = self._entries[leader.id]
-        if len(batch.tasks) == 1 and entry.tried_again:
+        state = self._states[leader.id]
+        if len(batch.tasks) == 1 and state.retried:
             return None
-        entry.tried_again = len(batch.tasks) == 1
+        state.retried = len(batch.tasks) == 1
         costs = self._scheduler.costs
-        if batch.ahead is not None:
-            batch.ahead.patience = 0.0  # each text when its turn comes
+        if batch.ahead_for is not None:
+            batch.ahead_for.encode_ahead = 0.0  # encode each request when it leads
         elif len(batch.tasks) > 1:
             costs.budget = min(costs.budget, len(batch.tasks) * leader.tokens * leader.samples // 2)
-        cancelled = [self._entries[task.id] for task in batch.tasks if self._entries[task.id].cancelled]
+        cancelled = [self._states[task.id] for task in batch.tasks if self._states[task.id].cancelled]
         return [event for each in cancelled for event in self._end_cancelled(each)]
 
-    def _settle_key(self, entry: RequestState, captions: list[int]) -> None:
-        """The captions' padded lengths are known: with whom the request shares steps, and what they really cost."""
-        task = entry.task
-        expected, _ = self._step_size(entry.request)
-        tokens = expected - _TYPICAL_CAPTION + max(captions)
-        self._scheduler.settle(task, (task.shape, *captions), tokens, self._scheduler.costs.step(tokens, task.samples))
+    def _set_key(self, state: RequestState, captions: list[int]) -> None:
+        """Tell the scheduler the captions' padded lengths, which decide who shares steps and what they cost."""
+        task = state.task
+        tokens = step_tokens(state.request, self._pixels_per_token, max(captions))
+        self._scheduler.set_key(task, (task.shape, *captions), tokens, self._scheduler.costs.step(tokens, task.samples))
 
-    def _fail(self, entry: RequestState, error: EngineError) -> Published:
+    def _fail(self, state: RequestState, error: EngineError) -> Published:
         self.failed += 1
-        self._forget(entry)
-        return [(entry.request.id, Failed(error, entry.seconds))]
+        self._forget(state)
+        return [(state.request.id, Failed(error, state.seconds))]
 
-    def _end_cancelled(self, entry: RequestState) -> Published:
-        self._forget(entry)
-        return [(entry.request.id, Cancelled(entry.steps_done, entry.seconds))]
+    def _end_cancelled(self, state: RequestState) -> Published:
+        self._forget(state)
+        return [(state.request.id, Cancelled(state.steps_done, state.seconds))]
 
-    def _forget(self, entry: RequestState) -> None:
-        del self._entries[entry.request.id]
-        if entry.request.id in self._scheduler.tasks:
-            self._scheduler.remove(entry.request.id)
-        if entry.on_worker:
-            self._release.append(entry.request.id)
+    def _forget(self, state: RequestState) -> None:
+        del self._states[state.request.id]
+        if state.request.id in self._scheduler.tasks:
+            self._scheduler.remove(state.request.id)
+        if state.on_worker:
+            self._release.append(state.request.id)
 
     def _is_on_device(self, request_id: str) -> bool:
         return self._batch is not None and any(task.id == request_id for task in self._batch.tasks)

@@ -1,4 +1,4 @@
-"""How many tokens a caption or a picture comes to in the transformer. Free of torch."""
+"""How many tokens a caption or an image becomes in the transformer. Free of torch."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ TOKEN_MULTIPLE = 32
 
 
 def padded(tokens: int) -> int:
-    """Image tokens and caption tokens are each padded to a multiple of 32 before they are joined."""
+    """Round up to a multiple of 32, as the transformer pads image tokens and caption tokens before it joins them."""
     return -(-tokens // TOKEN_MULTIPLE) * TOKEN_MULTIPLE

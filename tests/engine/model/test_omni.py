@@ -35,7 +35,7 @@ from zimage_engine.model.model import Generation, ZImageModel
 from zimage_engine.model.omni import OmniTransformer
 from zimage_engine.profiles import ModelProfile, Range
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.queue import units_of
+from zimage_engine.scheduling.estimates import units_of
 from zimage_engine.types import (
     Cancelled,
     ImageRequest,

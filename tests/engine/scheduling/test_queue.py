@@ -1,4 +1,4 @@
-"""The book of requests, without torch: plans, events, cancelling, memory, restarts, forecasts."""
+"""The request queue, without torch: plans, events, cancelling, memory, restarts, forecasts."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_captions_of_another_padded_length_do_not_share_a_step() -> None:
     assert shared == [1, 1, 1, 1]
 
 
-def test_waiting_requests_learn_their_position_and_when() -> None:
+def test_waiting_requests_learn_their_position_and_expected_time() -> None:
     queue = queue_of()
     (first,), (second,) = queue.submit(ask("a"), owner=1), queue.submit(ask("b"), owner=1)
     assert isinstance(first[1], Queued)
@@ -142,7 +142,7 @@ def test_too_little_memory_halves_the_batch_and_then_fails_the_request_that_does
 
 
 def test_only_a_batch_of_steps_that_does_not_fit_makes_batches_smaller() -> None:
-    """Neither a picture that does not fit alone nor a decode says anything about batches."""
+    """A single picture or a decode that does not fit says nothing about batches."""
     for unit, side in ((Unit.DECODE, 256), (Unit.DENOISE, 512), (Unit.ENCODE_TEXT, 256)):
         costs = CostModel(budget=4 * 96)
         queue = RequestQueue(Scheduler(costs), pixels_per_token=1024)
@@ -153,7 +153,7 @@ def test_only_a_batch_of_steps_that_does_not_fit_makes_batches_smaller() -> None
 
 
 def test_the_costs_learn_from_what_units_take_and_do_not_run_away() -> None:
-    """All forty are priced when they come; decodes that take twice as long make the price twice, not 16 times."""
+    """All forty are predicted when they are added; decodes that take twice as long double the cost, and no more."""
     costs = CostModel()
     queue = RequestQueue(Scheduler(costs), pixels_per_token=1024)
     for number in range(40):
@@ -166,7 +166,7 @@ def test_the_costs_learn_from_what_units_take_and_do_not_run_away() -> None:
     assert costs.encode() == CostModel().encode(), "texts from the cache say nothing about the encoder"
 
 
-def test_a_step_that_fails_is_not_counted_for_who_cancelled_meanwhile() -> None:
+def test_a_failed_step_is_not_counted_for_a_request_cancelled_meanwhile() -> None:
     queue = queue_of()
     queue.submit(ask("a"), owner=1)
     plan = must(queue.next())
@@ -177,7 +177,7 @@ def test_a_step_that_fails_is_not_counted_for_who_cancelled_meanwhile() -> None:
     assert (name, event) == ("a", Cancelled(0, 2.0))
 
 
-def test_a_long_caption_costs_what_it_costs() -> None:
+def test_a_long_caption_raises_the_predicted_cost() -> None:
     queue = queue_of()
     queue.submit(ask("a"), owner=1)
     task = queue._scheduler.tasks["a"]
@@ -195,7 +195,7 @@ def test_a_long_caption_costs_what_it_costs() -> None:
     assert task.tokens == 64 + 512, "the caption counts once, however often the request begins again"
 
 
-def test_a_lost_worker_s_requests_begin_again_and_a_second_loss_fails_who_was_on_it() -> None:
+def test_a_lost_worker_s_requests_begin_again_and_a_second_loss_fails_the_running_one() -> None:
     queue = queue_of()
     queue.submit(ask("a", steps=3), owner=1)
     for _ in range(2):
@@ -219,7 +219,7 @@ def test_a_lost_worker_s_requests_begin_again_and_a_second_loss_fails_who_was_on
 def test_every_request_ends_exactly_once_and_the_worker_is_told_to_forget(
     operations: list[tuple[str, int]], budget: int
 ) -> None:
-    """Whatever happens in whatever order: one terminal event each, and no slot is held for a request that is gone."""
+    """After any operations in any order: one terminal event each, and the worker holds nothing of ended requests."""
     queue, live, ended, slots, count = queue_of(budget), list[str](), list[str](), set[str](), 0
 
     def book(events: list) -> None:

@@ -25,7 +25,7 @@ def task(name: str, owner: int, *, step: float = 0.1, steps: int = 8, weight: fl
 
 
 def scheduler_of(budget: int = 0) -> Scheduler:
-    """A forward costs 0.1 s for 96 tokens, and 0.05 s for every 96 more."""
+    """Return a scheduler in which a forward takes 0.1 s for 96 tokens, and 0.05 s for every 96 more."""
     return Scheduler(CostModel(base=0.05, linear=0.05 / 96, budget=budget), BURST)
 
 
@@ -59,7 +59,7 @@ TASKS = st.lists(
 
 @given(TASKS, st.sampled_from([0, 400, 2000]))
 def test_the_invariants_hold_after_every_unit(arrivals: list[tuple[int, int, int, int]], budget: int) -> None:
-    """Tags stay put under own service, meters never fall, and there is no idling while there is work."""
+    """A served task keeps its tag, meters never fall, and there is no idling while there is work."""
     scheduler = scheduler_of(budget)
     waiting = [(task(f"{i}", owner, steps=steps, shape=shape), when)
                for i, (owner, steps, shape, when) in enumerate(arrivals)]  # fmt: skip
@@ -72,7 +72,7 @@ def test_the_invariants_hold_after_every_unit(arrivals: list[tuple[int, int, int
         batch, _ = serve(scheduler)
         after = tags(scheduler)
         leader = batch.tasks[0]
-        if leader.id in after and sum(each.owner == leader.owner for each in batch.tasks) == 1 and not batch.ahead:
+        if leader.id in after and sum(each.owner == leader.owner for each in batch.tasks) == 1 and not batch.ahead_for:
             assert math.isclose(after[leader.id], before[leader.id], abs_tol=1e-9)
         for name, owner in scheduler.owners.items():
             assert owner.meter >= meters.get(name, 0.0)
@@ -80,10 +80,8 @@ def test_the_invariants_hold_after_every_unit(arrivals: list[tuple[int, int, int
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 11), st.integers(1, 30))
-def test_cancelling_leaves_the_state_of_never_asked_plus_the_work_done(
-    owners: list[int], which: int, units: int
-) -> None:
-    """The others' order does not change; only the owner's meter remembers."""
+def test_removing_a_task_changes_nothing_but_its_owner_s_meter(owners: list[int], which: int, units: int) -> None:
+    """The others' work and order do not change, and the meter keeps the work that was done."""
     scheduler = scheduler_of()
     for i, owner in enumerate(owners):
         scheduler.add(task(f"{i}", owner))
@@ -103,7 +101,7 @@ def test_cancelling_leaves_the_state_of_never_asked_plus_the_work_done(
         assert scheduler.owners[victim.owner].meter == meter
 
 
-def test_ties_go_to_who_came_first() -> None:
+def test_equal_tags_are_served_in_order_of_arrival() -> None:
     scheduler = scheduler_of()
     for i in range(6):
         scheduler.add(task(f"{i}", owner=i))
@@ -151,7 +149,7 @@ def test_every_task_ends_within_the_bound(
 
 
 def test_a_newcomer_does_not_wait_for_another_s_forty() -> None:
-    """Alone it takes a second; behind forty of somebody else's it takes at most twice that."""
+    """Behind forty tasks of another owner a task takes at most twice as long as alone."""
     alone = scheduler_of()
     alone.add(task("a", 1))
     expected = run_until(alone, lambda: not alone.tasks)
@@ -164,7 +162,7 @@ def test_a_newcomer_does_not_wait_for_another_s_forty() -> None:
     assert run_until(scheduler, lambda: "mine" not in scheduler.tasks) <= 2 * expected
 
 
-def test_who_was_served_long_ago_is_not_punished_for_it() -> None:
+def test_an_owner_who_comes_back_does_not_pay_for_earlier_work() -> None:
     scheduler = scheduler_of()
     for i in range(30):
         scheduler.add(task(f"{i}", 1))
