@@ -1,6 +1,6 @@
 """The image engine: a queue, a driver and a worker around diffusers' Z-Image models. Usable without Discord.
 
-Importing this package loads no torch; :func:`zimage_engine.engine.Engine.start` does.
+Importing this package does not import torch; the worker does when :meth:`zimage_engine.engine.Engine.start` loads it.
 """
 
 from zimage_engine.catalog import find_profile

@@ -1,4 +1,4 @@
-"""How an engine is to run."""
+"""The configuration of an engine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from zimage_engine.types import ImageRequest
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """A complete profile (see ``loading.complete_profile``), and where and how to run it; ``auto`` chooses.
+    """A complete profile (see :func:`zimage_engine.weights.complete_profile`), and where and how to run it.
 
-    ``cache_dir`` keeps what was measured on this device; without it every start measures anew. ``batch_tokens``
-    replaces the measured budget of a batch; 0 measures. A unit that takes ``unit_limit`` seconds is taken for hung.
-    ``preview_decoder`` is a folder or downloaded hub id of a tiny decoder such as TAEF1, for sharper previews.
-    ``attention`` and ``compiled`` are those of :class:`zimage_engine.device.acceleration.Acceleration`. Without
-    ``measure`` nothing is measured before the first request: pictures are drawn one at a time.
+    ``device`` and ``dtype`` are names of torch's, or ``auto``. ``cache_dir`` keeps what was measured on this device;
+    without it every start measures again. ``batch_tokens`` replaces the measured token budget of a batch; 0 measures.
+    A unit that takes longer than ``unit_limit`` seconds counts as hung. ``preview_decoder`` is a folder or downloaded
+    hub id of a tiny decoder such as TAEF1, for sharper previews. ``attention`` and ``compiled`` are those of
+    :class:`zimage_engine.device.acceleration.Acceleration`. Without ``measure`` nothing is measured before the first
+    request, and pictures are generated one at a time.
     """
 
     profile: ModelProfile
@@ -33,7 +34,7 @@ class EngineConfig:
 
 
 def base_request(profile: ModelProfile) -> ImageRequest:
-    """One image of the profile's base size at its default steps: what one credit buys."""
+    """Return the request that costs one credit: one image of the profile's base size at its default steps."""
     size = profile.base_size
     steps, guidance = int(profile.steps.default), profile.guidance.default
     return ImageRequest("base", "", size.width, size.height, steps, 0, guidance_scale=guidance)

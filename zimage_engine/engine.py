@@ -1,4 +1,4 @@
-"""The asyncio face of the engine: submit, cancel, events, stats, close. One driver thread for the device."""
+"""The engine's interface for asyncio: submit, cancel, events, stats, close. One driver thread for the device."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from zimage_engine.types import (
     DeviceLost,
     EngineClosed,
     EngineError,
+    EngineState,
     EngineStats,
     Failed,
     Finished,
@@ -35,11 +36,11 @@ from zimage_engine.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-_MAX_LOSSES = 2
+_LOSSES_MAX = 2  # workers lost in a row, without a unit done between them
 
 
 class Engine:
-    """The image engine. Make it with :meth:`start` inside a running event loop, end it with :meth:`close`."""
+    """The image engine. Create it with :meth:`start` inside a running event loop and end it with :meth:`close`."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Engine:
         self._loaded: asyncio.Future[None] = self._loop.create_future()
         self._lost: asyncio.Future[EngineError] = self._loop.create_future()
         self._thread = threading.Thread(target=self._drive, name="zimage-driver", daemon=True)
-        self._watchdog = Watchdog(config.unit_limit, self._hangs)
+        self._watchdog = Watchdog(config.unit_limit, self._on_hang)
 
     @classmethod
     def start(
@@ -82,17 +83,17 @@ class Engine:
         return self._config.profile
 
     async def ready(self) -> None:
-        """Wait until the model is loaded; raises the :class:`EngineError` that prevented it."""
+        """Wait until the model is loaded. Raises the :class:`EngineError` that prevented it."""
         await asyncio.shield(self._loaded)
 
     async def lost(self) -> EngineError:
-        """Wait until the device is lost, which may be never; the error that every request now ends with."""
+        """Wait until the device is lost, which may be never. Returns the error that every request then ends with."""
         return await asyncio.shield(self._lost)
 
     def submit(self, request: ImageRequest, *, owner: Hashable, weight: float = 1.0) -> Handle:
         """Queue a request; an owner of ``weight`` 2 gets twice the share of an owner of weight 1.
 
-        Raises :class:`InvalidRequest` or, where the engine cannot run at all, the error that says why.
+        Raises :class:`InvalidRequest`, :class:`EngineClosed` after :meth:`close`, or the error that stopped the engine.
         """
         self._config.profile.check(request)
         handle = Handle(request, self._cancel)
@@ -111,11 +112,11 @@ class Engine:
         return handle
 
     def seconds_alone(self, request: ImageRequest) -> float:
-        """What a request would take on an idle device, in seconds: a guess before the model is loaded."""
+        """Return the predicted seconds of a request on an idle device; a rough guess until the model is loaded."""
         return self._queue.seconds_alone(request)
 
     def stats(self) -> EngineStats:
-        """What the engine is doing now; never waits for the device."""
+        """Return what the engine is doing now; never waits for the device."""
         with self._changed:
             queue = self._queue
             return EngineStats(
@@ -131,9 +132,9 @@ class Engine:
             )
 
     async def close(self, *, drain: bool = False, timeout: float = 10.0) -> None:
-        """End after the running unit, or with ``drain`` after everything queued; waits ``timeout`` seconds at most.
+        """Stop after the running unit, or with ``drain`` after all requests; waits for ``timeout`` seconds at most.
 
-        What is left fails with :class:`EngineClosed`.
+        Requests that are left fail with :class:`EngineClosed`.
         """
         with self._changed:
             self._closing, self._draining = True, drain
@@ -145,7 +146,7 @@ class Engine:
         with self._changed:
             self._publish(self._queue.drop_all(EngineClosed("The bot is restarting; please ask again in a minute.")))
 
-    def _state(self) -> str:
+    def _state(self) -> EngineState:
         if self._failure is not None:
             return "failed"
         if self._closing:
@@ -157,15 +158,15 @@ class Engine:
             self._publish(self._queue.cancel(request_id))
 
     def _drive(self) -> None:
-        """The driver's thread; whatever ends it, nobody is left waiting."""
+        """Run the driver's thread; if it breaks, every request fails instead of waiting for ever."""
         try:
-            self._drive_on()
+            self._run_plans()
         except Exception:
             log.exception("the driver broke")
             self._fail(DeviceLost("The engine broke; the bot has to be restarted."))
 
-    def _drive_on(self) -> None:
-        """Load, then plan, execute, book, until closed; a lost worker is replaced."""
+    def _run_plans(self) -> None:
+        """Load, then plan, execute and record until closed; replaces a lost worker."""
         worker, losses = self._load(), 0
         while worker is not None:
             plan = self._next_plan()
@@ -174,17 +175,17 @@ class Engine:
             result = self._execute(worker, plan)
             if result is not None:
                 losses = 0
-                if not self._book(plan, result):
+                if not self._record(plan, result):
                     return
                 continue
             losses += 1
-            worker = None  # before the next one is loaded: the device has no room for two
+            worker = None  # dropped before the next one is loaded: the device has no room for two
             free_memory()
             worker = self._replace_worker(plan, losses)
 
     @staticmethod
     def _execute(worker: Executor, plan: Plan) -> PlanResult | None:
-        """What came of the plan; None where the worker is lost."""
+        """Return the result of the plan, or None if the worker is lost."""
         try:
             return worker.execute(plan)
         except Exception:
@@ -192,33 +193,35 @@ class Engine:
             return None
 
     def _next_plan(self) -> Plan | None:
-        """Wait for something to do; None where the engine closes."""
+        """Wait for a plan; None if the engine closes."""
         with self._changed:
             self._watchdog.idle()
-            while (plan := None if self._stops_now() else self._queue.next()) is None:
+            while not self._stops_now():
+                if (plan := self._queue.next()) is not None:
+                    self._watchdog.unit_begins()
+                    return plan
                 if self._closing:
-                    return None
+                    break
                 self._changed.wait()
-            self._watchdog.unit_begins()
-            return plan
+            return None
 
-    def _book(self, plan: Plan, result: PlanResult) -> bool:
-        """Tell everybody what a plan brought; False where :meth:`close` or the watchdog gave this unit up."""
+    def _record(self, plan: Plan, result: PlanResult) -> bool:
+        """Publish what follows from a plan; returns False if :meth:`close` or the watchdog abandoned the plan."""
         with self._changed:
             if not self._queue.is_running(plan):
                 return False
             self._publish(self._queue.done(plan, result))
             copied = self._queue.forecast_due(time.monotonic())
         if copied is not None:
-            # Outside the lock: submitting and cancelling need not wait for it.
+            # Without the lock, so that submitting and cancelling do not wait for it.
             ends = run_forward(copied)
             with self._changed:
                 self._publish(self._queue.expected(ends))
         return True
 
     def _replace_worker(self, plan: Plan, losses: int) -> Executor | None:
-        """A new worker, on which everything begins again; None where the device seems to be beyond help."""
-        if losses > _MAX_LOSSES:
+        """Load a new worker and restart all requests on it; None if the device is given up or the engine closes."""
+        if losses > _LOSSES_MAX:
             self._fail(DeviceLost("The device stopped working; the bot has to be restarted."))
             return None
         with self._changed:
@@ -230,7 +233,7 @@ class Engine:
                 return None
         return self._load()
 
-    def _hangs(self) -> None:
+    def _on_hang(self) -> None:
         self._fail(DeviceLost("The device hangs; the bot has to be restarted."))
 
     def _stops_now(self) -> bool:
@@ -264,7 +267,7 @@ class Engine:
         return None
 
     def _fail(self, error: EngineError) -> None:
-        """From now on nothing can be drawn: what waits and what comes ends with ``error``."""
+        """Stop for good: end all requests, and every later one, with ``error``."""
         with self._changed:
             self._failure = error
             self._publish(self._queue.drop_all(error))
@@ -276,14 +279,14 @@ class Engine:
             self._loaded.set_result(None)
         elif failure is not None and not self._loaded.done():
             self._loaded.set_exception(failure)
-            self._loaded.exception()  # seen: whoever waits is told, and nobody need wait
+            self._loaded.exception()  # marks it as retrieved: asyncio would warn if nobody awaited ready()
 
     def _set_lost(self, error: EngineError) -> None:
         if not self._lost.done():
             self._lost.set_result(error)
 
     def _publish(self, events: Published) -> None:
-        """Hand events to their handles on the event loop; the lock is held, so they arrive in order."""
+        """Deliver events to their handles on the event loop. Called with the lock held, so they arrive in order."""
         for request_id, event in events:
             handle = self._handles[request_id]
             if isinstance(event, Finished | Failed | Cancelled):
@@ -294,5 +297,4 @@ class Engine:
         try:
             self._loop.call_soon_threadsafe(callback)
         except RuntimeError:
-            # The loop was closed under the engine: nobody is left to be told.
             log.debug("event loop closed; an event was dropped")

@@ -1,4 +1,4 @@
-"""One request seen from the event loop."""
+"""The handle of a submitted request."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from zimage_engine.types import Cancelled, Event, Failed, Finished, ImageRequest
 
 
 class Handle:
-    """One request seen from the event loop: the latest progress, then exactly one terminal event.
+    """A submitted request as the event loop sees it: the latest progress, then exactly one terminal event.
 
-    Iterate it once: progress that was overtaken is skipped, and the iterator ends after the terminal event.
+    Iterate over it once. Progress that was replaced by newer progress is skipped; the terminal event ends it.
     """
 
     def __init__(self, request: ImageRequest, cancel: Callable[[str], None]) -> None:
@@ -23,16 +23,16 @@ class Handle:
 
     @property
     def ended(self) -> bool:
-        """True once the terminal event has come."""
+        """True after the terminal event."""
         return self._terminal is not None
 
     def cancel(self) -> None:
-        """Stop at the end of the unit that is running; a no-op once the request has ended."""
+        """End the request when the unit that is running ends. Does nothing if the request has ended."""
         if self._terminal is None:
             self._cancel(self.request.id)
 
     def deliver(self, event: Event) -> None:
-        """Called on the event loop by the engine."""
+        """Take an event in; the engine calls this on the event loop."""
         if isinstance(event, Finished | Failed | Cancelled):
             self._terminal = self._terminal or event
         else:
@@ -52,7 +52,7 @@ class Handle:
                 return
 
     async def result(self) -> Finished:
-        """Wait for the picture; raises the request's :class:`EngineError`, or ``CancelledError`` where cancelled."""
+        """Wait for the picture. Raises the request's :class:`EngineError`, or ``CancelledError`` if cancelled."""
         terminal: Event | None = None
         async for event in self:
             terminal = event

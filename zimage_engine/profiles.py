@@ -1,4 +1,4 @@
-"""What each model can do: steps, guidance, sizes, negative prompts, editing.
+"""The rules of model profiles: what a model can do, and the checks of requests against it.
 
 The profiles themselves stand in :mod:`zimage_engine.catalog`; no code compares their names. A profile is complete
 before the weights are loaded: what the catalog does not say is read from the model's small config files.
@@ -19,22 +19,22 @@ Editing = Literal["none", "img2img", "instruction"]
 SizeName = Literal["small", "medium", "large"]
 
 ASPECTS: tuple[str, ...] = ("1:1", "4:3", "3:4", "3:2", "2:3", "5:3", "3:5", "16:9", "9:16")
-"""The aspects that people are offered; any other from 1:4 to 4:1 can be typed."""
+"""The offered aspects; any other from 1:4 to 4:1 can be typed."""
 
 SEED_LIMIT = 2**32
-"""Seeds are below this: torch's CPU generator takes 32 bits, so 5 and 5 + 2³² draw the same noise."""
+"""Seeds are below this: torch's CPU generator takes 32 bits, so 5 and 5 + 2³² give the same noise."""
 
 PROMPT_LIMIT = 4000
 
 DEFAULT_STRENGTH = 0.6
 """Diffusers' own default for img2img."""
 
-_WIDEST = 4
+_ASPECT_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Pixels, width × height."""
+    """A size in pixels."""
 
     width: int
     height: int
@@ -88,13 +88,13 @@ class ModelProfile:
         return Size(self.base_side, self.base_side)
 
     def size_for(self, aspect: Fraction, name: SizeName = "medium") -> Size:
-        """The size nearest to an aspect (width ÷ height) and a named area.
+        """Return the size nearest to an aspect (width ÷ height) and a named area.
 
-        Both sides are multiples of ``size_multiple``. Of the four ways to round, the one with the least
-        ``|log aspect error| + ½ |log area error|``.
+        Both sides are multiples of ``size_multiple``: of the four ways to round them, it is the one with the smallest
+        ``|log aspect error| + ½ |log area error|``. Raises :class:`InvalidRequest` for an aspect beyond 4:1.
         """
-        if not Fraction(1, _WIDEST) <= aspect <= _WIDEST:
-            raise InvalidRequest(f"The aspect must lie between 1:{_WIDEST} and {_WIDEST}:1, like 16:9.")
+        if not Fraction(1, _ASPECT_MAX) <= aspect <= _ASPECT_MAX:
+            raise InvalidRequest(f"The aspect must lie between 1:{_ASPECT_MAX} and {_ASPECT_MAX}:1, like 16:9.")
         area = (self.base_side * self.scales[name]) ** 2
         unit = self.size_multiple
         across, down = math.sqrt(area * aspect) / unit, math.sqrt(area / aspect) / unit
@@ -108,12 +108,12 @@ class ModelProfile:
         return Size(wide * unit, tall * unit)
 
     def offered_sizes(self) -> dict[SizeName, list[Size]]:
-        """Every size that an offered aspect and a size's name lead to, without repeats."""
+        """Return the sizes of all offered aspects by the size's name, without repeats."""
         aspects = [parse_aspect(text) for text in ASPECTS]
         return {name: list(dict.fromkeys(self.size_for(aspect, name) for aspect in aspects)) for name in self.scales}
 
     def check(self, request: ImageRequest) -> None:
-        """Raise :class:`InvalidRequest`, with a sentence that says what is allowed, unless the model can do this."""
+        """Raise :class:`InvalidRequest`, which says what is allowed, unless the model can do this request."""
         check_prompt(request.prompt)
         check_seed(request.seed)
         self.check_size(Size(request.width, request.height))
@@ -138,7 +138,7 @@ class ModelProfile:
             raise InvalidRequest(f"The image must have exactly {request.width}x{request.height} pixels.")
         if request.mask is not None and len(request.mask) != pixels:
             raise InvalidRequest(f"The mask must have exactly {request.width}x{request.height} pixels.")
-        # What is below 128 is ASCII: the fastest look through megabytes.
+        # Bytes below 128 are ASCII: the fastest way to search megabytes for a higher one.
         if request.mask is not None and request.mask.isascii():
             raise InvalidRequest("The mask marks nothing: make what is to be drawn anew white in it.")
         if not 0 < request.strength <= 1:
@@ -162,7 +162,7 @@ class ModelProfile:
         )
 
     def check_negative_prompt(self, text: str, scale: float) -> None:
-        """Raise :class:`InvalidRequest` where the model takes none, or guidance is off and it would do nothing."""
+        """Raise :class:`InvalidRequest` if the model takes none, guidance is off, or the text is too long."""
         if not self.negative_prompt:
             raise InvalidRequest(
                 f"{self.title} takes no negative prompt: say in the prompt what you want to see instead."
@@ -173,7 +173,7 @@ class ModelProfile:
             raise InvalidRequest(f"The negative prompt has {len(text):,} characters; it may have {PROMPT_LIMIT:,}.")
 
     def check_size(self, size: Size) -> None:
-        """Raise :class:`InvalidRequest` unless the model can draw this size."""
+        """Raise :class:`InvalidRequest` unless the model can generate this size."""
         unit = self.size_multiple
         if size.width < 1 or size.height < 1 or size.width % unit or size.height % unit:
             nearest = f"{_to_multiple(size.width, unit)}x{_to_multiple(size.height, unit)}"
@@ -181,8 +181,8 @@ class ModelProfile:
                 f"{size} is not a size {self.title} can draw: both sides must be multiples of {unit}, "
                 f"for example {nearest}."
             )
-        if not Fraction(1, _WIDEST) <= Fraction(size.width, size.height) <= _WIDEST:
-            raise InvalidRequest(f"{size} is too narrow: one side may be at most {_WIDEST} times the other.")
+        if not Fraction(1, _ASPECT_MAX) <= Fraction(size.width, size.height) <= _ASPECT_MAX:
+            raise InvalidRequest(f"{size} is too narrow: one side may be at most {_ASPECT_MAX} times the other.")
         if size.pixels > self.max_pixels:
             side = math.isqrt(self.max_pixels)
             raise InvalidRequest(
@@ -195,7 +195,7 @@ def _to_multiple(side: int, unit: int) -> int:
 
 
 def check_prompt(prompt: str) -> None:
-    """Raise :class:`InvalidRequest` for a prompt that is empty or above 4,000 characters."""
+    """Raise :class:`InvalidRequest` for a prompt that is empty or longer than 4,000 characters."""
     if not prompt.strip():
         raise InvalidRequest("The prompt is empty: say what the picture should show.")
     if len(prompt) > PROMPT_LIMIT:
@@ -209,19 +209,19 @@ def check_seed(seed: int) -> None:
 
 
 def parse_aspect(text: str) -> Fraction:
-    """``"16:9"`` (or ``16x9``, ``16/9``, ``1.78``) as width ÷ height; :class:`InvalidRequest` where it is none."""
+    """Parse ``"16:9"`` (or ``16x9``, ``16/9``, ``1.78``) to width ÷ height. Raises :class:`InvalidRequest`."""
     match = re.fullmatch(r"\s*(\d{1,4}(?:\.\d{1,4})?)\s*(?:[:x×/]\s*(\d{1,4}(?:\.\d{1,4})?))?\s*", text, re.ASCII)
     parts = [Fraction(part) for part in match.groups() if part is not None] if match else []
     if not parts or not all(parts):
         raise InvalidRequest(f"“{text[:20]}” is not an aspect; write width:height, like 16:9.")
     aspect = parts[0] if len(parts) == 1 else parts[0] / parts[1]
-    if not Fraction(1, _WIDEST) <= aspect <= _WIDEST:
-        raise InvalidRequest(f"The aspect must lie between 1:{_WIDEST} and {_WIDEST}:1, like 16:9.")
+    if not Fraction(1, _ASPECT_MAX) <= aspect <= _ASPECT_MAX:
+        raise InvalidRequest(f"The aspect must lie between 1:{_ASPECT_MAX} and {_ASPECT_MAX}:1, like 16:9.")
     return aspect
 
 
 def parse_size(text: str) -> Size:
-    """``"320x192"`` as a size; :class:`InvalidRequest` where it is none."""
+    """Parse ``"320x192"`` to a size. Raises :class:`InvalidRequest`."""
     match = re.fullmatch(r"\s*(\d{1,5})\s*[x×*]\s*(\d{1,5})\s*", text, re.ASCII)
     if match is None:
         raise InvalidRequest(f"“{text[:20]}” is not a size; write width x height in pixels, like 320x192.")

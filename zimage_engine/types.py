@@ -1,6 +1,6 @@
-"""What crosses the engine's edges: requests, plans, results, events, errors.
+"""The engine's messages: requests, plans, results, events, errors.
 
-Everything here is frozen, picklable and free of torch, so that a worker may live in another process.
+All are frozen, picklable and free of torch, so that a worker can run in another process.
 """
 
 from __future__ import annotations
@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class EngineError(Exception):
-    """Something the engine could not do. ``code`` is stable; the message is one sentence for a person."""
+    """The engine could not do something. ``code`` is stable; the message is one sentence for a person."""
 
     code: ClassVar[str] = "engine_error"
 
 
 class InvalidRequest(EngineError):
-    """The request asks for what the model cannot do; nothing was drawn."""
+    """The model cannot do what the request asks for; nothing was generated."""
 
     code = "invalid_request"
 
 
 class ModelNotFound(EngineError):
-    """The weights are not where they were looked for, or are not a Z-Image model."""
+    """The weights are missing or damaged, or are not those of a Z-Image model."""
 
     code = "model_not_found"
 
@@ -36,19 +36,19 @@ class DeviceNotFound(EngineError):
 
 
 class NotAvailable(EngineError):
-    """An option that this machine or its installed packages cannot serve."""
+    """This machine or its installed packages do not support an option."""
 
     code = "not_available"
 
 
 class WorkerLost(EngineError):
-    """The worker stopped and with it what it held; a new one can begin again."""
+    """The worker stopped and its tensors are lost; a new worker can restart the requests."""
 
     code = "worker_lost"
 
 
 class DeviceLost(EngineError):
-    """The device or its worker stopped working; the process has to be restarted."""
+    """The device or its worker stopped working for good; the process has to be restarted."""
 
     code = "device_lost"
 
@@ -79,7 +79,7 @@ class EngineClosed(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class RawImage:
-    """Pixels as they cross threads and processes: ``height · width · 3`` bytes, RGB, rows from the top."""
+    """Pixels without torch or PIL: ``height · width · 3`` bytes, RGB, rows from the top."""
 
     width: int
     height: int
@@ -88,17 +88,17 @@ class RawImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One image to draw. ``width`` and ``height`` in pixels; ``seed`` in 0 … 2³²−1; ``steps`` ≥ 1.
+    """One image to generate. ``width`` and ``height`` in pixels; ``seed`` in 0 … 2³²−1; ``steps`` ≥ 1.
 
-    ``guidance_scale`` above 0 doubles the work: the transformer runs for the negative prompt too.
+    ``guidance_scale`` above 0 doubles the work: the transformer runs for the negative prompt, too.
 
-    With ``image``, of exactly the request's size, that image is changed: by little or by much as ``strength`` (above
-    0, up to 1) says, which leaves out the first steps. With ``mask`` too (``height · width`` bytes, from 128 on:
-    repaint) only there. With ``keep_outside`` as well, the mask grows to whole cells of the latents, and every pixel
-    outside the grown mask is the original's, byte for byte; without it, all is as diffusers' inpainting draws it.
-    A model that edits by instruction takes the prompt for what to change, and neither mask nor strength.
+    ``image``, of exactly the request's size, makes it an edit. ``strength``, above 0 and up to 1, says how much is
+    changed; below 1 the first steps are left out. ``mask`` (``height · width`` bytes) limits the edit to the pixels
+    where it is 128 or more. With ``keep_outside`` the mask is grown to whole cells of the latents, and every pixel
+    outside the grown mask is the original's, byte for byte; without it the result is that of diffusers' inpainting. A
+    model that edits by instruction takes neither mask nor strength.
 
-    With ``previews`` each step but the last is followed by a look at the picture, as long as time allows.
+    ``previews`` asks for a preview after each step but the last, as long as they take little time.
     """
 
     id: str
@@ -117,19 +117,19 @@ class ImageRequest:
 
     @property
     def first_step(self) -> int:
-        """How many steps are left out, as diffusers' pipelines count: ``int(steps − steps · strength)``."""
+        """The steps that an edit leaves out: ``int(steps − steps · strength)``, as diffusers' pipelines do."""
         if self.image is None:
             return 0
         return int(max(self.steps - min(self.steps * self.strength, self.steps), 0))
 
     @property
     def real_steps(self) -> int:
-        """How many steps are run."""
+        """The number of steps that are run."""
         return self.steps - self.first_step
 
 
 class Unit(Enum):
-    """The pieces of work a device does without being interrupted."""
+    """A kind of work that a device does without interruption."""
 
     ENCODE_TEXT = "encode text"
     ENCODE_IMAGE = "encode image"
@@ -139,7 +139,7 @@ class Unit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a worker does next: one unit for these requests. It forgets what it holds of ``release`` first."""
+    """The next work of a worker: one unit for these requests, after it has freed what it holds of ``release``."""
 
     unit: Unit
     requests: tuple[ImageRequest, ...]
@@ -148,13 +148,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """What came of a plan: the seconds the device was busy, finished images and failures by request id.
+    """The result of a plan: the seconds that the device was busy, and finished images and failures by request id.
 
-    ``truncated`` names the requests of which the model reads only the prompt's beginning; ``caption_tokens`` says how
-    many tokens the prompt (and the negative prompt where guidance is on) came to, those of an image that is edited by
-    instruction included. With ``out_of_memory`` the unit was too large as a whole: nothing has changed, and each
-    request's failure is what to say if it is not tried again. ``previews`` has a small picture of some that asked for
-    one.
+    ``truncated`` holds the ids of requests whose prompt is too long for the model. ``caption_tokens`` holds the number
+    of tokens of the prompt and, if guidance is on, of the negative prompt; those of an image that is edited by
+    instruction are included. ``out_of_memory`` is True if the unit was too large as a whole: it changed nothing, and
+    ``failures`` holds the error of each request in case it is not retried. ``previews`` holds small pictures of some of
+    the requests that asked for them.
     """
 
     seconds: float
@@ -168,7 +168,7 @@ class PlanResult:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Waiting; ``position`` requests go first. ``eta`` is the expected seconds to the end, None before any measure."""
+    """Waiting behind ``position`` requests. ``eta`` is the expected seconds to the end, None if unknown."""
 
     position: int
     eta: float | None = None
@@ -176,9 +176,9 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """``done`` of ``total`` denoising steps are behind us; ``preview`` is what the picture looks like so far.
+    """``done`` of ``total`` denoising steps are done; ``preview`` is what the picture looks like so far.
 
-    The preview may be much smaller than the picture; it is None where none was asked for, or none could be had.
+    The preview may be much smaller than the picture. It is None if none was requested or it would have taken too long.
     """
 
     done: int
@@ -188,7 +188,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The picture, the device seconds it took, and whether the model read only the prompt's beginning."""
+    """The picture and its device seconds. ``truncated`` is True if the model read only the beginning of the prompt."""
 
     image: RawImage
     seconds: float
@@ -211,6 +211,7 @@ class Cancelled:
     seconds: float
 
 
+EngineState = Literal["loading", "ready", "failed", "closed"]
 Progress = Queued | Step
 Terminal = Finished | Failed | Cancelled
 Event = Progress | Terminal
@@ -218,12 +219,12 @@ Event = Progress | Terminal
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """A look at the engine: ``state`` is loading, ready, failed or closed; ``waiting`` counts requests not started.
+    """The engine at one moment. ``waiting`` counts the requests that have not started.
 
-    ``stage`` says in a few words what loading is at, such as "downloading: 3.1 of 20.5 GB".
+    ``stage`` says in a few words what loading is doing, such as "downloading: 3.1 of 20.5 GB".
     """
 
-    state: str
+    state: EngineState
     device: str
     model: str
     waiting: int

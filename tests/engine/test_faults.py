@@ -169,7 +169,7 @@ async def test_a_slow_unit_delays_and_nothing_else(
 
     engine = start(wrap)
     await engine.ready()
-    measured = engine._queue._costs_of(edit("a"))[unit]
+    measured = engine._queue._unit_seconds(edit("a"))[unit]
     pause.append(max(0.25, 2 * measured))
     lags: list[float] = []
 
@@ -186,7 +186,7 @@ async def test_a_slow_unit_delays_and_nothing_else(
     looking.cancel()
     assert all(same(data, undisturbed_edits[name]) for name, data in ended.items())
     assert sorted(lags)[len(lags) * 9 // 10] < 0.1
-    assert engine._queue._costs_of(edit("a"))[unit] > measured
+    assert engine._queue._unit_seconds(edit("a"))[unit] > measured
 
 
 async def test_a_batch_that_does_not_fit_is_drawn_in_smaller_ones(
