@@ -1,4 +1,4 @@
-"""``zimage-bot bench``: what each unit costs on this machine, as a table."""
+"""``zimage-bot bench``: a table of what each unit costs on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from zimage_engine.catalog import GPU_PROFILE, either, find_profile, random_weig
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.loading import load_components, pick_device, plan_for
 from zimage_engine.device.memory import GB, Placement
-from zimage_engine.device.unit_benchmark import LoadedParts, Measure, Parts, RandomParts, benchmark_units, peak_memory
+from zimage_engine.device.unit_benchmark import (
+    LoadedParts,
+    Measurement,
+    Parts,
+    RandomParts,
+    benchmark_units,
+    peak_memory,
+)
 from zimage_engine.profiles import ModelProfile, Size, parse_size
 from zimage_engine.weights import weights_folder
 
@@ -25,7 +32,7 @@ _TERA = 1e12
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """The command's options. ``weights``: ``random`` needs no download, ``own`` loads the profile's."""
+    """The command's options. ``weights`` is ``random``, which needs no download, or ``own``, the profile's."""
 
     weights: str = "random"
     profile: str | None = None
@@ -36,20 +43,23 @@ class BenchOptions:
 
 
 def bench(settings: Settings, options: BenchOptions) -> None:
-    """Print seconds, tokens and FLOP a second of each unit, and what one image comes to."""
+    """Print the seconds, tokens and FLOP a second of each unit, and the seconds of one image.
+
+    Raises :class:`StartupError` for options that do not fit together.
+    """
     if options.dtype not in ("bfloat16", "float32"):
         raise StartupError(f"There is no data type “{options.dtype}” here: use bfloat16 or float32.")
     if min(options.batches) < 1:
         raise StartupError("A batch holds at least one picture: give --batch 1 or more.")
     device, dtype = pick_device(settings.device), getattr(torch, options.dtype)
-    profile, parts = _choose(settings, options, device, dtype)
-    sizes = [parse_size(text) for text in options.sizes] or [_usual_size(profile, device)]
+    profile, parts = _choose_parts(settings, options, device, dtype)
+    sizes = [parse_size(text) for text in options.sizes] or [_default_size(profile, device)]
     console = Console()
-    how = ", ".join(filter(None, (options.dtype, str(options.acceleration), _named(device))))
+    how = ", ".join(filter(None, (options.dtype, str(options.acceleration), _device_name(device))))
     table = Table(title=f"{profile.title}, {options.weights} weights, {how}")
     for heading in ("unit", "seconds", "tokens/s", "TFLOP", "TFLOP/s", "of measured peak"):
         table.add_column(heading, justify="left" if heading == "unit" else "right")
-    measured: dict[str, Measure] = {}
+    measured: dict[str, Measurement] = {}
     with console.status("building and measuring (minutes on a CPU) …"):
         for each in benchmark_units(parts, device, dtype, sizes, options.batches, options.acceleration):
             measured[each.unit] = each
@@ -62,7 +72,7 @@ def bench(settings: Settings, options: BenchOptions) -> None:
     console.print(f"peak memory: {peak_memory(device) / GB:.1f} GB")
 
 
-def _choose(
+def _choose_parts(
     settings: Settings, options: BenchOptions, device: torch.device, dtype: torch.dtype
 ) -> tuple[ModelProfile, Parts]:
     match options.weights:
@@ -82,18 +92,18 @@ def _choose(
     raise StartupError(f"There are no weights “{options.weights}”: say random or own.")
 
 
-def _usual_size(profile: ModelProfile, device: torch.device) -> Size:
-    """The base size on a GPU; on a CPU a large one would take minutes a step."""
+def _default_size(profile: ModelProfile, device: torch.device) -> Size:
+    """Return the base size on a GPU; on a CPU that would take minutes a step, so 256x256."""
     return profile.base_size if device.type != "cpu" else Size(256, 256)
 
 
-def _row(each: Measure) -> tuple[str, ...]:
+def _row(each: Measurement) -> tuple[str, ...]:
     pace = f"{each.tokens / each.seconds:.0f}" if each.tokens else ""
     rate = each.flop / each.seconds / _TERA
     return (each.unit, f"{each.seconds:.3g}", pace, f"{each.flop / _TERA:.2f}", f"{rate:.2f}", f"{each.peak_share:.0%}")
 
 
-def _named(device: torch.device) -> str:
+def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, {torch.get_num_threads()} threads"

@@ -120,7 +120,7 @@ async def test_a_request_that_fails_fails_alone(start: StartEngine) -> None:
 
         def execute(self, plan):
             if plan.unit is Unit.DENOISE and "bad" in {each.id for each in plan.requests}:
-                slot = self.worker._slots["bad"]
+                slot = self.worker._generations["bad"]
                 slot.latents = slot.latents * float("nan")
             return self.worker.execute(plan)
 

@@ -1,4 +1,4 @@
-"""What makes the transformer faster on some devices: another attention kernel, compiled blocks. Both are off."""
+"""What makes the transformer faster on some devices: other attention kernels and compiled blocks; off by default."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from zimage_engine.types import NotAvailable
 
 log = logging.getLogger(__name__)
 
-_TAKE_MASKS = frozenset({"native", "flex", "xformers", "_native_cudnn", "_native_efficient", "_native_math"})
-_MAX_GRAPHS = 64
+_KERNELS_WITH_MASKS = frozenset({"native", "flex", "xformers", "_native_cudnn", "_native_efficient", "_native_math"})
+_GRAPHS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +27,23 @@ class Acceleration:
     compiled: bool = False
 
     def __str__(self) -> str:
-        """What a measurement of the device depends on; empty where everything is as it comes."""
-        parts = [] if self.attention == "auto" else [f"attention {self.attention}"]
-        return ", ".join(parts + ["compiled"] * self.compiled)
+        """Return a name for people and for the key of measurements; empty if both are off."""
+        parts = []
+        if self.attention != "auto":
+            parts.append(f"attention {self.attention}")
+        if self.compiled:
+            parts.append("compiled")
+        return ", ".join(parts)
 
     @property
     def takes_masks(self) -> bool:
-        """False where the kernel raises on an attention mask, or is not known to take one."""
-        return self.attention == "auto" or self.attention in _TAKE_MASKS
+        """False if the kernel raises on an attention mask, or is not known to take one."""
+        return self.attention == "auto" or self.attention in _KERNELS_WITH_MASKS
 
     def apply(self, transformer: Any, *, resident: bool) -> None:
-        """Prepare the transformer; ``resident`` where it lies on its device as a whole. What moves is not compiled.
+        """Set up the transformer. ``resident`` says that all of it is on its device; otherwise it is not compiled.
 
-        Raises :class:`NotAvailable` where the kernel is not known, not installed or not for this device.
+        Raises :class:`NotAvailable` if the kernel is unknown, not installed or does not run on this device.
         """
         if self.attention != "auto":
             try:
@@ -54,13 +58,13 @@ class Acceleration:
         if self.compiled and not resident:
             log.warning("the transformer moves to the device block by block, and is not compiled")
         elif self.compiled:
-            # The blocks are of one class: each combination of sizes, mask and mode is one more graph of its code.
-            torch._dynamo.config.recompile_limit = _MAX_GRAPHS  # noqa: SLF001
+            # All blocks are of one class: each combination of sizes, mask and mode compiles one more graph of its code.
+            torch._dynamo.config.recompile_limit = _GRAPHS_MAX  # noqa: SLF001
             transformer.compile_repeated_blocks(dynamic=True)
 
 
 def _try_out(transformer: Any) -> None:
-    """One block's attention on a few tokens: some kernels tell only then that they cannot."""
+    """Run one block's attention on a few tokens: some kernels raise only when they run."""
     attention = transformer.layers[0].attention
     weight = attention.to_q.weight
     with torch.inference_mode():

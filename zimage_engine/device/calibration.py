@@ -1,4 +1,4 @@
-"""Measure what units cost on this device, once: the answer is kept on disk by device, model and library versions."""
+"""Measures what units cost on this device, and keeps that on disk by device, model and library versions."""
 
 from __future__ import annotations
 
@@ -21,32 +21,35 @@ from zimage_engine.types import ImageRequest
 
 log = logging.getLogger(__name__)
 
-_WORTH_IT = 1.1
-_MAX_SAMPLES = 32
-_PATIENCE_SECONDS = 20.0
-_KEPT = {field.name for field in fields(CostModel)} - {"correction"}
+_GAIN_MIN = 1.1
+"""A larger batch must make this many times as many pictures a second."""
+
+_SAMPLES_MAX = 32
+_MEASURING_SECONDS = 20.0
+_STORED_FIELDS = {field.name for field in fields(CostModel)} - {"correction"}
 _PROMPT = "a red circle on a blue background"
 
 
 def known_costs(model: ZImageModel, profile: ModelProfile, device: str, cache_dir: Path | None) -> CostModel:
-    """What was measured before on this device with this model, else what is measured now and kept."""
+    """Return the stored costs of this device and model, or measure and store them."""
     name = f"{device} | {profile.weights} | {profile.base_size} | torch {torch.__version__} x{torch.get_num_threads()}"
     path = cache_dir / "costs.json" if cache_dir is not None else None
-    kept = _read(path)
-    if name in kept:
-        return CostModel(**kept[name])
+    stored = _read(path)
+    if name in stored:
+        return CostModel(**stored[name])
     costs = measure(model, profile)
     if path is not None:
-        _write(path, kept | {name: {field: value for field, value in asdict(costs).items() if field in _KEPT}})
+        measured = {field: value for field, value in asdict(costs).items() if field in _STORED_FIELDS}
+        _write(path, stored | {name: measured})
     return costs
 
 
-def _write(path: Path, kept: dict[str, Any]) -> None:
-    """Keep the measurements; where that cannot be, the next start measures again."""
+def _write(path: Path, stored: dict[str, Any]) -> None:
+    """Store the measurements; if that fails, the next start measures again."""
     partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(kept, indent=2), encoding="utf-8")
+        partial.write_text(json.dumps(stored, indent=2), encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         log.warning("%s cannot be written (%s); the next start measures again", path, error.strerror)
@@ -56,31 +59,34 @@ def _read(path: Path | None) -> dict[str, Any]:
     if path is None or not path.exists():
         return {}
     try:
-        kept = dict(json.loads(path.read_text(encoding="utf-8")))
+        stored = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         log.warning("%s cannot be read; the device is measured again", path)
         return {}
-    return {name: values for name, values in kept.items() if isinstance(values, dict) and set(values) == _KEPT}
+    return {
+        name: values for name, values in stored.items() if isinstance(values, dict) and set(values) == _STORED_FIELDS
+    }
 
 
 def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
-    """Time the model's units at the base size: batches are doubled while that brings a tenth more pictures a second.
+    """Time the model's units at the base size.
 
-    On a slow device, where one forward takes seconds, little is measured and batches are left alone.
+    The batch is doubled as long as that makes a tenth more pictures a second. Stops after some seconds: on a slow
+    device, where one forward takes seconds, batches are not tried.
     """
     began = time.perf_counter()
     base, samples = profile.base_size, 1
-    model.encode_anew(_PROMPT)  # the first one also prepares kernels
-    encode = _median(lambda: model.encode_anew(_PROMPT), 2)
+    model.encode_uncached(_PROMPT)  # the first run also prepares kernels
+    encode = _median(lambda: model.encode_uncached(_PROMPT), 2)
     times = {(base, 1): _step_time(model, base, 1)}
-    while samples < _MAX_SAMPLES and time.perf_counter() - began < _PATIENCE_SECONDS:
+    while samples < _SAMPLES_MAX and time.perf_counter() - began < _MEASURING_SECONDS:
         if (seconds := _time_if_it_fits(model, base, 2 * samples)) is None:
             break
         times[base, 2 * samples] = seconds
-        if times[base, 2 * samples] * _WORTH_IT > 2 * times[base, samples]:
+        if times[base, 2 * samples] * _GAIN_MIN > 2 * times[base, samples]:
             break
         samples *= 2
-    if time.perf_counter() - began < _PATIENCE_SECONDS:
+    if time.perf_counter() - began < _MEASURING_SECONDS:
         large = Size(base.width, base.height * 2)
         if (seconds := _time_if_it_fits(model, large, 1)) is not None:
             times[large, 1] = seconds
@@ -96,14 +102,14 @@ def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
 
 
 def warm_up(model: ZImageModel, profile: ModelProfile) -> None:
-    """One step of every offered size, alone and, of the base size, as two: whoever asks first need not wait for it."""
+    """Run a step of every offered size, and one of two samples of the base size, so that they are compiled."""
     sizes = [(size, 1) for group in profile.offered_sizes().values() for size in group]
     for size, samples in [*sizes, (profile.base_size, 2)]:
         _time_if_it_fits(model, size, samples)
 
 
 def _time_if_it_fits(model: ZImageModel, size: Size, samples: int) -> float | None:
-    """:func:`_step_time`, or None where the device has too little memory for it."""
+    """Return :func:`_step_time`, or None if the device has too little memory."""
     try:
         return _step_time(model, size, samples)
     except torch.OutOfMemoryError:
@@ -111,6 +117,7 @@ def _time_if_it_fits(model: ZImageModel, size: Size, samples: int) -> float | No
 
 
 def _step_time(model: ZImageModel, size: Size, samples: int) -> float:
+    """Return the median seconds of one step of ``samples`` images."""
     generations = _generations(model, size, samples)
 
     def step() -> None:
@@ -128,20 +135,22 @@ def _generations(model: ZImageModel, size: Size, samples: int) -> list[Generatio
 
 
 def _median(action: Callable[[], object], times: int) -> float:
+    """Return the median seconds of up to ``times`` runs; a slow action runs once."""
     measured = []
     for _ in range(times):
         began = time.perf_counter()
         action()
         measured.append(time.perf_counter() - began)
-        if measured[-1] > _PATIENCE_SECONDS / 10:
+        if measured[-1] > _MEASURING_SECONDS / 10:
             break
     return statistics.median(measured)
 
 
 def _fit(times: dict[tuple[int, int], float]) -> tuple[float, float, float]:
-    """``base, linear, square`` of :class:`CostModel` that fit best, relatively; none below 0.
+    """Return the ``base, linear, square`` of :class:`CostModel` with the smallest relative squared error.
 
-    Terms that the measurements cannot tell apart, or whose best value is negative, are left out, the square first.
+    ``times`` are seconds by tokens and samples. Terms that the measurements cannot tell apart, or whose best value is
+    negative, are 0; the square is dropped first.
     """
     choices = [[1]]
     if len(times) > 1:

@@ -26,13 +26,13 @@ from zimage_engine.model.omni import Vision
 from zimage_engine.types import DeviceNotFound, ModelNotFound, OutOfMemory
 from zimage_engine.weights import Report, has_siglip
 
-_AS_IT_COMES = Acceleration()
+_NO_ACCELERATION = Acceleration()
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` is the first CUDA device, else Apple's, else the CPU; any other name is torch's own.
+    """Return the device of that name; ``auto`` is the first CUDA device, else Apple's GPU, else the CPU.
 
-    Raises :class:`DeviceNotFound` where there is no such device.
+    Raises :class:`DeviceNotFound` if there is no such device.
     """
     if name != "auto":
         return _named_device(name)
@@ -51,10 +51,10 @@ def _named_device(name: str) -> torch.device:
 
 
 def plan_for(folder: Path, device: torch.device, dtype_name: str = "auto") -> MemoryPlan:
-    """Where the parts of the model in ``folder`` go on this machine.
+    """Return where the parts of the model in ``folder`` go on this machine, and their data type.
 
-    ``auto`` is bfloat16 on an accelerator and, on the CPU, float32 where it fits; float16 is not offered, Z-Image
-    overflows in it. Raises :class:`OutOfMemory` with what is missing.
+    ``auto`` is bfloat16 on a GPU and, on the CPU, float32 if it fits. float16 is not offered: Z-Image overflows in it.
+    Raises :class:`OutOfMemory` with the GB that are missing.
     """
     host = float(psutil.virtual_memory().total)
     memory = float(torch.cuda.get_device_properties(device).total_memory) if device.type == "cuda" else host
@@ -67,14 +67,14 @@ def load_components(
     folder: Path,
     device: torch.device,
     plan: MemoryPlan,
-    acceleration: Acceleration = _AS_IT_COMES,
+    acceleration: Acceleration = _NO_ACCELERATION,
     report: Report = lambda _: None,
 ) -> Components:
-    """Read the weights as the plan says, ready to run.
+    """Load the weights as the plan says, ready to run.
 
-    One part after the other goes from its safetensors to its place, so that the host never holds more than one.
-    Raises :class:`ModelNotFound` where a part is missing, damaged or of another architecture, and
-    :class:`NotAvailable` where the acceleration asked for cannot be had.
+    Each part goes from its safetensors to its device before the next is read, so that the host holds only one.
+    Raises :class:`ModelNotFound` if a part is missing, damaged or of another architecture, :class:`OutOfMemory` if the
+    device is too full, and :class:`NotAvailable` if the acceleration is not supported.
     """
     dtype = torch.float32 if plan.width == FULL_WIDTH else torch.bfloat16
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
@@ -88,7 +88,7 @@ def load_components(
         vae = _place(AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **options), device)
         vision = _load_vision(folder, device, transformer.config.siglip_feat_dim, {"dtype": dtype, **options}, report)
         report("reading the text encoder")
-        # Last, since it may stay on the host: until here the host held one part at a time.
+        # Last, since it may stay on the host, which holds one part at a time until here.
         text_encoder = AutoModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options)
         _place(text_encoder, device if resident else torch.device("cpu"))
         scheduler_config = FlowMatchEulerDiscreteScheduler.load_config(folder / "scheduler")
@@ -107,7 +107,7 @@ def load_components(
 def _load_vision(
     folder: Path, device: torch.device, width: int | None, options: dict[str, Any], report: Report
 ) -> Vision | None:
-    """SigLIP where the model edits by instruction; ``width`` is that of the features which the transformer takes."""
+    """Load SigLIP if the model edits by instruction; ``width`` is that of the image features the transformer takes."""
     if not has_siglip(json.loads((folder / "model_index.json").read_text(encoding="utf-8"))):
         return None
     report("reading the image encoder")

@@ -1,4 +1,4 @@
-"""Where the parts of a model go, from their sizes and the device's memory: a pure function, free of torch."""
+"""Plans where the parts of a model go, from their sizes and the device's memory. Pure functions, free of torch."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ FULL_WIDTH = 4
 DeviceKind = Literal["cuda", "mps", "cpu"]
 PARTS = ("text_encoder", "transformer", "vae")
 SIGLIP = "siglip"
-"""The folder of the image encoder that a model for editing by instruction has besides."""
+"""The folder of the image encoder, which only models for editing by instruction have."""
 
-_WORK = 1.5 * GB
-_USABLE = 0.95
-_LONGEST_HEADER = 100_000_000
-_BLOCKS_WORK = 3 * GB
+_ACTIVATIONS = 1.5 * GB
+"""Memory for activations while the whole transformer is on the device."""
+
+_OFFLOAD_ACTIVATIONS = 3 * GB
+"""The same while the transformer is moved block by block, with the blocks that are in flight."""
+
+_USABLE_SHARE = 0.95
+_HEADER_MAX = 100_000_000
 
 
 class Placement(Enum):
-    """How the parts share a device, from the fastest to the most patient."""
+    """How the parts share a device, from the fastest to the slowest."""
 
     RESIDENT = "everything on the device"
     ENCODER_MOVES = "text encoder on the device only while it encodes"
@@ -38,17 +42,14 @@ class Placement(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PartSizes:
-    """Parameters of the parts, in numbers, not bytes. SigLIP's, where there is one, count with ``vae``'s.
-
-    Both lie on the device in every placement.
-    """
+    """Numbers of parameters of the parts. ``vae`` includes SigLIP, if there is one: both are always on the device."""
 
     text_encoder: int
     transformer: int
     vae: int
 
     def bytes(self, width: int) -> tuple[float, float, float]:
-        """Bytes of each part where a parameter takes ``width`` bytes."""
+        """Return the bytes of each part if a parameter takes ``width`` bytes."""
         return self.text_encoder * width, self.transformer * width, self.vae * width
 
 
@@ -66,32 +67,32 @@ class MemoryPlan:
 def plan_memory(
     sizes: PartSizes, kind: DeviceKind, device_memory: float, host_memory: float, width: int | None = None
 ) -> MemoryPlan:
-    """The fastest placement that fits. ``width`` is the asked bytes of a parameter, None chooses.
+    """Return the fastest placement that fits into these bytes of memory.
 
-    On the CPU and on Apple's shared memory there is only one memory, and nothing to move: float32 where it fits on the
-    CPU, else bfloat16. Raises :class:`OutOfMemory` with the GB that are missing.
+    ``width`` is the bytes of a parameter; None chooses 4 on a CPU if that fits, else 2. The CPU and Apple's GPU share
+    the host's memory, so there everything is resident. Raises :class:`OutOfMemory` with the GB that are missing.
     """
-    usable = _USABLE * device_memory
+    usable = _USABLE_SHARE * device_memory
     if kind == "cpu":
         for choice in (width,) if width else (4, 2):
-            if sum(sizes.bytes(choice)) + _WORK <= usable:
+            if sum(sizes.bytes(choice)) + _ACTIVATIONS <= usable:
                 return MemoryPlan(Placement.RESIDENT, choice)
-        raise _missing(sum(sizes.bytes(width or 2)) + _WORK - usable, "memory")
+        raise _missing(sum(sizes.bytes(width or 2)) + _ACTIVATIONS - usable, "memory")
     width = width or 2
     encoder, transformer, vae = sizes.bytes(width)
-    if encoder + transformer + vae + _WORK <= usable:
+    if encoder + transformer + vae + _ACTIVATIONS <= usable:
         return MemoryPlan(Placement.RESIDENT, width)
     if kind == "mps":
-        raise _missing(encoder + transformer + vae + _WORK - usable, "memory")
-    host = _USABLE * host_memory
+        raise _missing(encoder + transformer + vae + _ACTIVATIONS - usable, "memory")
+    host = _USABLE_SHARE * host_memory
     if max(encoder, transformer) > host:
         raise _missing(max(encoder, transformer) - host, "host memory")
-    if transformer + vae + max(encoder, _WORK) <= usable:
+    if transformer + vae + max(encoder, _ACTIVATIONS) <= usable:
         return MemoryPlan(Placement.ENCODER_MOVES, width)
-    if transformer + vae + _WORK <= usable:
+    if transformer + vae + _ACTIVATIONS <= usable:
         return MemoryPlan(Placement.ENCODER_ON_CPU, width)
-    if vae + _BLOCKS_WORK > usable:
-        raise _missing(vae + _BLOCKS_WORK - usable, "GPU memory")
+    if vae + _OFFLOAD_ACTIVATIONS > usable:
+        raise _missing(vae + _OFFLOAD_ACTIVATIONS - usable, "GPU memory")
     if encoder + transformer > host:
         raise _missing(encoder + transformer - host, "host memory")
     return MemoryPlan(Placement.GROUP_OFFLOAD, width)
@@ -105,7 +106,10 @@ def _missing(lacking: float, what: str) -> OutOfMemory:
 
 
 def part_sizes(folder: Path) -> PartSizes:
-    """Count the parameters in a model folder from the safetensors' headers alone: no weights are read."""
+    """Count the parameters of a model folder. Reads only the headers of the safetensors files.
+
+    Raises :class:`ModelNotFound` if one is damaged.
+    """
     encoder, transformer, vae, siglip = (
         sum(map(_parameters, sorted((folder / part).glob("*.safetensors")))) for part in (*PARTS, SIGLIP)
     )
@@ -116,7 +120,7 @@ def _parameters(path: Path) -> int:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, _LONGEST_HEADER)))
+            header = json.loads(file.read(min(length, _HEADER_MAX)))
     except (OSError, ValueError, struct.error) as error:
         raise ModelNotFound(f"{path} is damaged ({type(error).__name__}): download the weights again.") from error
     return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

@@ -1,7 +1,7 @@
-"""What each unit costs on this machine, with the real dimensions: no download is needed for that.
+"""Measures each unit of a model on this machine: seconds, FLOP, and the share of the device's peak.
 
-The full-size model's parts are built with random weights one after the other, so that the largest alone has to fit;
-or a loaded model's are measured.
+The parts are those of a loaded model, or of the full-size Z-Image with random weights, which needs no download. Random
+parts are built one after the other, so that only the largest has to fit into memory.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _PEAK_SIDE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """One unit: its median seconds, its work in FLOP, and the share of the fastest matrix product measured here."""
+class Measurement:
+    """One unit: its median seconds, its work in FLOP, and its share of the FLOP a second of :func:`measure_peak`."""
 
     unit: str
     seconds: float
@@ -43,10 +43,7 @@ class Measure:
 
 
 class Parts(Protocol):
-    """Where a model's parts come from; who asks for one does not need the one before any more.
-
-    ``scale`` is how many pixels a latent stands for in each direction.
-    """
+    """Provides a model's parts. Asking for one may free the one before. ``scale`` is pixels to a latent, a side."""
 
     @property
     def scale(self) -> int: ...
@@ -60,14 +57,14 @@ class Parts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadedParts:
-    """The parts of a model that is loaded as a whole."""
+    """The parts of a loaded model."""
 
     components: Components
 
     @property
     def scale(self) -> int:
         config: Any = self.components.vae.config
-        return 1 << len(config.block_out_channels) - 1
+        return int(2 ** (len(config.block_out_channels) - 1))
 
     def text_encoder(self) -> Any:
         return self.components.text_encoder
@@ -88,7 +85,7 @@ class RandomParts:
     scale: int = 8
 
     def text_encoder(self) -> Any:
-        """Qwen3-4B."""
+        """Build Qwen3-4B."""
         config = Qwen3Config(
             vocab_size=_VOCABULARY,
             hidden_size=2560,
@@ -102,11 +99,11 @@ class RandomParts:
         return self._random(lambda: Qwen3Model(config))
 
     def transformer(self) -> Any:
-        """diffusers' defaults are Z-Image's dimensions."""
+        """Build the transformer: diffusers' defaults are Z-Image's dimensions."""
         return self._random(ZImageTransformer2DModel)
 
     def vae(self) -> Any:
-        """The autoencoder of FLUX.1."""
+        """Build the autoencoder of FLUX.1."""
         return self._random(
             lambda: AutoencoderKL(
                 down_block_types=("DownEncoderBlock2D",) * 4,
@@ -122,10 +119,10 @@ class RandomParts:
         )
 
     def _random(self, build: Callable[[], Any]) -> Any:
-        """A module with random weights, made in its final place and type: nothing is ever held twice."""
+        """Build a module with random weights directly on its device and in its type, so that it is held only once."""
         with torch.device("meta"):
             module = build().to(self.dtype)
-        # What is no parameter (tables of positions) is computed when a module is made, and must not be random.
+        # Buffers (tables of positions) have no values after to_empty; random ones could be out of range.
         module.to_empty(device=self.device)
         with torch.no_grad():
             for parameter in module.parameters():
@@ -136,7 +133,7 @@ class RandomParts:
 
 
 def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP a second of a large square matrix product: what the device can do at most, measured."""
+    """Return the FLOP a second of a large square matrix product, as the most that the device can do."""
     matrix = torch.randn(_PEAK_SIDE, _PEAK_SIDE, device=device, dtype=dtype)
     return 2 * _PEAK_SIDE**3 / min(_times(lambda: matrix @ matrix, device, 2 * _RUNS))
 
@@ -148,87 +145,92 @@ def benchmark_units(
     sizes: Sequence[Size],
     batches: Sequence[int] = (1,),
     acceleration: Acceleration | None = None,
-) -> Iterator[Measure]:
+) -> Iterator[Measurement]:
     """Yield each unit as it is measured: one prompt, a step of each size and batch, one decode of each size."""
-    stopwatch = _Stopwatch(device, measure_peak(device, dtype), parts.scale)
+    timer = _Timer(device, measure_peak(device, dtype), parts.scale)
     with torch.inference_mode():
-        yield _encoding(parts.text_encoder(), stopwatch)
+        yield _measure_text_encoder(parts.text_encoder(), timer)
         _free(device)
-        yield from _stepping(parts.transformer(), stopwatch, sizes, batches, acceleration)
+        yield from _measure_steps(parts.transformer(), timer, sizes, batches, acceleration)
         _free(device)
-        yield from _decoding(parts.vae(), stopwatch, sizes)
+        yield from _measure_decoder(parts.vae(), timer, sizes)
 
 
 def peak_memory(device: torch.device) -> float:
-    """Bytes held at most: of the device where it is CUDA, else of this process."""
+    """Return the most bytes held so far: on the device if it is CUDA, else by this process."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
-    unit = 1.0 if sys.platform == "darwin" else 1024.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    bytes_per_unit = 1.0 if sys.platform == "darwin" else 1024.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit
 
 
 @dataclass(frozen=True, slots=True)
-class _Stopwatch:
+class _Timer:
+    """Times units on ``device``; ``peak`` is its FLOP a second, ``scale`` the model's pixels to a latent."""
+
     device: torch.device
     peak: float
     scale: int
 
-    def latents(self, size: Size) -> tuple[int, int]:
+    def latent_size(self, size: Size) -> tuple[int, int]:
+        """Return the rows and columns of a size's latents."""
         return size.height // self.scale, size.width // self.scale
 
-    def measured(self, unit: str, action: Callable[[], Any], tokens: int = 0, flop: float | None = None) -> Measure:
-        flop = self.count(action) if flop is None else flop
+    def measure(self, unit: str, action: Callable[[], Any], tokens: int = 0, flop: float | None = None) -> Measurement:
+        """Time an action; its FLOP are counted unless they are given."""
+        flop = self.count_flop(action) if flop is None else flop
         action()  # the first run of a shape also prepares kernels and memory
         seconds = statistics.median(_times(action, self.device, _RUNS))
-        return Measure(unit, seconds, flop, flop / seconds / self.peak, tokens)
+        return Measurement(unit, seconds, flop, flop / seconds / self.peak, tokens)
 
     @staticmethod
-    def count(action: Callable[[], Any]) -> float:
+    def count_flop(action: Callable[[], Any]) -> float:
         with FlopCounterMode(display=False) as counter:
             action()
         return float(counter.get_total_flops())
 
 
-def _encoding(encoder: Any, stopwatch: _Stopwatch) -> Measure:
+def _measure_text_encoder(encoder: Any, timer: _Timer) -> Measurement:
     ids = torch.randint(0, encoder.config.vocab_size, (1, _CAPTION_TOKENS), device=encoder.device)
-    # Torch's counter stumbles over grouped heads. With so few tokens attention is a hundredth of the products.
+    # Torch's counter cannot count grouped heads. With so few tokens attention is a hundredth of the work.
     weights = sum(parameter.numel() for parameter in encoder.layers.parameters())
     title = f"encode {_CAPTION_TOKENS} tokens"
-    return stopwatch.measured(title, lambda: encoder(input_ids=ids), _CAPTION_TOKENS, 2.0 * weights * _CAPTION_TOKENS)
+    return timer.measure(title, lambda: encoder(input_ids=ids), _CAPTION_TOKENS, 2.0 * weights * _CAPTION_TOKENS)
 
 
-def _stepping(
+def _measure_steps(
     transformer: Any,
-    stopwatch: _Stopwatch,
+    timer: _Timer,
     sizes: Sequence[Size],
     batches: Sequence[int],
     acceleration: Acceleration | None,
-) -> Iterator[Measure]:
-    device, dtype = stopwatch.device, transformer.dtype
+) -> Iterator[Measurement]:
+    device, dtype = timer.device, transformer.dtype
     caption = torch.randn(_CAPTION_TOKENS, transformer.config.cap_feat_dim, device=device, dtype=dtype)
     steps: list[tuple[str, Callable[[], Any], int, float]] = []
     for size in sizes:
         for count in batches:
-            rows, columns = stopwatch.latents(size)
+            rows, columns = timer.latent_size(size)
             latents = [torch.randn(16, 1, rows, columns, device=device, dtype=dtype)] * count
-            moment = torch.full((count,), 0.5, device=device)
-            step: Callable[[], Any] = partial(transformer, latents, moment, [caption] * count, return_dict=False)
+            time_of_step = torch.full((count,), 0.5, device=device)
+            step: Callable[[], Any] = partial(transformer, latents, time_of_step, [caption] * count, return_dict=False)
             title = f"step {size}" + (f" of {count}" if count > 1 else "")
             # Counted before anything is compiled: a compiled graph hides its operations.
             tokens = count * (rows // 2 * (columns // 2) + _CAPTION_TOKENS)
-            steps.append((title, step, tokens, stopwatch.count(step)))
+            steps.append((title, step, tokens, timer.count_flop(step)))
     if acceleration is not None:
         acceleration.apply(transformer, resident=True)
-    yield from (stopwatch.measured(*each) for each in steps)
+    yield from (timer.measure(*step) for step in steps)
 
 
-def _decoding(vae: Any, stopwatch: _Stopwatch, sizes: Sequence[Size]) -> Iterator[Measure]:
+def _measure_decoder(vae: Any, timer: _Timer, sizes: Sequence[Size]) -> Iterator[Measurement]:
     for size in sizes:
-        latents = torch.randn(1, 16, *stopwatch.latents(size), device=stopwatch.device, dtype=vae.dtype)
-        yield stopwatch.measured(f"decode {size}", partial(vae.decode, latents))
+        latents = torch.randn(1, 16, *timer.latent_size(size), device=timer.device, dtype=vae.dtype)
+        yield timer.measure(f"decode {size}", partial(vae.decode, latents))
 
 
 def _times(action: Callable[[], Any], device: torch.device, runs: int) -> list[float]:
+    """Return the seconds of each run of an action, waiting for the device."""
     seconds = []
     for _ in range(runs):
         began = time.perf_counter()

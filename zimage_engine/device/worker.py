@@ -1,4 +1,4 @@
-"""Executes plans on one device. It holds tensors by request id and knows nothing of owners, order or fairness."""
+"""Executes plans on one device. Holds tensors by request id and knows nothing of owners, order or fairness."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.calibration import known_costs, warm_up
 from zimage_engine.device.loading import load_components, pick_device, plan_for
 from zimage_engine.model.model import Generation, ZImageModel
-from zimage_engine.model.previews import MAX_SHARE, Previewer, find_previewer
+from zimage_engine.model.previews import TIME_SHARE_MAX, Previewer, find_previewer
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import (
     EngineError,
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """One model on one device."""
+    """One model on one device: an :class:`zimage_engine.executor.Executor` in this process."""
 
     def __init__(
         self, model: ZImageModel, device: torch.device, costs: CostModel, previewer: Previewer | None = None
@@ -42,13 +42,13 @@ class Worker:
         self.costs = costs
         self.model = model
         self._previewer = previewer
-        self._slots: dict[str, Generation] = {}
+        self._generations: dict[str, Generation] = {}
 
     @classmethod
     def load(cls, config: EngineConfig, report: Report = lambda _: None) -> Worker:
-        """Load the profile's weights and learn what a unit costs here; takes seconds to minutes.
+        """Load the profile's weights and measure what a unit costs here; takes seconds to minutes.
 
-        ``report`` is told in a few words what it is at.
+        Calls ``report`` with a few words on what it is doing. Raises :class:`EngineError`.
         """
         device = pick_device(config.device)
         folder = weights_folder(config.profile, report)
@@ -70,9 +70,9 @@ class Worker:
         return cls(model, device, costs, previewer)
 
     def execute(self, plan: Plan) -> PlanResult:
-        """Do the plan's unit for its requests; failures are named in the result, never raised."""
+        """Do the plan's unit for its requests. Failures stand in the result and are not raised."""
         for request_id in plan.release:
-            self._slots.pop(request_id, None)
+            self._generations.pop(request_id, None)
         outcome = _Outcome()
         began = time.perf_counter()
         try:
@@ -82,8 +82,8 @@ class Worker:
             outcome = self._out_of_memory(plan.requests, error)
         else:
             for request_id in outcome.failures:
-                self._slots.pop(request_id, None)
-            self._look(plan, outcome, time.perf_counter() - began)
+                self._generations.pop(request_id, None)
+            self._preview(plan, outcome, time.perf_counter() - began)
         return PlanResult(
             time.perf_counter() - began,
             outcome.images,
@@ -94,22 +94,22 @@ class Worker:
             outcome.previews,
         )
 
-    def _look(self, plan: Plan, outcome: _Outcome, seconds: float) -> None:
-        """Previews of the pictures whose owners want to watch."""
+    def _preview(self, plan: Plan, outcome: _Outcome, seconds: float) -> None:
+        """Add previews for the requests that want them and have time left for one."""
         if self._previewer is None or plan.unit is not Unit.DENOISE:
             return
         for request in plan.requests:
-            generation = self._slots.get(request.id)
+            generation = self._generations.get(request.id)
             if generation is None or generation.expected is None or generation.step == request.steps:
-                continue  # failed, does not want one, or is about to be decoded anyway
-            generation.preview_allowance += MAX_SHARE * seconds / len(plan.requests)
+                continue  # failed, wants no preview, or is decoded next
+            generation.preview_allowance += TIME_SHARE_MAX * seconds / len(plan.requests)
             image, spent = self._previewer.preview(generation.expected, generation.preview_allowance)
             generation.preview_allowance -= spent
             if image is not None:
                 outcome.previews[request.id] = image
 
     def _run(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> None:
-        """The unit for all requests; after an ordinary error for each alone, so that one culprit fails alone."""
+        """Do the unit for all requests; after an error for each alone, so that only the cause of it fails."""
         failure = self._try(unit, requests, outcome)
         if failure is None:
             return
@@ -124,41 +124,41 @@ class Worker:
                 outcome.failures |= self._out_of_memory((request,), error).failures
 
     def _try(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> EngineError | None:
-        """Run the unit for all requests at once; the error that prevented it. Out of memory is raised."""
+        """Do the unit for all requests at once. Returns the error that prevented it; raises if out of memory."""
         try:
             match unit:
                 case Unit.DENOISE:
-                    outcome.failures |= self.model.step([self._slots[request.id] for request in requests])
+                    outcome.failures |= self.model.step([self._generations[request.id] for request in requests])
                 case Unit.ENCODE_TEXT:
                     for request in requests:
                         self._start(request, outcome)
                 case Unit.ENCODE_IMAGE:
                     for request in requests:
-                        self.model.read_image(self._slots[request.id])
+                        self.model.read_image(self._generations[request.id])
                 case Unit.DECODE:
                     for request in requests:
-                        outcome.images[request.id] = self.model.decode(self._slots[request.id])
-                        del self._slots[request.id]  # only now: out of memory, the unit is planned once more
+                        outcome.images[request.id] = self.model.decode(self._generations[request.id])
+                        del self._generations[request.id]  # not before: out of memory, the unit is planned again
         except torch.OutOfMemoryError:
             raise
         except EngineError as error:
             error.__traceback__ = None
             return error
         except Exception:
-            # A fault of the model's code must not end the driver thread: this request fails, the next one runs.
+            # A bug in the model's code must not end the driver thread: this request fails and the next one runs.
             log.exception("unit failed: unit=%s requests=%s", unit.value, [request.id for request in requests])
             return UnitFailed("The model failed on this picture; the operator's log says why.")
         return None
 
     def _start(self, request: ImageRequest, outcome: _Outcome) -> None:
-        generation = self._slots[request.id] = self.model.start(request)
+        generation = self._generations[request.id] = self.model.start(request)
         prompts = [generation.positive] if generation.negative is None else [generation.positive, generation.negative]
         outcome.caption_tokens[request.id] = tuple(prompt.tokens for prompt in prompts)
         if generation.positive.truncated:
             outcome.truncated.add(request.id)
 
     def _out_of_memory(self, requests: Sequence[ImageRequest], error: BaseException) -> _Outcome:
-        # The traceback's frames hold the very tensors that are to be freed.
+        # The traceback's frames hold the tensors that have to be freed.
         error.__traceback__ = None
         self.model.forget_caches()
         free_memory()
@@ -173,7 +173,7 @@ class Worker:
 
 @dataclass(slots=True)
 class _Outcome:
-    """What a plan's result is put together from."""
+    """The parts of a :class:`PlanResult`, while the plan is executed."""
 
     images: dict[str, RawImage] = field(default_factory=dict)
     failures: dict[str, EngineError] = field(default_factory=dict)
@@ -184,7 +184,7 @@ class _Outcome:
 
 
 def free_memory() -> None:
-    """Give memory that nobody uses back to the device."""
+    """Return unused cached memory to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,8 +1,8 @@
-"""The caption branch of the transformer, computed once a prompt instead of once a step.
+"""Computes the transformer's caption branch once a prompt instead of once a step.
 
-``cap_embedder`` and ``context_refiner`` see the caption alone: neither the time nor the picture. The first forward
-with a prompt keeps what they answer; later ones run in a shallow view of the transformer in which the two modules
-hand it out again. The rest of the view is the transformer itself, and the result is bit-equal.
+The inputs of ``cap_embedder`` and ``context_refiner`` are the caption alone, neither the time nor the image. The first
+forward with a prompt stores their output. Later ones run in a shallow copy of the transformer in which these two
+modules return the stored output; all other modules are shared, and the result is bit-equal.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _EMBEDDING_CACHE_BYTES = 256 * 2**20
 
 @dataclass(slots=True)
 class Embedding:
-    """A prompt as the transformer takes it: ``(tokens, features)``; ``truncated`` where the prompt was longer.
+    """An encoded prompt: ``states`` is ``(tokens, features)``; ``truncated`` is True if the prompt was longer.
 
-    ``refined`` is what the caption branch made of it, ``(padded tokens, width)``, once that is known.
+    ``refined`` is the output of the caption branch, ``(padded tokens, width)``, or None before the first forward.
     """
 
     states: torch.Tensor
@@ -39,7 +39,7 @@ class Embedding:
 
 
 class EmbeddingCache:
-    """Embeddings by prompt, least recently used first out, bounded by bytes."""
+    """Embeddings by prompt: the least recently used are dropped beyond ``limit`` bytes."""
 
     def __init__(self, limit: int = _EMBEDDING_CACHE_BYTES) -> None:
         self._limit = limit
@@ -65,12 +65,12 @@ class EmbeddingCache:
 
     @staticmethod
     def _size(embedding: Embedding) -> int:
-        """What the caption branch adds later is about half as wide again."""
+        """Return the bytes of an embedding with ``refined``, which is set later and about 1.5 times as wide."""
         return embedding.states.nbytes * 5 // 2
 
 
 class _Blank(nn.Module):
-    """In the place of ``cap_embedder``: the right shape, since what follows is replaced as well."""
+    """Replaces ``cap_embedder``: returns zeros of its shape, since the module after it is replaced as well."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class _Blank(nn.Module):
 
 
 class _Replay(nn.Module):
-    """In the place of ``context_refiner``: what it answered before."""
+    """Replaces ``context_refiner``: returns its stored output."""
 
     refined: torch.Tensor
 
@@ -90,15 +90,15 @@ class _Replay(nn.Module):
 
 
 class Transformer:
-    """The transformer as the engine calls it. With ``replay`` off every forward runs the caption branch.
+    """The transformer as the engine calls it. Without ``replay`` every forward runs the caption branch.
 
-    Without ``masks`` captions that pad to different lengths go in forwards of their own: only they need a mask.
+    Without ``masks`` captions of different padded lengths go into separate forwards, since only mixed ones need a mask.
     """
 
     def __init__(self, transformer: Any, *, replay: bool, masks: bool = True) -> None:
         self._whole = transformer
         self._masks = masks
-        # Hooks that wrap the whole forward (offloading) are bound to the original, so a view would not be one.
+        # Offloading replaces ``forward`` on the instance, bound to the original, so a copy would run the original.
         self._replays = replay and "forward" not in vars(transformer)
         self._replay = _Replay()
         self._view = copy(transformer)
@@ -109,30 +109,30 @@ class Transformer:
     def __call__(
         self, latents: list[torch.Tensor], time: torch.Tensor, prompts: Sequence[Embedding]
     ) -> list[torch.Tensor]:
-        """``(channels, 1, h, w)`` latents at time ``1 − σ`` each → the transformer's answers in the same shape."""
-        kinds = [self._kind(prompt) for prompt in prompts]
-        if len(set(kinds)) == 1:
+        """Run the transformer on ``(channels, 1, h, w)`` latents at time ``1 − σ`` each; returns the same shape."""
+        keys = [self._group_key(prompt) for prompt in prompts]
+        if len(set(keys)) == 1:
             return self._forward(latents, time, prompts)
-        answers: dict[int, torch.Tensor] = {}
-        for kind in set(kinds):
-            alike = [i for i, other in enumerate(kinds) if other == kind]
-            some = self._forward([latents[i] for i in alike], time[alike], [prompts[i] for i in alike])
-            answers |= zip(alike, some, strict=True)
-        return [answers[i] for i in range(len(prompts))]
+        outputs: dict[int, torch.Tensor] = {}
+        for key in set(keys):
+            group = [i for i, other in enumerate(keys) if other == key]
+            group_outputs = self._forward([latents[i] for i in group], time[group], [prompts[i] for i in group])
+            outputs |= zip(group, group_outputs, strict=True)
+        return [outputs[i] for i in range(len(prompts))]
 
-    def _kind(self, prompt: Embedding) -> Hashable:
-        """What has to be the same of all that go in one forward."""
+    def _group_key(self, prompt: Embedding) -> Hashable:
+        """Return what must be equal for prompts that share a forward."""
         return None if self._masks else padded(prompt.tokens)
 
     def _forward(
         self, latents: list[torch.Tensor], time: torch.Tensor, prompts: Sequence[Embedding]
     ) -> list[torch.Tensor]:
         states = [prompt.states for prompt in prompts]
-        known = [prompt.refined for prompt in prompts if prompt.refined is not None]
-        if self._replays and len(known) == len(prompts):
-            self._replay.refined = pad_sequence(known, batch_first=True)
-            answers: list[torch.Tensor] = self._view(latents, time, states, return_dict=False)[0]
-            return answers
+        stored = [prompt.refined for prompt in prompts if prompt.refined is not None]
+        if self._replays and len(stored) == len(prompts):
+            self._replay.refined = pad_sequence(stored, batch_first=True)
+            outputs: list[torch.Tensor] = self._view(latents, time, states, return_dict=False)[0]
+            return outputs
         return self._whole_forward(latents, time, prompts, states)
 
     def _whole_forward(
@@ -142,12 +142,13 @@ class Transformer:
         prompts: Sequence[Embedding],
         states: list[torch.Tensor],
     ) -> list[torch.Tensor]:
-        kept: list[torch.Tensor] = []
-        hook = self._whole.context_refiner[-1].register_forward_hook(lambda _, __, output: kept.append(output))
+        """Run the transformer with the caption branch, and store the branch's output in the prompts."""
+        captured: list[torch.Tensor] = []
+        hook = self._whole.context_refiner[-1].register_forward_hook(lambda _, __, output: captured.append(output))
         try:
-            answers: list[torch.Tensor] = self._whole(latents, time, states, return_dict=False)[0]
+            outputs: list[torch.Tensor] = self._whole(latents, time, states, return_dict=False)[0]
         finally:
             hook.remove()
-        for prompt, refined in zip(prompts, kept[0] if kept else (), strict=True):
+        for prompt, refined in zip(prompts, captured[0] if captured else (), strict=True):
             prompt.refined = refined[: padded(prompt.tokens)].clone()
-        return answers
+        return outputs

@@ -1,4 +1,4 @@
-"""The tensors: encode text, denoise one step for a batch, decode. It knows nothing of queues or owners."""
+"""A Z-Image model in units: encode text, encode image, denoise one step for a batch, decode."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from zimage_engine.types import ImageRequest, NumericalError, RawImage
 
 log = logging.getLogger(__name__)
 
-_LONGEST_PROMPT = 512
+_PROMPT_TOKENS_MAX = 512
 
 
 @dataclass(slots=True)
 class Generation:
-    """One picture in the making: its latents ``(channels, h, w)`` float32 and where it stands.
+    """The state of one picture that is being generated: latents ``(channels, h, w)`` in float32 after ``step`` steps.
 
-    ``expected`` are the clean latents that the last step was heading for, where previews are wanted, and
-    ``preview_allowance`` the seconds that the next one may take.
+    If previews are wanted, ``expected`` holds the clean latents that the last step predicted, and
+    ``preview_allowance`` the seconds that the next preview may take.
     """
 
     request: ImageRequest
@@ -46,14 +46,14 @@ class Generation:
     negative: Embedding | None
     latents: torch.Tensor
     step: int = 0
-    original: Original | None = None
+    inpainting: Inpainting | None = None
     expected: torch.Tensor | None = None
     preview_allowance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
-    """What an inpainting keeps outside its mask: clean latents, their noise, and 1 where it repaints."""
+class Inpainting:
+    """What an inpainting restores outside its mask: clean latents and their noise. ``mask`` is 1 inside."""
 
     clean: torch.Tensor
     noise: torch.Tensor
@@ -62,10 +62,10 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """A loaded Z-Image model in diffusers' parts. ``scheduler_config`` is the folder's scheduler configuration.
+    """The parts of a loaded Z-Image model. ``scheduler_config`` is the content of the folder's scheduler config.
 
-    Without ``masks`` the transformer is never given an attention mask. With ``vision`` it runs in omni mode: images
-    are changed by instruction.
+    Without ``masks`` the transformer never gets an attention mask. With ``vision`` it runs in omni mode, in which
+    images are edited by instruction.
     """
 
     tokenizer: Any
@@ -79,10 +79,10 @@ class Components:
 
 
 class ZImageModel:
-    """Diffusers' Z-Image components with the loop taken apart.
+    """Runs diffusers' Z-Image components one unit at a time.
 
-    Equal to ``ZImagePipeline`` (in omni mode to ``ZImageOmniPipeline``) called for one image with a CPU generator: ±1
-    of 255 in float32 on the CPU.
+    The result equals that of ``ZImagePipeline`` (``ZImageOmniPipeline`` in omni mode) called for one image with a CPU
+    generator: ±1 of 255 in float32 on the CPU.
     """
 
     def __init__(self, components: Components, device: torch.device) -> None:
@@ -103,30 +103,30 @@ class ZImageModel:
 
     @torch.inference_mode()
     def start(self, request: ImageRequest) -> Generation:
-        """Encode the prompt (and the negative prompt where guidance is on) and draw the noise.
+        """Encode the prompt (and the negative prompt if guidance is on) and create the noise.
 
-        Where an image is to be changed, :meth:`read_image` comes next and, but for omni mode, replaces the noise.
+        If the request has an image, :meth:`read_image` comes next and, except in omni mode, replaces the latents.
         """
         rows, columns = request.height // self._latent_scale, request.width // self._latent_scale
         channels: Any = self.parts.transformer.in_channels
         return Generation(
             request=request,
-            positive=self._read_prompt(request, request.prompt),
-            negative=self._read_prompt(request, request.negative_prompt) if request.guidance_scale > 0 else None,
+            positive=self._encode_prompt(request, request.prompt),
+            negative=self._encode_prompt(request, request.negative_prompt) if request.guidance_scale > 0 else None,
             latents=initial_noise(request.seed, (channels, rows, columns)).to(self._device),
         )
 
     @torch.inference_mode()
     def read_image(self, generation: Generation) -> None:
-        """Encode the request's image and noise it up to where its strength begins; in omni mode, show it.
+        """Encode the request's image and add noise up to its first step; in omni mode, add it to the prompts.
 
-        As diffusers' pipelines do it, the posterior's noise is drawn first and then the latents', from one generator;
-        latents are in the embeddings' dtype until the first step.
+        As in diffusers' pipelines, one generator makes first the posterior's noise and then the latents', and the
+        latents have the embeddings' dtype until the first step.
         """
         request = generation.request
         assert request.image is not None
         if self._omni is not None:
-            self._omni.show(request.image, [generation.positive, generation.negative])
+            self._omni.encode_image(request.image, [generation.positive, generation.negative])
             return
         vae, dtype = self.parts.vae, generation.positive.states.dtype
         generator = torch.Generator("cpu").manual_seed(request.seed)
@@ -140,45 +140,47 @@ class ZImageModel:
         if request.mask is not None:
             to_cells = grow_mask if request.keep_outside else latent_mask
             mask = to_cells(request.mask, request.width, request.height, self._latent_scale)
-            generation.original = Original(clean, noise, mask.to(self._device, dtype))
+            generation.inpainting = Inpainting(clean, noise, mask.to(self._device, dtype))
 
     def tokens(self, size: Size) -> int:
-        """Tokens of one sample's forward with a short prompt, padding included."""
+        """Return the tokens of one sample's forward with a short prompt, padding included."""
         scale = self._latent_scale * 2
         return padded(size.width // scale * (size.height // scale)) + TOKEN_MULTIPLE
 
     @torch.inference_mode()
-    def encode_anew(self, prompt: str) -> None:
-        """Run the text encoder, whatever is cached: to measure it."""
+    def encode_uncached(self, prompt: str) -> None:
+        """Run the text encoder without the cache, to measure it."""
         self._encode(prompt)
         self.synchronise()
 
-    def _read_prompt(self, request: ImageRequest, prompt: str) -> Embedding:
+    def _encode_prompt(self, request: ImageRequest, prompt: str) -> Embedding:
         return self._embed(prompt) if self._omni is None else self._omni.instruction(request, prompt, self._embed)
 
     def _embed(self, prompt: str) -> Embedding:
-        found = self._embeddings.get(prompt)
-        if found is None:
-            found = self._encode(prompt)
-            self._embeddings.put(prompt, found)
-        return found
+        embedding = self._embeddings.get(prompt)
+        if embedding is None:
+            embedding = self._encode(prompt)
+            self._embeddings.put(prompt, embedding)
+        return embedding
 
     def _encode(self, prompt: str) -> Embedding:
-        """The last hidden state but one of the chat-wrapped prompt, unpadded: padding only adds masked positions."""
+        """Return the prompt's last hidden state but one, without padding, which would only add masked positions."""
         tokenizer, chat = self.parts.tokenizer, prompt
-        if self._omni is None:  # which wraps what it has encoded
+        if self._omni is None:  # in omni mode the chat template is already in the text
             chat = tokenizer.apply_chat_template(
                 [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True, enable_thinking=True
             )
         ids = tokenizer(chat, return_tensors="pt").input_ids
-        truncated = ids.shape[1] > _LONGEST_PROMPT
+        truncated = ids.shape[1] > _PROMPT_TOKENS_MAX
         encoder = self.parts.text_encoder
         moves = self.parts.placement is Placement.ENCODER_MOVES
         try:
             if moves:
                 encoder.to(self._device)
             where = next(encoder.parameters()).device
-            output = encoder(input_ids=ids[:, :_LONGEST_PROMPT].to(where), output_hidden_states=True, use_cache=False)
+            output = encoder(
+                input_ids=ids[:, :_PROMPT_TOKENS_MAX].to(where), output_hidden_states=True, use_cache=False
+            )
             return Embedding(output.hidden_states[-2][0].to(self._device), truncated)
         finally:
             if moves:
@@ -186,10 +188,10 @@ class ZImageModel:
 
     @torch.inference_mode()
     def step(self, generations: Sequence[Generation]) -> dict[str, NumericalError]:
-        """One denoising step of drawings of one size, in one forward; they may stand at different steps.
+        """Do one denoising step of generations of one size in one forward; they may be at different steps.
 
-        They change together at the end or, where something is raised, not at all. Who has values that are no
-        longer finite is named in the answer.
+        They change together at the end or, if something is raised, not at all. Returns an error by request id for those
+        whose latents are no longer finite.
         """
         inputs: list[torch.Tensor] = []
         captions: list[Embedding] = []
@@ -202,57 +204,60 @@ class ZImageModel:
             captions += prompts
             times += [self._levels(generation)[1][generation.step]] * len(prompts)
         time = torch.stack(times).to(self._device)
-        answers = iter(self.transformer(inputs, time, captions))
-        stepped = [self._stepped(generation, answers) for generation in generations]
+        outputs = iter(self.transformer(inputs, time, captions))
+        stepped = [self._latents_after(generation, outputs) for generation in generations]
         finite = torch.stack([torch.isfinite(latents).all() for latents in stepped]).tolist()
         for generation, latents in zip(generations, stepped, strict=True):
             generation.latents = latents
             generation.step += 1
         pairs = zip(generations, finite, strict=True)
-        return {generation.request.id: broken_numbers() for generation, sound in pairs if not sound}
+        return {generation.request.id: not_finite() for generation, ok in pairs if not ok}
 
     def _levels(self, generation: Generation) -> tuple[torch.Tensor, torch.Tensor]:
         tokens = (generation.latents.shape[1] // 2) * (generation.latents.shape[2] // 2)
         return self._schedule.levels(generation.request.steps, tokens)
 
-    def _stepped(self, generation: Generation, answers: Iterator[torch.Tensor]) -> torch.Tensor:
-        """The drawing's latents after its step, from the transformer's answer for it (and its negative prompt)."""
-        answer = next(answers).float()
+    def _latents_after(self, generation: Generation, outputs: Iterator[torch.Tensor]) -> torch.Tensor:
+        """Return the latents after the step. Takes the next transformer output, or two if guidance is on."""
+        output = next(outputs).float()
         if generation.negative is not None:
-            answer = guided(answer, next(answers).float(), generation.request.guidance_scale)
+            output = guided(output, next(outputs).float(), generation.request.guidance_scale)
         sigmas = self._levels(generation)[0].to(self._device)
         after = sigmas[generation.step + 1]
-        latents = euler_step(generation.latents, -answer.squeeze(1), sigmas[generation.step], after)
+        latents = euler_step(generation.latents, -output.squeeze(1), sigmas[generation.step], after)
         if generation.request.previews:
-            generation.expected = latents + after * answer.squeeze(1)
-        if generation.original is not None:
-            kept = add_noise(generation.original.clean, generation.original.noise, after)
-            latents = (1 - generation.original.mask) * kept + generation.original.mask * latents
+            generation.expected = latents + after * output.squeeze(1)
+        if (inpainting := generation.inpainting) is not None:
+            kept = add_noise(inpainting.clean, inpainting.noise, after)
+            latents = (1 - inpainting.mask) * kept + inpainting.mask * latents
         return latents
 
     @torch.inference_mode()
     def decode(self, generation: Generation) -> RawImage:
-        """The finished picture's pixels, with the original's put back where the request wants them kept."""
-        request, original = generation.request, generation.original
+        """Decode the latents; with ``keep_outside`` the image's own pixels are put back outside the mask.
+
+        Raises :class:`NumericalError` if the pixels are not finite, in float32 either.
+        """
+        request, inpainting = generation.request, generation.inpainting
         vae: Any = self.parts.vae
         latents = generation.latents.to(vae.dtype)[None] / self._scaling + self._shift
         decoded = self._decode(vae, latents)
         if not torch.isfinite(decoded).all() and vae.dtype != torch.float32:
-            # Half precision overflows in some decoders; the latents are sound, so they get a second chance.
-            decoded = self._decode_in_full(vae, latents)
+            # Some decoders overflow in half precision; the latents are finite, so float32 may still decode them.
+            decoded = self._decode_in_float32(vae, latents)
         if not torch.isfinite(decoded).all():
-            raise broken_numbers()
-        drawn = to_raw_image(decoded)
-        if request.image is not None and original is not None and request.keep_outside:
-            return composite(drawn, request.image, original.mask)
-        return drawn
+            raise not_finite()
+        image = to_raw_image(decoded)
+        if request.image is not None and inpainting is not None and request.keep_outside:
+            return composite(image, request.image, inpainting.mask)
+        return image
 
     def _decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
-        """Pixels ``(3, height, width)``; in tiles, with seams that are blended, where memory is too small for all."""
+        """Return pixels ``(3, height, width)``; decodes in tiles with blended seams if memory is too small for all."""
         try:
             whole: torch.Tensor = vae.decode(latents, return_dict=False)[0][0]
         except torch.OutOfMemoryError as error:
-            error.__traceback__ = None  # its frames hold what has to go
+            error.__traceback__ = None  # its frames hold tensors that have to be freed
         else:
             return whole
         log.info("too little memory to decode %s latents at once; in tiles", tuple(latents.shape[-2:]))
@@ -266,28 +271,28 @@ class ZImageModel:
         return tiled
 
     @staticmethod
-    def _decode_in_full(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-        narrow = vae.dtype
+    def _decode_in_float32(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+        dtype = vae.dtype
         try:
             decoded: torch.Tensor = vae.to(torch.float32).decode(latents.float(), return_dict=False)[0][0]
         finally:
-            vae.to(narrow)
+            vae.to(dtype)
         return decoded
 
     def forget_caches(self) -> None:
-        """Give back what can be computed again."""
+        """Free what can be computed again."""
         self._embeddings.clear()
 
     def synchronise(self) -> None:
-        """Wait until the device has done what it was given, so that times and cancellation are true."""
+        """Wait until the device has finished, so that measured seconds are right."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         elif self._device.type == "mps":
             torch.mps.synchronize()
 
 
-def broken_numbers() -> NumericalError:
-    """What to say where values are no longer finite."""
+def not_finite() -> NumericalError:
+    """Return the error for values that are not finite."""
     return NumericalError(
         "The model produced broken numbers for this picture. Try another seed; if it happens again, tell the "
         "operator: the data type may not suit the device."

@@ -1,8 +1,8 @@
 """Editing by instruction, as diffusers' ``ZImageOmniPipeline`` does it with one image or none.
 
-The transformer's omni mode reads one joined sequence: the prompt in pieces, the image that is to be changed as clean
-latents, the picture in the making, and the image once more as SigLIP sees it. All steps are run; the seed's noise is
-the same as without an image.
+In omni mode the input of the transformer is one joined sequence: the prompt in pieces, the clean latents of the input
+image, the noisy latents of the picture that is generated, and SigLIP's features of the input image. All steps are run;
+the seed's noise is the same as without an image.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from zimage_engine.model.sampling import from_raw_image
 from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE, padded
 from zimage_engine.types import ImageRequest, RawImage
 
-# The pipeline writes its chat by hand. Between vision marks it leaves the places of the image and of the answer.
-_ALONE = ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
-_BEFORE = "<|im_start|>user\n<|vision_start|>"
-_AROUND = ("<|vision_end|>", "<|im_end|>\n<|im_start|>assistant\n<|vision_start|>")
-_AFTER = "<|vision_end|><|im_end|>"
+# The chat template as the pipeline writes it, with empty places between vision marks for the image and the answer.
+_AROUND_TEXT_ALONE = ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
+_BEFORE_IMAGE = "<|im_start|>user\n<|vision_start|>"
+_AROUND_TEXT = ("<|vision_end|>", "<|im_end|>\n<|im_start|>assistant\n<|vision_start|>")
+_AFTER_TEXT = "<|vision_end|><|im_end|>"
 
 
 @dataclass(frozen=True, slots=True)
 class Vision:
-    """A SigLIP 2 vision model, and the processor that cuts an image into its patches."""
+    """A SigLIP 2 vision model, and the processor that cuts an image into patches."""
 
     encoder: Any
     processor: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class EncodedImage:
     """An image as the transformer takes it: clean ``latents`` ``(channels, 1, h, w)``, and SigLIP's ``features``.
 
-    Those are ``(rows, columns, width)``: SigLIP scales the image to a grid of its own.
+    ``features`` are ``(rows, columns, width)``: SigLIP scales the image to a grid of its own.
     """
 
     latents: torch.Tensor
@@ -47,15 +47,16 @@ class Shown:
 
 @dataclass(slots=True)
 class Instruction(Embedding):
-    """A prompt for the omni mode. ``states`` is the piece with the text; with an image, others stand around it.
+    """A prompt for the omni mode. ``states`` is the piece with the text; ``before`` and ``after`` are the others.
 
-    ``image_tokens`` is what the image adds to the joined sequence at most; it is ``shown`` once it is encoded.
+    With an image, ``image_tokens`` is the most tokens that it adds to the joined sequence, and ``encoded_image`` is set
+    by :meth:`Omni.encode_image`.
     """
 
     before: tuple[torch.Tensor, ...] = ()
     after: tuple[torch.Tensor, ...] = ()
     image_tokens: int = 0
-    shown: Shown | None = None
+    encoded_image: EncodedImage | None = None
 
     @property
     def pieces(self) -> list[torch.Tensor]:
@@ -63,12 +64,12 @@ class Instruction(Embedding):
 
     @property
     def tokens(self) -> int:
-        """All that is joined to the picture's own tokens: each piece is padded for itself."""
+        """Tokens that are joined to those of the generated picture. Each piece is padded on its own."""
         return self.image_tokens + sum(padded(piece.shape[0]) for piece in self.pieces)
 
 
 class Omni:
-    """Reads instructions and images for the omni mode. ``dtype`` is the transformer's."""
+    """Encodes prompts and images for the omni mode. ``dtype`` is the transformer's."""
 
     def __init__(self, vision: Vision, vae: Any, device: torch.device, dtype: torch.dtype) -> None:
         self._vision = vision
@@ -80,41 +81,41 @@ class Omni:
         self._pixels_per_token = (2 ** len(config.block_out_channels)) ** 2
 
     def instruction(self, request: ImageRequest, text: str, embed: Callable[[str], Embedding]) -> Instruction:
-        """The request's prompt or negative prompt in the pieces that the pipeline makes of it.
+        """Encode the request's prompt or negative prompt, in the pieces in which the pipeline encodes it.
 
-        ``embed`` encodes a piece as it stands. The pieces around the text are always the same, and cheap in a cache.
+        ``embed`` encodes one piece and should cache it: the pieces around the text are always the same.
         """
         if request.image is None:
-            alone = embed(text.join(_ALONE))
+            alone = embed(text.join(_AROUND_TEXT_ALONE))
             return Instruction(alone.states, alone.truncated)
-        told = embed(text.join(_AROUND))
+        embedding = embed(text.join(_AROUND_TEXT))
         return Instruction(
-            told.states,
-            told.truncated,
-            before=(embed(_BEFORE).states,),
-            after=(embed(_AFTER).states,),
+            embedding.states,
+            embedding.truncated,
+            before=(embed(_BEFORE_IMAGE).states,),
+            after=(embed(_AFTER_TEXT).states,),
             image_tokens=self._tokens(request),
         )
 
     def _tokens(self, request: ImageRequest) -> int:
-        """The image's latents and SigLIP's patches; and the place of what SigLIP would see of the answer."""
+        """Count the image's latents, SigLIP's patches, and the padded empty place for SigLIP's view of the answer."""
         patches: int = self._vision.processor.max_num_patches
         return padded(request.width * request.height // self._pixels_per_token) + padded(patches) + TOKEN_MULTIPLE
 
-    def show(self, image: RawImage, prompts: Sequence[Embedding | None]) -> None:
-        """Encode the image for these instructions: both answers of guidance are given with it in view."""
-        shown = Shown(self._latents(image), self._features(image))
+    def encode_image(self, image: RawImage, prompts: Sequence[Embedding | None]) -> None:
+        """Encode the image and add it to these prompts: guidance uses it for the negative prompt, too."""
+        encoded = EncodedImage(self._latents(image), self._features(image))
         for prompt in prompts:
             if isinstance(prompt, Instruction):
-                prompt.shown = shown
+                prompt.encoded_image = encoded
 
     def _latents(self, image: RawImage) -> torch.Tensor:
-        """The mean of the posterior: no noise is drawn for it.
+        """Return the mean of the posterior, which needs no noise.
 
-        The autoencoder is given its own type; the pipeline gives it bfloat16 whatever it takes, and fails in float32.
+        Unlike here, the pipeline always passes bfloat16 to the autoencoder, and so fails if that is in float32.
         """
         pixels = from_raw_image(image).to(self._device, self._vae.dtype)[None]
-        # The layout of the pipeline's own pixels: in bfloat16 it decides the last bit.
+        # The memory layout of the pipeline's own pixels: in bfloat16 it changes the last bit of the result.
         pixels = pixels.clone(memory_format=torch.channels_last)
         mean: torch.Tensor = self._vae.encode(pixels).latent_dist.mode()[0]
         return ((mean - self._shift) * self._scaling).unsqueeze(1).to(self._dtype)
@@ -130,31 +131,31 @@ class Omni:
 class OmniTransformer(Transformer):
     """The transformer in omni mode, for :class:`Instruction` prompts.
 
-    Nothing is replayed: captions are embedded in one go with all their pieces.
+    The caption branch is not replayed: it embeds all pieces of a prompt at once.
     """
 
     def __init__(self, transformer: Any, *, masks: bool = True) -> None:
         super().__init__(transformer, replay=False, masks=masks)
 
-    def _kind(self, prompt: Embedding) -> Hashable:
-        """In one forward all have an image or none has; without masks, all that is joined must be of one length."""
-        shown = cast("Instruction", prompt).shown
+    def _group_key(self, prompt: Embedding) -> Hashable:
+        """Separate prompts with an image from those without; without masks, also joined sequences by their length."""
+        image = cast("Instruction", prompt).encoded_image
         if self._masks:
-            return shown is not None
-        return prompt.tokens, 0 if shown is None else padded(shown.features.shape[:2].numel())
+            return image is not None
+        return prompt.tokens, 0 if image is None else padded(image.features.shape[:2].numel())
 
     def _forward(
         self, latents: list[torch.Tensor], time: torch.Tensor, prompts: Sequence[Embedding]
     ) -> list[torch.Tensor]:
-        told = [cast("Instruction", prompt) for prompt in prompts]
-        shown = [prompt.shown for prompt in told]
-        answers: list[torch.Tensor] = self._whole(
-            [[x] if image is None else [image.latents, x] for x, image in zip(latents, shown, strict=True)],
+        instructions = [cast("Instruction", prompt) for prompt in prompts]
+        images = [instruction.encoded_image for instruction in instructions]
+        outputs: list[torch.Tensor] = self._whole(
+            [[x] if image is None else [image.latents, x] for x, image in zip(latents, images, strict=True)],
             time,
-            [prompt.pieces for prompt in told],
-            # A place for each image: SigLIP never sees the picture in the making.
-            siglip_feats=[None if image is None else [image.features, None] for image in shown],
-            image_noise_mask=[[1] if image is None else [0, 1] for image in shown],
+            [instruction.pieces for instruction in instructions],
+            # One entry for each image of the sequence: the generated picture has no SigLIP features.
+            siglip_feats=[None if image is None else [image.features, None] for image in images],
+            image_noise_mask=[[1] if image is None else [0, 1] for image in images],
             return_dict=False,
         )[0]
-        return answers
+        return outputs

@@ -1,6 +1,6 @@
-"""A look at a picture in the making: the picture that a step expects, at one pixel a latent or by a tiny decoder.
+"""Previews of a picture while it is generated: the clean latents that a step predicts, decoded coarsely.
 
-A picture's previews never take more than a twentieth of its own time: where they would, some are left out.
+A request's previews take at most a twentieth of its own time: some are left out if they would take more.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from zimage_engine.types import RawImage
 log = logging.getLogger(__name__)
 
 PREVIEW_FILE = "preview.json"
-"""In a model's folder: a :class:`LinearMap`'s arguments by name, rows of ``[r, g, b]``."""
+"""A file in a model's folder with the arguments of :class:`LinearMap` by name, rows of ``[r, g, b]``."""
 
 Row = Sequence[float]
 Rows = Sequence[Row]
 
-MAX_SHARE = 0.05
-"""How much of the time that a picture has taken its previews may take."""
+TIME_SHARE_MAX = 0.05
+"""The share of a request's seconds that its previews may take."""
 
 _TRIAL_SIDE = 32
 
@@ -55,10 +55,10 @@ _FLUX_BIAS = (-0.0329, -0.0718, -0.0851)
 
 
 class LinearMap:
-    """Latents to colours by one matrix: each latent becomes one pixel.
+    """Maps latents to colours by one matrix: each latent becomes one pixel.
 
-    ``factors`` has a row a channel, ``mean_factors`` likewise for the picture's mean latent: an autoencoder that
-    normalises over the whole picture tells colours only there.
+    ``factors`` is ``(channels, 3)`` and ``bias`` ``(3,)``. ``mean_factors``, also ``(channels, 3)``, is for the mean of
+    all latents: an autoencoder that normalises over the whole picture keeps a part of the colours there.
     """
 
     def __init__(self, factors: Rows, bias: Row, mean_factors: Rows | None = None) -> None:
@@ -67,62 +67,62 @@ class LinearMap:
         self._bias = torch.tensor(bias)
 
     def __call__(self, latents: torch.Tensor) -> torch.Tensor:
-        """``(channels, h, w)`` latents → ``(3, h, w)`` in −1 … 1."""
-        latents = latents.float().cpu()  # some 100 kB: nothing to a processor, and no kernels to launch
-        everywhere = latents.mean(dim=(1, 2)) @ self._mean_factors + self._bias
-        return torch.einsum("chw,cr->rhw", latents, self._factors) + everywhere[:, None, None]
+        """Map ``(channels, h, w)`` latents to ``(3, h, w)`` colours in −1 … 1."""
+        latents = latents.float().cpu()  # some 100 kB: faster on the CPU than launching kernels
+        offset = latents.mean(dim=(1, 2)) @ self._mean_factors + self._bias
+        return torch.einsum("chw,cr->rhw", latents, self._factors) + offset[:, None, None]
 
 
 class TinyDecoder:
-    """A tiny autoencoder's decoder, such as TAEF1: sharper than the matrix, and slower."""
+    """The decoder of a tiny autoencoder such as TAEF1: sharper than the matrix, and slower."""
 
     def __init__(self, tiny: Any) -> None:
         self._tiny = tiny
 
     def __call__(self, latents: torch.Tensor) -> torch.Tensor:
-        """``(channels, h, w)`` latents → ``(3, height, width)`` in −1 … 1."""
+        """Decode ``(channels, h, w)`` latents to ``(3, height, width)`` colours in −1 … 1."""
         decoded: torch.Tensor = self._tiny.decode(latents[None].to(self._tiny.dtype), return_dict=False)[0][0]
         return decoded.float()
 
 
 class Previewer:
-    """Makes previews, as long as they take little time. What one takes is measured when it is made, by the latent."""
+    """Makes previews, as long as they take little time. Measures the seconds a latent when it is created."""
 
-    def __init__(self, look: LinearMap | TinyDecoder, channels: int, device: torch.device) -> None:
-        self._look = look
+    def __init__(self, decoder: LinearMap | TinyDecoder, channels: int, device: torch.device) -> None:
+        self._decoder = decoder
         trial = torch.zeros(channels, _TRIAL_SIDE, _TRIAL_SIDE, device=device)
         self._seconds_a_latent = 0.0
-        for _ in range(2):  # the first one also prepares kernels
+        for _ in range(2):  # the first run also prepares kernels
             _, seconds = self.preview(trial, float("inf"))
             self._seconds_a_latent = seconds / _TRIAL_SIDE**2
 
     @torch.inference_mode()
     def preview(self, latents: torch.Tensor, allowance: float) -> tuple[RawImage | None, float]:
-        """The picture that these clean ``(channels, h, w)`` latents stand for, and the seconds it took.
+        """Decode clean ``(channels, h, w)`` latents coarsely; returns the picture and the seconds that it took.
 
-        None where it would take more than ``allowance`` seconds.
+        The picture is None if it would take more than ``allowance`` seconds or the device is out of memory.
         """
         if latents[0].numel() * self._seconds_a_latent > allowance:
             return None, 0.0
         began = time.perf_counter()
         try:
-            image = to_raw_image(self._look(latents))  # copied to the host, so it is done when it returns
+            image = to_raw_image(self._decoder(latents))  # copies to the host, so it waits for the device
         except torch.OutOfMemoryError:
-            image = None  # a picture in the making is worth more than a look at it
+            image = None  # the picture itself goes on
         return image, time.perf_counter() - began
 
 
 def find_previewer(folder: Path, vae: Any, tiny: str | None, device: torch.device) -> Previewer | None:
-    """What the model in ``folder`` can be previewed with; None where there is nothing.
+    """Return a previewer for the model in ``folder``, or None if there is no way to decode its latents coarsely.
 
-    That is the tiny decoder ``tiny`` (a folder, or a hub id that has been downloaded), the matrix in the model's
-    folder, or the published one where the autoencoder is FLUX.1's.
+    The decoder is the tiny one in ``tiny`` (a folder, or a hub id that has been downloaded), else the matrix in the
+    model's folder, else the published matrix if the autoencoder is FLUX.1's.
     """
-    look = _find_look(folder, vae, tiny, device)
-    return None if look is None else Previewer(look, vae.config.latent_channels, device)
+    decoder = _find_decoder(folder, vae, tiny, device)
+    return None if decoder is None else Previewer(decoder, vae.config.latent_channels, device)
 
 
-def _find_look(folder: Path, vae: Any, tiny: str | None, device: torch.device) -> LinearMap | TinyDecoder | None:
+def _find_decoder(folder: Path, vae: Any, tiny: str | None, device: torch.device) -> LinearMap | TinyDecoder | None:
     if tiny is not None and (decoder := _load_tiny(tiny, vae, device)) is not None:
         return decoder
     path = folder / PREVIEW_FILE

@@ -1,6 +1,6 @@
 """The arithmetic of sampling, as diffusers' Z-Image pipelines do it: noise, sigmas, the Euler step, guidance, pixels.
 
-σ runs from 1 (noise) to 0 (picture); latents are ``(channels, height ÷ scale, width ÷ scale)`` in float32.
+σ goes from 1 (noise) to 0 (clean); latents are ``(channels, height ÷ scale, width ÷ scale)`` in float32.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from torch.nn import functional as F
 
 from zimage_engine.types import RawImage
 
-_REPAINT = 128
+_MASK_THRESHOLD = 128
 
 
 def initial_noise(seed: int, shape: tuple[int, int, int]) -> torch.Tensor:
-    """Standard normal latents in float32 from torch's CPU generator: noise drawn on a GPU differs between GPUs."""
+    """Return standard normal latents in float32, from torch's CPU generator: that of a GPU differs between GPUs."""
     generator = torch.Generator("cpu").manual_seed(seed)
     return torch.randn((1, *shape), generator=generator, dtype=torch.float32)[0]
 
 
 def add_noise(clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    """Clean latents at noise level ``sigma``, as flow matching mixes them."""
+    """Return clean latents mixed with noise to the level ``sigma``, as in flow matching."""
     return sigma * noise + (1 - sigma) * clean
 
 
 class SigmaSchedule:
-    """The noise levels of the model's own scheduler config, cached by steps and image tokens."""
+    """The noise levels of the model's scheduler config, cached by steps and image tokens."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = config
         self._known: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
     def levels(self, steps: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """σ as ``(steps + 1,)`` ending in 0, and the model's time ``(1000 − t) ÷ 1000`` as ``(steps,)``; float32.
+        """Return σ as ``(steps + 1,)`` ending in 0, and the model's time ``(1000 − t) ÷ 1000`` as ``(steps,)``.
 
-        ``tokens`` (image tokens, unpadded) matters only to models with dynamic shifting.
+        ``tokens`` is the number of image tokens, unpadded; only models with dynamic shifting use it.
         """
         key = (steps, tokens)
         if key not in self._known:
-            # A scheduler counts its steps, so each schedule is made with a private one.
+            # A scheduler object keeps its own step count, so each schedule gets a new one.
             scheduler = FlowMatchEulerDiscreteScheduler.from_config(self._config)
             linear = torch.linspace(1.0, 1 / steps, steps).tolist()
             scheduler.set_timesteps(sigmas=linear, device="cpu", mu=self._shift(tokens))
@@ -50,25 +50,25 @@ class SigmaSchedule:
         return self._known[key]
 
     def _shift(self, tokens: int) -> float:
-        """The pipeline's ``calculate_shift``: linear between two sequence lengths."""
+        """Return the shift as the pipeline's ``calculate_shift`` does: linear between two sequence lengths."""
         config = self._config
         low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
-        least, most = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
-        return float(least + (most - least) / (high - low) * (tokens - low))
+        low_shift, high_shift = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+        return float(low_shift + (high_shift - low_shift) / (high - low) * (tokens - low))
 
 
 def guided(positive: torch.Tensor, negative: torch.Tensor, scale: float) -> torch.Tensor:
-    """Classifier-free guidance as Z-Image counts it: ``positive + scale · (positive − negative)``."""
+    """Apply classifier-free guidance as Z-Image defines it: ``positive + scale · (positive − negative)``."""
     return positive + scale * (positive - negative)
 
 
 def euler_step(latents: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """From noise level ``sigma`` to ``after`` along ``velocity = noise − picture``, in float32."""
+    """Move latents from noise level ``sigma`` to ``after`` along ``velocity = noise − clean``, in float32."""
     return latents + (after - sigma) * velocity
 
 
 def to_raw_image(decoded: torch.Tensor) -> RawImage:
-    """``(3, height, width)`` in −1 … 1 as bytes, rounded as diffusers' ``VaeImageProcessor`` rounds."""
+    """Convert ``(3, height, width)`` in −1 … 1 to bytes, rounded as by diffusers' ``VaeImageProcessor``."""
     scaled = (decoded * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 0).float().cpu()
     pixels = (scaled * 255).round().to(torch.uint8).contiguous()
     height, width, _ = pixels.shape
@@ -76,37 +76,37 @@ def to_raw_image(decoded: torch.Tensor) -> RawImage:
 
 
 def from_raw_image(image: RawImage) -> torch.Tensor:
-    """Bytes as ``(3, height, width)`` in −1 … 1, float32."""
+    """Convert bytes to ``(3, height, width)`` in −1 … 1, float32."""
     return _bytes(image).permute(2, 0, 1).float() / 255 * 2 - 1
 
 
 def latent_mask(mask: bytes, width: int, height: int, scale: int) -> torch.Tensor:
-    """A mask's bytes as ``(1, height ÷ scale, width ÷ scale)``: 1 where the nearest pixel is 128 or more, else 0."""
+    """Scale a mask to ``(1, height ÷ scale, width ÷ scale)``: 1 where the nearest pixel is 128 or more, else 0."""
     return F.interpolate(_marked(mask, width, height), size=(height // scale, width // scale), mode="nearest")[0]
 
 
 def grow_mask(mask: bytes, width: int, height: int, scale: int) -> torch.Tensor:
-    """A mask's bytes as ``(1, height ÷ scale, width ÷ scale)``: 1 where any pixel of the cell is 128 or more.
+    """Scale a mask to ``(1, height ÷ scale, width ÷ scale)``: 1 where any pixel of the cell is 128 or more.
 
-    Both sides must be multiples of ``scale``. Unlike :func:`latent_mask` it misses nothing, however thin.
+    Both sides must be multiples of ``scale``. Unlike :func:`latent_mask` it also marks the cells of thin lines.
     """
     return F.max_pool2d(_marked(mask, width, height), scale)[0]
 
 
-def composite(drawn: RawImage, original: RawImage, cells: torch.Tensor) -> RawImage:
-    """``drawn`` where ``cells``, as :func:`grow_mask` makes them, are 1, and ``original``'s own bytes elsewhere.
+def composite(generated: RawImage, original: RawImage, cells: torch.Tensor) -> RawImage:
+    """Return ``generated`` where ``cells`` are 1 and the bytes of ``original`` elsewhere.
 
-    Both images are of one size, a multiple of the cells' ``(1, rows, columns)``.
+    ``cells`` is ``(1, rows, columns)`` as :func:`grow_mask` returns it. Both images have one size, a multiple of that.
     """
-    scale = drawn.height // cells.shape[1]
+    scale = generated.height // cells.shape[1]
     repainted = cells[0].cpu().bool().repeat_interleave(scale, 0).repeat_interleave(scale, 1)
-    pixels = torch.where(repainted[..., None], _bytes(drawn), _bytes(original))
-    return RawImage(drawn.width, drawn.height, pixels.numpy().tobytes())
+    pixels = torch.where(repainted[..., None], _bytes(generated), _bytes(original))
+    return RawImage(generated.width, generated.height, pixels.numpy().tobytes())
 
 
 def _marked(mask: bytes, width: int, height: int) -> torch.Tensor:
     pixels = torch.frombuffer(bytearray(mask), dtype=torch.uint8).view(1, 1, height, width)
-    return (pixels >= _REPAINT).float()
+    return (pixels >= _MASK_THRESHOLD).float()
 
 
 def _bytes(image: RawImage) -> torch.Tensor:

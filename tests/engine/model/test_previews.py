@@ -17,7 +17,7 @@ from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.model.previews import LinearMap, Previewer, TinyDecoder, _find_look, find_previewer
+from zimage_engine.model.previews import LinearMap, Previewer, TinyDecoder, _find_decoder, find_previewer
 from zimage_engine.types import Finished, ImageRequest, RawImage, Step
 from zimage_engine.weights import complete_profile
 
@@ -79,7 +79,7 @@ def test_what_previews_are_made_with(tmp_path: Path) -> None:
         return SimpleNamespace(config=config, dtype=torch.float32)
 
     def kind(folder: Path, decoder: Any, tiny: str | None = None) -> type | None:
-        found = _find_look(folder, decoder, tiny, CPU)
+        found = _find_decoder(folder, decoder, tiny, CPU)
         return None if found is None else type(found)
 
     (tmp_path / "tiny").mkdir()
