@@ -1,7 +1,7 @@
-"""What people might type for a scene, in English and in Chinese.
+"""Captions of scenes, as people might type them, in English and in Chinese.
 
-A caption says size and place only where they are not ``medium`` and ``centre``. Training re-phrases a scene
-each time it is drawn; :func:`plain_caption` is the one phrasing that evaluation and examples use.
+A caption leaves out the size ``medium`` and the place ``centre``. Training uses a new phrasing of a scene each time
+(:func:`any_caption`); evaluation and examples use :func:`plain_caption`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _FILLER: tuple[str, ...] = (
 
 
 def words() -> list[str]:
-    """Every word a caption may hold, for the tokenizer: English ones bare, after a space and capitalised."""
+    """Return every word of any caption, for the tokenizer: English ones alone, after a space and capitalised."""
     english = set(COLOURS) | set(SHAPES) | {side for side in _EN_SIDE.values() if side}
     english |= {word for group in _EN_SIZE.values() for word in group if word}
     english |= {"a", "an", "the", "of", "on", "in", "at", "to", "with", "and", "there", "is", "it", "side"}
@@ -70,24 +70,24 @@ def words() -> list[str]:
 
 
 def plain_caption(scene: Scene, language: Language = "en") -> str:
-    """The plainest way to say the scene: "a small red star on the left of a white background"."""
+    """Return the plainest caption: "a small red star on the left of a white background"."""
     if language == "zh":
         return _chinese(scene, np.random.default_rng(0), plain=True)
     what = _english_figure(scene, scene.size if scene.size != "medium" else "")
-    return f"{_article(what)} {what} {_english_on(scene, 0)}"
+    return f"{_article(what)} {what} {_english_background(scene, 0)}"
 
 
 def any_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """One of many phrasings; a third are Chinese, one in twelve leaves the background unsaid."""
+    """Return one of many phrasings; a third are Chinese, one in twelve leaves out the background."""
     if rng.random() < 1 / 3:
         return _chinese(scene, rng, plain=False)
     what = _english_figure(scene, str(rng.choice(_EN_SIZE[scene.size])))
     if rng.random() < 1 / 12 and scene.place == "centre":
-        return _dress(f"{_article(what)} {what}", rng)
+        return _decorate(f"{_article(what)} {what}", rng)
     side = _EN_SIDE[scene.place]
     match rng.integers(6):
         case 0 | 1 | 2:
-            text = f"{_article(what)} {what} {_english_on(scene, int(rng.integers(3)))}"
+            text = f"{_article(what)} {what} {_english_background(scene, int(rng.integers(3)))}"
         case 3:
             text = f"{scene.background} background, {what}" + (f", {side}" if side else "")
         case 4:
@@ -95,11 +95,11 @@ def any_caption(scene: Scene, rng: np.random.Generator) -> str:
         case _:
             where = rng.choice([f" on the {side} side", f" at the {side}", f", {side}"]) if side else ""
             text = f"{_article(what)} {what} on {_article(scene.background)} {scene.background} background{where}"
-    return _dress(text, rng)
+    return _decorate(text, rng)
 
 
 def filler(rng: np.random.Generator, count: int) -> str:
-    """``count`` words that say nothing about a scene, to train on longer captions."""
+    """Return ``count`` words that say nothing about a scene, to train on longer captions."""
     return " " + " ".join(rng.choice(_FILLER, size=count).tolist())
 
 
@@ -107,7 +107,7 @@ def _english_figure(scene: Scene, size: str) -> str:
     return " ".join(part for part in (size, scene.colour, scene.shape) if part)
 
 
-def _english_on(scene: Scene, variant: int) -> str:
+def _english_background(scene: Scene, variant: int) -> str:
     ground = f"{_article(scene.background)} {scene.background} background"
     if scene.place == "centre":
         return ("on", "in front of", "on")[variant] + f" {ground}"
@@ -120,13 +120,14 @@ def _article(phrase: str) -> str:
     return "an" if phrase[0] in "aeiou" else "a"
 
 
-def _dress(text: str, rng: np.random.Generator) -> str:
+def _decorate(text: str, rng: np.random.Generator) -> str:
+    """Add an opening and an ending, which may be empty."""
     text = str(rng.choice(_OPENINGS)) + text + str(rng.choice(_ENDINGS))
     return text[0].upper() + text[1:] if rng.random() < 0.2 else text
 
 
 def _chinese(scene: Scene, rng: np.random.Generator, *, plain: bool) -> str:
-    """一个小的红色星形，在左边，白色背景 and its variants."""
+    """Return 一个小的红色星形，在左边，白色背景 or a variant of it."""
     variant = 0 if plain else int(rng.integers(4))
     shape = _ZH_SHAPE[scene.shape][0] if plain else str(rng.choice(_ZH_SHAPE[scene.shape]))
     place = _ZH_PLACE[scene.place][0] if plain else str(rng.choice(_ZH_PLACE[scene.place]))

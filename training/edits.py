@@ -1,7 +1,7 @@
 """Measure how well the demo model edits: ``python -m training.evaluate --edit``.
 
-A picture that the recipe draws is changed in one thing, once by the changed scene's caption alone (img2img) and once
-with a mask besides (inpainting), and what came of it is read back from its pixels.
+One part of a drawn scene is changed: once by the caption of the changed scene alone (img2img) and once with a mask, too
+(inpainting). The result is read back from its pixels.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ _TITLES: dict[Part, str] = {
 _GOALS: dict[Part, float] = {"made": 0.85, "place": 0.85, "outside": 1.0}
 _SIDE = 256
 _CELL = 16
-_GROWN = 8
-_FARTHEST = 0.08
-# One for each number of steps from 3 to 8: with 8 steps 0.4 runs what 0.5 runs, and 0.9 what 1 runs.
+_MASK_MARGIN = 8
+_MOVED_MAX = 0.08
+# One for each number of steps from 3 to 8: of 8 steps, 0.4 and 0.5 run the same number, as do 0.9 and 1.
 _STRENGTHS = (0.3, 0.5, 0.6, 0.7, 0.8, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One thing to change in a picture. The ``seed`` is the picture's brush's and the model's noise's."""
+    """One change to a picture. ``seed`` is used for drawing the picture and for the model's noise."""
 
     kind: Kind
     before: Scene
@@ -60,14 +60,14 @@ class Edit:
     seed: int
 
     def picture(self) -> Image.Image:
-        """The picture to change, 256², as the recipe draws it."""
+        """Return the picture to change, 256², as the recipe draws it."""
         return draw(self.before, _SIDE, _SIDE, np.random.default_rng(self.seed))
 
     def mask(self) -> Image.Image:
-        """What a person would mark, as L: 255 to repaint.
+        """Return the mask that a person would make, as L: 255 to repaint.
 
-        For another colour the figure and 8 pixels around it; for another shape the box around it, or a star would leave
-        a square no room; for another background everything but the figure.
+        For another colour that is the figure and 8 pixels around it; for another shape its box and 8 pixels, since a
+        star leaves no room for a square; for another background everything but the figure.
         """
         brush = pick_brush(self.before, _SIDE, _SIDE, np.random.default_rng(self.seed))
         white_on_black = replace(brush, colour=(255, 255, 255), background=(0, 0, 0))
@@ -76,10 +76,10 @@ class Edit:
             return ImageOps.invert(figure)
         if self.kind == "shape":
             figure.paste(255, figure.getbbox())
-        return figure.filter(ImageFilter.MaxFilter(2 * _GROWN + 1))
+        return figure.filter(ImageFilter.MaxFilter(2 * _MASK_MARGIN + 1))
 
     def by_prompt(self, strength: float, *, say_place: bool = True) -> ImageRequest:
-        """The edit by the changed scene's caption alone, which may leave out where the figure is."""
+        """Return the edit by the changed scene's caption alone; ``say_place`` False leaves the place out of it."""
         return ImageRequest(
             id=f"{self.seed}",
             prompt=plain_caption(self.after if say_place else replace(self.after, place="centre")),
@@ -92,16 +92,16 @@ class Edit:
         )
 
     def by_mask(self) -> ImageRequest:
-        """The edit by caption and mask, with everything outside the mask kept."""
+        """Return the edit by caption and mask, with everything outside the mask kept."""
         return replace(self.by_prompt(strength=1.0), mask=self.mask().tobytes(), keep_outside=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an edit.
+    """What an edit achieved.
 
-    ``made``: it reads as what was asked for. ``place``: the figure's centre moved by less than 8 % of the width.
-    ``rest``: all else reads as before. ``outside``: every pixel outside the mask, grown to whole cells, is the
+    ``made``: the part reads as requested. ``place``: the figure's centre moved by less than 8 % of the width.
+    ``rest``: all other parts read as before. ``outside``: every pixel outside the mask, grown to whole cells, is the
     original's; None without a mask.
     """
 
@@ -113,21 +113,21 @@ class Outcome:
 
 
 def some_edits(count: int) -> list[Edit]:
-    """``count`` edits (247 at most), as many of each kind, to scenes that training never saw.
+    """Return ``count`` edits (247 at most), equally many of each kind, that lead to held-out scenes.
 
-    Where there is a scene to start from that it never saw either, that one is taken.
+    They start from a held-out scene, too, if there is one.
     """
     rng = np.random.default_rng(0)
     edits: list[Edit] = []
     for seed, after in enumerate(held_out_scenes(count)):
         kind = KINDS[seed % len(KINDS)]
-        starts = _all_but_one_thing_like(after, kind)
+        starts = _scenes_differing_in(after, kind)
         starts = [scene for scene in starts if scene.held_out] or starts
         edits.append(Edit(kind, starts[int(rng.integers(len(starts)))], after, seed))
     return edits
 
 
-def _all_but_one_thing_like(scene: Scene, kind: Kind) -> list[Scene]:
+def _scenes_differing_in(scene: Scene, kind: Kind) -> list[Scene]:
     match kind:
         case "colour":
             others = [replace(scene, colour=colour) for colour in COLOURS]
@@ -139,14 +139,14 @@ def _all_but_one_thing_like(scene: Scene, kind: Kind) -> list[Scene]:
 
 
 def judge(edit: Edit, request: ImageRequest, drawn: Image.Image) -> Outcome:
-    """Read the drawn picture back and compare it with the one before."""
+    """Read the edited picture back and compare it with the one before."""
     before, after = read(edit.picture()), read(drawn)
     wrong = _differences(edit.after, after)
     moved = math.hypot(after.centre[0] - before.centre[0], after.centre[1] - before.centre[1])
     return Outcome(
         kind=edit.kind,
         made=edit.kind not in wrong,
-        place=after.colour is not None and moved < _FARTHEST,
+        place=after.colour is not None and moved < _MOVED_MAX,
         rest=not set(wrong) - {edit.kind},
         outside=None if request.mask is None else _outside_is_kept(edit.picture(), request.mask, drawn),
     )
@@ -165,14 +165,14 @@ def _outside_is_kept(before: Image.Image, mask: bytes, after: Image.Image) -> bo
 def try_edits(
     model: ZImageModel, edits: Sequence[Edit], ask: Callable[[Edit], ImageRequest]
 ) -> tuple[list[Image.Image], list[Outcome]]:
-    """What the model makes of the edits, asked for in that way."""
+    """Return the model's pictures for the edits, each requested by ``ask``, and how well they succeeded."""
     requests = [ask(edit) for edit in edits]
     pictures = draw_requests(model, requests)
     return pictures, [judge(*tried) for tried in zip(edits, requests, pictures, strict=True)]
 
 
 def measure_edits(model: ZImageModel, count: int) -> list[str]:
-    """Print the table, a way to edit after the other; the goals that are missed, each as a sentence's part."""
+    """Print the table for each way to edit. Returns a phrase for each goal that is missed."""
     edits, strength = some_edits(count), find_profile("demo").strength
     print(f"{len(edits)} edits to held-out scenes, {_SIDE} × {_SIDE}, {STEPS} steps\n")
     _print_row("by", "change of", *_TITLES.values())
@@ -197,13 +197,12 @@ def measure_edits(model: ZImageModel, count: int) -> list[str]:
 
 
 def measure_strengths(model: ZImageModel, count: int) -> None:
-    """Print what each strength makes of edits by prompt, to choose the profile's default from.
+    """Print the success of edits by prompt at each strength, to choose the profile's default from.
 
-    The last column is about figures off the centre whose captions leave out where they are: there the picture alone
-    can keep the place.
+    The last column is for figures off the centre whose captions do not say the place: only the picture can keep it.
     """
     edits = some_edits(count)
-    aside = [edit for edit in edits if edit.after.place != "centre"]
+    off_centre = [edit for edit in edits if edit.after.place != "centre"]
     print(f"{len(edits)} edits by prompt to held-out scenes, {_SIDE} × {_SIDE}, {STEPS} steps\n")
     shown: tuple[Part, ...] = ("made", "place", "rest")
     titles = ["strength", "steps run", *KINDS, *(_TITLES[part] for part in shown), "place kept, unsaid"]
@@ -211,14 +210,14 @@ def measure_strengths(model: ZImageModel, count: int) -> None:
     _print_row(*["---"] * len(titles))
     for strength in _STRENGTHS:
         _, outcomes = try_edits(model, edits, partial(Edit.by_prompt, strength=strength))
-        _, unsaid = try_edits(model, aside, partial(Edit.by_prompt, strength=strength, say_place=False))
+        _, unsaid = try_edits(model, off_centre, partial(Edit.by_prompt, strength=strength, say_place=False))
         shares = [_share(outcomes, "made", kind) for kind in KINDS]
         shares += [_share(outcomes, part) for part in shown] + [_share(unsaid, "place")]
         _print_row(f"{strength:g}", f"{edits[0].by_prompt(strength).real_steps}", *map(_percent, shares))
 
 
 def draw_strip(model: ZImageModel) -> Image.Image:
-    """Six edits in columns: the picture before, changed by prompt, the mask, changed by prompt and mask."""
+    """Return six edits in columns: the picture before, changed by prompt, the mask, changed by prompt and mask."""
     edits, strength = some_edits(6), find_profile("demo").strength
     by_prompt, _ = try_edits(model, edits, partial(Edit.by_prompt, strength=strength))
     by_mask, _ = try_edits(model, edits, Edit.by_mask)
@@ -244,7 +243,7 @@ def draw_strip(model: ZImageModel) -> Image.Image:
 
 
 def _share(outcomes: Sequence[Outcome], part: Part, kind: Kind | None = None) -> float | None:
-    """The share of the outcomes (of that kind) for which that part is so; None where the part has no meaning."""
+    """Return the share of the outcomes (of that kind) in which that part is True; None if it does not apply."""
     found = [getattr(outcome, part) for outcome in outcomes if kind in (None, outcome.kind)]
     return None if None in found else sum(found) / len(found)
 

@@ -1,8 +1,8 @@
 """Measure the shipped demo model: ``python -m training.evaluate``.
 
-Draws scenes that training never saw with the product's own engine, reads each picture back from its pixels
-and prints, for each set, how many show what was asked for. With --edit it changes given pictures instead.
-Exit status 1 where a goal is missed.
+Generates held-out scenes with the product's own engine, reads each picture back from its pixels
+and prints, for each set, how many show what was asked for. With --edit it edits pictures instead.
+Exit status 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARTS = ("colour", "background", "place", "size", "shape")
 
 @dataclass(frozen=True, slots=True)
 class TestSet:
-    """A row of the table: what is drawn, and the least share that must read back right, by part."""
+    """A row of the table: what is generated, and the smallest share that must read back right, by part."""
 
     title: str
     size: Size
@@ -58,18 +58,19 @@ _GALLERY = (
 
 
 def draw_prompts(model: ZImageModel, prompts: Sequence[str], size: Size) -> list[Image.Image]:
-    """One picture for each prompt in eight steps, with its index as the seed."""
+    """Return one picture for each prompt in eight steps, with its index as the seed."""
     asks = [ImageRequest(str(i), prompt, size.width, size.height, STEPS, i) for i, prompt in enumerate(prompts)]
     return draw_requests(model, asks)
 
 
 def share_right(part: str, seen: list[tuple[Scene, Reading]]) -> float:
+    """Return the share of the pictures in which that part reads as in the scene."""
     right = [bool(getattr(reading, part) == getattr(scene, part)) for scene, reading in seen]
     return sum(right) / len(right)
 
 
 def measure(model: ZImageModel, count: int) -> list[str]:
-    """Print the table, a row a set as soon as it is drawn; the goals that are missed, each as a sentence's part."""
+    """Print the table, each row as soon as its set is done. Returns a phrase for each goal that is missed."""
     scenes = held_out_scenes(count)
     print(f"{len(scenes)} held-out scenes a set, {STEPS} steps\n")
     print(f"| set | {' | '.join(PARTS)} |\n|---|{'---|' * len(PARTS)}")
@@ -88,7 +89,7 @@ def measure(model: ZImageModel, count: int) -> list[str]:
 
 
 def main() -> None:
-    """Measure the shipped weights, or draw the pictures of the README and of the page on editing."""
+    """Measure the shipped weights, or make the pictures of the README and of the page on editing."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--scenes", type=int, default=200, help="held-out scenes in each set (247 at most)")
     options.add_argument(
@@ -111,12 +112,12 @@ def main() -> None:
 
 
 def draw_gallery(model: ZImageModel) -> Image.Image:
-    """The README's eight pictures."""
+    """Return the README's eight pictures in one."""
     return contact_sheet(draw_prompts(model, _GALLERY, Size(256, 256)), columns=4, side=200)
 
 
 def contact_sheet(pictures: list[Image.Image], columns: int, side: int) -> Image.Image:
-    """The pictures as small squares in rows."""
+    """Return the pictures as small squares in rows."""
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * side, rows * side), "white")
     for index, picture in enumerate(pictures):

@@ -25,15 +25,15 @@ from training.vae import to_tensor, trained_vae
 from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.model.previews import PREVIEW_FILE
 
-_LARGEST = 16_000_000
+_BYTES_MAX = 16_000_000
 _FITTED_PICTURES = 256
 
 
 @torch.no_grad()
 def fit_preview(vae: AutoencoderKL, norm: Normalisation) -> dict[str, object]:
-    """The matrix that best tells a cell's mean colour from its latent and the picture's mean latent.
+    """Fit a cell's mean colour by least squares to its latent and the picture's mean latent, over drawn scenes.
 
-    Least squares over drawn scenes; the arguments of :class:`zimage_engine.model.previews.LinearMap`.
+    Returns the arguments of :class:`zimage_engine.model.previews.LinearMap`.
     """
     rng, scenes = np.random.default_rng(8), training_scenes()
     inputs: list[torch.Tensor] = []
@@ -52,17 +52,17 @@ def fit_preview(vae: AutoencoderKL, norm: Normalisation) -> dict[str, object]:
 
 
 def export(folder: Path) -> int:
-    """Replace the folder by the trained model; its size in bytes."""
+    """Replace the folder by the trained model. Returns its size in bytes."""
     tokenizer = build_tokenizer()
-    vae, learnt = trained_vae(), averaged("flow", TextToLatents(len(tokenizer)))
+    vae, trained = trained_vae(), averaged("flow", TextToLatents(len(tokenizer)))
     norm = Normalisation.read()
     vae.register_to_config(scaling_factor=norm.scale, shift_factor=norm.shift)
     pipeline = ZImagePipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
         vae=vae,
-        text_encoder=learnt.text_encoder,
+        text_encoder=trained.text_encoder,
         tokenizer=tokenizer,
-        transformer=learnt.transformer,
+        transformer=trained.transformer,
     )
     shutil.rmtree(folder, ignore_errors=True)
     pipeline.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
@@ -77,8 +77,8 @@ def main() -> None:
     options.add_argument("--folder", type=Path, default=DEMO_WEIGHTS)
     folder = options.parse_args().folder
     size = export(folder)
-    print(f"{size / 1e6:.2f} MB in {folder} (goal ≤ {_LARGEST / 1e6:.0f} MB)")
-    if size > _LARGEST:
+    print(f"{size / 1e6:.2f} MB in {folder} (goal ≤ {_BYTES_MAX / 1e6:.0f} MB)")
+    if size > _BYTES_MAX:
         raise SystemExit("The model is too large to ship.")
 
 

@@ -1,9 +1,9 @@
 """Train the demo model's text encoder and transformer together, by flow matching.
 
-``python -m training.flow`` (and goes on where it stopped). A step mixes latents with noise,
-``x = (1 − σ)·latents + σ·noise``, and the transformer learns ``latents − noise``: what Z-Image's own transformer
-answers at time ``1 − σ``. σ is half logit-normal(0, 1), half uniform, then shifted by 3 as sampling shifts it:
-outlines form below σ = 0.5, where a logit-normal alone hardly looks.
+``python -m training.flow`` (continues where it stopped). A step mixes latents with noise,
+``x = (1 − σ)·latents + σ·noise``, and the transformer learns ``latents − noise``, which is the output of Z-Image's
+transformer at time ``1 − σ``. σ is half logit-normal(0, 1), half uniform, then shifted by 3 as in sampling:
+outlines form below σ = 0.5, where a logit-normal distribution has few samples.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from torch.nn import functional as F
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 
 from training.captions import plain_caption
-from training.latents import SAID, LatentPool, Lesson, Lessons, Normalisation, PixelSize, padded_ids
+from training.latents import (
+    CAPTION_PARTS,
+    LatentPool,
+    Normalisation,
+    PixelSize,
+    TrainingBatch,
+    TrainingBatches,
+    padded_ids,
+)
 from training.reading import read
 from training.scenes import every_scene
 from training.tokenizer import as_chat, build_tokenizer
@@ -29,11 +37,11 @@ from zimage_engine.catalog import DEMO_WEIGHTS
 
 SHIFT = 3.0
 _TOKENS_A_PICTURE = 64
-_LISTENING = 0.05
+_PROBE_WEIGHT = 0.05
 
 
 class TextToLatents(nn.Module):
-    """The two modules that learn together, and a listener that helps the text encoder on and does not ship."""
+    """The two modules that are trained together, and a linear probe that is for training only."""
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
@@ -62,39 +70,39 @@ class TextToLatents(nn.Module):
             axes_dims=[16, 16, 16],
             axes_lens=[1024, 64, 64],
         )
-        self.listener = nn.Linear(128, sum(map(len, SAID.values())))
+        self.probe = nn.Linear(128, sum(map(len, CAPTION_PARTS.values())))
         for token in (self.transformer.x_pad_token, self.transformer.cap_pad_token):
             nn.init.normal_(token, std=0.02)
 
     def read_shipped(self) -> None:
-        """Take the weights that ship; they are rounded, which a few steps mend."""
+        """Load the shipped weights; they are rounded, which a few steps of training repair."""
         self.text_encoder = Qwen3Model.from_pretrained(DEMO_WEIGHTS / "text_encoder", dtype=torch.float32)
         self.transformer = ZImageTransformer2DModel.from_pretrained(
             DEMO_WEIGHTS / "transformer", torch_dtype=torch.float32
         )
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        """Caption embeddings ``(n, tokens, 128)`` as Z-Image takes them: the last hidden state but one."""
+        """Return caption embeddings ``(n, tokens, 128)`` as Z-Image takes them: the last hidden state but one."""
         embedded: torch.Tensor = self.text_encoder(input_ids=ids, output_hidden_states=True).hidden_states[-2]
         return embedded
 
-    def listening_loss(self, captions: torch.Tensor, lengths: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """How badly shape, colours, size and place are told from the captions' last token: cross entropy, summed.
+    def probe_loss(self, captions: torch.Tensor, lengths: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """Return the summed cross entropy of reading shape, colours, size and place off the captions' last token.
 
-        ``truth`` is ``(n, 5)``, each part's index. The pictures alone teach it too, only much more slowly.
+        ``truth`` is ``(n, 5)``, each part's index. Without it the text encoder learns the same, but much more slowly.
         """
         last = captions[torch.arange(len(captions), device=captions.device), lengths - 1]
-        parts = self.listener(last.float()).split([len(choices) for choices in SAID.values()], dim=1)
+        parts = self.probe(last.float()).split([len(choices) for choices in CAPTION_PARTS.values()], dim=1)
         return torch.stack([F.cross_entropy(part, truth[:, i]) for i, part in enumerate(parts)]).sum()
 
     def forward(
         self, noisy: torch.Tensor, sigma: torch.Tensor, captions: torch.Tensor, lengths: torch.Tensor
     ) -> torch.Tensor:
-        """``(n, 16, h, w)`` noisy latents at ``sigma`` (n,) → the predicted ``latents − noise``.
+        """Return the predicted ``latents − noise`` for ``(n, 16, h, w)`` noisy latents at ``sigma`` ``(n,)``.
 
-        What the transformer's own forward computes, for pictures of one size and captions ``(n, tokens, 128)`` that
-        round up to the same multiple of 32 tokens. It goes through lists, a sample at a time, which on a GPU takes
-        many times as long as the arithmetic.
+        Computes the same as the transformer's own forward, for pictures of one size and captions ``(n, tokens, 128)``
+        that round up to the same multiple of 32 tokens. That forward works through lists, a sample at a time, which on
+        a GPU takes many times as long as the arithmetic.
         """
         net = self.transformer
         count, channels, height, width = noisy.shape
@@ -124,9 +132,9 @@ class TextToLatents(nn.Module):
 def _rotations(
     net: ZImageTransformer2DModel, rows: int, columns: int, tokens: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rotary frequencies of the image's and the caption's positions, ``(1, tokens, head ÷ 2)`` each.
+    """Return the rotary frequencies of the image's and the caption's positions, ``(1, tokens, head ÷ 2)`` each.
 
-    Captions stand at ``(1 …, 0, 0)``, the image's patches at ``(tokens + 1, row, column)``, padding at 0.
+    Captions are at ``(1 …, 0, 0)``, the image's patches at ``(tokens + 1, row, column)``, padding at 0.
     """
     device = net.x_pad_token.device
     grid = torch.cartesian_prod(torch.tensor([tokens + 1]), torch.arange(rows), torch.arange(columns))
@@ -136,7 +144,7 @@ def _rotations(
 
 
 def sample_sigma(count: int, device: torch.device) -> torch.Tensor:
-    """``(count,)`` noise levels in 0 … 1."""
+    """Return ``(count,)`` noise levels in 0 … 1."""
     normal = torch.sigmoid(torch.randn(count, device=device))
     even = torch.rand(count, device=device)
     sigma = torch.where(torch.rand(count, device=device) < 0.5, normal, even)
@@ -147,7 +155,7 @@ def sample_sigma(count: int, device: torch.device) -> torch.Tensor:
 def preview(
     model: TextToLatents, vae: AutoencoderKL, tokenizer: Qwen2Tokenizer, norm: Normalisation, size: PixelSize
 ) -> str:
-    """Draw 120 held-out scenes in 8 steps and count what reads back."""
+    """Generate 120 held-out scenes in 8 steps and count what reads back right."""
     device = model.transformer.x_pad_token.device
     scenes = [scene for scene in every_scene() if scene.held_out][::2][:120]
     rows = [tokenizer(as_chat(tokenizer, plain_caption(scene))).input_ids for scene in scenes]
@@ -161,40 +169,40 @@ def preview(
         latents = latents - (after - now) * model(latents, now.expand(len(scenes)), captions, lengths)
     drawn = torch.cat([vae.decode(some / norm.scale + norm.shift).sample for some in torch.split(latents, 8)])
     pairs = list(zip([read(to_picture(one)) for one in drawn.cpu()], scenes, strict=True))
-    counts = {part: sum(getattr(a, part) == getattr(b, part) for a, b in pairs) for part in SAID}
+    counts = {part: sum(getattr(a, part) == getattr(b, part) for a, b in pairs) for part in CAPTION_PARTS}
     return f"of {len(scenes)} at {size}: " + ", ".join(f"{part} {count}" for part, count in counts.items())
 
 
-def loss_of(model: TextToLatents, lesson: Lesson, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The squared error of the predicted ``latents − noise``, and the listener's loss."""
+def loss_of(model: TextToLatents, batch: TrainingBatch, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the squared error of the predicted ``latents − noise``, and the probe's loss."""
     device = latents.device
     sigma, noise = sample_sigma(len(latents), device), torch.randn_like(latents)
     mix = sigma[:, None, None, None]
-    lengths, told = lesson.lengths.to(device), lesson.told.nonzero()[:, 0]
+    lengths, described = batch.lengths.to(device), batch.described.nonzero()[:, 0]
     with torch.autocast(device.type, torch.bfloat16):
-        embedded = model.embed(lesson.ids.to(device))
+        embedded = model.embed(batch.ids.to(device))
         answer = model((1 - mix) * latents + mix * noise, sigma, embedded, lengths)
-    heard = model.listening_loss(embedded[told], lengths[told], lesson.truth[told].to(device))
-    return F.mse_loss(answer.float(), latents - noise), heard
+    probe = model.probe_loss(embedded[described], lengths[described], batch.truth[described].to(device))
+    return F.mse_loss(answer.float(), latents - noise), probe
 
 
 def train(trainer: Trainer[TextToLatents], tokenizer: Qwen2Tokenizer, chosen: argparse.Namespace) -> None:
-    """Train until it is over, going on from the checkpoint; now and then held-out scenes are drawn."""
+    """Train to the end from the checkpoint on, and generate held-out scenes now and then."""
     device = pick_device()
     vae = trained_vae().to(device)
     pool = LatentPool(vae, device)
     norm = pool.fill(chosen.pool, chosen.workers)
-    lessons = Lessons(pool.labels, tokenizer, _TOKENS_A_PICTURE * chosen.batch)
+    batches = TrainingBatches(pool.labels, tokenizer, _TOKENS_A_PICTURE * chosen.batch)
     trainer.start()
     losses: list[torch.Tensor] = []
-    for lesson in lessons.upcoming(trainer.step, trainer.total, chosen.workers):
+    for batch in batches.upcoming(trainer.step, trainer.total, chosen.workers):
         torch.manual_seed(trainer.step)
-        if lesson.redrawn is not None:
-            pool.redraw(lesson.size, lesson.places[: len(lesson.redrawn)], lesson.redrawn)
-        latents = (pool.take(lesson.size, lesson.places) - norm.shift) * norm.scale
-        picture, heard = loss_of(trainer.module, lesson, latents)
-        trainer.update(picture + _LISTENING * heard)
-        losses.append(torch.stack([picture, heard]).detach())
+        if batch.redrawn is not None:
+            pool.redraw(batch.size, batch.places[: len(batch.redrawn)], batch.redrawn)
+        latents = (pool.take(batch.size, batch.places) - norm.shift) * norm.scale
+        denoising, probe = loss_of(trainer.module, batch, latents)
+        trainer.update(denoising + _PROBE_WEIGHT * probe)
+        losses.append(torch.stack([denoising, probe]).detach())
         trainer.report(losses)
         if trainer.step % chosen.preview_every == 0 or trainer.over:
             shown = TextToLatents(len(tokenizer)).to(device).eval()
@@ -207,7 +215,7 @@ def train(trainer: Trainer[TextToLatents], tokenizer: Qwen2Tokenizer, chosen: ar
 
 
 def main() -> None:
-    """Train from where the checkpoint stands, or from nothing."""
+    """Train from the checkpoint, if there is one, else from the beginning."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--steps", type=int, default=7000, help="a longer training may be asked for later")
     options.add_argument("--minutes", type=float, help="stop by then; the learning rate falls in time")

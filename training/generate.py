@@ -1,4 +1,4 @@
-"""Draw with the shipped demo model as the product does: its own engine's tensors, without queues."""
+"""Generate with the shipped demo model as the product does: with the engine's model, but without its queue."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _BATCH = 8
 
 
 def load_demo() -> ZImageModel:
-    """The shipped weights in float32 on the CPU."""
+    """Load the shipped weights in float32 on the CPU."""
     device = torch.device("cpu")
     return ZImageModel(load_components(DEMO_WEIGHTS, device, plan_for(DEMO_WEIGHTS, device, "float32")), device)
 
 
 def draw_requests(model: ZImageModel, requests: Sequence[ImageRequest]) -> list[Image.Image]:
-    """The pictures, RGB, in the requests' order; requests must share their size and their number of real steps."""
+    """Return the pictures, RGB, in the requests' order. The requests must share size and number of real steps."""
     pictures: list[Image.Image] = []
-    for together in (requests[i : i + _BATCH] for i in range(0, len(requests), _BATCH)):
-        generations = [model.start(request) for request in together]
+    for batch in (requests[i : i + _BATCH] for i in range(0, len(requests), _BATCH)):
+        generations = [model.start(request) for request in batch]
         for generation in generations:
             if generation.request.image is not None:
                 model.read_image(generation)
-        for _ in range(together[0].real_steps):
+        for _ in range(batch[0].real_steps):
             model.step(generations)
         pictures += [to_picture(model.decode(generation)) for generation in generations]
     return pictures

@@ -1,7 +1,6 @@
-"""What the transformer learns from: latents of drawn scenes, and the captions that go with them.
+"""The training data of the transformer: latents of drawn scenes and their captions.
 
-The pictures' latents lie in a pool on the training's device; who draws scenes and writes captions are worker
-processes, a step ahead of the training.
+The latents are in a pool on the training's device. Worker processes draw scenes and write captions ahead of it.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from training.vae import OFFERED, to_tensor
 
 PixelSize = tuple[int, int]
 
-SAID: dict[str, tuple[str, ...]] = {
+CAPTION_PARTS: dict[str, tuple[str, ...]] = {
     "shape": SHAPES,
     "colour": COLOURS,
     "background": COLOURS,
     "size": SIZES,
     "place": PLACES,
 }
-"""What a caption says of a scene, and all it can say."""
+"""The parts of a scene that a caption describes, and their values."""
 
 _SQUARE = (256, 256)
-_EMPTY_CAPTIONS = 0.1
+_EMPTY_CAPTION_SHARE = 0.1
 _CAPTION_BUCKETS = {32: 0.88, 64: 0.08, 96: 0.04}
-_CHOSEN = {"medium": 0.97, "large": 0.03}
+_SIZE_SHARES = {"medium": 0.97, "large": 0.03}
 _REDRAWN_EVERY = 10
 _NORMALISATION = WORK / "normalisation.json"
 _POOL = WORK / "latents.pt"
@@ -68,7 +67,7 @@ def offered() -> list[PixelSize]:
 
 
 class _Chunks(Dataset[torch.Tensor]):
-    """Pictures of scenes, ``(n, 3, height, width)`` in -1 … 1, some at a time: what worker processes draw."""
+    """Pictures of scenes for worker processes to draw: chunks of ``(n, 3, height, width)`` in -1 … 1."""
 
     def __init__(self, scenes: list[Scene], size: PixelSize) -> None:
         self._scenes, self._size = scenes, size
@@ -84,9 +83,9 @@ class _Chunks(Dataset[torch.Tensor]):
 
 
 class LatentPool:
-    """Sampled latents of drawn scenes, by size, kept on disk; a few are redrawn all the time, so none is memorised.
+    """Sampled latents of drawn scenes by size, stored on disk. Some are redrawn regularly, so that none is memorised.
 
-    ``labels`` names each entry's scene by its index in :func:`training_scenes`; redrawing keeps the scene.
+    ``labels`` holds the index of each entry's scene in :func:`training_scenes`; redrawing keeps the scene.
     """
 
     def __init__(self, vae: AutoencoderKL, device: torch.device) -> None:
@@ -96,7 +95,7 @@ class LatentPool:
         self.labels: dict[PixelSize, list[int]] = {}
 
     def fill(self, factor: int, workers: int) -> Normalisation:
-        """Read the pool from disk, or draw it (some minutes), ``factor`` times the entries that a CPU has time for."""
+        """Read the pool from disk, or create it (some minutes) with ``factor`` times the entries that suit a CPU."""
         if _POOL.exists():
             stored = torch.load(_POOL, weights_only=True)
             self._latents = {tuple(size): latents.to(self._device) for size, latents in stored["latents"]}
@@ -124,10 +123,11 @@ class LatentPool:
             return latents
 
     def redraw(self, size: PixelSize, places: torch.Tensor, pixels: torch.Tensor) -> None:
+        """Replace the entries at ``places`` by the latents of these pictures."""
         self._latents[size][places.to(self._device)] = self._encode(pixels)
 
     def take(self, size: PixelSize, places: torch.Tensor) -> torch.Tensor:
-        """``(n, 16, h, w)`` latents, float32."""
+        """Return the entries at ``places``: ``(n, 16, h, w)`` latents, float32."""
         return self._latents[size][places.to(self._device)].float()
 
 
@@ -138,19 +138,19 @@ def _pool_size(size: PixelSize) -> int:
 
 
 def pick_size(rng: np.random.Generator) -> PixelSize:
-    """Mostly medium sizes, and of these the square one in half."""
-    group = OFFERED[str(rng.choice(list(_CHOSEN), p=list(_CHOSEN.values())))]
+    """Return a random size: mostly a medium one, and of these in half the cases the square one."""
+    group = OFFERED[str(rng.choice(list(_SIZE_SHARES), p=list(_SIZE_SHARES.values())))]
     if group[0] == _SQUARE and rng.random() < 0.5:
         return _SQUARE
     return group[rng.integers(len(group))]
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """One step's examples: entries of the pool with captions, and new pictures for some of the entries.
+class TrainingBatch:
+    """One step's examples: ``places`` in the pool of a size, their captions, and new pictures for some of them.
 
-    ``ids`` are ``(n, bucket)``, padded on the right; ``truth`` is ``(n, 5)``, each part's index in :data:`SAID`, and
-    ``told`` says whose caption is not empty.
+    ``ids`` is ``(n, bucket)``, padded on the right. ``truth`` is ``(n, 5)``, each part's index in
+    :data:`CAPTION_PARTS`. ``described`` is False for an empty caption.
     """
 
     size: PixelSize
@@ -158,12 +158,12 @@ class Lesson:
     ids: torch.Tensor
     lengths: torch.Tensor
     truth: torch.Tensor
-    told: torch.Tensor
+    described: torch.Tensor
     redrawn: torch.Tensor | None
 
 
-class Lessons(Dataset[Lesson]):
-    """The lesson of each step; the same for the same step, whoever makes it."""
+class TrainingBatches(Dataset[TrainingBatch]):
+    """The batch of each step; it depends on the step alone, not on the process that makes it."""
 
     def __init__(self, labels: dict[PixelSize, list[int]], tokenizer: Qwen2Tokenizer, tokens: int) -> None:
         self._labels = {size: np.array(which) for size, which in labels.items()}
@@ -171,7 +171,7 @@ class Lessons(Dataset[Lesson]):
         self._tokens = tokens
         self._scenes = training_scenes()
 
-    def __getitem__(self, step: int) -> Lesson:
+    def __getitem__(self, step: int) -> TrainingBatch:
         rng = np.random.default_rng((4, step))
         size = pick_size(rng)
         count = max(8, self._tokens // (size[0] * size[1] // 1024))
@@ -182,35 +182,37 @@ class Lessons(Dataset[Lesson]):
         redrawn = None
         if step % _REDRAWN_EVERY == 0:
             redrawn = to_tensor([draw(scene, *size, rng) for scene in scenes[: count // 2]])
-        return Lesson(
+        return TrainingBatch(
             size=size,
             places=torch.from_numpy(places),
             ids=padded_ids([ids for ids, _ in rows], bucket),
             lengths=torch.tensor([len(ids) for ids, _ in rows]),
-            truth=torch.tensor([[said.index(getattr(scene, part)) for part, said in SAID.items()] for scene in scenes]),
-            told=torch.tensor([told for _, told in rows]),
+            truth=torch.tensor(
+                [[said.index(getattr(scene, part)) for part, said in CAPTION_PARTS.items()] for scene in scenes]
+            ),
+            described=torch.tensor([described for _, described in rows]),
             redrawn=redrawn,
         )
 
     def _caption(self, scene: Scene, bucket: int, rng: np.random.Generator) -> tuple[list[int], bool]:
-        """A caption's ids, and whether it says anything; one in ten is empty, or guidance means nothing.
+        """Return a caption's ids, and False if it is empty: one in ten is, since guidance needs that.
 
-        Its length rounds up to ``bucket``, so that a step's captions need no mask.
+        The number of ids rounds up to ``bucket``, so that the captions of a step need no mask.
         """
         while True:
-            caption = "" if bucket == 32 and rng.random() < _EMPTY_CAPTIONS else any_caption(scene, rng)
+            caption = "" if bucket == 32 and rng.random() < _EMPTY_CAPTION_SHARE else any_caption(scene, rng)
             if bucket > 32:
                 caption += filler(rng, int(rng.integers(bucket // 4, bucket)))
             ids = self._tokenizer(as_chat(self._tokenizer, caption)).input_ids
             if bucket - 32 < len(ids) <= bucket:
                 return ids, bool(caption)
 
-    def upcoming(self, first: int, last: int, workers: int) -> Iterable[Lesson]:
-        """The lessons of the steps ``first`` … ``last - 1``, made ahead by ``workers`` processes (0: by this one)."""
+    def upcoming(self, first: int, last: int, workers: int) -> Iterable[TrainingBatch]:
+        """Return the batches of the steps ``first`` … ``last - 1``, made by ``workers`` processes (0: by this one)."""
         ahead: dict[str, Any] = {"prefetch_factor": 4} if workers else {}
         return DataLoader(self, batch_size=None, sampler=range(first, last), num_workers=workers, **ahead)
 
 
 def padded_ids(rows: list[list[int]], length: int) -> torch.Tensor:
-    """``(n, length)`` token ids, padded with 0 on the right: what stands there is never looked at."""
+    """Return ``(n, length)`` token ids, padded on the right with 0, which is never read."""
     return torch.tensor([row + [0] * (length - len(row)) for row in rows])

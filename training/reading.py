@@ -1,4 +1,4 @@
-"""Read a scene back from a picture's pixels: the judge of the demo model, with no learned part.
+"""Read a scene back from a picture's pixels, to evaluate the demo model. Nothing in it is learned.
 
 Background: the median of the border. Shape: the pixels nearer to the figure's colour than to the
 background's, compared with every outline at several tilts by intersection over union.
@@ -30,15 +30,15 @@ from training.scenes import (
 
 _GRID = 64
 _TILTS = np.linspace(-0.15, 0.15, 7)
-_MIN_CONTRAST = 60.0
-_MIN_FIT = 0.7
+_CONTRAST_MIN = 60.0
+_FIT_MIN = 0.7
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a picture shows. ``shape`` is None where no outline fits; ``fit`` is the best intersection over union.
+    """What a picture shows. ``shape`` is None if no outline fits; ``fit`` is the best intersection over union.
 
     ``centre`` is the middle of the figure's bounding box as fractions of width and height.
     """
@@ -62,12 +62,12 @@ class Reading:
 
 
 def nearest_colour(rgb: NDArray[np.floating]) -> Colour:
-    """The palette's colour nearest to an RGB triple of 0 … 255."""
+    """Return the palette's colour nearest to an RGB triple of 0 … 255."""
     return min(COLOURS, key=lambda name: float(np.linalg.norm(np.asarray(PALETTE[name]) - rgb)))
 
 
 def read(picture: Image.Image) -> Reading:
-    """What the picture shows; a blank picture reads as a background with nothing on it."""
+    """Return what the picture shows; a blank picture has a background and nothing else."""
     pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
     background = _border_colour(pixels)
     mask = _figure(pixels, background)
@@ -81,7 +81,7 @@ def read(picture: Image.Image) -> Reading:
     size = min(RADIUS, key=lambda name: abs(RADIUS[name] - radius))
     shape, fit = _nearest_shape(mask[top:bottom, left:right])
     return Reading(
-        shape=shape if fit >= _MIN_FIT else None,
+        shape=shape if fit >= _FIT_MIN else None,
         colour=nearest_colour(np.median(pixels[mask], axis=0)),
         background=nearest_colour(background),
         size=size,
@@ -98,10 +98,10 @@ def _border_colour(pixels: Pixels) -> Pixels:
 
 
 def _figure(pixels: Pixels, background: Pixels) -> Mask | None:
-    """Where the figure is, or None on a blank picture. Specks of under 2 % of the figure's rows are dropped."""
+    """Return the mask of the figure, None if the picture is blank. Rows and columns with under 2 % are dropped."""
     distance = np.linalg.norm(pixels - background, axis=2)
-    far = distance > max(_MIN_CONTRAST, float(distance.max()) * 0.6)
-    if float(distance.max()) < _MIN_CONTRAST or far.sum() < 16:
+    far = distance > max(_CONTRAST_MIN, float(distance.max()) * 0.6)
+    if float(distance.max()) < _CONTRAST_MIN or far.sum() < 16:
         return None
     colour = np.median(pixels[far], axis=0)
     mask: Mask = np.linalg.norm(pixels - colour, axis=2) < distance
@@ -125,7 +125,7 @@ def _place(centre: tuple[float, float], threshold: float) -> Place | None:
 
 @cache
 def _templates() -> list[tuple[Shape, float, Mask]]:
-    """Each shape at each tilt, cropped to its bounding box: the box's width ÷ height, and the mask on a square grid."""
+    """Return each shape at each tilt with its box's width ÷ height and its mask, scaled to a square grid."""
     made: list[tuple[Shape, float, Mask]] = []
     for shape in SHAPES:
         for tilt in _TILTS:
@@ -140,7 +140,7 @@ def _templates() -> list[tuple[Shape, float, Mask]]:
 
 
 def _nearest_shape(box: Mask) -> tuple[Shape, float]:
-    """The shape whose outline overlaps most, and by how much; a box of other proportions counts for less."""
+    """Return the shape with the largest overlap and the overlap, reduced for a box of other proportions."""
     seen = np.asarray(Image.fromarray(box).convert("L").resize((_GRID, _GRID), Image.Resampling.BOX)) > 127
     proportion = box.shape[1] / box.shape[0]
     best: tuple[Shape, float] = (SHAPES[0], 0.0)

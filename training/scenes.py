@@ -1,6 +1,6 @@
-"""The pictures that the demo model learns: one coloured shape on a plain background.
+"""The pictures of the demo model: one coloured shape on a plain background.
 
-A :class:`Scene` says what is in a picture, :func:`draw` paints it. Lengths are fractions: a shape's
+A :class:`Scene` describes a picture, :func:`draw` paints it. Lengths are fractions: a shape's
 radius of the square root of the picture's area, its offset of the side it moves along.
 """
 
@@ -46,14 +46,14 @@ DIRECTION: dict[Place, tuple[int, int]] = {
     "top": (0, -1),
     "bottom": (0, 1),
 }
-_LARGEST_RADIUS = 0.375
+_RADIUS_MAX = 0.375
 _SUPERSAMPLING = 4
-_HELD_OUT_OF = 16
+_HELD_OUT_ONE_IN = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a picture shows. ``medium`` and ``centre`` are what a caption leaves unsaid."""
+    """What a picture shows. A caption leaves out the size ``medium`` and the place ``centre``."""
 
     shape: Shape
     colour: Colour
@@ -63,14 +63,14 @@ class Scene:
 
     @property
     def held_out(self) -> bool:
-        """True for the one combination in sixteen that training never sees; stable over runs and machines."""
+        """True if training never sees the scene: one in sixteen, the same on every machine."""
         name = " ".join(str(getattr(self, field.name)) for field in fields(self))
-        return zlib.crc32(name.encode()) % _HELD_OUT_OF == 0
+        return zlib.crc32(name.encode()) % _HELD_OUT_ONE_IN == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Brush:
-    """How a scene is painted: exact colours, the radius in pixels, the centre in pixels, the tilt in radians."""
+    """How a scene is painted: exact colours, radius and centre in pixels, tilt in radians."""
 
     colour: RGB
     background: RGB
@@ -80,19 +80,19 @@ class Brush:
 
 
 def every_scene() -> list[Scene]:
-    """All 4,200 scenes in which shape and background differ in colour."""
+    """Return all 4,200 scenes in which shape and background differ in colour."""
     combinations = itertools.product(SHAPES, COLOURS, COLOURS, SIZES, PLACES)
     return [Scene(*parts) for parts in combinations if parts[1] != parts[2]]
 
 
 def held_out_scenes(count: int) -> list[Scene]:
-    """``count`` of the 247 scenes that training never saw, spread evenly over all of them."""
+    """Return ``count`` of the 247 held-out scenes, evenly spread over all of them."""
     scenes = [scene for scene in every_scene() if scene.held_out]
     return [scenes[i * len(scenes) // count] for i in range(min(count, len(scenes)))]
 
 
 def outline(shape: Shape, tilt: float = 0.0) -> NDArray[np.float64]:
-    """The shape's corners, ``(n, 2)``, x right and y down; its bounding box is centred on 0, the longer side is 2."""
+    """Return the shape's corners ``(n, 2)``, y down. The bounding box is centred on 0, its longer side is 2."""
     turn = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     match shape:
         case "circle":
@@ -117,7 +117,7 @@ def outline(shape: Shape, tilt: float = 0.0) -> NDArray[np.float64]:
 
 
 def pick_brush(scene: Scene, width: int, height: int, rng: np.random.Generator) -> Brush:
-    """A brush for the scene with a little chance in everything: colour ±8, radius ±4 %, place ±1.5 %, tilt ±5°."""
+    """Return a brush for the scene with random colour (±8), radius (±4 %), place (±1.5 %) and tilt (±5°)."""
 
     def shade(colour: Colour) -> RGB:
         red, green, blue = np.clip(np.array(PALETTE[colour]) + rng.integers(-8, 9, size=3), 0, 255)
@@ -126,7 +126,7 @@ def pick_brush(scene: Scene, width: int, height: int, rng: np.random.Generator) 
     across, down = DIRECTION[scene.place]
     offset = OFFSET[scene.size]
     drift = rng.uniform(-0.015, 0.015, size=2)
-    radius = min(RADIUS[scene.size] * math.sqrt(width * height), _LARGEST_RADIUS * min(width, height))
+    radius = min(RADIUS[scene.size] * math.sqrt(width * height), _RADIUS_MAX * min(width, height))
     return Brush(
         colour=shade(scene.colour),
         background=shade(scene.background),
@@ -137,7 +137,7 @@ def pick_brush(scene: Scene, width: int, height: int, rng: np.random.Generator) 
 
 
 def paint(shape: Shape, brush: Brush, width: int, height: int) -> Image.Image:
-    """The picture, RGB, with smooth edges: the shape's mask is drawn four times larger and averaged down."""
+    """Return an RGB picture with smooth edges: the shape's mask is drawn four times larger and averaged."""
     reach = int(brush.radius * 1.5) + 2
     left, top = int(brush.centre[0]) - reach, int(brush.centre[1]) - reach
     side = 2 * reach
@@ -150,5 +150,5 @@ def paint(shape: Shape, brush: Brush, width: int, height: int) -> Image.Image:
 
 
 def draw(scene: Scene, width: int, height: int, rng: np.random.Generator) -> Image.Image:
-    """One RGB picture of ``width`` × ``height`` pixels that shows the scene."""
+    """Return an RGB picture of the scene."""
     return paint(scene.shape, pick_brush(scene, width, height, rng), width, height)

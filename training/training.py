@@ -1,4 +1,4 @@
-"""What both trainings share: a schedule, averaged weights, and a checkpoint that survives being killed."""
+"""Shared by both trainings: a learning-rate schedule, averaged weights and checkpoints."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ import torch
 from torch import nn
 
 WORK = Path("build/demo-model")
-"""Where checkpoints lie while training; the recipe is run from the project's root."""
+"""The folder of the checkpoints; the recipe is run from the project's root."""
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 _SAVE_EVERY_SECONDS = 120.0
 
 
 def learning_rate(step: int, progress: float, *, peak: float, warm_up: int, decay_from: float) -> float:
-    """Linear warm-up, a plateau, and a linear fall to 2 % of the peak once ``progress`` passes ``decay_from``."""
+    """Return the rate: linear warm-up, a plateau, and from ``decay_from`` on a linear decay to 2 % of the peak."""
     if step < warm_up:
         return peak * (step + 1) / warm_up
     return peak * min(1.0, max(0.02, (1 - progress) / (1 - decay_from)))
 
 
 def pick_device() -> torch.device:
-    """Where to train: the GPU, if there is one."""
+    """Return the GPU, if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass
 class Trainer(Generic[ModuleT]):
-    """A module with its optimizer, its average (EMA) and its place on disk.
+    """A module with its optimizer, the average of its weights (EMA) and its checkpoint.
 
-    The average warms up as ``min(decay, (1 + step) ÷ (10 + step))``, so that early steps are forgotten. With
-    ``minutes`` the training is over when they are, and the learning rate falls by the clock where that is sooner.
+    The EMA's decay is ``min(ema_decay, (1 + step) ÷ (10 + step))``, so that early steps are forgotten. With ``minutes``
+    the training ends and the learning rate decays by the clock, if that is sooner than by the steps.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Trainer(Generic[ModuleT]):
         self.average = {key: value.detach().clone() for key, value in self.module.state_dict().items()}
 
     def start(self) -> None:
-        """The clock of ``minutes`` runs from here, not from the preparations before."""
+        """Start the clock of ``minutes``, after the preparations."""
         self._began = time.monotonic()
 
     @property
     def progress(self) -> float:
-        """How far the training is, 0 … 1."""
+        """The share of the training that is done, 0 … 1."""
         done = self.step / self.total
         return done if self.minutes is None else max(done, (time.monotonic() - self._began) / (60 * self.minutes))
 
@@ -81,7 +81,7 @@ class Trainer(Generic[ModuleT]):
         return self.checkpoint(self.name)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one."""
+        """Continue from the checkpoint, if there is one."""
         if not self.path.exists():
             return
         state = torch.load(self.path, weights_only=True, map_location=pick_device())
@@ -91,7 +91,7 @@ class Trainer(Generic[ModuleT]):
         log(f"{self.name}: going on from step {self.step}")
 
     def save(self) -> None:
-        """Write the checkpoint beside its place and rename it, so that a kill leaves the old one whole."""
+        """Write the checkpoint to another file and rename it, so that a kill leaves the old one intact."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "module": self.module.state_dict(),
@@ -105,7 +105,7 @@ class Trainer(Generic[ModuleT]):
         self._saved_at = time.monotonic()
 
     def update(self, loss: torch.Tensor) -> None:
-        """One optimizer step on the loss."""
+        """Do one optimizer step on the loss."""
         rate = learning_rate(self.step, self.progress, peak=self.peak, warm_up=self.warm_up, decay_from=self.decay_from)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -119,9 +119,9 @@ class Trainer(Generic[ModuleT]):
             torch._foreach_lerp_(list(self.average.values()), list(self.module.state_dict().values()), 1 - keep)
 
     def report(self, losses: list[torch.Tensor], every: int = 50) -> None:
-        """Every so many steps a line with the mean of the last losses, ``(parts,)`` each, and a checkpoint when due.
+        """Log the mean of the last losses, ``(parts,)`` each, every ``every`` steps, and save every two minutes.
 
-        A loss that is not finite stops the training with its step, and the last checkpoint stays.
+        Raises :class:`SystemExit` if a loss is not finite; the last checkpoint stays.
         """
         if self.step % every:
             return
@@ -136,7 +136,7 @@ class Trainer(Generic[ModuleT]):
 
 
 def averaged(name: str, module: ModuleT) -> ModuleT:
-    """The module with the averaged weights of a training, ready to use; exits with a sentence where there is none."""
+    """Load the averaged weights of a training into the module. Raises :class:`SystemExit` if there are none."""
     path = Trainer.checkpoint(name)
     if not path.exists():
         raise SystemExit(f"{path} is missing: run `python -m training.{name}` first.")
@@ -145,7 +145,7 @@ def averaged(name: str, module: ModuleT) -> ModuleT:
 
 
 def log(message: str) -> None:
-    """One line with the time of day, on the screen and in the work folder's log."""
+    """Write a line with the time of day to the screen and to the log in the work folder."""
     line = f"{time.strftime('%H:%M:%S')} {message}"
     print(line, file=sys.stdout, flush=True)
     WORK.mkdir(parents=True, exist_ok=True)

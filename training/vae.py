@@ -1,8 +1,8 @@
 """Train the demo model's image autoencoder: 16 pixels to one latent, 16 channels.
 
-``python -m training.vae`` trains (and goes on where it stopped), evens out the latents' directions
-and checks the gates. Steps alternate between whole pictures, since group normalisation sees the whole picture, and
-crops of 96² around outlines, where all the difficulty is. Last the decoder learns alone.
+``python -m training.vae`` trains (continues where it stopped), whitens the latents and checks the gates. Steps
+alternate between whole pictures, since group normalisation sees the whole picture, and crops of 96² around outlines,
+which are the hardest part. At the end the decoder is trained alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OFFERED: dict[str, list[tuple[int, int]]] = {
     name: [(size.width, size.height) for size in sizes]
     for name, sizes in replace(find_profile("demo"), size_multiple=_CELL).offered_sizes().items()
 }
-"""The sizes the demo model is trained and gated on, width × height."""
+"""The sizes on which the demo model is trained and checked, width × height."""
 
 _CROP = 96
 _CROPS_PER_STEP = 16
@@ -40,16 +40,16 @@ _PIXELS_PER_STEP = 180_000
 _SIZE_SHARES = {"medium": 0.93, "large": 0.07}
 _KL_WEIGHT = 1e-6
 _LATENT_NOISE = 0.25
-_WIDEST_POSTERIOR = 0.04
+_POSTERIOR_STD_MAX = 0.04
 _SCENES = every_scene()
 _SMALL_STARS = [scene for scene in _SCENES if scene.shape == "star" and scene.size == "small"]
 _FINISHED = WORK / "autoencoder.pt"
 
 
 def build_vae() -> AutoencoderKL:
-    """An untrained autoencoder; its posterior starts narrow (std 0.03), or every early step would drown in noise.
+    """Build an untrained autoencoder. Its posterior starts narrow (std 0.03), since noise would dominate early steps.
 
-    One group for normalisation: with two channels to a group the absolute colour of a plain picture is lost.
+    Normalisation has one group: with two channels to a group the absolute colour of a plain picture is lost.
     """
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * len(_CHANNELS),
@@ -72,19 +72,19 @@ def build_vae() -> AutoencoderKL:
 
 
 def to_tensor(pictures: list[Image.Image]) -> torch.Tensor:
-    """``(n, 3, height, width)`` in -1 … 1."""
+    """Convert pictures to ``(n, 3, height, width)`` in -1 … 1."""
     stacked = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))
     return stacked.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def to_picture(pixels: torch.Tensor) -> Image.Image:
-    """The picture of one ``(3, height, width)`` tensor in -1 … 1."""
+    """Convert one ``(3, height, width)`` tensor in -1 … 1 to a picture."""
     scaled = ((pixels.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
     return Image.fromarray(scaled.permute(1, 2, 0).numpy())
 
 
 def sample_picture(rng: np.random.Generator, size: tuple[int, int], *, crop: bool) -> Image.Image:
-    """A picture of any scene, a quarter of them in colours outside the palette and a fifth turned by any angle.
+    """Draw any scene: a quarter of them in colours outside the palette, and a fifth turned by any angle.
 
     With ``crop`` only a window of 96² near the outline is painted.
     """
@@ -105,9 +105,9 @@ def sample_picture(rng: np.random.Generator, size: tuple[int, int], *, crop: boo
 
 
 def reconstruction_loss(drawn: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Absolute error of pixels and of their horizontal and vertical differences.
+    """Return the absolute error of pixels and of their horizontal and vertical differences.
 
-    Figure and background count alike, whatever their areas, or small shapes would lose their colours.
+    Figure and background have equal weight, whatever their areas; otherwise small shapes lose their colours.
     """
     drawn = drawn.float()
     figure = ((pixels - pixels[:, :, :1, :1]).abs().amax(dim=1, keepdim=True) > 0.1).float()
@@ -119,12 +119,12 @@ def reconstruction_loss(drawn: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
 
 
 def loss_of(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
-    """The reconstruction's loss with *sampled* latents, and the KL divergence from a standard normal.
+    """Return the reconstruction loss with *sampled* latents, plus the KL divergence from a standard normal.
 
-    Up to a quarter of noise is added to the latents, for two reasons: what a transformer draws is never exact, and
-    what must survive noise gets its share of the latents' strength. Without it nearly all of their variance goes to
-    the colours, and the outlines lie in what a transformer takes for nothing. The mean square of the latents is
-    held below 1, or they would simply outgrow the noise.
+    Up to a quarter of noise is added to the latents, for two reasons: a transformer's latents are never exact, and
+    what must survive noise gets its share of the latents' variance. Without noise nearly all of the variance goes to
+    the colours, and a transformer ignores the outlines. The mean square of the latents is kept below 1; otherwise they
+    would grow until the noise does not matter.
     """
     with torch.autocast(pixels.device.type, torch.bfloat16):
         posterior = vae.encode(pixels).latent_dist
@@ -145,14 +145,14 @@ def _pick_size(rng: np.random.Generator) -> tuple[int, int]:
 
 
 def training_pictures(rng: np.random.Generator, batch: int = 1) -> torch.Tensor:
-    """The pictures of one step of the whole autoencoder, ``batch`` times as many as a CPU has time for."""
+    """Return the pictures of one step of the whole autoencoder, ``batch`` times as many as suit a CPU."""
     size, crop = _pick_size(rng), bool(rng.random() < _CROP_SHARE)
     count = _CROPS_PER_STEP if crop else max(1, round(_PIXELS_PER_STEP / (size[0] * size[1])))
     return to_tensor([sample_picture(rng, size, crop=crop) for _ in range(count * batch)])
 
 
 def polishing_pictures(rng: np.random.Generator, batch: int = 1) -> torch.Tensor:
-    """The pictures of one step of the decoder alone: a third are small stars, the hardest to keep."""
+    """Return the pictures of one step of the decoder alone: a third are small stars, which are the hardest."""
     size = _pick_size(rng)
     count = batch * max(1, round(_PIXELS_PER_STEP / (size[0] * size[1])))
     stars = -(-count // 3)
@@ -172,7 +172,7 @@ class _Pictures(Dataset[torch.Tensor]):
 
 
 def learn(trainer: Trainer[AutoencoderKL], pictures: _Pictures, workers: int) -> None:
-    """Train until it is over, going on from the checkpoint."""
+    """Train to the end, from the checkpoint on."""
     trainer.resume()
     trainer.start()
     device, losses = pick_device(), list[torch.Tensor]()
@@ -189,21 +189,21 @@ def learn(trainer: Trainer[AutoencoderKL], pictures: _Pictures, workers: int) ->
 
 
 def train(chosen: argparse.Namespace) -> None:
-    """Train encoder and decoder, and even out the latents of what came of it."""
+    """Train encoder and decoder, whiten the latents and save the result."""
     vae = build_vae().to(pick_device())
     trainer = Trainer("vae", vae, total=chosen.steps, peak=1.5e-3, warm_up=100, decay_from=0.4, minutes=chosen.minutes)
     learn(trainer, _Pictures(training_pictures, 1, chosen.batch), chosen.workers)
-    torch.save(even_out(averaged("vae", build_vae())).state_dict(), _FINISHED)
+    torch.save(whiten_latents(averaged("vae", build_vae())).state_dict(), _FINISHED)
 
 
 @torch.no_grad()
-def even_out(vae: AutoencoderKL) -> AutoencoderKL:
-    """The same autoencoder in other coordinates: latents whose directions vary alike.
+def whiten_latents(vae: AutoencoderKL) -> AutoencoderKL:
+    """Change the coordinates of the latents, so that all channels have a similar variance.
 
-    The principal axes of the latents become the channels, scaled to a variance near 1 (axes that hardly vary stay
-    smaller). Both are linear, so they move into the encoder's last and the decoder's first weights without a trace
-    in the pictures. The posterior's spread becomes one number a channel, 4 % of the channel's own at most: axes
-    that were stretched had their noise stretched with them, and the decoder bears far more than it needs.
+    The principal axes of the latents become the channels, scaled to a variance near 1 (axes with little variance stay
+    smaller). Both are linear, so they go into the encoder's last and the decoder's first weights, and the pictures stay
+    the same. The posterior's standard deviation becomes one number a channel, at most 4 % of the channel's own: scaling
+    an axis up scaled its noise up, too, and the decoder tolerates far more noise than it needs to.
     """
     rng = np.random.default_rng(6)
     posteriors = [vae.encode(training_pictures(rng)).latent_dist for _ in range(60)]
@@ -216,17 +216,14 @@ def even_out(vae: AutoencoderKL) -> AutoencoderKL:
     last.weight[:channels] = torch.einsum("ij,jchw->ichw", turn, last.weight[:channels])
     last.bias[:channels] = turn @ last.bias[:channels]
     last.weight[channels:] = 0
-    widest = (_WIDEST_POSTERIOR**2) * variance / (variance + 0.03 * variance.mean())
+    widest = (_POSTERIOR_STD_MAX**2) * variance / (variance + 0.03 * variance.mean())
     last.bias[channels:] = torch.minimum(turn**2 @ spread, widest).log()
     first.weight.copy_(torch.einsum("cjhw,ji->cihw", first.weight, torch.linalg.inv(turn)))
     return vae
 
 
 def polish(chosen: argparse.Namespace) -> None:
-    """Train the decoder of the finished autoencoder alone.
-
-    The encoder stays as it is, and with it every latent that a transformer has learnt from.
-    """
+    """Train the decoder of the finished autoencoder alone: the transformer depends on the encoder's latents."""
     vae = trained_vae().train().to(pick_device())
     vae.encoder.requires_grad_(requires_grad=False)
     trainer = Trainer(
@@ -237,7 +234,7 @@ def polish(chosen: argparse.Namespace) -> None:
 
 
 def trained_vae() -> AutoencoderKL:
-    """The autoencoder that was trained here or, where none was, the one that ships with the project."""
+    """Load the autoencoder that was trained here or, if there is none, the shipped one."""
     if not _FINISHED.exists():
         return AutoencoderKL.from_pretrained(DEMO_WEIGHTS / "vae").eval()
     vae = build_vae()
@@ -247,7 +244,7 @@ def trained_vae() -> AutoencoderKL:
 
 @torch.no_grad()
 def gates(vae: AutoencoderKL, pictures_per_size: int) -> bool:
-    """Print both gates of the autoencoder; True where they hold."""
+    """Print both gates of the autoencoder. Returns True if they are reached."""
     rng = np.random.default_rng(2)
     spreads: list[tuple[float, float]] = []
     kept = seen = 0
@@ -273,7 +270,7 @@ def gates(vae: AutoencoderKL, pictures_per_size: int) -> bool:
 
 
 def main() -> None:
-    """Train what is asked for, then check the gates."""
+    """Train as the options say, then check the gates."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--steps", type=int, default=5000)
     options.add_argument("--pictures", type=int, default=100, help="pictures per size for the gates")
