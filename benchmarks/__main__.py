@@ -1,8 +1,8 @@
-"""``make bench``: the engine measured against plain diffusers, with the demo model, and the bot, on this machine.
+"""``make bench``: measures the engine against plain diffusers with the demo model, and the bot, on this machine.
 
-Ratios of one run with the same weights, dtype and threads; medians of several rounds that take turns, since
-machines are noisy. ``floor`` is what physics allows here: the bare forwards, encodes and decodes, measured in the same
-rounds. A row is ok where it reaches its goal, or its floor within 5 % where the floor lies behind the goal.
+Values are ratios with the same weights, dtype and threads, as medians of several alternating rounds, since machines are
+noisy. ``floor`` is the best possible value here: that of the bare forwards, encodes and decodes in the same rounds. A
+row is ok if it reaches its goal or, if the floor is worse than the goal, comes within 5 % of the floor.
 """
 
 from __future__ import annotations

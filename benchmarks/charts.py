@@ -23,23 +23,23 @@ _MEMBERS = {
     "Noor": 17,
     "old oak": 15,
 }
-"""Jobs of those who drew the most."""
+"""Jobs of the most active members."""
 _OTHERS = 34
 _CREDITS, _IMAGES, _DEVICE_MS = 125, 1, 6000
-"""What a job of the examples comes to."""
+"""The cost of each job."""
 
 
 def days_chart() -> bytes:
-    """Thirty days of a server that grows, with more on weekends."""
+    """Return a chart of thirty days of a growing server, with more jobs on weekends."""
     shares = [Share(_DAYS.first + number, _used(jobs)) for number, jobs in enumerate(_jobs_by_day())]
     return report_chart(Report("", _DAYS, "day", shares), {})
 
 
 def members_chart() -> bytes:
-    """The same by member: the ten that drew the most, and the others together."""
+    """Return a chart of the same jobs by member: the ten most active ones, and the others together."""
     jobs = list(_MEMBERS.values())
     left, more = divmod(sum(_jobs_by_day()) - sum(jobs), _OTHERS)
-    jobs += [left + (number < more) for number in range(_OTHERS)]
+    jobs += [left + 1 if number < more else left for number in range(_OTHERS)]
     shares = [Share(number, _used(count)) for number, count in enumerate(jobs)]
     return report_chart(Report("", _DAYS, "user", shares), dict(enumerate(_MEMBERS)))
 
@@ -47,8 +47,8 @@ def members_chart() -> bytes:
 def _jobs_by_day() -> list[int]:
     rng = np.random.default_rng(7)
     # Day 0 was a Thursday.
-    weekends = [(day + 3) % 7 >= 5 for day in range(_DAYS.first, _DAYS.last + 1)]
-    return [int(rng.normal(20 + number * 0.3, 3)) + 14 * weekend for number, weekend in enumerate(weekends)]
+    extra = [14 if (day + 3) % 7 >= 5 else 0 for day in range(_DAYS.first, _DAYS.last + 1)]
+    return [int(rng.normal(20 + number * 0.3, 3)) + jobs for number, jobs in enumerate(extra)]
 
 
 def _used(jobs: int) -> Used:

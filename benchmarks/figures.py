@@ -1,4 +1,4 @@
-"""Each figure of the benchmark; the goals are those of docs/engine.md."""
+"""The figures of the benchmark, with the goals of docs/engine.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MIXED = [((256, 256), 8), ((320, 192), 4), ((192, 320), 8), ((256, 256), 4)]
 
 
 async def one_image(bench: Workbench, rounds: int) -> list[Row]:
-    """One picture through the engine, for a prompt that is new and for one that is known, against one pipeline call."""
+    """Compare one picture through the engine with one pipeline call, for a new prompt and for a cached one."""
     new, known, bare_new, bare_known = [], [], [], []
     for _ in range(3 * rounds):
         plain = bench.by_pipeline([ask()])
@@ -38,7 +38,7 @@ async def one_image(bench: Workbench, rounds: int) -> list[Row]:
 
 
 async def throughput(bench: Workbench, rounds: int) -> list[Row]:
-    """32 pictures queued at once, alike and mixed, against 32 pipeline calls; and against the bare model calls."""
+    """Compare 32 pictures queued at once, equal and mixed, with 32 pipeline calls and with the bare model calls."""
     alike, mixed, floor, saturated, busy, bare_busy = [], [], [], [], [], []
     for _ in range(rounds):
         plain = bench.by_pipeline([ask() for _ in range(32)])
@@ -60,7 +60,7 @@ async def throughput(bench: Workbench, rounds: int) -> list[Row]:
 
 
 async def fairness(bench: Workbench, rounds: int) -> list[Row]:
-    """A burst of one heavy and five light owners against FIFO; one picture behind another owner's forty."""
+    """Compare a burst of one heavy and five light owners with FIFO; and one picture behind forty of another owner."""
     ratios, behind, errors = [], [], []
     async with open_workbench(lambda: Fifo(CostModel())) as fifo:
         for _ in range(rounds):
@@ -83,7 +83,7 @@ async def fairness(bench: Workbench, rounds: int) -> list[Row]:
 
 
 async def cancelling(bench: Workbench, rounds: int) -> list[Row]:
-    """From the cancel of a picture in the making to its end, in units of its steps."""
+    """Measure the time from the cancel of a running picture to its end, in units of its steps."""
     taken = []
     for _ in range(4 * rounds):
         handle = bench.engine.submit(ask(size=(512, 512)), owner="bench")
@@ -98,7 +98,7 @@ async def cancelling(bench: Workbench, rounds: int) -> list[Row]:
 
 
 async def event_loop_lag(bench: Workbench, rounds: int) -> list[Row]:
-    """How late a timer of the event loop fires while the device is saturated."""
+    """Measure how late a timer of the event loop fires while the device is saturated."""
     lags: list[float] = []
     async with asyncio.TaskGroup() as group:
         generation = group.create_task(bench.by_engine([ask() for _ in range(16 * rounds)]))
@@ -110,7 +110,7 @@ async def event_loop_lag(bench: Workbench, rounds: int) -> list[Row]:
 
 
 def planning() -> list[Row]:
-    """One ``next`` with 1,000 requests of 100 owners waiting, in the steady state of serving them."""
+    """Time ``next`` with 1,000 requests of 100 owners waiting, in the steady state of serving them."""
     scheduler = Scheduler(CostModel(base=0.05, linear=5e-4, budget=8 * 96))
     units = (Unit.ENCODE_TEXT, *(Unit.DENOISE,) * 8, Unit.DECODE)
     costs = {Unit.ENCODE_TEXT: 0.02, Unit.DENOISE: 0.1, Unit.DECODE: 0.1}
@@ -130,16 +130,18 @@ def planning() -> list[Row]:
 
 
 def importing() -> list[Row]:
-    """``import zimage_engine`` in a new process, which loads no torch; the interpreter's own start is not counted."""
+    """Time ``import zimage_engine`` in a new process, which must not import torch, without the interpreter's start."""
     code = (
         "import sys, time; began = time.perf_counter(); import zimage_engine; "
         "print(time.perf_counter() - began, 'torch' in sys.modules)"
     )
     seconds = []
     for _ in range(7):
-        told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-        assert told[1] == "False", "importing the engine loads torch"
-        seconds.append(float(told[0]))
+        printed = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        ).stdout.split()
+        assert printed[1] == "False", "importing the engine loads torch"
+        seconds.append(float(printed[0]))
     return [Row("import zimage_engine", median(seconds), "s", 0.1)]
 
 
@@ -156,9 +158,9 @@ def mixture() -> list[ImageRequest]:
 
 
 async def burst(bench: Workbench) -> tuple[float, list[float]]:
-    """One owner's 12 large pictures, then five owners' 1 to 4 small ones: the mean finish, and how wrong the ETAs were.
+    """Submit one owner's 12 large pictures, then 1 to 4 small ones each of five owners.
 
-    The ETA of a request is the first one it was told; it counts from then.
+    Returns the mean seconds to the end and, for each request, the relative error of its first ETA.
     """
     asks = [("heavy", ask(size=(512, 512), steps=4)) for _ in range(12)]
     asks += [(f"light {owner}", ask()) for owner in range(5) for _ in range(1 + owner % 4)]
@@ -166,12 +168,12 @@ async def burst(bench: Workbench) -> tuple[float, list[float]]:
     handles = [bench.engine.submit(request, owner=owner) for owner, request in asks]
 
     async def watch(handle: object) -> tuple[float, float | None]:
-        told: tuple[float, float] | None = None
+        first: tuple[float, float] | None = None
         async for event in handle:  # type: ignore[attr-defined]
-            if isinstance(event, Queued) and event.eta and told is None:
-                told = (time.perf_counter(), event.eta)
+            if isinstance(event, Queued) and event.eta and first is None:
+                first = (time.perf_counter(), event.eta)
         end = time.perf_counter()
-        return end - began, abs(told[1] - (end - told[0])) / (end - told[0]) if told else None
+        return end - began, abs(first[1] - (end - first[0])) / (end - first[0]) if first else None
 
     watched = await asyncio.gather(*(watch(handle) for handle in handles))
     return statistics.mean(end for end, _ in watched), [wrong for _, wrong in watched if wrong is not None]

@@ -29,15 +29,17 @@ from zimage_engine.engine import Engine
 from zimage_engine.types import ImageRequest
 from zimage_engine.weights import complete_profile
 
-_DRAWN_AHEAD = 2
+_WARM_UP_PICTURES = 2
 
 
 async def measure(config: EngineConfig, sides: list[int], count: int, rounds: int, console: Console) -> None:
-    made: list[Worker] = []
+    workers: list[Worker] = []
 
     def make_worker() -> Worker:
-        made.append(Worker.load(config, lambda stage: console.print(f"{time.perf_counter() - began:6.1f} s {stage}")))
-        return made[-1]
+        workers.append(
+            Worker.load(config, lambda stage: console.print(f"{time.perf_counter() - began:6.1f} s {stage}"))
+        )
+        return workers[-1]
 
     began = time.perf_counter()
     engine = Engine.start(config, make_worker)
@@ -45,10 +47,10 @@ async def measure(config: EngineConfig, sides: list[int], count: int, rounds: in
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GB
     device = pick_device(config.device)
     console.print(
-        f"ready after {time.perf_counter() - began:.1f} s on {made[0].device}, host memory {host:.1f} GB at most"
+        f"ready after {time.perf_counter() - began:.1f} s on {workers[0].device}, host memory {host:.1f} GB at most"
     )
-    parts = made[0].model.parts
-    console.print(f"{parts.placement.value}; costs {made[0].costs}")
+    parts = workers[0].model.parts
+    console.print(f"{parts.placement.value}; costs {workers[0].costs}")
     pipeline = ZImagePipeline(
         FlowMatchEulerDiscreteScheduler.from_config(parts.scheduler_config),
         parts.vae,
@@ -57,7 +59,7 @@ async def measure(config: EngineConfig, sides: list[int], count: int, rounds: in
         parts.transformer,
     )
     pipeline.set_progress_bar_config(disable=True)
-    bench = Workbench(engine, made[0], pipeline)
+    bench = Workbench(engine, workers[0], pipeline)
     try:
         for side in sides:
             await _compare(bench, side, count, rounds, console)
@@ -67,10 +69,10 @@ async def measure(config: EngineConfig, sides: list[int], count: int, rounds: in
 
 
 async def _compare(bench: Workbench, side: int, count: int, rounds: int, console: Console) -> None:
-    """One picture and ``count`` queued ones of one size, by both; and how far their pixels lie apart."""
+    """Print both times for one picture and for ``count`` queued ones, and how much their pixels differ."""
     new = partial(ask, size=(side, side))
     bench.by_pipeline([new()])
-    await bench.by_engine([new() for _ in range(_DRAWN_AHEAD)])
+    await bench.by_engine([new() for _ in range(_WARM_UP_PICTURES)])
     one, many, seconds = [], [], []
     for _ in range(rounds):
         plain = bench.by_pipeline([new()])
@@ -78,13 +80,14 @@ async def _compare(bench: Workbench, side: int, count: int, rounds: int, console
         one.append(seconds[-1] / plain)
         plain = bench.by_pipeline([new() for _ in range(count)])
         many.append(plain / await bench.by_engine([new() for _ in range(count)]))
+    difference = await _pixel_difference(bench, new())
     console.print(
         f"{side}²: one image {statistics.median(seconds):.2f} s, {statistics.median(one):.2f} of the pipeline's; "
-        f"{count} queued: {statistics.median(many):.2f} × its throughput; pixels differ by {await _apart(bench, new())}"
+        f"{count} queued: {statistics.median(many):.2f} × its throughput; pixels differ by {difference}"
     )
 
 
-async def _apart(bench: Workbench, request: ImageRequest) -> str:
+async def _pixel_difference(bench: Workbench, request: ImageRequest) -> str:
     mine = (await bench.engine.submit(request, owner="bench").result()).image
     ours = np.frombuffer(mine.data, np.uint8).reshape(mine.height, mine.width, 3).astype(int)
     theirs = bench.pipeline(

@@ -1,7 +1,7 @@
 """Write the full-size model with random weights as a folder in the hub's layout, weights in shards.
 
 ``python -m benchmarks.random_weights FOLDER`` takes 21 GB of disk. The folder loads like the real one
-(``MODEL=FOLDER PROFILE=turbo zimage-bot imagine …``), and draws noise.
+(``MODEL=FOLDER PROFILE=turbo zimage-bot imagine …``), and its pictures are noise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHARD = "5GB"
 
 
 def write_model(folder: Path) -> None:
-    """One part after the other, so that the largest alone has to fit into memory."""
+    """Write the model part by part, so that only the largest part has to fit into memory."""
     parts = RandomParts(pick_device(), torch.bfloat16)
     for name in ("transformer", "text_encoder", "vae"):
         module = getattr(parts, name)()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-_NEAR = 0.05
+_FLOOR_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``goal`` is an upper bound with the sign ``≤`` and a lower one with ``≥``, and so is ``floor``."""
+    """A measured value. ``sign`` says if ``goal`` and ``floor`` are upper (``≤``) or lower bounds (``≥``)."""
 
     name: str
     value: float
@@ -22,7 +22,7 @@ class Row:
     @property
     def ok(self) -> bool:
         if self.sign == "≤":
-            reach = self.goal if self.floor is None else max(self.goal, self.floor * (1 + _NEAR))
-            return self.value <= reach
-        reach = self.goal if self.floor is None else min(self.goal, self.floor * (1 - _NEAR))
-        return self.value >= reach
+            bound = self.goal if self.floor is None else max(self.goal, self.floor * (1 + _FLOOR_TOLERANCE))
+            return self.value <= bound
+        bound = self.goal if self.floor is None else min(self.goal, self.floor * (1 - _FLOOR_TOLERANCE))
+        return self.value >= bound

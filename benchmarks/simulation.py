@@ -1,7 +1,7 @@
 """Virtual finish against FIFO and lockstep batching on simulated traces: ``python -m benchmarks.simulation``.
 
-Time is the cost model's, taken from the roofline of Z-Image-Turbo on an RTX 4090 (docs/engine.md); nothing is drawn.
-Prints a table and draws ``docs/images/scheduling.png``.
+Time is the cost model's, from the roofline of Z-Image-Turbo on an RTX 4090 (docs/engine.md); nothing is generated.
+Prints a table and writes ``docs/images/scheduling.png``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STEPS = 8
 
 @dataclass(frozen=True)
 class Ask:
-    """Somebody asks for one picture at a time in seconds."""
+    """A request for one picture, ``at`` seconds after the start."""
 
     at: float
     owner: str
@@ -35,7 +35,7 @@ class Ask:
 
 
 def turbo_costs() -> CostModel:
-    """Seconds of an RTX 4090 at 60 % of its peak, for the forwards of FACTS' roofline; up to two 512² together."""
+    """Return the seconds of an RTX 4090 at 60 % of its peak by the roofline; batches of up to two 512²."""
     return CostModel(base=0.004, linear=1.05e-4, square=4.5e-9, encode_text=0.03, pixel=1.5e-7, budget=2 * _TOKENS[512])
 
 
@@ -51,7 +51,7 @@ def task_of(number: int, ask: Ask, costs: CostModel) -> Task:
 
 
 def traces() -> dict[str, list[Ask]]:
-    """What happens on servers: somebody floods, a burst of all sizes, steady use by many, all at once."""
+    """Return typical loads of servers: a flood by one member, a burst of all sizes, steady use, all at once."""
     rng = np.random.default_rng(1)
     sides = [512, 768, 1024]
     steady = np.cumsum(rng.exponential(4.0, size=120))
@@ -65,7 +65,7 @@ def traces() -> dict[str, list[Ask]]:
 
 
 def waits(policy: type[Scheduler], asks: list[Ask]) -> list[float]:
-    """Seconds from asking to the picture, for each ask."""
+    """Return the seconds from each request to its picture."""
     costs = turbo_costs()
     alone = task_of(0, Ask(0, "", 1024), costs)
     scheduler = policy(costs, burst=sum(alone.costs[unit] for unit in alone.units))
@@ -88,13 +88,13 @@ def waits(policy: type[Scheduler], asks: list[Ask]) -> list[float]:
 
 
 def slowdowns(policy: type[Scheduler], asks: list[Ask]) -> list[float]:
-    """How many times longer than alone each ask took."""
+    """Return how many times longer than alone each request took."""
     alone = {side: waits(Scheduler, [Ask(0.0, "", side)])[0] for side in _TOKENS}
     return [wait / alone[ask.side] for ask, wait in zip(asks, waits(policy, asks), strict=True)]
 
 
-def share_by_owner(values: list[float], asks: list[Ask]) -> list[float]:
-    """The mean of each owner's values: what each member experiences."""
+def mean_by_owner(values: list[float], asks: list[Ask]) -> list[float]:
+    """Return the mean of each owner's values, which is what a member experiences."""
     owners = sorted({ask.owner for ask in asks})
     return [statistics.mean(v for v, ask in zip(values, asks, strict=True) if ask.owner == owner) for owner in owners]
 
@@ -104,7 +104,7 @@ def table() -> list[str]:
     for name, asks in traces().items():
         for policy_name, policy in POLICIES.items():
             mean = statistics.mean(waits(policy, asks))
-            members = share_by_owner(slowdowns(policy, asks), asks)
+            members = mean_by_owner(slowdowns(policy, asks), asks)
             lines.append(
                 f"| {name} | {policy_name} | {mean:.2f} | {statistics.mean(members):.1f} × | {max(members):.1f} × |"
             )
@@ -112,12 +112,12 @@ def table() -> list[str]:
 
 
 def plot(path: Path) -> None:
-    """One panel a trace: the members' slowdowns, sorted, for each policy."""
+    """Plot the members' slowdowns, sorted, for each policy, in one panel for each trace."""
     figure = Figure(figsize=(13, 3.4), layout="constrained")
     panels = figure.subplots(1, len(traces()))
     for panel, (name, asks) in zip(panels, traces().items(), strict=True):
         for policy_name, policy in POLICIES.items():
-            members = sorted(share_by_owner(slowdowns(policy, asks), asks))
+            members = sorted(mean_by_owner(slowdowns(policy, asks), asks))
             line = "--" if policy is Lockstep else "-"  # it often lies on FIFO's
             panel.plot(np.linspace(0, 100, len(members)), members, line, marker="o", markersize=3, label=policy_name)
         panel.set_title(name)

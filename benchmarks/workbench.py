@@ -1,4 +1,4 @@
-"""The two things that are compared, side by side in one process: the engine, and plain diffusers' pipeline."""
+"""The engine and plain diffusers' pipeline in one process, to be compared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black
 
 
 def ask(*, new_prompt: bool = True, size: tuple[int, int] = (256, 256), steps: int = 8) -> ImageRequest:
-    """A request for a picture; with ``new_prompt`` for one that no cache has seen."""
+    """Return a request for a picture; ``new_prompt`` gives it a prompt that is not cached."""
     number = next(_NUMBERS)
     prompt = "a red circle on a blue background"
     if new_prompt:
@@ -58,11 +58,11 @@ class Workbench:
 
     @property
     def batch(self) -> int:
-        """How many pictures of the base size the engine draws together."""
+        """The number of pictures of the base size in the engine's largest batch."""
         return max(1, self.worker.costs.budget // self.model.tokens(self.engine.profile.base_size))
 
     def by_pipeline(self, requests: Iterable[ImageRequest]) -> float:
-        """Seconds for the requests one after another, as a script with diffusers would draw them."""
+        """Return the seconds for the requests one after another, as in a script with diffusers."""
         began = time.perf_counter()
         for request in requests:
             self.pipeline(
@@ -76,7 +76,7 @@ class Workbench:
         return time.perf_counter() - began
 
     async def by_engine(self, requests: Iterable[ImageRequest], owner: str = "bench") -> float:
-        """Seconds until the last of the requests, all queued at once, is drawn."""
+        """Return the seconds until the last of the requests, which are queued at once, is finished."""
         began = time.perf_counter()
         handles = [self.engine.submit(request, owner=owner) for request in requests]
         for handle in handles:
@@ -84,7 +84,7 @@ class Workbench:
         return time.perf_counter() - began
 
     def bare(self, requests: list[ImageRequest], batch: int) -> float:
-        """Seconds for the bare calls of text encoder, transformer and decoder, ``batch`` requests to a forward."""
+        """Return the seconds for the bare calls of text encoder, transformer and decoder, in batches."""
         began = time.perf_counter()
         for start in range(0, len(requests), batch):
             generations = [self.model.start(request) for request in requests[start : start + batch]]
@@ -96,9 +96,11 @@ class Workbench:
 
     @torch.inference_mode()
     def _forward(self, generations: list[Any]) -> None:
-        """The cheapest forward there is: the caption branch runs once a prompt here, too."""
+        """Run the transformer; the caption branch runs once a prompt, as in the engine."""
         latents = [generation.latents.unsqueeze(1) for generation in generations]
-        self.model.transformer(latents, torch.full((len(generations),), 0.5), [d.positive for d in generations])
+        self.model.transformer(
+            latents, torch.full((len(generations),), 0.5), [generation.positive for generation in generations]
+        )
 
     @torch.inference_mode()
     def _decode(self, latents: torch.Tensor) -> None:
@@ -112,19 +114,19 @@ def demo_config() -> EngineConfig:
 
 @asynccontextmanager
 async def open_workbench(make_scheduler: Callable[[], Scheduler] | None = None) -> AsyncIterator[Workbench]:
-    """Engine and pipeline with the demo model, loaded and warm."""
-    made: list[Worker] = []
+    """Yield engine and pipeline with the demo model, loaded and warmed up."""
+    workers: list[Worker] = []
     config = demo_config()
 
     def make_worker() -> Worker:
-        made.append(Worker.load(config))
-        return made[-1]
+        workers.append(Worker.load(config))
+        return workers[-1]
 
     engine = Engine.start(config, make_worker, make_scheduler() if make_scheduler else None)
     await engine.ready()
     pipeline = await asyncio.to_thread(ZImagePipeline.from_pretrained, DEMO_WEIGHTS)
     pipeline.set_progress_bar_config(disable=True)
-    bench = Workbench(engine, made[0], pipeline)
+    bench = Workbench(engine, workers[0], pipeline)
     bench.by_pipeline([ask(), ask()])
     await bench.by_engine([ask() for _ in range(bench.batch + 1)])
     try:

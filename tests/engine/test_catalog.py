@@ -39,6 +39,10 @@ def test_the_settings_take_every_profile() -> None:
         Settings.in_code(profile="sdxl")
 
 
+def test_the_example_of_settings_names_every_profile() -> None:
+    assert f"# {Settings.model_fields['profile'].description}\n" in (ROOT / ".env.example").read_text(encoding="utf-8")
+
+
 def test_profiles_that_messages_name() -> None:
     assert {CPU_PROFILE, GPU_PROFILE} <= set(PROFILES)
     assert random_weight_profiles() == ["turbo", "base"]

@@ -1,4 +1,4 @@
-"""The engine's asyncio face, on the demo model: events, cancelling, failures, closing."""
+"""The engine's asyncio interface, with the demo model: events, cancelling, failures, closing."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ async def test_close_gives_up_a_unit_that_hangs(start: StartEngine) -> None:
     gate.set()
 
 
-def test_the_event_loop_closed_under_the_engine_is_survived() -> None:
+def test_an_event_loop_that_is_closed_before_the_engine() -> None:
     async def leave() -> Engine:
         engine = Engine.start(EngineConfig(complete_profile(find_profile("demo")), device="cpu"))
         await engine.ready()

@@ -1,4 +1,4 @@
-"""What happens when units fail: the one request that is to blame ends, the others get their pictures."""
+"""When units fail, only the request that caused it fails; the others get their pictures."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def start() -> AsyncIterator[Callable[..., Engine]]:
 
     def made(wrap: Wrap = lambda worker: worker, **changes: Any) -> Engine:
         profile = complete_profile(find_profile("demo"))
-        # With costs that are not measured here, who shares a step is the same on every machine.
+        # With fixed costs, batches are the same on every machine.
         config = EngineConfig(profile, "cpu", measure=False, batch_tokens=4 * 96, **changes)
         engines.append(Engine.start(config, lambda: wrap(Worker.load(config))))
         return engines[-1]
@@ -61,7 +61,7 @@ def ask(name: str, steps: int = 2) -> ImageRequest:
 
 
 def edit(name: str) -> ImageRequest:
-    """Change a grey picture, so that a unit of each kind is needed."""
+    """Return an edit of a grey picture, which needs a unit of each kind."""
     grey = RawImage(256, 256, bytes([128]) * (3 * 256 * 256))
     return replace(ask(name), image=grey, strength=0.9)
 
@@ -77,7 +77,7 @@ def undisturbed_edits(cache_dir: Path) -> dict[str, bytes]:
 
 
 def _each_alone(make: Callable[[str], ImageRequest], cache_dir: Path) -> dict[str, bytes]:
-    """Each picture as it comes out alone."""
+    """Return each picture as generated alone."""
 
     async def draw() -> dict[str, bytes]:
         engine = Engine.start(EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir))
@@ -89,7 +89,7 @@ def _each_alone(make: Callable[[str], ImageRequest], cache_dir: Path) -> dict[st
 
 
 async def outcomes(engine: Engine, make: Callable[[str], ImageRequest] = ask) -> dict[str, bytes | Exception]:
-    """All four asked at once by four owners."""
+    """Submit all four at once for four owners; return pictures and errors."""
     handles = {name: engine.submit(make(name), owner=name) for name in PROMPTS}
     ended: dict[str, bytes | Exception] = {}
     for name, handle in handles.items():
@@ -107,7 +107,7 @@ def same(one: bytes | Exception, other: bytes) -> bool:
 
 
 def break_for(prompt: str, unit: Unit, error: Callable[[], BaseException]) -> Wrap:
-    """The real worker, whose model raises at one unit whenever that prompt is in it."""
+    """Wrap the real worker so that its model raises in one unit if that prompt is in it."""
 
     def wrap(worker: Worker) -> Executor:
         model: Any = worker.model
@@ -137,7 +137,7 @@ def break_for(prompt: str, unit: Unit, error: Callable[[], BaseException]) -> Wr
     ],
     ids=["exception", "memory", "numbers"],
 )
-async def test_who_is_to_blame_fails_alone(
+async def test_the_request_that_causes_a_failure_fails_alone(
     start: Callable[..., Engine],
     undisturbed_edits: dict[str, bytes],
     unit: Unit,
@@ -153,7 +153,7 @@ async def test_who_is_to_blame_fails_alone(
 async def test_a_slow_unit_delays_and_nothing_else(
     start: Callable[..., Engine], undisturbed_edits: dict[str, bytes], unit: Unit
 ) -> None:
-    """Far slower than was measured: the pictures come all the same, nobody waits for the device, and the ETA learns."""
+    """A unit far slower than measured: all pictures come, submitting does not wait, and the costs are corrected."""
 
     pause: list[float] = []
 
@@ -294,7 +294,7 @@ async def test_a_worker_that_is_always_lost_ends_the_engine(start: Callable[...,
 
 
 async def test_a_device_that_cannot_be_loaded_again_is_lost(start: Callable[..., Engine]) -> None:
-    """After a fault that poisons the process every new load fails: the program has to leave, not to stay and refuse."""
+    """If every new load fails, the device is reported lost, so that the program can exit."""
     loads: list[int] = []
 
     class Poisoned:
@@ -313,7 +313,7 @@ async def test_a_device_that_cannot_be_loaded_again_is_lost(start: Callable[...,
     assert isinstance(await asyncio.wait_for(engine.lost(), 10), DeviceLost)
 
 
-async def test_a_bug_in_the_book_keeping_leaves_nobody_waiting(
+async def test_a_bug_in_the_queue_fails_every_request(
     start: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = start()
@@ -326,7 +326,7 @@ async def test_a_bug_in_the_book_keeping_leaves_nobody_waiting(
 async def test_running_out_of_memory_while_requests_run_apart_fails_that_request(
     start: Callable[..., Engine], undisturbed: dict[str, bytes]
 ) -> None:
-    """An exception in a batch, and then too little memory for one of its requests: the others step once, not twice."""
+    """After an exception in a batch one of its requests runs out of memory: the others step once, not twice."""
 
     def wrap(worker: Worker) -> Executor:
         step = worker.model.step

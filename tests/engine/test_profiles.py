@@ -1,25 +1,17 @@
-"""Profiles: sizes, aspects, bounds, and loading's complaints."""
+"""The rules of profiles: sizes, aspects and their bounds."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
-from zimage_engine.device.loading import load_components, pick_device, plan_for
-from zimage_engine.device.memory import MemoryPlan, Placement
+from zimage_engine.catalog import find_profile
 from zimage_engine.profiles import Size, parse_aspect, parse_size
-from zimage_engine.types import InvalidRequest, ModelNotFound
-from zimage_engine.weights import _reporting_bar, complete_profile
+from zimage_engine.types import InvalidRequest
 
 DEMO = replace(find_profile("demo"), size_multiple=32)
 TURBO = replace(find_profile("turbo"), size_multiple=16)
@@ -77,42 +69,3 @@ def test_no_text_breaks_the_parsers(text: str) -> None:
 def test_a_size_that_is_not_allowed_names_one_that_is() -> None:
     with pytest.raises(InvalidRequest, match="multiples of 32, for example 256x224"):
         DEMO.check_size(Size(250, 230))
-
-
-def test_a_missing_folder_a_stranger_and_damaged_weights_are_one_sentence_each(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match="neither a folder nor a model that can be downloaded"):
-        complete_profile(find_profile("demo", weights="/no/such/folder"))
-    with pytest.raises(ModelNotFound, match=r"no model_index\.json"):
-        complete_profile(find_profile("demo", weights=str(tmp_path)))
-    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
-    with pytest.raises(ModelNotFound, match="not a Z-Image model"):
-        complete_profile(find_profile("demo", weights=str(tmp_path)))
-    broken = tmp_path / "broken"
-    shutil.copytree(DEMO_WEIGHTS, broken)
-    (broken / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
-    device = pick_device("cpu")
-    with pytest.raises(ModelNotFound, match="is damaged"):
-        plan_for(broken, device)
-    with pytest.raises(ModelNotFound, match="cannot be read"):
-        load_components(broken, device, MemoryPlan(Placement.RESIDENT, 4))
-
-
-def test_importing_the_engine_package_loads_no_torch() -> None:
-    code = "import sys, zimage_engine, zimage_engine.scheduling.scheduler; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_download_says_how_far_it_is() -> None:
-    """The bar is made and moved as ``snapshot_download`` does it: its total grows while files are found."""
-    said: list[str] = []
-    bar = _reporting_bar(said.append)(
-        desc="Reconstructing (incomplete total...)", total=0, initial=0, unit="B", unit_scale=True, name="hub"
-    )
-    files = _reporting_bar(said.append)(desc="Fetching 7 files", total=7)
-    files.update(1)
-    bar.total += 20_500_000_000
-    bar.update(3_100_000_000)
-    bar.update(1_000_000_000)
-    bar.close()
-    files.close()
-    assert said == ["downloading: 3.1 of 20.5 GB", "downloading: 4.1 of 20.5 GB"]

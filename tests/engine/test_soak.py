@@ -1,6 +1,6 @@
-"""A thousand operations from many tasks leave nothing behind: no thread, no handle, no memory.
+"""A thousand operations from many tasks leave no thread, handle or memory behind.
 
-The device is an instant one at the engine's seam; everything else is real.
+The executor takes no time; everything else is real.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zimage_engine.weights import complete_profile
 
 
 class Instant:
-    """A device that takes no time, and remembers what it holds like a real one."""
+    """An executor that takes no time and tracks which requests it holds."""
 
     device = "instant"
 
@@ -54,7 +54,7 @@ def ask(number: int) -> ImageRequest:
 
 
 async def member(engine: Engine, number: int, ended: list[object]) -> None:
-    """One task's work: ask, perhaps wait a little and cancel, and follow to the end."""
+    """Submit one request, perhaps cancel it after a moment, and wait for its end."""
     try:
         handle = engine.submit(ask(number), owner=number % 7)
     except EngineError as error:
@@ -67,7 +67,7 @@ async def member(engine: Engine, number: int, ended: list[object]) -> None:
 
 
 async def round_of(operations: int) -> list[object]:
-    """Half the operations, then the engine is closed while the other half goes on."""
+    """Run half of the operations, then close the engine during the other half."""
     ended: list[object] = []
     engine = engine_with(Instant())
     await engine.ready()
@@ -95,7 +95,7 @@ async def test_a_thousand_operations_leave_nothing_behind() -> None:
     del ended
     await asyncio.sleep(0.05)
     assert handles_alive() == 0
-    # The watchdog looks once a second; the executor of asyncio.to_thread keeps its own threads.
+    # The watchdog checks once a second; the executor of asyncio.to_thread keeps its own threads.
     for _ in range(30):
         alive = [thread.name for thread in threading.enumerate() if thread.name.startswith("zimage")]
         if not alive:

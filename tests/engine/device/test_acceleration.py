@@ -1,4 +1,4 @@
-"""Other attention kernels: what they cannot do they are never asked for, and who cannot be had is named."""
+"""Attention kernels: they never get a mask that they cannot take, and an error names one that cannot be used."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_kernel_without_masks_is_never_given_one(*, replay: bool) -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_who_takes_masks() -> None:
+def test_kernels_that_take_masks() -> None:
     assert all(Acceleration(name).takes_masks for name in ("auto", "native", "flex", "xformers"))
     assert not any(Acceleration(name).takes_masks for name in ("flash", "sage", "_flash_3_hub", "something new"))
 

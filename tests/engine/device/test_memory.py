@@ -1,4 +1,4 @@
-"""Where the parts go: the table that operators read in docs/operations.md."""
+"""Memory plans: the table of docs/operations.md."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TURBO = PartSizes(text_encoder=4_020_000_000, transformer=6_155_000_000, vae=84_
         ("mps", 36, 36, Placement.RESIDENT, 2),
     ],
 )
-def test_where_turbo_goes(kind: str, device: int, host: int, placement: Placement, width: int) -> None:
+def test_the_placement_of_turbo(kind: str, device: int, host: int, placement: Placement, width: int) -> None:
     plan = plan_memory(TURBO, kind, device * GB, host * GB)  # type: ignore[arg-type]
     assert (plan.placement, plan.width) == (placement, width)
 
@@ -63,7 +63,7 @@ def test_sizes_are_read_from_the_headers_alone() -> None:
 
 @pytest.mark.parametrize("placement", list(Placement))
 def test_every_placement_draws_the_same_picture(placement: Placement) -> None:
-    """On one device the placements differ in who is where, never in what is drawn."""
+    """Every placement gives the same picture."""
     device = torch.device("cpu")
     ask = ImageRequest("a", "a red circle on a blue background", 256, 256, 2, 1)
     pictures = []

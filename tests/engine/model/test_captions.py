@@ -1,4 +1,4 @@
-"""The caption branch runs once a prompt, and nobody can tell from the pictures."""
+"""The caption branch runs once a prompt, and the result is bit-equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edits: what a mask keeps, what it must not lack, and that the demo model makes the change that is asked for."""
+"""Edits: a mask keeps what is outside it, and the demo model makes the requested change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAINT = Edit("colour", Scene("square", "red", "white"), Scene("square", "blue", 
 
 @st.composite
 def masks(draw: st.DrawFn) -> tuple[np.ndarray, int]:
-    """A mask that marks little, in any shade, and the scale of its cells."""
+    """Generate a mask with a few marked pixels of any value, and the scale of its cells."""
     scale, rows, columns = draw(st.sampled_from([8, 16])), draw(st.integers(1, 5)), draw(st.integers(1, 5))
     mask = np.zeros((rows * scale, columns * scale), np.uint8)
     places = st.tuples(st.integers(0, rows * scale - 1), st.integers(0, columns * scale - 1), st.integers(0, 255))
@@ -64,7 +64,7 @@ def test_a_composite_has_every_pixel_from_one_of_the_two(drawn: tuple[np.ndarray
 
 
 def a_noisy_photo() -> Image.Image:
-    """No pixel of it survives an autoencoder by luck."""
+    """Return random pixels, none of which an autoencoder reproduces by chance."""
     return Image.fromarray(np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
 
 
@@ -153,7 +153,7 @@ def test_the_judge_sees_a_change_that_was_not_made_a_figure_that_moved_and_a_pix
 
 
 async def test_the_demo_model_makes_the_change_and_keeps_the_place(cache_dir: Path) -> None:
-    """Three kinds by prompt at the profile's strength and three by mask; which ones was not chosen."""
+    """Edits of each kind by prompt, at the profile's strength, and by mask; they are not hand-picked."""
     edits, strength = some_edits(3), find_profile("demo").strength
     asks = [(edit, edit.by_prompt(strength)) for edit in edits]
     asks += [(edit, replace(edit.by_mask(), id=f"mask {edit.seed}")) for edit in edits]

@@ -1,4 +1,4 @@
-"""The engine draws what diffusers' own pipeline draws: ±1 of 255 for the same weights, prompt, seed, steps and size."""
+"""The engine equals diffusers' pipelines: ±1 of 255 for the same weights, prompt, seed, steps and size."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_equal_with_guidance_and_a_negative_prompt(pipeline: ZImagePipelin
 
 
 def a_photo(width: int, height: int) -> Image.Image:
-    """Something with edges and gradients, of exactly that size."""
+    """Return a picture with edges and gradients."""
     across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     picture = Image.fromarray(np.stack([across, down, 255 - across], axis=2).astype(np.uint8))
     picture.paste((200, 30, 30), (width // 4, height // 4, width // 2, height // 2))
@@ -105,7 +105,7 @@ def a_mask(width: int, height: int) -> Image.Image:
 async def test_edits_equal_the_pipelines(
     cache_dir: Path, size: tuple[int, int], steps: int, guidance: float, *, inpaint: bool
 ) -> None:
-    """Three strengths at once with a text-to-image request beside them, each as its own pipeline call draws it."""
+    """Run three strengths and a text-to-image request together; each equals its own pipeline call."""
     profile = replace(complete_profile(find_profile("demo")), guidance=Range(0, 8, 4), negative_prompt=True)
     kind = ZImageInpaintPipeline if inpaint else ZImageImg2ImgPipeline
     edit = kind.from_pretrained(DEMO_WEIGHTS)
@@ -150,7 +150,7 @@ async def test_edits_equal_the_pipelines(
 
 
 async def test_equal_in_mixed_company(pipeline: ZImagePipeline, cache_dir: Path) -> None:
-    """Others join, leave and are cancelled in the middle; sizes, steps, prompts and guidance differ."""
+    """Requests join, end and are cancelled in between; sizes, steps, prompts and guidance differ."""
     profile = replace(complete_profile(find_profile("demo")), guidance=Range(0, 8, 4), negative_prompt=True)
     engine = Engine.start(EngineConfig(profile, "cpu", cache_dir=cache_dir, batch_tokens=8 * 96))
     try:

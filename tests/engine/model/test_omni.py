@@ -1,4 +1,4 @@
-"""Editing by instruction draws what diffusers' ``ZImageOmniPipeline`` draws, alone and beside others."""
+"""Editing by instruction equals diffusers' ``ZImageOmniPipeline``, alone and in a batch."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ LONG = "a small yellow star on the left of a black background, " * 60
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tensors this small are computed faster than several threads can wait for each other."""
+    """Use one thread: for tensors this small, several threads take longer."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -80,7 +80,7 @@ def profile(folder: Path) -> ModelProfile:
 
 
 def draw(model: ZImageModel, *asks: ImageRequest) -> list[RawImage]:
-    """All in one batch."""
+    """Generate all requests in one batch."""
     generations = [begin(model, ask) for ask in asks]
     for _ in range(asks[0].steps):
         assert model.step(generations) == {}
@@ -96,7 +96,7 @@ def begin(model: ZImageModel, ask: ImageRequest) -> Generation:
 
 @dataclass
 class Recorder:
-    """The real worker; it notes who went together."""
+    """The real worker; records which requests shared a unit."""
 
     inner: Worker
     batches: list[tuple[Unit, set[str]]] = field(default_factory=list)
@@ -161,7 +161,7 @@ def test_without_an_image_it_draws_as_the_pipeline_does_without_one(
 
 
 def test_with_its_autoencoder_in_bfloat16_the_pipeline_as_it_is_comes_to_the_same_latents(folder: Path) -> None:
-    """Nothing of the pipeline is replaced here. Decoding in bfloat16 blurs the last bits, so latents are compared."""
+    """Compare with the unchanged pipeline; by latents, since decoding in bfloat16 changes the last bits."""
     model = ZImageModel(load_components(folder, CPU, FULL), CPU)
     pipeline = pipeline_of(folder)
     for part in (model.parts.vae, pipeline.vae):
@@ -174,7 +174,7 @@ def test_with_its_autoencoder_in_bfloat16_the_pipeline_as_it_is_comes_to_the_sam
         torch.testing.assert_close(generation.latents[None], theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_whoever_has_an_image_and_who_has_none_can_be_stepped_together(folder: Path) -> None:
+def test_requests_with_and_without_an_image_can_share_a_step(folder: Path) -> None:
     model = ZImageModel(load_components(folder, CPU, FULL), CPU)
     asks = [an_edit("edit", guidance_scale=2.0), ImageRequest("plain", "a blue square", *EVEN, 4, 5), an_edit("other")]
     for ask, image in zip(asks, draw(model, *asks), strict=True):
@@ -218,8 +218,8 @@ def test_an_edit_runs_all_its_steps_and_can_be_watched(profile: ModelProfile) ->
     assert {(image.width, image.height) for image in previews} == {(24, 16)}
 
 
-def test_what_an_image_adds_is_told_with_the_text(folder: Path) -> None:
-    """Both must be known before the first step: they decide what it costs and who may share it."""
+def test_the_tokens_of_an_image_are_reported_with_the_text(folder: Path) -> None:
+    """Check the predicted tokens: they are needed before the first step, to predict and to batch it."""
     model = ZImageModel(load_components(folder, CPU, FULL), CPU)
     joined: list[int] = []
     whole: Any = model.parts.transformer

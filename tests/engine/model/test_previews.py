@@ -1,4 +1,4 @@
-"""Previews: a look at what is being drawn, that neither changes the picture nor costs much."""
+"""Previews: they show the picture, do not change it, and take little time."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_previews_are_made_with(tmp_path: Path) -> None:
 
 
 class Slow(LinearMap):
-    """A look that takes 20 ms, as a tiny decoder on a small device might."""
+    """A preview that takes 20 ms, like a tiny decoder on a small device."""
 
     def __init__(self) -> None:
         super().__init__([[0.0, 0.0, 0.0]] * 16, [0.0, 0.0, 0.0])
@@ -104,12 +104,12 @@ class Slow(LinearMap):
 
 
 async def test_the_previews_of_a_picture_take_a_twentieth_of_its_time_at_most(config: EngineConfig) -> None:
-    """Whatever the pictures before it have saved up: nobody wanted previews of them."""
-    looks: list[int] = []
+    """The unused seconds of earlier pictures, which wanted no previews, do not count."""
+    previews: list[int] = []
 
     class Counted(Slow):
         def __call__(self, latents: torch.Tensor) -> torch.Tensor:
-            looks.append(1)
+            previews.append(1)
             return super().__call__(latents)
 
     def make_worker() -> Worker:
@@ -121,14 +121,14 @@ async def test_the_previews_of_a_picture_take_a_twentieth_of_its_time_at_most(co
     try:
         for number in range(3):
             await draw(engine, replace(ASK, id=f"unwatched {number}"))
-        looks.clear()
+        previews.clear()
         began = time.perf_counter()
         await draw(engine, replace(ASK, id="watched", steps=20, previews=True))
         seconds = time.perf_counter() - began
     finally:
         await engine.close()
-    # One look may begin within what is allowed and end outside.
-    assert (len(looks) - 1) * 0.02 <= 0.05 * seconds
+    # One preview may begin within the allowance and end beyond it.
+    assert (len(previews) - 1) * 0.02 <= 0.05 * seconds
 
 
 def test_a_preview_that_would_take_too_long_is_left_out() -> None:
