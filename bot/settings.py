@@ -1,4 +1,4 @@
-"""Every setting, typed: from the environment and ``.env``; tests and the playground build them in code."""
+"""The settings, read from the environment and ``.env``; tests and the playground create them in code."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def in_code(cls, **values: Any) -> Settings:
-        """Settings from these values and the defaults alone, whatever the environment says."""
+        """Return settings from these values and the defaults, without the environment."""
         defaults = {name: field.default for name, field in cls.model_fields.items()}
         return cls(_env_file=None, **(defaults | values))
 

@@ -1,4 +1,4 @@
-"""``zimage-bot doctor``: what an operator asks first, answered one line each, with what to do."""
+"""``zimage-bot doctor``: checks the machine and the settings; one line for each check, with what to do."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from zimage_engine.device.memory import GB
 from zimage_engine.types import EngineError
 from zimage_engine.weights import cached_folder
 
-_LITTLE_DISK = 2 * GB
+_DATA_DISK = 2 * GB
 _WEIGHTS_DISK = 35 * GB
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: ``ok`` is True, False, or None for what is worth knowing but no fault."""
+    """One line of the report. ``ok`` is True, False, or None for a note."""
 
     subject: str
     ok: bool | None
@@ -41,7 +41,7 @@ class Finding:
 
 
 def examine(settings: Settings, console: Console | None = None) -> bool:
-    """Print every finding; True where nothing has to be mended."""
+    """Print every finding. Returns True if there is nothing to fix."""
     console = console or Console()
     table = Table(box=None, show_header=False)
     sound = True
@@ -54,7 +54,7 @@ def examine(settings: Settings, console: Console | None = None) -> bool:
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """Everything that is looked at, in the order in which it is needed. Blocks; asks Discord where there is a token."""
+    """Yield the finding of every check. Blocks; asks Discord if there is a token."""
     checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
         ("python", lambda: [_python()]),
         ("device", lambda: [_device(settings)]),
@@ -72,7 +72,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _owner(settings: Settings) -> Iterator[Finding]:
-    """/owner needs both: the people, and the server where it is offered."""
+    """Check that both settings of /owner are set, or none."""
     if bool(settings.bot_owner_ids) != (settings.owner_guild_id is not None):
         missing = "OWNER_GUILD_ID" if settings.bot_owner_ids else "BOT_OWNER_IDS"
         yield Finding("owner", ok=False, says=f"/owner is offered to nobody: set {missing}, too.")
@@ -108,10 +108,10 @@ def _device(settings: Settings) -> Finding:
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
-    """Weights, where their parts go, and room for what is still to be downloaded."""
+    """Check the weights, the memory for them, and the disk for what is still to be downloaded."""
     profile = choose_profile(settings)
     folder = cached_folder(profile)
-    wanted = [(settings.data_dir, _LITTLE_DISK)]
+    wanted = [(settings.data_dir, _DATA_DISK)]
     if folder is None:
         yield Finding("weights", ok=None, says=f"{profile.title} will be downloaded at the first start.")
         wanted.append((Path(HF_HUB_CACHE), _WEIGHTS_DISK))
@@ -174,7 +174,7 @@ def _token(settings: Settings) -> Finding:
 
 
 async def _ask_discord(token: str) -> Finding:
-    """Log in, which uses up no connection to the gateway, and look at what the portal grants."""
+    """Log in without connecting to the gateway, and read the intents that the portal grants."""
     client = discord.Client(intents=discord.Intents.none())
     try:
         await client.login(token)

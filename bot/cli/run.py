@@ -1,4 +1,4 @@
-"""``zimage-bot run``: connect to Discord, stop on a signal, and turn what an operator can mend into one sentence."""
+"""``zimage-bot run``: connects to Discord, stops on a signal, and says what an operator can fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 def run_bot(settings: Settings) -> None:
-    """Run until a signal; raises :class:`StartupError` where the operator has something to mend."""
+    """Run until a signal. Raises :class:`StartupError` if the operator has something to fix."""
     if settings.discord_token is None:
         raise StartupError(
             "DISCORD_TOKEN is not set: copy .env.example to .env and put the bot's token from the Discord developer "
@@ -32,7 +32,7 @@ def run_bot(settings: Settings) -> None:
 
 
 async def _run(client: ZImageBot, token: str) -> None:
-    """Connect, and close on SIGTERM, SIGINT, when the model cannot be loaded or the device is lost for good."""
+    """Connect; close on SIGTERM or SIGINT, if the model cannot be loaded, or if the device is lost for good."""
     connection = asyncio.create_task(_connect(client, token), name="discord")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -62,7 +62,7 @@ async def _run(client: ZImageBot, token: str) -> None:
 
 
 async def _disconnect(client: ZImageBot, connection: asyncio.Task[None]) -> None:
-    """Close the client. A connection that is still starting, or waits to try again, is not waited for."""
+    """Close the client, without waiting for a connection that is starting or waits to reconnect."""
     if not client.set_up:
         connection.cancel()
         await asyncio.wait([connection])
