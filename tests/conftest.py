@@ -7,23 +7,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-# Tests run in as many processes as there are cores; before torch is imported, each is given its share of threads.
-_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _WORKERS)))
+# As many test processes run as there are cores, so each of them and of their children computes in one thread.
+# OpenMP reads this when torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import hypothesis
 import pytest
 
 pytest.register_assert_rewrite("tests.helpers")
 
-from bot.app import create_client
 from bot.logs import configure_logging
 from bot.playground.world import World, open_world
 from bot.settings import Settings
-from tests.helpers.worlds import OpenWorld
-from zimage_engine.config import EngineConfig
+from bot.store.database import Database
+from tests.helpers.databases import add_database
+from tests.helpers.worlds import OpenWorld, new_client
 from zimage_engine.device.worker import Worker
-from zimage_engine.engine import Engine
 from zimage_engine.executor import Executor
 
 # Machines are busy at times; a slow example is no fault.
@@ -51,19 +50,26 @@ def logs(settings: Settings) -> None:
 
 
 @pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """An open database with no rows in it: ``tmp_path / "bot.sqlite3"``."""
+    opened = await Database.open(add_database(tmp_path / "bot.sqlite3"))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
 def world_of(settings: Settings) -> OpenWorld:
-    """Opens a world: ``async with world_of(worker=…, **settings) as world``. ``world.env.bot`` is the client."""
+    """Opens a world: ``async with world_of(wrap, load=…, **settings) as world``.
+
+    ``wrap`` gets the engine's worker and returns what the engine drives instead. Without ``load`` the model may still
+    be loading when the world is open. ``world.env.bot`` is the client.
+    """
 
     @asynccontextmanager
     async def opened(
-        wrap: Callable[[Executor], Executor] | None = None, *, load: bool = True, **changes: object
+        wrap: Callable[[Worker], Executor] | None = None, *, load: bool = True, **changes: object
     ) -> AsyncIterator[World]:
-        def start_engine(config: EngineConfig) -> Engine:
-            if wrap is None:
-                return Engine.start(config)
-            return Engine.start(config, lambda: wrap(Worker.load(config)))
-
-        client = create_client(settings.model_copy(update=changes), start_engine=start_engine)
+        client = new_client(settings.model_copy(update=changes), wrap)
         async with open_world(client) as world:
             if load:
                 await client.model_ready()

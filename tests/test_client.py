@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from bot.app import create_client
 from bot.errors import Refusal, StartupError
 from bot.jobs.active import ActiveJob
 from bot.playground.world import World
@@ -22,7 +21,7 @@ from bot.views.results import delete_view, more_view, result_view, upload_view, 
 from tests.helpers.dynamic_items import dynamic_items, matching
 from tests.helpers.faults import Faulty
 from tests.helpers.waiting import until
-from tests.helpers.worlds import OpenWorld
+from tests.helpers.worlds import OpenWorld, restart
 from zimage_engine.types import Unit
 
 IMAGE = "0123456789ab"
@@ -110,12 +109,9 @@ async def test_an_unforeseen_error_tells_an_id_that_is_in_the_log(
     assert "nobody foresaw this" in str(swallowed)
 
 
-async def test_after_a_restart_commands_work_and_are_not_sent_again(world: World, settings: Settings) -> None:
+async def test_after_a_restart_commands_work_and_are_not_sent_again(world: World) -> None:
     await world.member.slash(world.channel, "ping")
-    await world.env.bot.close()
-    client = create_client(settings)
-    await world.env.restart_bot(client)
-    await client.model_ready()
+    await restart(world)
     synced = [request for request in world.env.http_requests if request.method == "PUT"]
     assert len(synced) == 1
     await world.member.slash(world.channel, "imagine", prompt="a red circle", seed=1)

@@ -6,19 +6,11 @@ import discord
 import pytest
 from PIL import Image
 
-from bot.app import create_client
 from bot.media.metadata import read_fields
 from bot.playground.world import World
 from bot.views.results import RESULT_ITEMS
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, picture_of, png, rows, seen_in
-
-
-async def again_with(world: World) -> None:
-    """The program is started anew on the same Discord and the same database."""
-    old = world.env.bot
-    await old.close()
-    await world.env.restart_bot(create_client(old.settings))
-    await world.env.bot.model_ready()
+from tests.helpers.worlds import restart
 
 
 async def test_edit_with_an_attachment(world: World) -> None:
@@ -119,10 +111,10 @@ async def test_the_row_under_a_result(world: World) -> None:
 
 async def test_the_edit_button_asks_and_draws_even_after_a_restart(world: World) -> None:
     result = await drawn(world)
-    await again_with(world)
+    await restart(world)
     shown = await world.member.click(result, label="Edit")
     assert shown.modal is not None
-    await again_with(world)
+    await restart(world)
     await world.member.submit_modal(shown, {"prompt": CHANGED, "strength": "0,9"})
     edited = newest(world)
     assert edited.id != result.id
@@ -288,7 +280,7 @@ async def test_details_of_a_file_offers_again_and_edit(world: World) -> None:
     assert "--seed 3" in told.content
     labels = [child.label for row in told.message.components for child in row.children]
     assert labels == ["Again", "Edit"]
-    await again_with(world)
+    await restart(world)
     await world.member.click(told.message, label="Again")
     assert await seen_in(newest(world)) == ("circle", "red", "blue")
     shown = await world.member.click(told.message, label="Edit")

@@ -21,7 +21,6 @@ from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows
 from tests.helpers.privacy import (
     JUST_DATA,
     POSTED_TOO,
-    again_with,
     all_text,
     another_member,
     delete,
@@ -30,7 +29,7 @@ from tests.helpers.privacy import (
     told,
 )
 from tests.helpers.waiting import until
-from tests.helpers.worlds import OpenWorld
+from tests.helpers.worlds import OpenWorld, restart
 from zimage_engine.types import Unit
 
 
@@ -109,7 +108,7 @@ async def test_posted_pictures_go_with_it_and_others_stay(world: World) -> None:
 async def test_posted_pictures_can_still_be_deleted_later_that_day(world: World) -> None:
     await drawn(world, steps=1)
     await delete(world, JUST_DATA)
-    await again_with(world)
+    await restart(world)
     said = await delete(world, POSTED_TOO)
     assert said == "Your settings are deleted; I kept no prompts and no pictures of yours.\n1 posted message removed."
     assert world.channel.history(viewer=another_member(world)) == []
@@ -128,7 +127,7 @@ async def test_the_question_outlives_a_restart_and_may_be_answered_twice(world: 
     await drawn(world, steps=1)
     first = await world.member.slash(world.channel, "privacy delete")
     second = await world.member.slash(world.channel, "privacy delete")
-    await again_with(world)
+    await restart(world)
     await world.member.click(first.response, label=JUST_DATA)
     await world.member.click(second.response, label=JUST_DATA)
     assert told(world, first.response.id).startswith("1 prompt and 1 picture")
@@ -245,7 +244,7 @@ async def test_limits_and_blocks_survive_deletion_for_a_day(world_of: OpenWorld)
         await world.env.bot.database.write(
             lambda connection: connection.execute("UPDATE accounts SET closed_at = closed_at - ?", (DAY,))
         )
-        await again_with(world)  # housekeeping is done at the start
+        await restart(world)  # housekeeping is done at the start
         await until_unlinked(world)
         assert all(row["source_id"] < 0 for row in await rows(world, "SELECT source_id FROM jobs"))
         assert str(world.member.id) not in all_text(world), "nothing tells any more whose it was"

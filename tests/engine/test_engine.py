@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.engines import start_engine
 from tests.helpers.faults import Faulty
 from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
@@ -49,7 +50,7 @@ async def start(cache_dir: Path) -> AsyncIterator[StartEngine]:
     def made(wrap: Callable[[Worker], Executor] = lambda worker: worker, **changes: object) -> Engine:
         config = EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir)
         config = replace(config, **changes)  # type: ignore[arg-type]
-        engines.append(Engine.start(config, lambda: wrap(Worker.load(config))))
+        engines.append(start_engine(config, wrap))
         return engines[-1]
 
     yield made
@@ -151,11 +152,15 @@ async def test_an_exception_in_the_model_fails_the_request_and_not_the_engine(st
 
 
 async def test_a_model_that_cannot_be_loaded_fails_what_waits_and_what_comes(start: StartEngine) -> None:
+    submitted = threading.Event()
+
     def missing(_: Worker) -> Executor:
+        submitted.wait(30)
         raise ModelNotFound("there are no weights")
 
     engine = start(missing)
     handle = engine.submit(request("a"), owner=1)
+    submitted.set()
     with pytest.raises(ModelNotFound):
         await engine.ready()
     with pytest.raises(ModelNotFound):
@@ -221,9 +226,9 @@ async def test_close_gives_up_a_unit_that_hangs(start: StartEngine) -> None:
     gate.set()
 
 
-def test_an_event_loop_that_is_closed_before_the_engine() -> None:
+def test_the_event_loop_closed_under_the_engine_is_survived(cache_dir: Path) -> None:
     async def leave() -> Engine:
-        engine = Engine.start(EngineConfig(complete_profile(find_profile("demo")), device="cpu"))
+        engine = start_engine(EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir))
         await engine.ready()
         engine.submit(request("a", steps=8), owner=1)
         return engine

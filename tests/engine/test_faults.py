@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.engines import load_worker, start_engine
 from tests.helpers.faults import Faulty
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
@@ -44,11 +45,13 @@ Wrap = Callable[[Worker], Executor]
 async def start() -> AsyncIterator[Callable[..., Engine]]:
     engines: list[Engine] = []
 
-    def made(wrap: Wrap = lambda worker: worker, **changes: Any) -> Engine:
+    def made(
+        wrap: Wrap = lambda worker: worker, load: Callable[[EngineConfig], Worker] = load_worker, **changes: Any
+    ) -> Engine:
         profile = complete_profile(find_profile("demo"))
         # With fixed costs, batches are the same on every machine.
         config = EngineConfig(profile, "cpu", measure=False, batch_tokens=4 * 96, **changes)
-        engines.append(Engine.start(config, lambda: wrap(Worker.load(config))))
+        engines.append(Engine.start(config, lambda: wrap(load(config))))
         return engines[-1]
 
     yield made
@@ -80,7 +83,7 @@ def _each_alone(make: Callable[[str], ImageRequest], cache_dir: Path) -> dict[st
     """Return each picture as generated alone."""
 
     async def draw() -> dict[str, bytes]:
-        engine = Engine.start(EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir))
+        engine = start_engine(EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir))
         pictures = {name: (await engine.submit(make(name), owner=1).result()).image.data for name in PROMPTS}
         await engine.close()
         return pictures
@@ -229,7 +232,8 @@ async def test_pixels_that_are_not_finite_are_decoded_once_more_in_full_precisio
         vae.decode = overflows
         return worker
 
-    data = (await start(wrap).submit(ask("a"), owner=1).result()).image.data
+    engine = start(wrap, Worker.load)  # with an autoencoder of its own, because it is changed
+    data = (await engine.submit(ask("a"), owner=1).result()).image.data
     assert seen == [torch.bfloat16, torch.float32]
     assert len(data) == len(undisturbed["a"])
 
@@ -251,7 +255,8 @@ async def test_a_large_picture_that_cannot_be_decoded_at_once_is_decoded_in_tile
         return worker
 
     for wrap in (lambda worker: worker, little_memory):
-        image = (await start(wrap).submit(large, owner=1).result()).image
+        engine = start(wrap, Worker.load)  # with an autoencoder of its own, because it is changed
+        image = (await engine.submit(large, owner=1).result()).image
         drawn.append(np.frombuffer(image.data, np.uint8).astype(int))
     assert np.abs(drawn[0] - drawn[1]).mean() < 40, "tiles know less of the whole, yet it is the same picture"
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from bot.store import admission, jobs, ledger
 from bot.store.accounts import DAY
 from bot.store.admission import JobDemand, NotAdmitted, OverCeiling, OverLimit, Terms
-from bot.store.database import _connect, migrate
+from bot.store.database import _connect
 from bot.store.jobs import NewJob
 from bot.store.limits import Requester
+from tests.helpers.databases import add_database
 from tests.helpers.ledger_model import Job, Model
 
 T = TypeVar("T")
@@ -27,21 +27,12 @@ ENTRIES = (
 USAGE = "SELECT scope_id, day, account_id, channel_id, jobs, images, credits, device_ms FROM usage_days"
 
 
-@cache
-def template() -> Path:
-    """A fresh database, whose file is copied for each example."""
-    path = Path(tempfile.mkdtemp()) / "template.sqlite3"
-    migrate(path)
-    return path
-
-
 class Book:
     """A clock, the file that the store's functions work on, and the model."""
 
     def __init__(self, terms: Terms) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self._path = Path(self._folder.name) / "bot.sqlite3"
-        shutil.copy(template(), self._path)
+        self._path = add_database(Path(self._folder.name) / "bot.sqlite3")
         self.connection = self._open()
         self.now, self._event_id = 20_000 * DAY + 5000, 0
         self.model = Model(terms)

@@ -7,20 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bot.app import create_client
 from bot.playground.world import World
 from tests.helpers.pictures import rows
 
 JUST_DATA = "Delete my data"
 POSTED_TOO = "Delete my data and my posted pictures"
-
-
-async def again_with(world: World) -> None:
-    """The program is started anew on the same Discord and the same database."""
-    old = world.env.bot
-    await old.close()
-    await world.env.restart_bot(create_client(old.settings))
-    await world.env.bot.model_ready()
 
 
 async def delete(world: World, label: str, *, who: Any = None) -> str:

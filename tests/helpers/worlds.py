@@ -1,10 +1,32 @@
-"""The type of the fixture that opens a simulated Discord."""
+"""The bot as tests start it, and the type of the fixture that opens a simulated Discord."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
+from bot.app import create_client
+from bot.client import ZImageBot
 from bot.playground.world import World
+from bot.settings import Settings
+from tests.helpers.databases import add_database
+from tests.helpers.engines import start_engine
+from zimage_engine.device.worker import Worker
+from zimage_engine.executor import Executor
 
 OpenWorld = Callable[..., AbstractAsyncContextManager[World]]
+
+
+def new_client(settings: Settings, wrap: Callable[[Worker], Executor] | None = None) -> ZImageBot:
+    """The whole program, not yet connected, over the process's shared weights and an up-to-date database."""
+    add_database(settings.database_path)
+    return create_client(settings, start_engine=partial(start_engine, wrap=wrap) if wrap else start_engine)
+
+
+async def restart(world: World, **changes: object) -> None:
+    """Close the bot and start it anew, with changed settings, on the same Discord and the same database."""
+    old = world.env.bot
+    await old.close()
+    await world.env.restart_bot(new_client(old.settings.model_copy(update=changes)))
+    await world.env.bot.model_ready()

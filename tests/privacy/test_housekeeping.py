@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -29,13 +28,6 @@ RETENTION = 30
 NO_ROW, JUST_WRITTEN = "0123456789ab", "ba9876543210.png"
 LONG_AGO = NOW - 7200
 SPEC = ImageSpec("a red circle", 256, 256, 7, 8, 0.0, "", "Z-Image demo")
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(tmp_path / "bot.sqlite3")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -25,12 +25,13 @@ from bot.requests.spec import ImageOptions, build_spec
 from bot.store import admission, jobs, ledger, limits, privacy
 from bot.store.accounts import DAY
 from bot.store.admission import JobDemand, OverLimit, Terms
-from bot.store.database import Database, _connect, migrate
+from bot.store.database import Database
 from bot.store.guild_settings import INSTANCE
 from bot.store.jobs import NewJob
 from bot.store.limits import LimitName, LimitRow, Requester
 from tests.helpers import admitting
 from tests.helpers.cards import show_card
+from tests.helpers.databases import add_database
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
@@ -62,20 +63,13 @@ def request(event_id: int) -> JobRequest:
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[JobService]:
-    database = await Database.open(tmp_path / "data" / "bot.sqlite3")
+    database = await Database.open(add_database(tmp_path / "data" / "bot.sqlite3"))
     engine = Engine(EngineConfig(PROFILE, "cpu"))  # accepts requests but is never started
     service = JobService(database, engine, NoOutbox(), tmp_path / "data" / "images", terms())
     await service.start()
     service.pause(INSTANCE)  # jobs are admitted and wait; nothing reaches the engine
     yield service
     await database.close()
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    migrate(tmp_path / "bot.sqlite3")
-    with closing(_connect(tmp_path / "bot.sqlite3")) as connection:
-        yield connection
 
 
 def admit(file: sqlite3.Connection, event_id: int, wanted: int, held_to: Terms, now: int = NOW) -> int:
@@ -134,8 +128,7 @@ async def test_an_event_that_comes_twice_at_once_makes_one_job_and_one_reservati
 
 
 def test_two_processes_on_one_file_take_exactly_as_many_as_there_are_credits(tmp_path: Path) -> None:
-    path = tmp_path / "bot.sqlite3"
-    migrate(path)
+    path = add_database(tmp_path / "bot.sqlite3")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = [
         subprocess.Popen(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +18,6 @@ from bot.store.database import Database
 from tests.helpers.ended_jobs import MIRA, NOA, NOW, SPEC, add, table
 
 DAY = accounts.DAY
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(tmp_path / "bot.sqlite3")
-    yield opened
-    await opened.close()
 
 
 async def test_what_is_old_keeps_its_numbers_alone(database: Database) -> None:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import sqlite3
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from itertools import permutations
-from pathlib import Path
 
 import pytest
 
 from bot.store import limits
 from bot.store.admission import Terms
-from bot.store.database import _connect, migrate
 from bot.store.limits import LIMIT_NAMES, Limit, LimitName, LimitRow, Requester, Target, resolve
 
 MEMBER, SERVER, OTHER = 5, 60, 70
@@ -29,13 +25,6 @@ DEFAULTS: dict[LimitName, int | None] = {
     "max_count": 4,
 }
 DIRECT: dict[LimitName, int | None] = {**DEFAULTS, "credits_per_day": 500, "max_pixels": None}
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    migrate(tmp_path / "bot.sqlite3")
-    with closing(_connect(tmp_path / "bot.sqlite3")) as connection:
-        yield connection
 
 
 def put(

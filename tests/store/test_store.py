@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +16,7 @@ from bot.errors import StartupError
 from bot.store import jobs, ledger
 from bot.store.database import MIGRATIONS, Database, migrate
 from bot.store.facts import read_fact, write_fact
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(tmp_path / "data" / "bot.sqlite3")
-    yield opened
-    await opened.close()
+from tests.helpers.databases import add_database
 
 
 def tables(path: Path) -> set[str]:
@@ -191,7 +184,7 @@ def test_no_order_of_steps_breaks_the_ledger(tmp_path_factory: pytest.TempPathFa
     """Impossible steps raise and change nothing; an ended job has nothing reserved, and its rows sum to its price."""
 
     async def live() -> None:
-        database = await Database.open(tmp_path_factory.mktemp("life") / "bot.sqlite3")
+        database = await Database.open(add_database(tmp_path_factory.mktemp("life") / "bot.sqlite3"))
         job_id = await insert(database, new_job())
         for step in steps:
             before = [tuple(row) for row in await database.query("SELECT * FROM jobs")]

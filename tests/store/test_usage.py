@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from bot.store import accounts, jobs, privacy, usage
 from bot.store.accounts import DAY
 from bot.store.database import Database
 from bot.store.usage import BYS, Days, Share, Used
+from tests.helpers.databases import add_database
 
 HERE, ELSEWHERE = 6, 7
 ALWAYS = Days(0, 10_000)
@@ -28,13 +28,6 @@ RECOMPUTED = """
         sum(ledger.credits) AS credits, sum(ledger.device_ms) AS device_ms
     FROM ledger JOIN jobs ON jobs.id = job_id WHERE entry = 'settled' GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 """
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(tmp_path / "bot.sqlite3")
-    yield opened
-    await opened.close()
 
 
 def run_job(
@@ -124,7 +117,7 @@ def test_every_way_of_sharing_out_comes_to_the_same_exact_sum(
     tmp_path_factory: pytest.TempPathFactory, seed: int, first: int, length: int
 ) -> None:
     async def live() -> None:
-        database = await Database.open(tmp_path_factory.mktemp("sums") / "bot.sqlite3")
+        database = await Database.open(add_database(tmp_path_factory.mktemp("sums") / "bot.sqlite3"))
         await database.write(partial(run_many, seed=seed, count=60))
         days = Days(first, first + length)
         for member in (None, 3):

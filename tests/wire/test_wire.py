@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from pydantic import SecretStr
 
-from bot.app import create_client
 from bot.cli.run import run_bot
 from bot.errors import DeviceGone, StartupError
 from bot.settings import Settings
 from tests.helpers.loopback import CHANNEL, MEMBER, TOKEN, Loopback, open_loopback
 from tests.helpers.pictures import picture_of
 from tests.helpers.waiting import until
+from tests.helpers.worlds import new_client
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import Plan, PlanResult
 
@@ -30,7 +30,7 @@ POSTED = f"channels/{CHANNEL}/messages"
 async def online(settings: Settings, patch: pytest.MonkeyPatch) -> AsyncIterator[Loopback]:
     """The whole bot, connected over sockets, its model loaded."""
     async with open_loopback(patch) as discord:
-        client = create_client(settings)
+        client = new_client(settings)
         running = asyncio.create_task(client.start(TOKEN))
         try:
             ready = asyncio.create_task(client.model_ready())

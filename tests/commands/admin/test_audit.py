@@ -12,7 +12,6 @@ import simcord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.app import create_client
 from bot.playground.world import World
 from bot.store import audit
 from bot.store.audit import AuditRow, Change
@@ -22,7 +21,7 @@ from bot.views.moderation import RULE_PAGES
 from bot.views.pages import PageButton, fit
 from tests.helpers.admins import admin_of, another_server, labels, told
 from tests.helpers.dynamic_items import matching
-from tests.helpers.worlds import OpenWorld
+from tests.helpers.worlds import OpenWorld, restart
 
 AT, ADA = 1_764_000_000, 1456074443980800021
 ONLY_ADMINS = "Only admins of this server can do that: you need Manage Server, or the admin role."
@@ -133,9 +132,7 @@ async def test_the_buttons_work_after_a_restart(world: World) -> None:
     await changed(world, 11)
     ada = admin_of(world)
     message = await told(world, ada, "admin audit")
-    old = world.env.bot
-    await old.close()
-    await world.env.restart_bot(create_client(old.settings))
+    await restart(world)
     await ada.click(message, label="Next")
     (message,) = world.channel.history(viewer=ada)
     assert numbers(message) == [1]

@@ -9,7 +9,6 @@ import discord
 import pytest
 import simcord
 
-from bot.app import create_client
 from bot.errors import Refusal
 from bot.playground.world import World
 from tests.helpers.admins import admin_of, told
@@ -17,7 +16,7 @@ from tests.helpers.faults import Faulty
 from tests.helpers.pictures import PROMPT, rows
 from tests.helpers.typist import Typist
 from tests.helpers.waiting import until
-from tests.helpers.worlds import OpenWorld
+from tests.helpers.worlds import OpenWorld, restart
 from zimage_engine.types import Failed, Unit, UnitFailed
 
 PAUSED = "An admin of this server has paused me. What waits stays in line; ask again later."
@@ -132,20 +131,10 @@ async def test_another_server_draws_on_while_one_is_paused(world: World) -> None
 
 async def test_a_pause_outlives_a_restart(world: World) -> None:
     await told(world, admin_of(world), "admin pause")
-    old = world.env.bot
-    await old.close()
-    await world.env.restart_bot(create_client(old.settings))
-    await world.env.bot.model_ready()
+    await restart(world)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert answered.response.content == PAUSED
     assert world.env.errors is not None
-
-
-async def restarted_with(world: World, **changes: object) -> None:
-    old = world.env.bot
-    await old.close()
-    await world.env.restart_bot(create_client(old.settings.model_copy(update=changes)))
-    await world.env.bot.model_ready()
 
 
 async def test_the_owner_s_commands_are_for_owners_in_their_server_alone(world: World) -> None:
@@ -159,7 +148,7 @@ async def test_the_owner_s_commands_are_for_owners_in_their_server_alone(world: 
         world.env.create_user("eve"),
         roles=[other.create_role("b", permissions=discord.Permissions(administrator=True))],
     )
-    await restarted_with(world, owner_guild_id=guild.id, bot_owner_ids=frozenset({owner.id}))
+    await restart(world, owner_guild_id=guild.id, bot_owner_ids=frozenset({owner.id}))
     with pytest.raises(simcord.SetupError):
         await stranger.slash(there, "owner pause")
     assert "BOT_OWNER_IDS" in (await told(world, admin, "owner pause")).content
@@ -194,11 +183,11 @@ async def test_ceilings_bind_everybody_and_outlive_a_restart(world: World) -> No
     guild = world.channel.guild
     boss = guild.create_role("boss", permissions=discord.Permissions(administrator=True))
     owner = guild.add_member(world.env.create_user("op"), roles=[boss])
-    await restarted_with(world, owner_guild_id=guild.id, bot_owner_ids=frozenset({owner.id}))
+    await restart(world, owner_guild_id=guild.id, bot_owner_ids=frozenset({owner.id}))
     await told(world, owner, "admin limits set", target=world.member, limit="credits_per_day", value="unlimited")
     said = (await told(world, owner, "owner ceilings", ceiling="credits_per_user", value="1.5")).content
     assert "`credits_per_user` **1.5**" in said
-    await restarted_with(world)
+    await restart(world)
     shown = (await told(world, owner, "owner ceilings")).content
     assert "`credits_per_user` **1.5** (configured: unlimited)" in shown
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)

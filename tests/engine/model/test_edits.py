@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.helpers.engines import start_engine
 from training.edits import KINDS, Edit, judge, some_edits
 from training.scenes import Scene
 from zimage_engine.catalog import PROFILES, find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.engine import Engine
 from zimage_engine.model.sampling import composite, grow_mask, latent_mask
 from zimage_engine.types import ImageRequest, InvalidRequest, RawImage
 from zimage_engine.weights import complete_profile
@@ -69,7 +69,7 @@ def a_noisy_photo() -> Image.Image:
 
 
 async def drawn_by_the_engine(cache_dir: Path, *requests: ImageRequest) -> list[np.ndarray]:
-    engine = Engine.start(EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir))
+    engine = start_engine(EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir))
     try:
         handles = [engine.submit(request, owner=1) for request in requests]
         images = [(await handle.result()).image for handle in handles]

@@ -13,6 +13,7 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
+from tests.helpers.engines import load_worker, start_engine
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
@@ -45,7 +46,7 @@ def config(cache_dir: Path) -> EngineConfig:
 
 
 async def test_previews_show_the_picture_and_leave_it_as_it_is(config: EngineConfig) -> None:
-    engine = Engine.start(config)
+    engine = start_engine(config)
     try:
         nothing, plain = await draw(engine, ASK)
         previews, watched = await draw(engine, replace(ASK, id="watched", previews=True))
@@ -113,7 +114,7 @@ async def test_the_previews_of_a_picture_take_a_twentieth_of_its_time_at_most(co
             return super().__call__(latents)
 
     def make_worker() -> Worker:
-        worker = Worker.load(config)
+        worker = load_worker(config)
         worker._previewer = Previewer(Counted(), 16, CPU)
         return worker
 

@@ -1,0 +1,51 @@
+"""Engines whose weights are loaded once per process; everything that has a state is new for each engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from zimage_engine.config import EngineConfig
+from zimage_engine.device.loading import pick_device, weights_folder
+from zimage_engine.device.worker import Worker
+from zimage_engine.engine import Engine
+from zimage_engine.executor import Executor
+from zimage_engine.model.model import ZImageModel
+from zimage_engine.model.previews import find_previewer
+from zimage_engine.types import Plan, PlanResult
+
+_LOADED: dict[str, Worker] = {}
+_LOADING, _EXECUTING = threading.Lock(), threading.Lock()
+
+
+class SharedWorker(Worker):
+    """A worker over weights that other workers of this process use, too: one unit at a time among all of them."""
+
+    def execute(self, plan: Plan) -> PlanResult:
+        with _EXECUTING:
+            return super().execute(plan)
+
+
+def load_worker(config: EngineConfig) -> Worker:
+    """What ``Worker.load(config)`` returns, over weights and measured costs that are loaded once per process.
+
+    The model's methods may be replaced and its caches filled: nobody else has them. Do not change its parts.
+    """
+    # What these two change is done below or by the engine itself.
+    key = repr(replace(config, batch_tokens=0, unit_limit=0.0))
+    with _LOADING:
+        if key not in _LOADED:
+            _LOADED[key] = Worker.load(replace(config, batch_tokens=0))
+        loaded = _LOADED[key]
+    device, parts = pick_device(config.device), loaded.model.parts
+    costs = replace(loaded.costs, correction={})
+    if config.batch_tokens:
+        costs.budget = config.batch_tokens
+    previewer = find_previewer(weights_folder(config.profile), parts.vae, config.preview_decoder, device)
+    return SharedWorker(ZImageModel(parts, device), device, costs, previewer)
+
+
+def start_engine(config: EngineConfig, wrap: Callable[[Worker], Executor] = lambda worker: worker) -> Engine:
+    """``Engine.start(config)`` with :func:`load_worker`; ``wrap`` replaces the worker or changes its model."""
+    return Engine.start(config, lambda: wrap(load_worker(config)))
