@@ -5,15 +5,18 @@ PROMPT ?= a red circle on a blue background
 OUT ?= build/demo.png
 export PROMPT OUT
 
-.PHONY: demo test lint format check bench evaluate clean
+.PHONY: demo test test-system lint format check bench evaluate clean
 
 demo: .venv/.installed  ## The whole way on a simulated Discord: /imagine, progress, picture
 	@$(BIN)/zimage-bot demo --out "$$OUT" -- "$$PROMPT"
 
-test: .venv/.installed  ## Every test
+test: .venv/.installed  ## Every test but those of `make test-system`; under four minutes on two cores
 	$(BIN)/pytest
 
-lint: .venv/.installed  ## Style, types, and which room may import which
+test-system: .venv/.installed  ## Slow proofs of the whole program in processes of its own; under eight minutes
+	$(BIN)/pytest -m system tests/system
+
+lint: .venv/.installed  ## Style, types, and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -23,7 +26,7 @@ format: .venv/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint test  ## What CI runs
+check: lint test test-system  ## What CI runs
 
 bench: .venv/.installed  ## The engine against plain diffusers on this machine; under ten minutes
 	$(BIN)/python -m benchmarks
