@@ -20,7 +20,7 @@ from bot.views.buttons import progress_view
 from bot.views.results import delete_view, more_view, result_view, upload_view, vary_view, which_view
 from tests.helpers.dynamic_items import dynamic_items, matching
 from tests.helpers.faults import Faulty
-from tests.helpers.waiting import until
+from tests.helpers.waiting import leave_running, until
 from tests.helpers.worlds import OpenWorld, restart
 from zimage_engine.types import Unit
 
@@ -70,16 +70,12 @@ async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWo
     gate, entered = threading.Event(), threading.Event()
     async with world_of(partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)) as world:
         stranger = world.channel.guild.add_member(world.env.create_user("noa"))
-        world.env.settle_timeout = 0.5  # the job goes on while somebody clicks
-        with pytest.raises(TimeoutError):
-            await world.member.slash(world.channel, "imagine", prompt="a red circle")
+        await leave_running(world, world.member.slash(world.channel, "imagine", prompt="a red circle"))
         await until(entered.is_set)
         (card,) = world.channel.history()
         for clicker in (stranger, world.member):
-            with pytest.raises(TimeoutError):
-                await clicker.click(card, label="Cancel")
+            await leave_running(world, clicker.click(card, label="Cancel"))
         await until(lambda: all(active.cancelled for active in client_jobs(world)))
-        world.env.settle_timeout = 30.0
         gate.set()
         await world.env.settle()
         (refusal,) = world.channel.history(viewer=stranger)

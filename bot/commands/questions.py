@@ -45,6 +45,11 @@ class Questions:
         self._open: OrderedDict[str, _Question] = OrderedDict()
         self._removing: set[asyncio.Task[None]] = set()
 
+    @property
+    def open_ids(self) -> list[str]:
+        """The ids of the open questions, the oldest first."""
+        return list(self._open)
+
     async def put(
         self, invocation: Invocation, text: str, act: Callable[[Invocation], Awaitable[None]], *, yes: str, no: str
     ) -> None:

@@ -28,7 +28,7 @@ from tests.helpers.privacy import (
     of_member,
     told,
 )
-from tests.helpers.waiting import until
+from tests.helpers.waiting import leave_running, until
 from tests.helpers.worlds import OpenWorld, restart
 from zimage_engine.types import Unit
 
@@ -137,13 +137,9 @@ async def test_the_question_outlives_a_restart_and_may_be_answered_twice(world: 
 async def press_while_drawing(
     world: World, entered: threading.Event | asyncio.Event, question: Any, label: str
 ) -> None:
-    world.env.settle_timeout = 0.5  # the job goes on meanwhile
-    with pytest.raises(TimeoutError):
-        await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    await leave_running(world, world.member.slash(world.channel, "imagine", prompt=PROMPT))
     await until(entered.is_set)
-    with pytest.raises(TimeoutError):
-        await world.member.click(question, label=label)
-    world.env.settle_timeout = 60.0
+    await leave_running(world, world.member.click(question, label=label))
 
 
 async def test_a_press_while_a_picture_is_drawn_cancels_it(world_of: OpenWorld) -> None:
@@ -168,11 +164,7 @@ async def test_what_ends_only_after_the_answer_is_forgotten_then(
     gate, entered = threading.Event(), threading.Event()
     async with world_of(partial(Faulty, unit=Unit.DECODE, gate=gate, entered=entered)) as world:
         jobs = world.env.bot.jobs
-
-        async def without_patience(member_id: int) -> int:
-            return jobs._cancel_all(jobs._of(member_id))
-
-        monkeypatch.setattr(jobs, "cancel_all_of", without_patience)
+        monkeypatch.setattr(jobs, "cancel_all_of", partial(jobs.cancel_all_of, seconds=0.0))
         asked = await world.member.slash(world.channel, "privacy delete")
         await press_while_drawing(world, entered, asked.response, JUST_DATA)
         await until(lambda: "1 job of yours is just ending and will be" in told(world, asked.response.id))
@@ -193,11 +185,8 @@ async def test_what_is_just_being_posted_is_forgotten_and_removed_after_that(
         await go.wait()
         return await post(*arguments)
 
-    async def without_patience(member_id: int) -> int:
-        return jobs._cancel_all(jobs._of(member_id))
-
     monkeypatch.setattr(outbox.ChannelDestination, "post", slow)
-    monkeypatch.setattr(jobs, "cancel_all_of", without_patience)
+    monkeypatch.setattr(jobs, "cancel_all_of", partial(jobs.cancel_all_of, seconds=0.0))
     asked = await world.member.slash(world.channel, "privacy delete")
     await press_while_drawing(world, entered, asked.response, POSTED_TOO)
     await until(lambda: "1 job of yours is just ending and will be" in told(world, asked.response.id))
@@ -253,7 +242,7 @@ async def test_limits_and_blocks_survive_deletion_for_a_day(world_of: OpenWorld)
 
 
 async def until_unlinked(world: World) -> None:
-    for _ in range(100):
+    for _ in range(600):
         if all(row["member_id"] is None for row in await rows(world, "SELECT member_id FROM accounts")):
             return
         await asyncio.sleep(0.05)

@@ -239,7 +239,7 @@ async def test_a_moderator_of_another_server_cannot_cancel_by_a_forged_id(world_
         (job_id,) = world.env.bot.jobs.active
         assert job_id == 1
         press = asyncio.create_task(moderator.click(forged, label="Cancel"))
-        await asyncio.sleep(0.3)
+        await until(lambda: len(there.history(viewer=moderator)) == 2)
         gate.set()
         answered = await press
         assert "Only the member who asked for this picture" in answered.response.content
@@ -321,11 +321,11 @@ async def test_a_costly_command_asks_once_and_draws_on_yes(world: World) -> None
 
 async def test_never_mind_draws_nothing_and_the_question_is_over(world: World) -> None:
     asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
-    (question_id,) = world.env.bot.parts.questions._open
+    (question_id,) = world.env.bot.parts.questions.open_ids
     await world.member.click(asked.response, label="Never mind")
     assert await jobs(world) == 0
     assert world.channel.history(viewer=world.member) == []
-    assert question_id not in world.env.bot.parts.questions._open
+    assert question_id not in world.env.bot.parts.questions.open_ids
 
 
 async def test_half_of_what_is_left_is_worth_a_question_too(world_of: OpenWorld) -> None:
@@ -521,4 +521,4 @@ async def test_a_question_says_which_settings_were_applied_and_goes_with_their_d
     assert asked.response.content.endswith("\n-# with your settings: large, 4 pictures")
     confirm = await answer_of(world, world.member, "privacy delete")
     await world.member.click(confirm, label="Delete my data")
-    assert world.env.bot.parts.questions._open == {}
+    assert world.env.bot.parts.questions.open_ids == []

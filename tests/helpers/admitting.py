@@ -28,6 +28,7 @@ DEFAULTS: dict[LimitName, int | None] = {
     "max_count": None,
 }
 TERMS = Terms(DEFAULTS, DEFAULTS)
+_BUSY = 100
 
 
 def admit_one(connection: sqlite3.Connection, event_id: int, now: int = 1_000_000) -> bool:
@@ -59,6 +60,9 @@ def main() -> None:
             break
         admitted += admit_one(connection, 2 * number + int(sys.argv[2]))
         asked += 1
+        if asked == _BUSY:
+            sys.stdout.write("busy\n")
+            sys.stdout.flush()
         time.sleep(0.001)  # SQLite's lock is not fair: the other one gets its turn here
     sys.stdout.write(json.dumps({"asked": asked, "admitted": admitted}))
 

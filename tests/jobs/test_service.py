@@ -50,13 +50,6 @@ class SlowCard:
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(tmp_path / "data" / "bot.sqlite3")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
 async def service(database: Database, tmp_path: Path) -> AsyncIterator[JobService]:
     engine = Engine(EngineConfig(PROFILE, "cpu"))  # takes requests, and is never started
     service = JobService(database, engine, NoOutbox(), tmp_path / "data" / "images", Terms(UNLIMITED, UNLIMITED))

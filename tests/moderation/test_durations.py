@@ -67,7 +67,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 def test_a_long_text_is_refused_at_once() -> None:
     for text in ("1d" * 3000 + "x", "1 " * 3000, " " * 6000):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         with pytest.raises(Refusal):
             parse_period(text)
-        assert time.perf_counter() - begun < 0.5
+        assert time.thread_time() - begun < 0.5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -111,8 +110,7 @@ def test_settings_never_overrule_what_was_said_and_never_make_it_impossible(
         assert (applied, is_private, text) == (options, bool(private), "")
 
 
-async def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
-    database = await Database.open(tmp_path / "bot.sqlite3")
+async def test_settings_are_read_as_they_were_written(database: Database) -> None:
     assert await read_member_settings(database, 5) == MemberSettings()
     await database.write(partial(write_member_settings, member_id=5, member_settings=ALL))
     await database.write(partial(write_member_settings, member_id=5, member_settings=MemberSettings(private=False)))
@@ -120,4 +118,3 @@ async def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert await read_member_settings(database, 6) == MemberSettings()
     await database.write(partial(delete_values, member_id=5))
     assert await read_member_settings(database, 5) == MemberSettings()
-    await database.close()

