@@ -251,7 +251,7 @@ async def test_two_hundred_commands_at_once_draw_what_there_are_credits_for(worl
     async with world_of(credits_per_day=10.0, queued_jobs="unlimited", concurrent_jobs="unlimited") as world:
         service = world.env.bot.jobs
         service.pause(INSTANCE)  # jobs are admitted and wait; nothing reaches the engine
-        spec, count = build_spec(ImageOptions(PROMPT), world.env.bot.result_actions.profile, max_count=1)
+        spec, count = build_spec(ImageOptions(PROMPT), world.env.bot.engine.profile, max_count=1)
         requester = Requester(world.member.id, 1, None)
 
         async def ask(event_id: int) -> bool:
