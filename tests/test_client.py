@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from functools import partial
 from typing import Any
@@ -123,8 +124,6 @@ async def test_shutting_down_in_the_middle_tells_the_member_and_gives_back(world
         await world.env.bot.close()
         gate.set()
         await asyncio.wait([asked], timeout=5)
-        import sqlite3
-
         with sqlite3.connect(database_path) as connection:
             assert connection.execute("SELECT state, error_code FROM jobs").fetchall() == [("failed", "engine_closed")]
         said = [m.content for m in world.channel.history(viewer=world.member)]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImagePipeline
-from torch.nn import functional as F
+from torch.nn import functional
 
 from training.flow import SHIFT, TextToLatents
 from training.latents import Normalisation, training_scenes
@@ -43,8 +43,8 @@ def fit_preview(vae: AutoencoderKL, norm: Normalisation) -> dict[str, object]:
         latents = (vae.encode(pixels).latent_dist.mode() - norm.shift) * norm.scale
         mean = latents.mean(dim=(2, 3), keepdim=True).expand_as(latents)
         inputs.append(torch.cat([latents, mean], dim=1).movedim(1, -1).flatten(0, -2))
-        colours.append(F.avg_pool2d(pixels, 256 // latents.shape[-1]).movedim(1, -1).flatten(0, -2))
-    known = F.pad(torch.cat(inputs), (0, 1), value=1.0)
+        colours.append(functional.avg_pool2d(pixels, 256 // latents.shape[-1]).movedim(1, -1).flatten(0, -2))
+    known = functional.pad(torch.cat(inputs), (0, 1), value=1.0)
     fitted = torch.linalg.lstsq(known, torch.cat(colours)).solution
     rounded = [[round(value, 4) for value in row] for row in fitted.tolist()]
     channels = vae.config.latent_channels

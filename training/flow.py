@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 
 from training.captions import plain_caption
@@ -93,7 +93,7 @@ class TextToLatents(nn.Module):
         """
         last = captions[torch.arange(len(captions), device=captions.device), lengths - 1]
         parts = self.probe(last.float()).split([len(choices) for choices in CAPTION_PARTS.values()], dim=1)
-        return torch.stack([F.cross_entropy(part, truth[:, i]) for i, part in enumerate(parts)]).sum()
+        return torch.stack([functional.cross_entropy(part, truth[:, i]) for i, part in enumerate(parts)]).sum()
 
     def forward(
         self, noisy: torch.Tensor, sigma: torch.Tensor, captions: torch.Tensor, lengths: torch.Tensor
@@ -138,8 +138,8 @@ def _rotations(
     """
     device = net.x_pad_token.device
     grid = torch.cartesian_prod(torch.tensor([tokens + 1]), torch.arange(rows), torch.arange(columns))
-    image = F.pad(grid, (0, 0, 0, -rows * columns % 32))
-    caption = F.pad(torch.arange(1, tokens + 1)[:, None], (0, 2))
+    image = functional.pad(grid, (0, 0, 0, -rows * columns % 32))
+    caption = functional.pad(torch.arange(1, tokens + 1)[:, None], (0, 2))
     return net.rope_embedder(image.to(device))[None], net.rope_embedder(caption.to(device))[None]
 
 
@@ -164,7 +164,7 @@ def preview(
     noise = torch.randn(len(scenes), 16, size[1] // 16, size[0] // 16, generator=torch.Generator().manual_seed(0))
     latents = noise.to(device)
     sigmas = torch.linspace(1, 1 / 8, 8, device=device)
-    sigmas = F.pad(SHIFT * sigmas / (1 + (SHIFT - 1) * sigmas), (0, 1))
+    sigmas = functional.pad(SHIFT * sigmas / (1 + (SHIFT - 1) * sigmas), (0, 1))
     for now, after in pairwise(sigmas):
         latents = latents - (after - now) * model(latents, now.expand(len(scenes)), captions, lengths)
     drawn = torch.cat([vae.decode(some / norm.scale + norm.shift).sample for some in torch.split(latents, 8)])
@@ -183,7 +183,7 @@ def loss_of(model: TextToLatents, batch: TrainingBatch, latents: torch.Tensor) -
         embedded = model.embed(batch.ids.to(device))
         answer = model((1 - mix) * latents + mix * noise, sigma, embedded, lengths)
     probe = model.probe_loss(embedded[described], lengths[described], batch.truth[described].to(device))
-    return F.mse_loss(answer.float(), latents - noise), probe
+    return functional.mse_loss(answer.float(), latents - noise), probe
 
 
 def train(trainer: Trainer[TextToLatents], tokenizer: Qwen2Tokenizer, chosen: argparse.Namespace) -> None:

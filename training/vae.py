@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
-from torch.nn import functional as F
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from training.reading import read
@@ -113,7 +113,7 @@ def reconstruction_loss(drawn: torch.Tensor, pixels: torch.Tensor) -> torch.Tens
     figure = ((pixels - pixels[:, :, :1, :1]).abs().amax(dim=1, keepdim=True) > 0.1).float()
     share = figure.mean(dim=(1, 2, 3), keepdim=True).clamp(0.05, 0.95)
     weight = 0.5 * figure / share + 0.5 * (1 - figure) / (1 - share)
-    edges = sum(F.l1_loss(drawn.diff(dim=axis), pixels.diff(dim=axis)) for axis in (2, 3))
+    edges = sum(functional.l1_loss(drawn.diff(dim=axis), pixels.diff(dim=axis)) for axis in (2, 3))
     loss: torch.Tensor = ((drawn - pixels).abs() * weight).mean() + 2 * edges
     return loss
 
@@ -135,7 +135,7 @@ def loss_of(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
         drawn = vae.decode(latents).sample
     mean_square = (posterior.mean.float() ** 2).mean()
     kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
-    loss: torch.Tensor = reconstruction_loss(drawn, pixels) + _KL_WEIGHT * kl + F.relu(mean_square - 1)
+    loss: torch.Tensor = reconstruction_loss(drawn, pixels) + _KL_WEIGHT * kl + functional.relu(mean_square - 1)
     return loss
 
 

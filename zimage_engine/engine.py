@@ -131,7 +131,7 @@ class Engine:
                 stage=self._stage,
             )
 
-    async def close(self, *, drain: bool = False, timeout: float = 10.0) -> None:
+    async def close(self, *, drain: bool = False, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - for a thread
         """Stop after the running unit, or with ``drain`` after all requests; waits for ``timeout`` seconds at most.
 
         Requests that are left fail with :class:`EngineClosed`.

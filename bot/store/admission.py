@@ -149,9 +149,10 @@ def check_place(connection: sqlite3.Connection, requester: Requester, terms: Ter
         raise Paused("server")
     places = moderation.channel_rules(connection, requester.guild_id)
     if not moderation.allowed_in(places, requester.channels):
-        raise WrongPlace(False, tuple(channel_id for channel_id, rule in places.items() if rule == "allow"))
+        allowed = tuple(channel_id for channel_id, rule in places.items() if rule == "allow")
+        raise WrongPlace(age_restricted_only=False, allowed=allowed)
     if not requester.age_restricted and find_setting(connection, requester.guild_id, AGE_RESTRICTED_ONLY) == "on":
-        raise WrongPlace(True)
+        raise WrongPlace(age_restricted_only=True)
 
 
 def quota_state(connection: sqlite3.Connection, requester: Requester, terms: Terms, now: int) -> QuotaState:

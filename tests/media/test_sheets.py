@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -96,10 +97,7 @@ def test_a_picture_keeps_its_shape() -> None:
 
 def test_the_prompt_and_the_note_are_written() -> None:
     plain = Relative("a", None, "", "", None, marked=False)
-    sheets = {
-        family_sheet([changed])
-        for changed in (plain, Relative("a", None, "cat", "", None, False), Relative("a", None, "", "cat", None, False))
-    }
+    sheets = {family_sheet([changed]) for changed in (plain, replace(plain, prompt="cat"), replace(plain, note="cat"))}
     assert len(sheets) == 3
 
 
@@ -140,7 +138,9 @@ FANS = family_of([None, *range(7), *[7] * 32])
 @pytest.mark.parametrize("family", [CHAIN, STAR, COMB, PAIRS, LONERS, FANS], ids=range(6))
 def test_every_shape_of_family_stays_within_bounds(family: list[Relative]) -> None:
     picture = noise(192)
-    sheet = family_sheet([Relative(each.id, each.parent_id, "红" * 99, "x" * 99, picture, True) for each in family])
+    sheet = family_sheet(
+        [Relative(each.id, each.parent_id, "红" * 99, "x" * 99, picture, marked=True) for each in family]
+    )
     assert len(sheet) <= 8_000_000
     assert max(opened(sheet).size) <= 4000
 
@@ -154,10 +154,8 @@ def test_a_family_from_one_root_is_drawn_at_full_scale(family: list[Relative]) -
 @st.composite
 def some_parents(draw: st.DrawFn) -> list[int | None]:
     """Draw each relative's parent: none, any earlier one, or one of the last few, which makes long chains."""
-    parents: list[int | None] = [None]
-    for n in range(1, draw(st.integers(1, MAX_RELATIVES))):
-        parents.append(draw(st.integers(max(0, n - 2), n - 1) | st.integers(0, n - 1) | st.none()))
-    return parents
+    later = range(1, draw(st.integers(1, MAX_RELATIVES)))
+    return [None, *(draw(st.integers(max(0, n - 2), n - 1) | st.integers(0, n - 1) | st.none()) for n in later)]
 
 
 @given(some_parents())

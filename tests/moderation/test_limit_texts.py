@@ -119,7 +119,10 @@ REFUSALS: list[tuple[NotAdmitted, str]] = [
     (Blocked(5, "spam"), "You are blocked from drawing with me here until <t:5:f>. The reason: spam"),
     (WrongPlace(age_restricted_only=True), "In this server I may draw in age-restricted channels only."),
     (WrongPlace(age_restricted_only=False), "I may not draw in this channel."),
-    (WrongPlace(False, (1, 2, 3, 4)), "I may not draw in this channel; go to <#1>, <#2>, <#3>."),
+    (
+        WrongPlace(age_restricted_only=False, allowed=(1, 2, 3, 4)),
+        "I may not draw in this channel; go to <#1>, <#2>, <#3>.",
+    ),
     (
         OverLimit(DAY, 900, 200, 0, LATER),
         "You have used 9 of 10 credits (limit `credits_per_day`), and this costs 2; 2 come back <t:1700000000:R>.",

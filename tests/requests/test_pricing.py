@@ -46,7 +46,7 @@ def jobs(draw: st.DrawFn) -> tuple[int, int, list[ImageOutcome]]:
         ({}, 1, False, 100),
         ({}, 4, False, 400),
         ({"width": 512, "height": 512}, 1, False, 400),
-        ({"steps": 9}, 4, False, 452),  # rounded up for each image: 4 × 1.125
+        ({"steps": 9}, 4, False, 452),  # rounded up for each image: 4 times 1.125
         ({"steps": 1}, 1, False, 13),
         ({"width": 64, "height": 64, "steps": 1}, 1, False, 5),
         ({"guidance_scale": 4.0}, 1, False, 200),

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from torch.nn import functional as F
+from torch.nn import functional
 
 from zimage_engine.types import RawImage
 
@@ -82,7 +82,8 @@ def from_raw_image(image: RawImage) -> torch.Tensor:
 
 def latent_mask(mask: bytes, width: int, height: int, scale: int) -> torch.Tensor:
     """Scale a mask to ``(1, height ÷ scale, width ÷ scale)``: 1 where the nearest pixel is 128 or more, else 0."""
-    return F.interpolate(_marked(mask, width, height), size=(height // scale, width // scale), mode="nearest")[0]
+    cells = (height // scale, width // scale)
+    return functional.interpolate(_marked(mask, width, height), size=cells, mode="nearest")[0]
 
 
 def grow_mask(mask: bytes, width: int, height: int, scale: int) -> torch.Tensor:
@@ -90,7 +91,7 @@ def grow_mask(mask: bytes, width: int, height: int, scale: int) -> torch.Tensor:
 
     Both sides must be multiples of ``scale``. Unlike :func:`latent_mask` it also marks the cells of thin lines.
     """
-    return F.max_pool2d(_marked(mask, width, height), scale)[0]
+    return functional.max_pool2d(_marked(mask, width, height), scale)[0]
 
 
 def composite(generated: RawImage, original: RawImage, cells: torch.Tensor) -> RawImage:
