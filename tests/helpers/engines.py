@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import pick_device, weights_folder
+from zimage_engine.device.loading import pick_device
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import Executor
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.previews import find_previewer
 from zimage_engine.types import Plan, PlanResult
+from zimage_engine.weights import weights_folder
 
 _LOADED: dict[str, Worker] = {}
 _LOADING, _EXECUTING = threading.Lock(), threading.Lock()
