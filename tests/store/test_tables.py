@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, get_args
 
 from discord import app_commands
@@ -23,7 +24,7 @@ def migrations() -> str:
 
 def test_the_options_of_admin_settings_are_those_of_the_table() -> None:
     admin = app_commands.Group(name="admin", description="…")
-    add_to(admin, None)  # type: ignore[arg-type]  # nothing is invoked
+    add_to(admin, SimpleNamespace(admin=None))  # type: ignore[arg-type]  # nothing is invoked
     command: Any = admin.get_command("settings")
     names = [*(setting.name for setting in GUILD_SETTINGS), *(link.name for link in GUILD_LINKS)]
     assert [parameter.name for parameter in command.parameters] == [*names, "clear"]
