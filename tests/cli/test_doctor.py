@@ -1,4 +1,4 @@
-"""``zimage-bot doctor`` on a sound machine and on one with something to mend."""
+"""``zimage-bot doctor`` on a working machine and on one with something to fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of administration share: admins, servers, and what the bot tells them."""
+"""For tests of administration: admins, servers, and the answers to their commands."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from bot.store.audit import Change
 
 
 def admin_of(world: World, guild: Any = None, name: str = "ada") -> Any:
-    """A member with Manage Server."""
+    """Add a member with Manage Server to the world's server, or to ``guild``."""
     guild = guild or world.channel.guild
     boss = guild.create_role("boss", permissions=discord.Permissions(manage_guild=True))
     return guild.add_member(world.env.create_user(f"{name}{guild.id}"), roles=[boss])
 
 
 def another_server(world: World) -> tuple[Any, Any]:
-    """A channel of a second server and its admin."""
+    """Add a second server. Returns a channel of it and its admin."""
     channel = world.env.create_guild(name="Elsewhere").create_text_channel("elsewhere")
     return channel, admin_of(world, channel.guild, "eve")
 
 
 async def told(world: World, who: Any, command: str, place: Any = None, /, **options: Any) -> discord.Message:
-    """The answer to a slash command, which nobody else sees."""
+    """Run a slash command, whose answer only ``who`` may see. Returns the answer."""
     answered = await who.slash(place or world.channel, command, **options)
     assert answered.ephemeral
     assert world.env.errors is not None  # a refusal is an error that was answered
@@ -36,18 +36,18 @@ async def told(world: World, who: Any, command: str, place: Any = None, /, **opt
 
 
 def labels(message: discord.Message) -> list[str | None]:
-    """The buttons under a message."""
+    """Return the labels of a message's buttons."""
     return [item.label for row in message.components for item in row.children]  # type: ignore[union-attr]
 
 
 async def audited(world: World, guild_id: int | None = None) -> list[Change]:
-    """A server's changes, the oldest first."""
+    """Return the changes of a server's audit, the oldest first."""
     look = partial(audit.newest, guild_id=guild_id or world.channel.guild.id, count=1000)
     return [row.change for row in reversed(await world.env.bot.database.read(look))]
 
 
 async def ask(world: World, who: Any = None, channel: Any = None, prompt: str = "a red circle") -> str:
-    """What ``/imagine`` is refused with, or the result's text."""
+    """Run ``/imagine``. Returns the text of the refusal or of the result."""
     who, channel = who or world.member, channel or world.channel
     await who.slash(channel, "imagine", prompt=prompt, seed=1)
     assert world.env.errors is not None

@@ -1,6 +1,7 @@
-"""A process of its own that asks for one member's jobs, over and over, until its input ends; it then tells how it went.
+"""A program that asks for jobs of one member until its input ends, and then prints how many were admitted, as JSON.
 
-``python admitting.py DATABASE NUMBER``: two of them with different numbers hammer one file.
+``python -m tests.helpers.admitting DATABASE NUMBER``: two of them with different numbers write to one file. It prints
+``ready``, waits for a line, and prints ``busy`` when it has asked a hundred times.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _BUSY = 100
 
 
 def admit_one(connection: sqlite3.Connection, event_id: int, now: int = 1_000_000) -> bool:
-    """Ask for a job in a transaction; False where it is refused for its price."""
+    """Ask for a job in a transaction. Returns False if its price is over the limit."""
     image = ((f"i{event_id}", 0),)
     new = NewJob(
         event_id, MEMBER, SERVER, SERVER, 7, "public", "imagine", "{}", PRICE, image, "n", None, created_at=now

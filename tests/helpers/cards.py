@@ -6,7 +6,7 @@ from bot.jobs.job import Job, JobProgress
 
 
 class RecordingCard:
-    """A card that keeps what it was to show."""
+    """A card that records what it is told to show."""
 
     message_id = 1
 
@@ -28,7 +28,7 @@ class RecordingCard:
 
 
 async def show_card(job: Job, progress: JobProgress) -> RecordingCard:
-    """A card for any job, shown at once."""
+    """Return a card that has shown the first progress."""
     del job
     card = RecordingCard()
     card.show(progress)

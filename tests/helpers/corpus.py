@@ -1,4 +1,4 @@
-"""Images nobody should have to open, made in code: broken, enormous, mislabelled, strange but valid."""
+"""Images made in code that are hard to open: broken, enormous, mislabelled, or unusual but valid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUARTERS = ((255, 0, 0), (0, 160, 0), (0, 0, 255), (240, 240, 240))
 
 @dataclass(frozen=True)
 class Case:
-    """Bytes and what becomes of them: a picture of this size, or a sentence with these words."""
+    """Bytes of a file, and the size of the image that is read, or words of the refusal."""
 
     name: str
     make: Callable[[], bytes]
@@ -57,7 +57,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def zeros(megabytes: int) -> bytes:
-    """So many MB of zeros, deflated: a thousandth of that."""
+    """Return so many MB of zeros, deflated: about a thousandth of the size."""
     packer = zlib.compressobj(9)
     return b"".join([*(packer.compress(bytes(2**20)) for _ in range(megabytes)), packer.flush()])
 
@@ -92,7 +92,7 @@ def animated(kind: str, frames: int = 3) -> bytes:
 
 
 def endless_jpeg(scans: int = 200_000) -> bytes:
-    """A small file of one blank picture with so many scans, each of which goes over all of it: hours of work."""
+    """Return a small JPEG of one blank picture with so many scans of all of it: hours of work."""
     whole = saved(Image.new("L", (4000, 4000), 128), "JPEG", progressive=True)
     start = whole.index(b"\xff\xda")
     last = whole.rindex(b"\xff\xda")
@@ -100,7 +100,7 @@ def endless_jpeg(scans: int = 200_000) -> bytes:
 
 
 def tiff_of_large_tags() -> bytes:
-    """A thousand tags that all point to the same megabyte: a gigabyte for whoever reads them one by one."""
+    """Return a TIFF with a thousand tags that point to the same megabyte: a gigabyte for a reader of all tags."""
     megabyte, tags = 2**20, 1000
     start = 8 + 2 + 12 * tags + 4
     entries = b"".join(struct.pack("<HHII", 40_000 + tag, 7, megabyte, start) for tag in range(tags))
@@ -108,7 +108,7 @@ def tiff_of_large_tags() -> bytes:
 
 
 def tiff_without_end() -> bytes:
-    """The directory of its next page is its own."""
+    """Return a TIFF whose first page is also the next page."""
     whole = bytearray(saved(picture(), "TIFF"))
     (first,) = struct.unpack_from("<I", whole, 4)
     (count,) = struct.unpack_from("<H", whole, first)
@@ -127,7 +127,7 @@ def large_gif() -> bytes:
 
 
 def large_gif_frame() -> bytes:
-    """A screen of 2×2 whose first frame says it has 60,000×60,000."""
+    """Return a GIF of 2×2 whose first frame claims to be 60,000×60,000."""
     whole = saved(Image.new("P", (2, 2)), "GIF")
     return with_header_size(whole, whole.index(b",\0\0\0\0") + 5, "<HH", 60_000, 60_000)
 
@@ -254,7 +254,7 @@ LARGEST = (
     Case("webp", lambda: saved(Image.new("RGBA", (4000, 3500)), "WEBP", method=0), (4000, 3500)),
     Case("avif", lambda: saved(Image.new("RGB", (5000, 4000)), "AVIF", speed=10), (5000, 4000)),
 )
-"""The most of each kind that is opened."""
+"""The largest images of each kind that are opened."""
 
 
 def pixels(decoded: DecodedImage) -> np.ndarray:

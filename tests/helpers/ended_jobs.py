@@ -1,4 +1,4 @@
-"""What the tests of forgetting share: members' jobs in any state, and a look at the tables."""
+"""For tests of forgetting: jobs in any state, and the tables' rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def add(
     parent: str | None = None,
     guild: int | None = 9,
 ) -> int:
-    """A job that came to a state, with one image ``i<event_id>``."""
+    """Insert a job with one image ``i<event_id>`` and bring it to ``state``. Returns its id."""
     new = jobs.NewJob(
         event_id=event_id,
         owner_id=owner,

@@ -1,4 +1,4 @@
-"""Devices that are broken or slow."""
+"""Devices that fail or are slow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from zimage_engine.types import EngineError, Plan, PlanResult, Unit
 
 @dataclass
 class Faulty:
-    """The real worker, but for one unit kind that raises or waits: what a broken or slow device looks like."""
+    """Passes plans to the real worker, except units of one kind: those fail with ``error`` or wait for ``gate``.
+
+    ``entered`` is set when such a unit begins.
+    """
 
     inner: Executor
     unit: Unit

@@ -1,4 +1,4 @@
-"""The real file and the model side by side: what is done to one is noted in the other, and they are compared."""
+"""The database and its model side by side: each change is made in both, and they are compared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USAGE = "SELECT scope_id, day, account_id, channel_id, jobs, images, credits, de
 
 
 class Book:
-    """A clock, the file that the store's functions work on, and the model."""
+    """A clock, a database for the store's functions, and the model."""
 
     def __init__(self, terms: Terms) -> None:
         self._folder = tempfile.TemporaryDirectory()
@@ -38,7 +38,7 @@ class Book:
         self.model = Model(terms)
 
     def die(self) -> None:
-        """Close the file, whatever was going on, and open it again."""
+        """Close the file in the middle of a transaction, as a process does that dies, and open it again."""
         self.connection.close()
         self.connection = self._open()
 
@@ -57,7 +57,7 @@ class Book:
         return result
 
     def rows(self) -> tuple[int, ...]:
-        """How many rows there are of what."""
+        """Return the number of rows of each table."""
         counts = (f"SELECT count(*) FROM {table}" for table in TABLES)  # noqa: S608
         return tuple(self.connection.execute(count).fetchone()[0] for count in counts)
 
@@ -65,7 +65,7 @@ class Book:
         return ledger.used(self.connection, member, scope, self.now)
 
     def admit(self, requester: Requester, wanted: int, count: int) -> None:
-        """Raises :class:`NotAdmitted`."""
+        """Admit a job in both. Raises :class:`NotAdmitted`."""
         self._event_id += 1
         images = tuple((f"{self._event_id}-{position}", position) for position in range(count))
         member, scope = requester.member_id, requester.scope_id
@@ -112,7 +112,7 @@ class Book:
             assert ledger.used_in(connection, scope, now) == model.used_in(scope, now)
 
     def check_entries(self) -> None:
-        """Each job has reserved its price once, and, once it has ended, settled and given back that and no more."""
+        """Check that each job reserved its price once and, if it has ended, settled and gave back exactly that."""
         entered = {(row[0], row[1]): tuple(row)[2:] for row in self.connection.execute(ENTRIES)}
         for job in self.model.jobs:
             assert entered.pop((job.id, "reserved")) == (job.credits, job.granted, 1)
@@ -126,9 +126,9 @@ class Book:
         assert {tuple(row)[:4]: tuple(row)[4:] for row in self.connection.execute(USAGE)} == self.model.usage_days()
 
     def check_renewal(self, requester: Requester, wanted: JobDemand, cause: NotAdmitted) -> None:
-        """The same job may be when a refusal says so and not a second earlier, or never where it says no time.
+        """Check that a refused job is allowed at the time that the refusal names and not a second earlier.
 
-        That is with all jobs brought to their ends, everything spent.
+        If it names none, it is never allowed. For the check all jobs are ended with everything spent.
         """
         name = cause.limit.name if isinstance(cause, OverLimit) else getattr(cause, "name", None)
         if not isinstance(cause, (OverLimit, OverCeiling)) or name not in (
@@ -165,7 +165,7 @@ class Book:
     def _forbidden_again(
         self, requester: Requester, wanted: JobDemand, cause: OverLimit | OverCeiling, at: int
     ) -> bool:
-        """Whether it is for the same reason; another limit may forbid it, or this one may be a lower one by then."""
+        """Return whether it is refused for the same reason, by a limit that is not lower than it was."""
         try:
             admission.check(self.connection, requester, wanted, self.model.terms, at)
         except OverLimit as again:
@@ -179,7 +179,7 @@ class Book:
         return False
 
     def _forbidden(self, requester: Requester, wanted: JobDemand, cause: OverLimit | OverCeiling, at: int) -> bool:
-        """Whether it is for any reason, or the limit is a higher one by then."""
+        """Return whether it is refused for any reason, or the limit has changed by then."""
         try:
             admission.check(self.connection, requester, wanted, self.model.terms, at)
         except NotAdmitted:

@@ -1,6 +1,6 @@
-"""What limits and the ledger ought to come to, in plain Python: a list of what happened, summed up anew each time.
+"""A model of limits and the ledger in plain Python: it keeps what happened and sums it up anew for each question.
 
-Nothing here asks the database. Credits in integers of 1/100, times in seconds.
+It never asks the database. Credits are integers of 1/100, times are seconds.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Job:
 
     @property
     def held(self) -> int:
-        """What counts of it: all of it while it may still be spent, and then what was."""
+        """The credits that count against limits: the price until the job has ended, then what was spent."""
         return self.spent if self.ended else self.credits
 
     @property
     def held_of_grants(self) -> int:
-        """Grants pay last."""
+        """The part that grants pay: they pay last."""
         return max(0, self.held - (self.credits - self.granted))
 
     @property
@@ -70,9 +70,9 @@ class Model:
     accounts: list[Account] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     grants: list[tuple[int, int, int]] = field(default_factory=list)
-    """Account, scope, credits."""
+    """Tuples of account, scope and credits."""
     resets: list[tuple[int, int, int]] = field(default_factory=list)
-    """Account, scope, the newest job that was forgiven."""
+    """Tuples of account, scope and the newest job that no longer counts."""
     limits: dict[tuple[int, Target, int, LimitName], Set] = field(default_factory=dict)
 
     def going_jobs(self) -> list[Job]:
@@ -98,7 +98,7 @@ class Model:
                 account.closed_at = max(now, *(other.closed_at or 0 for other in mine))
 
     def unlink(self, now: int) -> None:
-        """Who came back takes along what is left of grants."""
+        """Detach closed accounts of more than a day ago; a member's newer account takes over what is left of grants."""
         for member in {account.member for account in self.accounts} - {None}:
             mine = self.of(member)
             kept = min((job.account for job in self.jobs if job.owner == member), default=max(mine) + 1)
@@ -132,12 +132,12 @@ class Model:
         return sum(job.held for job in self.jobs if job.scope == scope and self._counts(job, now))
 
     def waiting_long(self, member: int, scope: int, now: int) -> int:
-        """What of it comes back at no time that is known: it is still reserved."""
+        """Return the credits in use that come back at no known time, because their jobs have not ended."""
         recent = replace(self, jobs=[job for job in self.jobs if job.created_at > now - DAY])
         return self.used(member, scope, now) - recent.used(member, scope, now)
 
     def usage_days(self) -> dict[tuple[int, int, int, int], tuple[int, ...]]:
-        """Jobs, images, credits and device_ms by scope, day, account and channel."""
+        """Return jobs, images, credits and device_ms by scope, day, account and channel."""
         days: dict[tuple[int, int, int, int], Counter[str]] = {}
         for job in self.jobs:
             if job.ended:
@@ -151,7 +151,7 @@ class Model:
         return sum(job.owner == member and job.scope == scope for job in self.open_jobs())
 
     def limit(self, name: LimitName, member: int, scope: int, roles: tuple[int, ...], now: int) -> int | None:
-        """The member's own, else the most generous of their roles, else everyone's, else the default; and the cap."""
+        """Return the member's limit, else the highest of their roles, else everyone's or the default, capped."""
         found = self._resolved(name, member, scope, roles, now)
         cap = self.terms.caps.get(name)
         return found if cap is None else cap if found is None else min(cap, found)
@@ -172,7 +172,7 @@ class Model:
         return self.terms.defaults[name]
 
     def from_grants(self, member: int, scope: int, roles: tuple[int, ...], wanted: int, now: int) -> int:
-        """What a grant has to pay of a job, were it accepted."""
+        """Return the credits of a job that grants would have to pay."""
         limit = self.limit("credits_per_day", member, scope, roles, now)
         return 0 if limit is None else max(0, wanted - max(0, limit - self.used(member, scope, now)))
 
@@ -202,7 +202,7 @@ class Model:
         return given - sum(job.held_of_grants for job in self.jobs if job.account in accounts and job.scope == scope)
 
     def _counting(self, accounts: set[int], owners: set[int], now: int) -> list[Job]:
-        """Jobs of the last day by their account; what waits longer by its owner."""
+        """Return the jobs of the last day that have these accounts, and older open ones of these owners."""
         return [
             job
             for job in self.jobs

@@ -1,6 +1,6 @@
-"""A small Discord on this machine: HTTP and a gateway, as discord.py's own client meets them.
+"""A small Discord on this machine, HTTP and gateway, for discord.py's own client.
 
-It answers what the bot asks for, remembers it, and misbehaves on request (:meth:`Loopback.fail`).
+It records and answers what the bot asks for, and fails on request (:meth:`Loopback.fail`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PERMISSIONS = str(discord.Permissions.all().value)
 
 @dataclass
 class Call:
-    """One request the bot made: its JSON (of a multipart body, the ``payload_json``) and its files."""
+    """One request of the bot: its JSON (in a multipart body, the part ``payload_json``) and its files."""
 
     method: str
     path: str
@@ -37,7 +37,7 @@ class Call:
 
 @dataclass
 class Fault:
-    """The next call that matches is answered with this instead."""
+    """How the next matching call is answered instead."""
 
     method: str
     path: str
@@ -46,7 +46,7 @@ class Fault:
 
 
 class Loopback:
-    """``gateway_close`` closes each connection with that code instead of greeting it."""
+    """The server. With ``gateway_close``, it closes each connection with that code instead of sending READY."""
 
     def __init__(self, *, gateway_close: int | None = None) -> None:
         self.calls: list[Call] = []
@@ -59,7 +59,7 @@ class Loopback:
 
     @property
     def ready(self) -> bool:
-        """True once a bot is connected and greeted."""
+        """True once a bot is connected and was sent READY."""
         return bool(self._sockets)
 
     async def start(self) -> None:
@@ -78,7 +78,7 @@ class Loopback:
         await self._runner.cleanup()
 
     def redirect(self, patch: pytest.MonkeyPatch) -> None:
-        """Make discord.py talk to this Discord."""
+        """Make discord.py connect to this server."""
         patch.setattr(discord.http.Route, "BASE", f"http://{self.base}/api")
         patch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", URL(f"ws://{self.base}/gateway"))
 
@@ -86,13 +86,13 @@ class Loopback:
         self._faults.append(Fault(method, path, status, body))
 
     def made(self, method: str, path: str) -> list[Call]:
-        """The calls so far whose path matches the pattern."""
+        """Return the calls so far whose whole path matches the pattern."""
         return [call for call in self.calls if call.method == method and re.fullmatch(path, call.path)]
 
     async def command(self, name: str, *, installed_in: str | None = None, **options: str | int) -> str:
-        """A member types a slash command; the interaction's token.
+        """Have a member type a slash command. Returns the interaction's token.
 
-        ``installed_in`` is a server that the bot is no member of, where somebody who installed it for themselves does.
+        ``installed_in`` is a server that the bot is not in; the member has installed it for themselves.
         """
         server: dict[str, Any] = {"guild_id": GUILD, "authorizing_integration_owners": {"0": GUILD}}
         if installed_in is not None:
@@ -244,7 +244,7 @@ def _json(body: Any, status: int = 200) -> web.Response:
 
 @asynccontextmanager
 async def open_loopback(patch: pytest.MonkeyPatch, **options: Any) -> AsyncIterator[Loopback]:
-    """A Discord on this machine that discord.py talks to, until the end of the block."""
+    """Run the server, with discord.py connecting to it, until the end of the block."""
     loopback = Loopback(**options)
     await loopback.start()
     loopback.redirect(patch)

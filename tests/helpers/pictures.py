@@ -1,4 +1,4 @@
-"""What the tests of editing share: pictures, and a look at what stands in the channel and in the database."""
+"""For tests of editing: pictures to edit, and readers of the channel and the database."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def png(picture: Image.Image) -> bytes:
 
 
 async def drawn(world: World, **options: Any) -> discord.Message:
-    """A result of ``/imagine`` in the channel."""
+    """Run ``/imagine``. Returns the result's message in the channel."""
     await world.member.slash(world.channel, "imagine", prompt=PROMPT, seed=3, **options)
     return world.channel.history()[-1]
 

@@ -1,4 +1,4 @@
-"""What the tests of privacy share: deleting, and a look at what is left."""
+"""For tests of privacy: deleting a member's data, and reading what is left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POSTED_TOO = "Delete my data and my posted pictures"
 
 
 async def delete(world: World, label: str, *, who: Any = None) -> str:
-    """What a member is told after ``/privacy delete`` and a press."""
+    """Run ``/privacy delete`` and press the button ``label``. Returns the bot's answer."""
     who = who or world.member
     asked = await who.slash(world.channel, "privacy delete")
     assert asked.ephemeral
@@ -29,7 +29,7 @@ def told(world: World, message_id: int, who: Any = None) -> str:
 
 
 def all_text(world: World) -> str:
-    """Everything that stands in any table."""
+    """Return the contents of all tables, as SQL."""
     path = world.env.bot.settings.database_path
     with closing(sqlite3.connect(path)) as connection:
         return "\n".join(connection.iterdump())

@@ -1,6 +1,6 @@
-"""A tiny Z-Image that edits by instruction, with random weights, saved as diffusers saves one; and its pipeline.
+"""A tiny Z-Image for edits by instruction, with random weights in diffusers' format, and its pipeline.
 
-No such weights are published. What it draws means nothing, but it depends on everything that the real one's would.
+No such weights are published. Its images mean nothing, but depend on the same inputs as a real model's.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from zimage_engine.types import ImageRequest, RawImage
 
 SIZE_MULTIPLE = 8
 EVEN, ODD = (96, 64), (72, 120)
-"""The second's tokens are no multiple of 32, and SigLIP's grid leaves places empty."""
+"""Two sizes. The second's tokens are not a multiple of 32, and its SigLIP grid has empty places."""
 
 CAPTION_WIDTH = 32
 SIGLIP_WIDTH = 24
 PATCHES = 20
-"""No square, so that SigLIP's grid is seldom full and its padding matters."""
+"""Not a square number: SigLIP's grid is seldom full, so its padding matters."""
 
 _CHANNELS = 4
 
 
 def build_tiny_omni(folder: Path, *, siglip_width: int = SIGLIP_WIDTH) -> Path:
-    """Save the model into ``folder``, which is given back; the transformer takes features ``siglip_width`` wide."""
+    """Save the model into ``folder`` and return it. The transformer takes features ``siglip_width`` wide."""
     tokenizer = AutoTokenizer.from_pretrained(DEMO_WEIGHTS / "tokenizer")
     tokenizer.add_tokens(["<|vision_start|>", "<|vision_end|>"], special_tokens=True)
     with torch.random.fork_rng():
@@ -70,7 +70,7 @@ def build_tiny_omni(folder: Path, *, siglip_width: int = SIGLIP_WIDTH) -> Path:
 
 
 def _stir(part: nn.Module) -> None:
-    """What starts as zeros, ones or next to nothing (padding tokens, norms, what the time does) is made to matter."""
+    """Randomise what is initialised to zeros, ones or tiny values: padding tokens, norms, the time's modulation."""
     for name, parameter in part.named_parameters():
         if parameter.ndim == 1 or parameter.shape[0] == 1:
             parameter.data += 0.3 * torch.randn_like(parameter)
@@ -144,7 +144,7 @@ def pipeline_of(folder: Path, **options: object) -> ZImageOmniPipeline:
 
 
 def a_photo(width: int, height: int, shift: int = 0) -> RawImage:
-    """Something with edges and gradients; ``shift`` makes another one of it."""
+    """Return a picture with edges and gradients; ``shift`` moves it sideways to make another one."""
     across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     pixels = np.roll(np.stack([across, down, 255 - across], axis=2).astype(np.uint8), shift, axis=1)
     pixels[height // 4 : height // 2, width // 4 : width // 2] = (200, 30, 30)
@@ -161,7 +161,7 @@ def pixels(image: RawImage) -> np.ndarray:
 
 
 def drawn_by(pipeline: ZImageOmniPipeline, ask: ImageRequest) -> np.ndarray:
-    """One call of the pipeline in float32 for one image."""
+    """Call the pipeline in float32 for one image. Returns its pixels, ``(height, width, 3)``."""
     with pytest.MonkeyPatch.context() as patch:
         # It hands the autoencoder `image.bfloat16()`, whatever that takes, and so fails on an image in float32.
         patch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor)

@@ -1,4 +1,4 @@
-"""Somebody who asks while something is under way: SimCord runs one action at a time, this one goes beside it."""
+"""A member who asks while another action is under way: SimCord itself runs one action at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IDS = itertools.count(1)
 
 
 class Sheet:
-    """A card that keeps what it shows."""
+    """A card that records what it shows."""
 
     private = False
 
@@ -39,7 +39,7 @@ class Sheet:
 
 
 class Typist:
-    """An asker in the world's channel; ``card`` is the card of its last command."""
+    """An invocation of ``/imagine`` in the world's channel; ``card`` is the card of the last one."""
 
     reply: ReplyToken | None = None
     response_file_limit = None

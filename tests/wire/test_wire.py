@@ -1,4 +1,4 @@
-"""The bot on discord.py's own HTTP client and gateway, against a Discord on this machine."""
+"""The bot with discord.py's own HTTP client and gateway, connected to a small Discord on this machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POSTED = f"channels/{CHANNEL}/messages"
 
 @asynccontextmanager
 async def online(settings: Settings, patch: pytest.MonkeyPatch) -> AsyncIterator[Loopback]:
-    """The whole bot, connected over sockets, its model loaded."""
+    """Run the whole bot, connected over sockets, with the model loaded."""
     async with open_loopback(patch) as discord:
         client = new_client(settings)
         running = asyncio.create_task(client.start(TOKEN))
@@ -47,7 +47,7 @@ async def online(settings: Settings, patch: pytest.MonkeyPatch) -> AsyncIterator
 
 @contextmanager
 def elsewhere(patch: pytest.MonkeyPatch, **options: int) -> Iterator[Loopback]:
-    """The Discord in a thread of its own, for a bot that brings its own event loop."""
+    """Run the Discord in a thread of its own, for a bot with an event loop of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -100,7 +100,7 @@ def test_an_intent_that_is_not_granted_is_one_sentence(settings: Settings, monke
 
 
 def test_a_lost_device_ends_the_program_with_status_70(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The owner is told, and the supervisor starts the program anew."""
+    """The owner is told; a supervisor would start the program again."""
 
     class Dead:
         device = "broken"
@@ -121,7 +121,7 @@ def test_a_lost_device_ends_the_program_with_status_70(settings: Settings, monke
 
 
 def ask_until_heard(discord: Loopback) -> None:
-    """Commands from another thread, until the bot has gone through enough workers to give up."""
+    """Send commands from another thread, enough for the bot to lose its workers and give up."""
     end = time.monotonic() + 30
     while not discord.ready and time.monotonic() < end:
         time.sleep(0.05)
@@ -134,7 +134,7 @@ HERE_ONLY = "I draw in servers, and only in those that I am a member of."
 
 
 def said(discord: Loopback) -> list[str]:
-    """What interactions were answered with."""
+    """Return the texts that interactions were answered with."""
     return [call.body["data"]["content"] for call in discord.made("POST", "interactions/.*/callback")]
 
 
