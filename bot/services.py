@@ -20,6 +20,7 @@ from bot.store.limits import CEILINGS, LIMITS, Unit
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
+from zimage_engine.executor import import_worker
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import EngineError
 from zimage_engine.weights import complete_profile
@@ -123,6 +124,8 @@ class Services:
         self.database = await Database.open(settings.database_path)
         self._started.append("database")
         profile = await asyncio.to_thread(choose_profile, settings)
+        # Now, while nobody waits for an answer: the engine's thread would hold up the event loop with it later.
+        await asyncio.to_thread(import_worker)
         self.engine = self._start_engine(engine_config(settings, profile))
         self._started.append("engine")
         log.info("model_loading", profile=profile.name, source=profile.weights)

@@ -24,6 +24,11 @@ class Executor(Protocol):
         ...
 
 
+def import_worker() -> None:
+    """Import what :func:`load_executor` needs. Blocks for seconds, most of them without letting other threads run."""
+    from zimage_engine.device import worker  # noqa: F401, PLC0415 - imports torch, diffusers and transformers
+
+
 def load_executor(config: EngineConfig, report: Report) -> Executor:
     """Load the model into a worker in this process; takes seconds to minutes. Raises :class:`EngineError`."""
     from zimage_engine.device.worker import Worker  # noqa: PLC0415 - imports torch, diffusers and transformers

@@ -84,10 +84,10 @@ class JobService:
         active = self._active[job.id] = ActiveJob(job)
         try:
             active.card = await show_card(job, self._first_progress(job))
-            self._dispatch(active)
         except BaseException:
             await self._abandon(active)
             raise
+        self._dispatch(active)
         return job
 
     def seconds_of(self, request: JobRequest) -> float:
@@ -240,10 +240,13 @@ class JobService:
 
     async def _carry(self, active: ActiveJob) -> None:
         """Run a job to its end, or until it is withdrawn from the engine and waits again."""
-        ended = await self._runner.run(active)
-        if ended:
-            self._remove(active)
-        self._dispatcher.finish(active.job.id)
+        ended = True  # whatever is raised, the job does not run again and its owner's next one may start
+        try:
+            ended = await self._runner.run(active)
+        finally:
+            if ended:
+                self._remove(active)
+            self._dispatcher.finish(active.job.id)
         if not ended:
             self._dispatch(active)
 

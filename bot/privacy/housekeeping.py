@@ -47,20 +47,21 @@ class Housekeeping:
 
     async def clean(self, now: int) -> None:
         """Run every chore once, at ``now`` in UTC seconds. One that fails is logged and tried again the next day."""
-        chores: list[Callable[[int], Awaitable[object]]] = [
-            self._expire,
-            self._forget_old,
-            self._forget_members,
-            self._drop_expired,
-            self._empty_log,
-            self._sweep_images,
-            self._sweep_originals,
-        ]
-        for chore in chores:
+        # By the names that the log has for them.
+        chores: dict[str, Callable[[int], Awaitable[object]]] = {
+            "_expire": self._expire,
+            "_forget_old": self._forget_old,
+            "_forget_members": self._forget_members,
+            "_drop_expired": self._drop_expired,
+            "_empty_log": self._empty_log,
+            "_sweep_images": self._sweep_images,
+            "_sweep_sources": self._sweep_originals,
+        }
+        for name, chore in chores.items():
             try:
                 await chore(now)
             except Exception:
-                log.exception("housekeeping_failed", chore=chore.__name__)
+                log.exception("housekeeping_failed", chore=name)
 
     async def _run(self) -> None:
         while True:

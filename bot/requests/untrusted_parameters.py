@@ -57,11 +57,11 @@ def read_spec(text: Mapping[str, str], profile: ModelProfile) -> ImageSpec:
         spec = _from_settings(_limited(text[PARAMETERS]), profile)
     else:
         raise Refusal(_NOTHING)
+    _check_bounds(spec, profile)
     try:
         profile.check(spec.request(""))
     except InvalidRequest as error:
         raise Refusal(f"The parameters in this picture cannot be used here: {error}") from error
-    _check_bounds(spec, profile)
     return spec
 
 

@@ -175,6 +175,45 @@ async def test_a_card_says_at_first_what_its_job_waits_for(service: JobService) 
     assert card.refusals == ["Cancelled."]
 
 
+class BrokenCard(RecordingCard):
+    """A card that was shown and cannot be changed any more."""
+
+    def show(self, progress: JobProgress) -> None:
+        raise RuntimeError("the card is broken")
+
+    async def refuse(self, sentence: str) -> None:
+        raise RuntimeError("the card is broken")
+
+
+async def show_broken_card(job: Job, progress: JobProgress) -> Card:
+    return BrokenCard()
+
+
+async def test_a_card_that_breaks_after_it_was_shown_does_not_cancel_its_job(
+    service: JobService, database: Database
+) -> None:
+    service.pause(SERVER)
+    with pytest.raises(RuntimeError, match="broken"):
+        await service.run(request(1), show_broken_card)
+    (job_id,) = service.active
+    assert service.is_waiting(job_id)
+    assert await state(database) == ("queued", None)
+
+
+async def test_a_card_that_breaks_at_the_end_keeps_no_place_of_its_owner(
+    service: JobService, database: Database
+) -> None:
+    job = await service.run(request(1), show_broken_card)
+    assert job is not None
+    task = service.active[job.id].task
+    assert task is not None
+    service.cancel(job.id)
+    with pytest.raises(RuntimeError, match="broken"):
+        await task
+    assert not service.active
+    assert await state(database) == ("cancelled", None)
+
+
 async def test_nothing_is_admitted_while_draining(service: JobService, database: Database) -> None:
     service.draining = True
     with pytest.raises(Refusal, match="just restarting"):
