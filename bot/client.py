@@ -177,23 +177,25 @@ class ZImageBot(commands.Bot):
 def build_parts(bot: ZImageBot) -> BotParts:
     """Build what the commands are made of, from services that have started."""
     settings, database, engine, jobs = bot.settings, bot.database, bot.engine, bot.jobs
-    asked = Questions()
-    submitted = Submission(jobs, engine.profile, settings.max_count, settings.progress_interval, database, asked)
+    open_questions = Questions()
+    submitter = Submission(
+        jobs, engine.profile, settings.max_count, settings.progress_interval, database, open_questions
+    )
     reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
     input_images = InputImages(bot, database, settings.image_dir, reader, settings.retention_days)
     gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile)
-    stored = Privacy(database, jobs, settings.database_path, settings.image_dir)
+    member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
     return BotParts(
         settings=settings,
         database=database,
         engine=engine,
         jobs=jobs,
-        questions=asked,
-        submission=submitted,
+        questions=open_questions,
+        submission=submitter,
         input_images=input_images,
         gallery=gallery,
-        result_actions=ResultActions(submitted, input_images, gallery, database),
-        privacy=PrivacyActions(bot, stored, asked, settings),
+        result_actions=ResultActions(submitter, input_images, gallery, database),
+        privacy=PrivacyActions(bot, member_data, open_questions, settings),
         admin=AdminContext(bot, database, jobs),
         charts=ChartRenderer(),
     )

@@ -15,13 +15,13 @@ from bot.store.facts import read_fact, write_fact
 
 log = structlog.get_logger(__name__)
 
-_EVERYWHERE = "commands_hash"
+_GLOBAL_HASH = "commands_hash"
 _OWNER_GUILD = "owner_guild"
 
 
 async def sync_commands(tree: app_commands.CommandTree[Any], database: Database, owner_guild_id: int | None) -> None:
     """Send what has changed. If the bot is not in the owners' server, that is logged."""
-    await _sync(tree, database, None, _EVERYWHERE)
+    await _sync(tree, database, None, _GLOBAL_HASH)
     before = await read_fact(database, _OWNER_GUILD)
     if before and int(before) != owner_guild_id:
         await _sync_server(tree, database, int(before))
@@ -33,7 +33,7 @@ async def sync_commands(tree: app_commands.CommandTree[Any], database: Database,
 
 async def _sync_server(tree: app_commands.CommandTree[Any], database: Database, guild_id: int) -> None:
     try:
-        await _sync(tree, database, discord.Object(guild_id), f"{_EVERYWHERE}_{guild_id}")
+        await _sync(tree, database, discord.Object(guild_id), f"{_GLOBAL_HASH}_{guild_id}")
     except discord.HTTPException as error:
         log.warning("owner_commands_not_offered", guild=guild_id, code=error.code, reason=error.text)
 

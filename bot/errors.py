@@ -6,13 +6,13 @@ from typing import ClassVar
 
 
 class Refusal(Exception):
-    """The bot will not do this; the message is one kind, exact sentence for the member who asked."""
+    """The bot does not do what was asked; the message is one kind, exact sentence for the member."""
 
     code: ClassVar[str] = "refused"
 
 
 class NotHere(Refusal):
-    """Who asks, or where, is wrong, and that will not change soon; ``in_public`` is for where others read along."""
+    """The member may not use the bot here, which will not change soon. ``in_public`` is the sentence for a channel."""
 
     def __init__(self, sentence: str, in_public: str | None = None) -> None:
         super().__init__(sentence)
@@ -26,6 +26,6 @@ class StartupError(Exception):
 
 
 class DeviceGone(StartupError):
-    """The device stopped working for good: a supervisor is to start the program anew."""
+    """The device stopped working for good: a supervisor must restart the program."""
 
     exit_status: ClassVar[int] = 70

@@ -65,7 +65,7 @@ def configured_terms(settings: Settings, profile: ModelProfile) -> Terms:
         kind.name: _value(kind.unit, getattr(settings, kind.direct_setting or kind.name)) for kind in LIMITS.values()
     }
     ceilings = {
-        name: _value(LIMITS[kind.like].unit, getattr(settings, f"ceiling_{name}")) for name, kind in CEILINGS.items()
+        name: _value(LIMITS[kind.unit_of].unit, getattr(settings, f"ceiling_{name}")) for name, kind in CEILINGS.items()
     }
     return Terms(
         defaults,

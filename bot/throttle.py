@@ -33,7 +33,7 @@ class Throttle(Generic[KeyT]):
         return len(self._ends)
 
     def remaining(self, key: KeyT) -> float:
-        """Returns the seconds until the key's pause ends; 0 if it has none."""
+        """Return the seconds until the key's pause ends; 0 if it has none."""
         return max(0.0, self._ends.get(key, float("-inf")) - self._clock())
 
     def start(self, key: KeyT, seconds: float | None = None) -> None:

@@ -51,7 +51,7 @@ _STRENGTHS = (0.3, 0.5, 0.6, 0.7, 0.8, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class EditCase:
     """One change to a picture. ``seed`` is used for drawing the picture and for the model's noise."""
 
     kind: Kind
@@ -112,18 +112,18 @@ class Outcome:
     outside: bool | None
 
 
-def some_edits(count: int) -> list[Edit]:
+def some_edits(count: int) -> list[EditCase]:
     """Return ``count`` edits (247 at most), equally many of each kind, that lead to held-out scenes.
 
     They start from a held-out scene, too, if there is one.
     """
     rng = np.random.default_rng(0)
-    edits: list[Edit] = []
+    edits: list[EditCase] = []
     for seed, after in enumerate(held_out_scenes(count)):
         kind = KINDS[seed % len(KINDS)]
         starts = _scenes_differing_in(after, kind)
         starts = [scene for scene in starts if scene.held_out] or starts
-        edits.append(Edit(kind, starts[int(rng.integers(len(starts)))], after, seed))
+        edits.append(EditCase(kind, starts[int(rng.integers(len(starts)))], after, seed))
     return edits
 
 
@@ -138,7 +138,7 @@ def _scenes_differing_in(scene: Scene, kind: Kind) -> list[Scene]:
     return [other for other in others if other != scene and other.colour != other.background]
 
 
-def judge(edit: Edit, request: ImageRequest, drawn: Image.Image) -> Outcome:
+def judge(edit: EditCase, request: ImageRequest, drawn: Image.Image) -> Outcome:
     """Read the edited picture back and compare it with the one before."""
     before, after = read(edit.picture()), read(drawn)
     wrong = _differences(edit.after, after)
@@ -163,7 +163,7 @@ def _outside_is_kept(before: Image.Image, mask: bytes, after: Image.Image) -> bo
 
 
 def try_edits(
-    model: ZImageModel, edits: Sequence[Edit], ask: Callable[[Edit], ImageRequest]
+    model: ZImageModel, edits: Sequence[EditCase], ask: Callable[[EditCase], ImageRequest]
 ) -> tuple[list[Image.Image], list[Outcome]]:
     """Return the model's pictures for the edits, each requested by ``ask``, and how well they succeeded."""
     requests = [ask(edit) for edit in edits]
@@ -177,9 +177,9 @@ def measure_edits(model: ZImageModel, count: int) -> list[str]:
     print(f"{len(edits)} edits to held-out scenes, {_SIDE} × {_SIDE}, {STEPS} steps\n")
     _print_row("by", "change of", *_TITLES.values())
     _print_row(*["---"] * (2 + len(_TITLES)))
-    ways: dict[str, Callable[[Edit], ImageRequest]] = {
-        f"prompt, strength {strength:g}": partial(Edit.by_prompt, strength=strength),
-        "prompt and mask": Edit.by_mask,
+    ways: dict[str, Callable[[EditCase], ImageRequest]] = {
+        f"prompt, strength {strength:g}": partial(EditCase.by_prompt, strength=strength),
+        "prompt and mask": EditCase.by_mask,
     }
     missed: list[str] = []
     for way, ask in ways.items():
@@ -209,8 +209,8 @@ def measure_strengths(model: ZImageModel, count: int) -> None:
     _print_row(*titles)
     _print_row(*["---"] * len(titles))
     for strength in _STRENGTHS:
-        _, outcomes = try_edits(model, edits, partial(Edit.by_prompt, strength=strength))
-        _, unsaid = try_edits(model, off_centre, partial(Edit.by_prompt, strength=strength, say_place=False))
+        _, outcomes = try_edits(model, edits, partial(EditCase.by_prompt, strength=strength))
+        _, unsaid = try_edits(model, off_centre, partial(EditCase.by_prompt, strength=strength, say_place=False))
         shares = [_share(outcomes, "made", kind) for kind in KINDS]
         shares += [_share(outcomes, part) for part in shown] + [_share(unsaid, "place")]
         _print_row(f"{strength:g}", f"{edits[0].by_prompt(strength).real_steps}", *map(_percent, shares))
@@ -219,8 +219,8 @@ def measure_strengths(model: ZImageModel, count: int) -> None:
 def draw_strip(model: ZImageModel) -> Image.Image:
     """Return six edits in columns: the picture before, changed by prompt, the mask, changed by prompt and mask."""
     edits, strength = some_edits(6), find_profile("demo").strength
-    by_prompt, _ = try_edits(model, edits, partial(Edit.by_prompt, strength=strength))
-    by_mask, _ = try_edits(model, edits, Edit.by_mask)
+    by_prompt, _ = try_edits(model, edits, partial(EditCase.by_prompt, strength=strength))
+    by_mask, _ = try_edits(model, edits, EditCase.by_mask)
     masks = [edit.mask() for edit in edits]
     rows = {
         "before": [edit.picture() for edit in edits],

@@ -29,7 +29,8 @@ PROMPT_LIMIT = 4000
 DEFAULT_STRENGTH = 0.6
 """Diffusers' own default for img2img."""
 
-_ASPECT_MAX = 4
+ASPECT_MAX = 4
+"""The longest side ÷ the shortest one of any size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ class ModelProfile:
         Both sides are multiples of ``size_multiple``: of the four ways to round them, it is the one with the smallest
         ``|log aspect error| + ½ |log area error|``. Raises :class:`InvalidRequest` for an aspect beyond 4:1.
         """
-        if not Fraction(1, _ASPECT_MAX) <= aspect <= _ASPECT_MAX:
-            raise InvalidRequest(f"The aspect must lie between 1:{_ASPECT_MAX} and {_ASPECT_MAX}:1, like 16:9.")
+        if not Fraction(1, ASPECT_MAX) <= aspect <= ASPECT_MAX:
+            raise InvalidRequest(f"The aspect must lie between 1:{ASPECT_MAX} and {ASPECT_MAX}:1, like 16:9.")
         area = (self.base_side * self.scales[name]) ** 2
         unit = self.size_multiple
         across, down = math.sqrt(area * aspect) / unit, math.sqrt(area / aspect) / unit
@@ -181,8 +182,8 @@ class ModelProfile:
                 f"{size} is not a size {self.title} can draw: both sides must be multiples of {unit}, "
                 f"for example {nearest}."
             )
-        if not Fraction(1, _ASPECT_MAX) <= Fraction(size.width, size.height) <= _ASPECT_MAX:
-            raise InvalidRequest(f"{size} is too narrow: one side may be at most {_ASPECT_MAX} times the other.")
+        if not Fraction(1, ASPECT_MAX) <= Fraction(size.width, size.height) <= ASPECT_MAX:
+            raise InvalidRequest(f"{size} is too narrow: one side may be at most {ASPECT_MAX} times the other.")
         if size.pixels > self.max_pixels:
             side = math.isqrt(self.max_pixels)
             raise InvalidRequest(
@@ -215,8 +216,8 @@ def parse_aspect(text: str) -> Fraction:
     if not parts or not all(parts):
         raise InvalidRequest(f"“{text[:20]}” is not an aspect; write width:height, like 16:9.")
     aspect = parts[0] if len(parts) == 1 else parts[0] / parts[1]
-    if not Fraction(1, _ASPECT_MAX) <= aspect <= _ASPECT_MAX:
-        raise InvalidRequest(f"The aspect must lie between 1:{_ASPECT_MAX} and {_ASPECT_MAX}:1, like 16:9.")
+    if not Fraction(1, ASPECT_MAX) <= aspect <= ASPECT_MAX:
+        raise InvalidRequest(f"The aspect must lie between 1:{ASPECT_MAX} and {ASPECT_MAX}:1, like 16:9.")
     return aspect
 
 

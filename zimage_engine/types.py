@@ -77,6 +77,10 @@ class EngineClosed(EngineError):
     code = "engine_closed"
 
 
+MASK_THRESHOLD = 128
+"""A mask's byte from which its pixel is generated anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class RawImage:
     """Pixels without torch or PIL: ``height · width · 3`` bytes, RGB, rows from the top."""

@@ -18,7 +18,7 @@ from zimage_engine.device.memory import GB, Placement
 from zimage_engine.device.unit_benchmark import (
     LoadedParts,
     Measurement,
-    Parts,
+    ModelParts,
     RandomParts,
     benchmark_units,
     peak_memory,
@@ -74,7 +74,7 @@ def bench(settings: Settings, options: BenchOptions) -> None:
 
 def _choose_parts(
     settings: Settings, options: BenchOptions, device: torch.device, dtype: torch.dtype
-) -> tuple[ModelProfile, Parts]:
+) -> tuple[ModelProfile, ModelParts]:
     match options.weights:
         case "random":
             profile = find_profile(options.profile or GPU_PROFILE)

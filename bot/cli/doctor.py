@@ -35,9 +35,9 @@ _WEIGHTS_DISK = 35 * GB
 class Finding:
     """One line of the report. ``ok`` is True, False, or None for a note."""
 
-    subject: str
+    name: str
     ok: bool | None
-    says: str
+    text: str
 
 
 def examine(settings: Settings, console: Console | None = None) -> bool:
@@ -47,7 +47,7 @@ def examine(settings: Settings, console: Console | None = None) -> bool:
     sound = True
     for finding in findings(settings):
         mark = {True: "[green]ok[/]", False: "[red]mend[/]", None: "[yellow]note[/]"}[finding.ok]
-        table.add_row(mark, finding.subject, finding.says)
+        table.add_row(mark, finding.name, finding.text)
         sound = sound and finding.ok is not False
     console.print(table)
     return sound
@@ -64,25 +64,25 @@ def findings(settings: Settings) -> Iterator[Finding]:
         ("token", lambda: [_token(settings)]),
         ("owner", lambda: _owner(settings)),
     )
-    for subject, check in checks:
+    for name, check in checks:
         try:
             yield from check()
         except (EngineError, StartupError) as error:
-            yield Finding(subject, ok=False, says=str(error))
+            yield Finding(name, ok=False, text=str(error))
 
 
 def _owner(settings: Settings) -> Iterator[Finding]:
     """Check that both settings of /owner are set, or none."""
     if bool(settings.bot_owner_ids) != (settings.owner_guild_id is not None):
         missing = "OWNER_GUILD_ID" if settings.bot_owner_ids else "BOT_OWNER_IDS"
-        yield Finding("owner", ok=False, says=f"/owner is offered to nobody: set {missing}, too.")
+        yield Finding("owner", ok=False, text=f"/owner is offered to nobody: set {missing}, too.")
 
 
 def _python() -> Finding:
     return Finding(
         "python",
         ok=True,
-        says=f"{platform.python_version()}, torch {torch.__version__}, discord.py {discord.__version__}",
+        text=f"{platform.python_version()}, torch {torch.__version__}, discord.py {discord.__version__}",
     )
 
 
@@ -90,20 +90,20 @@ def _device(settings: Settings) -> Finding:
     device = pick_device(settings.device)
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        says = f"{properties.name}, {properties.total_memory / GB:.1f} GB, CUDA {torch.version.cuda}"
+        text = f"{properties.name}, {properties.total_memory / GB:.1f} GB, CUDA {torch.version.cuda}"
         if torch.cuda.is_bf16_supported():
-            return Finding("device", ok=True, says=f"{says}, bfloat16")
-        return Finding("device", ok=False, says=f"{says}: no bfloat16, set DTYPE=float32 or use a newer GPU.")
+            return Finding("device", ok=True, text=f"{text}, bfloat16")
+        return Finding("device", ok=False, text=f"{text}: no bfloat16, set DTYPE=float32 or use a newer GPU.")
     if device.type == "mps":
-        return Finding("device", ok=True, says="Apple GPU")
+        return Finding("device", ok=True, text="Apple GPU")
     if shutil.which("nvidia-smi"):
         return Finding(
             "device",
             ok=False,
-            says="There is an NVIDIA driver but this torch cannot use it: install torch's CUDA build.",
+            text="There is an NVIDIA driver but this torch cannot use it: install torch's CUDA build.",
         )
     return Finding(
-        "device", ok=None, says=f"CPU only: fine for PROFILE={CPU_PROFILE}, minutes a picture for the others."
+        "device", ok=None, text=f"CPU only: fine for PROFILE={CPU_PROFILE}, minutes a picture for the others."
     )
 
 
@@ -113,10 +113,10 @@ def _model(settings: Settings) -> Iterator[Finding]:
     folder = cached_folder(profile)
     wanted = [(settings.data_dir, _DATA_DISK)]
     if folder is None:
-        yield Finding("weights", ok=None, says=f"{profile.title} will be downloaded at the first start.")
+        yield Finding("weights", ok=None, text=f"{profile.title} will be downloaded at the first start.")
         wanted.append((Path(HF_HUB_CACHE), _WEIGHTS_DISK))
     else:
-        yield Finding("weights", ok=True, says=f"{profile.title} in {folder}")
+        yield Finding("weights", ok=True, text=f"{profile.title} in {folder}")
         yield _memory(settings, folder)
     for place, needed in wanted:
         yield _disk(place, needed)
@@ -126,50 +126,50 @@ def _memory(settings: Settings, folder: Path) -> Finding:
     try:
         plan = plan_for(folder, pick_device(settings.device), settings.dtype)
     except EngineError as error:
-        return Finding("memory", ok=False, says=str(error))
-    return Finding("memory", ok=True, says=str(plan))
+        return Finding("memory", ok=False, text=str(error))
+    return Finding("memory", ok=True, text=str(plan))
 
 
 def _disk(folder: Path, needed: int) -> Finding:
     place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
-    says = f"{free / GB:.0f} GB free on {place}"
+    text = f"{free / GB:.0f} GB free on {place}"
     if free < needed:
-        return Finding("disk", ok=False, says=f"{says}; the bot needs {needed / GB:.0f} GB: make room there.")
-    return Finding("disk", ok=True, says=says)
+        return Finding("disk", ok=False, text=f"{text}; the bot needs {needed / GB:.0f} GB: make room there.")
+    return Finding("disk", ok=True, text=text)
 
 
 def _data(settings: Settings) -> Finding:
     folder = settings.data_dir
     if not folder.exists():
-        return Finding("data", ok=True, says=f"{folder} will be made.")
+        return Finding("data", ok=True, text=f"{folder} will be made.")
     probe = folder / ".doctor"
     try:
         probe.touch()
         probe.unlink()
     except OSError as error:
         return Finding(
-            "data", ok=False, says=f"{folder} cannot be written ({error.strerror}): give the bot's user the right."
+            "data", ok=False, text=f"{folder} cannot be written ({error.strerror}): give the bot's user the right."
         )
-    return Finding("data", ok=True, says=f"{folder} can be written.")
+    return Finding("data", ok=True, text=f"{folder} can be written.")
 
 
 def _database(settings: Settings) -> Finding:
     path: Path = settings.database_path
     if not path.exists():
-        return Finding("database", ok=True, says=f"{path} will be made.")
+        return Finding("database", ok=True, text=f"{path} will be made.")
     try:
         missing = unapplied(path)
     except sqlite3.Error as error:
-        return Finding("database", ok=False, says=f"{path} cannot be read ({error}): restore a backup.")
+        return Finding("database", ok=False, text=f"{path} cannot be read ({error}): restore a backup.")
     if missing:
-        return Finding("database", ok=None, says=f"{', '.join(missing)} will be applied at the next start.")
-    return Finding("database", ok=True, says=f"{path} is up to date.")
+        return Finding("database", ok=None, text=f"{', '.join(missing)} will be applied at the next start.")
+    return Finding("database", ok=True, text=f"{path} is up to date.")
 
 
 def _token(settings: Settings) -> Finding:
     if settings.discord_token is None:
-        return Finding("token", ok=False, says="DISCORD_TOKEN is not set: `zimage-bot run` needs it.")
+        return Finding("token", ok=False, text="DISCORD_TOKEN is not set: `zimage-bot run` needs it.")
     return asyncio.run(_ask_discord(settings.discord_token.get_secret_value()))
 
 
@@ -180,13 +180,13 @@ async def _ask_discord(token: str) -> Finding:
         await client.login(token)
         application = await client.application_info()
     except discord.LoginFailure:
-        return Finding("token", ok=False, says="Discord does not accept it: copy it again from the developer portal.")
+        return Finding("token", ok=False, text="Discord does not accept it: copy it again from the developer portal.")
     except (discord.HTTPException, aiohttp.ClientError) as error:
-        return Finding("token", ok=False, says=f"Discord cannot be asked ({type(error).__name__}): check the network.")
+        return Finding("token", ok=False, text=f"Discord cannot be asked ({type(error).__name__}): check the network.")
     finally:
         await client.close()
     content = application.flags.gateway_message_content or application.flags.gateway_message_content_limited
-    says = (
+    text = (
         f"accepted: {application.name}; message content intent {'granted' if content else 'not granted, not needed'}."
     )
-    return Finding("token", ok=True, says=says)
+    return Finding("token", ok=True, text=text)

@@ -1,4 +1,4 @@
-"""Charts as answers: they are drawn one at a time, each member has a pause between two."""
+"""Renders usage charts, one at a time and with a pause between two of one member."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ class ChartRenderer:
         await interaction.followup.send(text, files=[chart, *more], ephemeral=True, suppress_embeds=True)
 
     def close(self) -> None:
-        """Drop the charts that are not begun; does not wait for the one that is being drawn."""
+        """Drop the charts that have not started. Does not wait for the one that is being rendered."""
         self._thread.shutdown(wait=False, cancel_futures=True)

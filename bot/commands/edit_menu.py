@@ -76,7 +76,7 @@ class EditMenu:
         invocation = InteractionInvocation(interaction)
         message = self._clicked.get(message_id)
         if message is None or message.channel.id != channel_id:
-            return await self._input_images.named(
+            return await self._input_images.from_source_option(
                 invocation, message_link(interaction.guild_id, channel_id, message_id), form.which or 1
             )
         rows = await images.of_message(self._database, message_id)

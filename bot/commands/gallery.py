@@ -70,10 +70,10 @@ class Gallery:
         """Show everything needed to generate the image again."""
         self.throttle.check(interaction.user.id)
         spec = ImageSpec.from_json(row.spec).image(row.position)
-        told = _copyable(parameters_text(spec))
+        message = _copyable(parameters_text(spec))
         if (link := link_of(row)) is not None:
-            told["content"] = f"{told['content']}\n-# {row.kind} by <@{row.owner_id}> · {link}"
-        await interaction.response.send_message(**told, ephemeral=True, suppress_embeds=True)
+            message["content"] = f"{message['content']}\n-# {row.kind} by <@{row.owner_id}> · {link}"
+        await interaction.response.send_message(**message, ephemeral=True, suppress_embeds=True)
 
     async def details_of_file(self, interaction: discord.Interaction[Any], attachment: discord.Attachment) -> None:
         """Show the parameters in a file's metadata, with Again and Edit. Raises :class:`Refusal` if it has none."""

@@ -71,7 +71,7 @@ class InputImages:
 
         Raises :class:`Refusal` if the member may not see or edit it.
         """
-        row = await self.visible(invocation, image_id)
+        row = await self.visible_row(invocation, image_id)
         await self._check_setting(invocation, row.owner_id, ours=True)
         return self.of_row(row, invocation.user.id)
 
@@ -81,7 +81,7 @@ class InputImages:
         prompt = ImageSpec.from_json(row.spec).prompt
         return InputImage(partial(self.read_row, row, member), row.id, private=row.private, link=link, prompt=prompt)
 
-    async def visible(self, invocation: Invocation, image_id: str) -> ImageRow:
+    async def visible_row(self, invocation: Invocation, image_id: str) -> ImageRow:
         """Return the image with this id. Raises :class:`Refusal` if it is gone, or the member may not see it here."""
         row = await images.find(self._database, image_id)
         if row is not None and not row.owner_id:
@@ -142,7 +142,7 @@ class InputImages:
             return replace(self.attachment(invocation, chosen), private=True)
         return self.attachment(invocation, chosen, message.jump_url)
 
-    async def named(self, invocation: Invocation, text: str, which: int | None) -> InputImage:
+    async def from_source_option(self, invocation: Invocation, text: str, which: int | None) -> InputImage:
         """Return what the ``source`` option names: an image id, which the autocomplete offers, or a message's link.
 
         Raises :class:`Refusal` if it is neither, not found, or not for the member to edit.
@@ -206,10 +206,10 @@ class InputImages:
             message = await channel.fetch_message(row.result_message_id)
         except discord.HTTPException as error:
             raise gone from error
-        named = [attachment for attachment in message.attachments if row.id in attachment.filename]
-        if not named:
+        from_source_option = [attachment for attachment in message.attachments if row.id in attachment.filename]
+        if not from_source_option:
             raise gone
-        return await fetch_attachment(named[0], self._reader.limit_bytes)
+        return await fetch_attachment(from_source_option[0], self._reader.limit_bytes)
 
     async def _read_attachment(self, attachment: discord.Attachment, member: int) -> DecodedImage:
         return await self._reader.read(await fetch_attachment(attachment, self._reader.limit_bytes), member)

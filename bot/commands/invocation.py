@@ -132,7 +132,7 @@ def requester_of(user: discord.User | discord.Member, channel: Any, guild_id: in
     """Return a member with their roles, and the ids of the thread, channel and category that they are in."""
     roles = tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else ()
     thread = isinstance(channel, discord.Thread)
-    holder = channel.parent if thread else channel  # None where the bot does not see the thread's channel
+    holder = channel.parent if thread else channel  # None if the bot cannot see the thread's channel
     parent_id = channel.parent_id if thread else None
     chain = (getattr(channel, "id", None), parent_id, getattr(holder, "category_id", None))
     nsfw = getattr(holder, "is_nsfw", None)

@@ -109,7 +109,7 @@ class OwnerCommands(app_commands.Group):
         if ceiling is not None and value is not None:
             name = cast("Ceiling", ceiling)
             configured = value.strip().lower() == _CONFIGURED
-            number = getattr(admission.configured, name) if configured else parse_value(CEILINGS[name].like, value)
+            number = getattr(admission.configured, name) if configured else parse_value(CEILINGS[name].unit_of, value)
             change = partial(_set_ceiling, terms=admission.terms, name=name, value=number, configured=configured)
             await self._change(interaction, change)
             admission.terms = replace(admission.terms, **{name: number})  # type: ignore[arg-type]  # the names are its fields
@@ -141,15 +141,15 @@ def _set_ceiling(
         write_ceiling(connection, name, value)
     if before == value:
         return None
-    like = CEILINGS[name].like
+    like = CEILINGS[name].unit_of
     return Change(f"ceilings {name}", "", format_value(like, before), format_value(like, value))
 
 
 def _ceiling_line(admission: Admission, name: Ceiling) -> str:
     """Return a ceiling's value now, what the settings say if that differs, and its meaning."""
     ceiling = CEILINGS[name]
-    value = format_value(ceiling.like, getattr(admission.terms, name))
-    configured = format_value(ceiling.like, getattr(admission.configured, name))
+    value = format_value(ceiling.unit_of, getattr(admission.terms, name))
+    configured = format_value(ceiling.unit_of, getattr(admission.configured, name))
     other = f" (configured: {configured})" if value != configured else ""
     return f"`{name}` **{value}**{other} {ceiling.meaning}"
 

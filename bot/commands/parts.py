@@ -39,5 +39,5 @@ class BotParts:
     charts: ChartRenderer
 
 
-if TYPE_CHECKING:
-    _VIEWS_CAN_USE_IT: type[Parts] = BotParts
+if TYPE_CHECKING:  # mypy checks that BotParts implements Parts
+    _IS_PARTS: type[Parts] = BotParts

@@ -50,7 +50,7 @@ class Questions:
         """The ids of the open questions, the oldest first."""
         return list(self._open)
 
-    async def put(
+    async def ask(
         self, invocation: Invocation, text: str, act: Callable[[Invocation], Awaitable[None]], *, yes: str, no: str
     ) -> None:
         """Ask a question. On yes ``act`` is called with the invocation as of the answer.

@@ -86,7 +86,7 @@ class ResultActions:
 
     async def on_image(self, interaction: discord.Interaction[Any], what: str, image_id: str) -> None:
         """Handle a button or a choice about one image."""
-        row = await self._input_images.visible(InteractionInvocation(interaction), image_id)
+        row = await self._input_images.visible_row(InteractionInvocation(interaction), image_id)
         await self._actions[what](interaction, row)
 
     async def on_upload(self, interaction: discord.Interaction[Any], what: str, upload_id: str) -> None:
@@ -99,7 +99,7 @@ class ResultActions:
         self._check_first_click(interaction, f"again u{upload_id}")
         spec = self._for_this_model(spec)
         invocation = InteractionInvocation(interaction)
-        private, defaults = await self._said_privately(invocation, spec)
+        private, defaults = await self._private_by_settings(invocation, spec)
         await self._submission.submit(invocation, _reseeded(spec), 1, kind="again", private=private, defaults=defaults)
 
     async def on_form(
@@ -115,7 +115,7 @@ class ResultActions:
         await self._submission.edit(invocation, Edit(form.options()), input_image, private=None)
 
     def _check_first_click(self, interaction: discord.Interaction[Any], what: str) -> None:
-        """Raises :class:`Refusal` if the member clicked the same within three seconds; each click starts these anew."""
+        """Raises :class:`Refusal` if the member clicked the same within three seconds; every click restarts them."""
         key = (interaction.user.id, what)
         first = self._clicks.remaining(key) == 0
         self._clicks.start(key)
@@ -138,20 +138,20 @@ class ResultActions:
 
     async def _vary(self, interaction: discord.Interaction[Any], row: ImageRow, how: str) -> None:
         self._check_first_click(interaction, f"{how} {row.id}")
-        await self._change(interaction, row, Edit(self._same(row, strength=_VARY[how]), "vary"))
+        await self._change(interaction, row, Edit(self._options_of_row(row, strength=_VARY[how]), "vary"))
 
     async def _upscale(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Submit an edit at twice the size, or the largest that the model can generate, with low strength."""
         self._check_first_click(interaction, f"upscale {row.id}")
         size = upscaled(ImageSpec.from_json(row.spec).size, self.profile)
-        options = replace(self._same(row, strength=_UPSCALE_STRENGTH), size=str(size))
+        options = replace(self._options_of_row(row, strength=_UPSCALE_STRENGTH), size=str(size))
         await self._change(interaction, row, Edit(options, "upscale"))
 
     async def _change(self, interaction: discord.Interaction[Any], row: ImageRow, edit: Edit) -> None:
         invocation = InteractionInvocation(interaction)
         await self._submission.edit(invocation, edit, await self._input_images.image(invocation, row.id), private=None)
 
-    def _same(self, row: ImageRow, *, strength: float) -> ImageOptions:
+    def _options_of_row(self, row: ImageRow, *, strength: float) -> ImageOptions:
         """Return the options that the image was generated from, with a random seed and another strength."""
         options = options_of(ImageSpec.from_json(row.spec))
         return replace(options, seed=None, strength=strength, verbatim=True)
@@ -168,7 +168,7 @@ class ResultActions:
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
         seen = parent if parent is not None and await self._input_images.may_see(invocation, parent) else None
         link = self._input_images.of_row(seen, invocation.user.id).link if seen is not None else None
-        private, defaults = await self._said_privately(invocation, spec)
+        private, defaults = await self._private_by_settings(invocation, spec)
         await self._submission.submit(
             invocation,
             _reseeded(spec),
@@ -181,7 +181,7 @@ class ResultActions:
             link=link,
         )
 
-    async def _said_privately(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[bool, str]:
+    async def _private_by_settings(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[bool, str]:
         """Return whether the member's own settings make the job private, and what the card says about that."""
         same = ImageOptions(spec.prompt, verbatim=True)
         _, private, defaults = await self._submission.with_settings(invocation, same, private=None, edit=False)

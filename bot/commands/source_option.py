@@ -31,7 +31,7 @@ async def find_input_image(
     if image is not None:
         return input_images.attachment(invocation, image)
     if source:
-        return await input_images.named(invocation, source, None)
+        return await input_images.from_source_option(invocation, source, None)
     return await input_images.newest(invocation)
 
 

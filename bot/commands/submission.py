@@ -99,7 +99,7 @@ class Submission:
             defaults=defaults,
         )
         if not await self._ask_first(invocation, request):
-            await self._run(request, invocation)
+            await self._submit_request(request, invocation)
 
     async def edit(self, invocation: Invocation, edit: Edit, input_image: InputImage, *, private: bool | None) -> None:
         """Submit a job that changes a picture.
@@ -155,11 +155,11 @@ class Submission:
 
     async def _ask_first(self, invocation: Invocation, request: JobRequest) -> bool:
         """Ask the member to confirm a high price. Returns False if the price is too low to ask."""
-        quote = await self.jobs.admission.quote(request)
+        quote = await self.jobs.admission.quote_to_confirm(request)
         if quote is None:
             return False
         text = price_text(request, quote, self.jobs.seconds_of(request))
-        await self.questions.put(invocation, text, partial(self._confirmed, request), yes="Draw", no="Never mind")
+        await self.questions.ask(invocation, text, partial(self._confirmed, request), yes="Draw", no="Never mind")
         return True
 
     async def _confirmed(self, request: JobRequest, invocation: Invocation) -> None:
@@ -170,9 +170,9 @@ class Submission:
             reply=invocation.reply,
             response_file_limit=invocation.response_file_limit,
         )
-        await self._run(request, invocation)
+        await self._submit_request(request, invocation)
 
-    async def _run(self, request: JobRequest, invocation: Invocation) -> None:
+    async def _submit_request(self, request: JobRequest, invocation: Invocation) -> None:
         """Run the job, with the invocation's answer as its card."""
         with suppress(_CardNotShown):
             await self.jobs.run(request, partial(self._open_card, invocation))
@@ -187,9 +187,8 @@ class Submission:
             raise _CardNotShown from error
         return await self._card_on(card_message, job, progress)
 
-    async def _card_on(self, card_message: CardMessage, job: Job, progress: JobProgress) -> ProgressCard:
-        """Return the card of a job on a message that exists already, which keeps its text until the job goes on."""
-        del progress
+    async def _card_on(self, card_message: CardMessage, job: Job, _: JobProgress) -> ProgressCard:
+        """Return a card on an existing message, whose text stays until the first progress."""
         return ProgressCard(job, card_message, self.progress_interval)
 
     async def _edit_request(

@@ -29,7 +29,7 @@ def tree_command(
         input_image = await find_input_image(input_images, invocation, None, source)
         if input_image.parent_id is None:
             raise Refusal("That is not one of my pictures, so I know no family of it.")
-        await gallery.tree(interaction, await input_images.visible(invocation, input_image.parent_id))
+        await gallery.tree(interaction, await input_images.visible_row(invocation, input_image.parent_id))
 
     tree.autocomplete("source")(source_autocomplete(database))
     return tree

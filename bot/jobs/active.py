@@ -1,4 +1,4 @@
-"""The jobs that this process carries, from insertion to end."""
+"""What is kept in memory of a job that has not ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Admit jobs: every way of asking passes these checks, and an admitted job is inserted with its credits reserved."""
+"""Admission of jobs: checks a request, inserts its job and reserves its credits. Every way to ask comes here."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class Admission:
         except NotAdmitted as cause:
             raise refusal(cause) from cause
 
-    async def quote(self, request: JobRequest) -> Quote | None:
+    async def quote_to_confirm(self, request: JobRequest) -> Quote | None:
         """Return the price if the member has to be asked before they pay it, else None.
 
         Raises :class:`Refusal` if such a job would not be admitted now.
         """
         demand = self._demand(request)
-        if not pricing.needs_asking(demand.credits, 0):
+        if not pricing.needs_confirmation(demand.credits, 0):
             return None  # however little is left
         await self.check_words(request.guild_id, request.spec.prompt)
         try:
@@ -67,7 +67,7 @@ class Admission:
             )
         except NotAdmitted as cause:
             raise refusal(cause) from cause
-        return Quote(demand.credits, left) if pricing.needs_asking(demand.credits, left) else None
+        return Quote(demand.credits, left) if pricing.needs_confirmation(demand.credits, left) else None
 
     async def quota_state(self, requester: Requester) -> QuotaState:
         """Return a member's limits, and what they have used of them."""

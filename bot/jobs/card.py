@@ -28,7 +28,7 @@ class Card(Protocol):
         """Delete the card: the result is posted elsewhere."""
         ...
 
-    async def refuse(self, sentence: str) -> None:
+    async def end_with(self, sentence: str) -> None:
         """End the card with a sentence instead of a result, visible to the owner alone if Discord allows that."""
         ...
 

@@ -75,12 +75,12 @@ class Completion:
         """End a job that has nothing to deliver: failed if it had an error, else cancelled."""
         if rendering.error is None:
             await self.end(job, "cancelled", None, spent=rendering.spent)
-            await card.refuse("Cancelled.")
+            await card.end_with("Cancelled.")
             return
         error_id = secrets.token_hex(4)
         log.error("job_failed", job=job.id, code=rendering.error.code, error_id=error_id, reason=str(rendering.error))
         await self.end(job, "failed", rendering.error.code, spent=0)
-        await card.refuse(f"{rendering.error} Nothing was charged. (error {error_id})")
+        await card.end_with(f"{rendering.error} Nothing was charged. (error {error_id})")
 
     async def fail(self, job: Job) -> bool:
         """End a job as failed after an unexpected error. Returns False if its row could not be changed to that.
@@ -110,7 +110,7 @@ class Completion:
         """Keep the pictures of a job that could not be delivered."""
         await self._database.write(partial(store.undelivered, job_id=job.id))
         log.warning("job_undelivered", job=job.id, reason=reason)
-        await card.refuse(
+        await card.end_with(
             "The picture is done, but I could neither post it here nor reach you by direct message. "
             "Ask an admin to give me View Channel, Send Messages and Attach Files in this channel."
         )

@@ -18,7 +18,7 @@ Decision = Literal["started", "held", "paused"]
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingJob:
+class DispatchJob:
     """A job as the dispatcher sees it; ``concurrent_jobs`` is its owner's limit, None if unlimited.
 
     ``start`` is called once, when the job may go to the engine.
@@ -41,12 +41,12 @@ class Dispatcher:
     """Starts jobs within their owners' limits and holds back the others. Not thread-safe: for the event loop alone."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, WaitingJob] = {}
-        self._started: dict[int, WaitingJob] = {}
+        self._waiting: dict[int, DispatchJob] = {}
+        self._started: dict[int, DispatchJob] = {}
         self._running: Counter[tuple[int, int]] = Counter()
         self._paused: set[int] = set()
 
-    def submit(self, job: WaitingJob) -> Decision:
+    def submit(self, job: DispatchJob) -> Decision:
         """Start the job now if it may run, else as soon as it may. Returns which of these it is, and why."""
         self._waiting[job.job_id] = job
         self._start_ready()
@@ -108,7 +108,7 @@ class Dispatcher:
             else:
                 full.add(job.concurrency_key)
 
-    def _start(self, job: WaitingJob) -> None:
+    def _start(self, job: DispatchJob) -> None:
         del self._waiting[job.job_id]
         self._started[job.job_id] = job
         self._running[job.concurrency_key] += 1

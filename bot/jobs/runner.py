@@ -1,4 +1,4 @@
-"""Carry a dispatched job from the engine to its end."""
+"""Renders and delivers a dispatched job."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class JobRunner:
         self._image_dir = image_dir
         self._previews = previews
 
-    async def run(self, active: ActiveJob) -> bool:
+    async def render_and_deliver(self, active: ActiveJob) -> bool:
         """Render a job and deliver it. Returns False if it was withdrawn and has to be dispatched again.
 
         An unexpected error ends the job in its row, in the log and in a sentence on its card.
@@ -53,7 +53,7 @@ class JobRunner:
             error_id = secrets.token_hex(4)
             log.exception("job_failed", job=job.id, error_id=error_id)
             charged = "nothing was charged" if await self._completion.fail(job) else "the operator has been told"
-            await card.refuse(f"Something went wrong on my side; {charged}. (error {error_id})")
+            await card.end_with(f"Something went wrong on my side; {charged}. (error {error_id})")
             return True
 
     async def _to_end(self, active: ActiveJob, card: Card) -> bool:

@@ -1,6 +1,6 @@
 """The life of a job: admission, dispatch, rendering, completion. Free of Discord.
 
-The row in SQLite is the job's state; what is kept in memory only carries it on.
+The row in SQLite is the job's state; memory holds only what it takes to go on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bot.jobs.active import ActiveJob
 from bot.jobs.admission import Admission
 from bot.jobs.card import ShowCard
 from bot.jobs.completion import Completion, Outbox
-from bot.jobs.dispatch import Dispatcher, WaitingJob
+from bot.jobs.dispatch import Dispatcher, DispatchJob
 from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.jobs.runner import JobRunner
 from bot.requests.originals import OriginalFolder
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 class JobService:
-    """Admits jobs and carries each to its end. While ``draining`` is set, none is admitted."""
+    """Admits jobs and runs each to its end. While ``draining`` is set, none is admitted."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class JobService:
 
     @property
     def active(self) -> Mapping[int, ActiveJob]:
-        """The jobs that this process carries, by id, whatever their rows say at the moment."""
+        """The jobs of this process that have not ended, by id, whatever their rows say at the moment."""
         return self._active
 
     @property
@@ -223,7 +223,7 @@ class JobService:
             return
         job, request = active.job, active.job.request
         decision = self._dispatcher.submit(
-            WaitingJob(
+            DispatchJob(
                 job_id=job.id,
                 owner_id=request.owner_id,
                 scope_id=request.scope_id,
@@ -236,13 +236,13 @@ class JobService:
             active.card.show(JobProgress(decision))
 
     def _start(self, active: ActiveJob) -> None:
-        active.task = asyncio.create_task(self._carry(active), name=f"job-{active.job.id}")
+        active.task = asyncio.create_task(self._run_to_end(active), name=f"job-{active.job.id}")
 
-    async def _carry(self, active: ActiveJob) -> None:
+    async def _run_to_end(self, active: ActiveJob) -> None:
         """Run a job to its end, or until it is withdrawn from the engine and waits again."""
         ended = True  # whatever is raised, the job does not run again and its owner's next one may start
         try:
-            ended = await self._runner.run(active)
+            ended = await self._runner.render_and_deliver(active)
         finally:
             if ended:
                 self._remove(active)

@@ -11,16 +11,13 @@ from PIL import Image, ImageFilter
 
 from bot.errors import Refusal
 from bot.media.untrusted_images import DecodedImage
-from zimage_engine.profiles import ModelProfile, Size
-from zimage_engine.types import InvalidRequest, RawImage
+from zimage_engine.profiles import ASPECT_MAX, ModelProfile, Size
+from zimage_engine.types import MASK_THRESHOLD, InvalidRequest, RawImage
 
 Fit = Literal["crop", "pad"]
 """``crop`` fills the size and cuts off what is beyond it; ``pad`` keeps the whole image and adds borders."""
 
-_WIDEST = Fraction(4)
 _ASPECT_TOLERANCE = Fraction(1, 100)
-_REPAINT = 128
-"""The mask value from which the engine repaints."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -56,7 +53,7 @@ def nearest_size(profile: ModelProfile, width: int, height: int) -> Size:
     try:
         profile.check_size(size)
     except InvalidRequest:
-        return profile.size_for(min(max(Fraction(width, height), 1 / _WIDEST), _WIDEST))
+        return profile.size_for(min(max(Fraction(width, height), Fraction(1, ASPECT_MAX)), Fraction(ASPECT_MAX)))
     return size
 
 
@@ -86,7 +83,7 @@ def fit_mask(mask: DecodedImage, original: tuple[int, int], size: Size, fit: Fit
             f"The mask has {raw.width}×{raw.height} pixels, the image {width}×{height}: "
             "please paint the mask over a copy of the image, so that it has the same shape."
         )
-    if mask.alpha is not None and min(mask.alpha) < _REPAINT:
+    if mask.alpha is not None and min(mask.alpha) < MASK_THRESHOLD:
         painted = _inverted(mask.alpha, raw)
     else:
         painted = Image.frombytes("RGB", (raw.width, raw.height), raw.data).convert("L")
@@ -122,7 +119,7 @@ def _mask(painted: Image.Image, placement: _Placement) -> bytes:
     """Return the mask with values 0 and 255, and 255 outside the placement's target."""
     whole = Image.new("L", (placement.size.width, placement.size.height), 255)
     whole.paste(_placed(painted, placement), placement.target[:2])
-    return whole.point([255 if value >= _REPAINT else 0 for value in range(256)]).tobytes()
+    return whole.point([255 if value >= MASK_THRESHOLD else 0 for value in range(256)]).tobytes()
 
 
 def _inverted(alpha: bytes, raw: RawImage) -> Image.Image:

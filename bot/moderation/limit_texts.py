@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 
 from bot.errors import NotHere, Refusal
-from bot.requests.pricing import format_credits
+from bot.requests.pricing import credits_text, format_credits
 from bot.store.admission import (
     Blocked,
     NotAdmitted,
@@ -135,7 +135,7 @@ def _no_credits(over: OverLimit, value: int) -> str:
     limit = "(limit `credits_per_day`)"
     if over.wanted > value + over.granted:
         beside = f" and {granted} left that an admin granted" if over.granted else ""
-        return f"This costs {_priced(over.wanted)}, and you have {total} a day {limit}{beside}: {_CHEAPER}."
+        return f"This costs {credits_text(over.wanted)}, and you have {total} a day {limit}{beside}: {_CHEAPER}."
     beside = f" and have {granted} left that an admin granted" if over.granted else ""
     return (
         f"You have used {format_credits(over.used)} of {total} credits {limit}{beside}, and this costs "
@@ -150,9 +150,8 @@ def _over_ceiling(over: OverCeiling) -> str:
     used, total = format_credits(over.used), format_credits(over.ceiling)
     if over.wanted > over.ceiling:
         whom = "one person" if over.name == "credits_per_user" else "one server"
-        return (
-            f"This costs {_priced(over.wanted)}, and my operator allows {whom} {total} in 24 hours{where}: {_CHEAPER}."
-        )
+        price = credits_text(over.wanted)
+        return f"This costs {price}, and my operator allows {whom} {total} in 24 hours{where}: {_CHEAPER}."
     return (
         f"{who} used {used} of {total} credits{where}, the most that my operator allows in 24 hours, and this costs "
         f"{format_credits(over.wanted)}; {_back(over.renewal)}."
@@ -164,7 +163,3 @@ def _back(renewal: Renewal | None) -> str:
     if renewal is None:
         return "some are held for what still waits in line: ask again when that is done"
     return renewal_text(renewal)
-
-
-def _priced(amount: int) -> str:
-    return "1 credit" if amount == 100 else f"{format_credits(amount)} credits"

@@ -20,11 +20,11 @@ from bot.playground.world import World, open_world, watch
 from bot.settings import Settings
 
 _PACE = 0.02
-_LAST_LOOK_SECONDS = 0.2
+_LAST_POLL_SECONDS = 0.2
 
 
 def run_demo(prompt: str, out: Path) -> None:
-    """Show the conversation and save the picture to ``out``; raises :class:`StartupError` where a step fails."""
+    """Show the conversation and save the picture to ``out``. Raises :class:`StartupError` if there is no picture."""
     configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()
     asyncio.run(_converse(prompt, out, Console(highlight=False)))
@@ -41,7 +41,7 @@ async def _converse(prompt: str, out: Path, console: Console) -> None:
             console.print(f"\n[bold]mira[/] in #pictures types  [cyan]/imagine prompt:[/]{prompt}\n", soft_wrap=True)
             watcher = asyncio.create_task(watch(world, lambda text: _show(console, text)))
             answered = await world.member.slash(world.channel, "imagine", prompt=prompt)
-            await asyncio.sleep(_LAST_LOOK_SECONDS)
+            await asyncio.sleep(_LAST_POLL_SECONDS)
             watcher.cancel()
             await asyncio.wait([watcher])
             if not watcher.cancelled():
@@ -54,7 +54,7 @@ def _show(console: Console, text: str) -> None:
 
 
 async def _save(world: World, answer: object, out: Path, console: Console) -> None:
-    """Write the picture that stands in the channel; where there is none, what the bot said is the reason."""
+    """Save the newest picture of the channel. Raises :class:`StartupError` with the bot's messages if there is none."""
     messages: list[discord.Message] = [m for m in world.channel.history() if m.attachments]
     if not messages:
         said = getattr(answer, "content", None) or "; ".join(m.content for m in world.channel.history())

@@ -14,7 +14,7 @@ import simcord
 from bot.client import ZImageBot
 
 _SETTLE_SECONDS = 600.0
-_LOOK_EVERY_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +51,4 @@ async def watch(world: World, show: Callable[[str], None]) -> None:
             if seen.get(message.id) != message.content:
                 seen[message.id] = message.content
                 show(message.content)
-        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)

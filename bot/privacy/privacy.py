@@ -242,7 +242,7 @@ class _Packing:
             for entry in await asyncio.to_thread(json_entries, title, rows, jobs[0].id, self._sender.limit):
                 yield entry
             for job in jobs:
-                for folder, names in (("images", job.files), ("sources", job.brought)):
+                for folder, names in (("images", job.files), ("sources", job.input_files)):
                     for name in names:
                         async for entry in self._picture(folder, name, job.id):
                             yield entry

@@ -43,7 +43,7 @@ class MemberSettings:
 
 
 def _applied_aspect(aspect: str, options: ImageOptions, _: ModelProfile, __: int | None) -> str | None:
-    """A size in pixels has an aspect of its own."""
+    """Return the aspect as it is applied; None if the size is in pixels, which has an aspect of its own."""
     in_pixels = options.size is not None and any(letter.isdigit() for letter in options.size)
     return None if in_pixels else parse_aspect_text(aspect)
 

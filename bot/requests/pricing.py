@@ -39,7 +39,7 @@ def quote(spec: ImageSpec, count: int, profile: ModelProfile, *, edit: bool) -> 
     return count * max(_IMAGE_MIN, math.ceil(size * steps * passes * 100))
 
 
-def needs_asking(price: int, left: int | None) -> bool:
+def needs_confirmation(price: int, left: int | None) -> bool:
     """Return whether to ask the member before they pay: above 4 credits, or from 2 if that is over half of ``left``.
 
     ``left`` are the credits that they can still spend, in 1/100; None if they are unlimited.
@@ -67,10 +67,15 @@ def _image_charge(outcome: ImageOutcome, price: int, steps: int) -> int:
             return 0
 
 
-def format_credits(amount: int, *, grouped: bool = False) -> str:
+def format_credits(amount: int, *, grouped: bool = False, fixed: bool = False) -> str:
     """Return 1/100 credits as text: ``123450`` as "1234.5", ``100`` as "1".
 
-    ``grouped`` puts commas between thousands: "1,234.5".
+    ``grouped`` puts commas between thousands ("1,234.5"), ``fixed`` keeps both decimals ("1234.50").
     """
     number = f"{amount / 100:,.2f}" if grouped else f"{amount / 100:.2f}"
-    return number.rstrip("0").rstrip(".")
+    return number if fixed else number.rstrip("0").rstrip(".")
+
+
+def credits_text(amount: int, *, grouped: bool = False) -> str:
+    """Return 1/100 credits with their noun: "1 credit", "12.5 credits"."""
+    return f"{format_credits(amount, grouped=grouped)} credit{'' if amount == 100 else 's'}"

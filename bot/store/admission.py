@@ -209,10 +209,10 @@ def admit(
     if jobs.exists(connection, new.event_id):
         return None
     demand = JobDemand(new.credits, len(new.images), pixels)
-    at_a_time, granted = check(connection, requester, demand, terms, new.created_at)
+    concurrent, granted = check(connection, requester, demand, terms, new.created_at)
     job_id = jobs.insert(connection, new, granted=granted)
     assert job_id is not None, "checked above, in this transaction"
-    return Admitted(job_id, at_a_time.value)
+    return Admitted(job_id, concurrent.value)
 
 
 def _check_size(limits: dict[LimitName, Limit], demand: JobDemand) -> None:
@@ -225,12 +225,12 @@ def _check_room(
     connection: sqlite3.Connection, requester: Requester, limits: dict[LimitName, Limit], terms: Terms
 ) -> None:
     """Raise if ``concurrent_jobs + queued_jobs`` jobs of the member are open, or if the whole queue is full."""
-    at_a_time, may_wait = limits["concurrent_jobs"].value, limits["queued_jobs"].value
-    if at_a_time == 0:
+    concurrent, queued = limits["concurrent_jobs"].value, limits["queued_jobs"].value
+    if concurrent == 0:
         raise OverLimit(limits["concurrent_jobs"], 0, 1)
-    if at_a_time is not None and may_wait is not None:
-        waiting = jobs.count_open(connection, requester.member_id, requester.scope_id) - at_a_time
-        if waiting >= may_wait:
+    if concurrent is not None and queued is not None:
+        waiting = jobs.count_open(connection, requester.member_id, requester.scope_id) - concurrent
+        if waiting >= queued:
             raise OverLimit(limits["queued_jobs"], waiting, 1)
     if terms.queue_length is not None and (waiting := jobs.count_queue(connection)) >= terms.queue_length:
         raise OverCeiling("queue_length", terms.queue_length, waiting, 1)

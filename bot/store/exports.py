@@ -56,23 +56,23 @@ _TIMES = ("_at", "at", "until", "day_from")
 class ExportedJob:
     """A job in readable form.
 
-    ``files`` are the names of its images' files, in order; ``brought`` those of the picture and the mask that the
+    ``files`` are the names of its images' files, in order; ``input_files`` those of the picture and the mask that the
     member gave to edit.
     """
 
     id: int
     row: dict[str, Readable]
     files: list[str]
-    brought: list[str]
+    input_files: list[str]
 
 
 def about(connection: sqlite3.Connection, member_id: int) -> tuple[dict[str, Readable], list[str]]:
     """Return everything about a member except their jobs, and the names of the files of their uploads."""
-    told: dict[str, Readable] = {"member_id": str(member_id)}
+    row_values: dict[str, Readable] = {"member_id": str(member_id)}
     for title, sql in _ABOUT.items():
-        told[title] = [_readable(row) for row in connection.execute(sql, {"member": member_id})]
+        row_values[title] = [_readable(row) for row in connection.execute(sql, {"member": member_id})]
     rows = connection.execute("SELECT DISTINCT source FROM uploads WHERE owner_id = ?", (member_id,))
-    return told, [f"{row['source']}.png" for row in rows]
+    return row_values, [f"{row['source']}.png" for row in rows]
 
 
 def jobs_from(connection: sqlite3.Connection, member_id: int, first: int, most: int) -> list[ExportedJob]:
@@ -80,14 +80,14 @@ def jobs_from(connection: sqlite3.Connection, member_id: int, first: int, most: 
     exported: list[ExportedJob] = []
     for row in connection.execute(_JOB, {"member": member_id, "first": first, "most": most}).fetchall():
         images = connection.execute(_IMAGE, (row["id"],)).fetchall()
-        told, spec = _readable(row), json.loads(row["spec"])
-        told["images"] = [_readable(image) for image in images]
+        row_values, spec = _readable(row), json.loads(row["spec"])
+        row_values["images"] = [_readable(image) for image in images]
         # The original of an edit with a parent is an image of the bot, not one that the member gave.
         names = [spec.get("source") if row["made_from_image"] is None else None, spec.get("mask")]
         exported.append(
             ExportedJob(
                 row["id"],
-                told,
+                row_values,
                 [image["file"] for image in images if image["file"] is not None],
                 [f"{name}.png" for name in names if name],
             )

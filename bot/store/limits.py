@@ -23,28 +23,28 @@ class LimitKind:
     """What is known about a limit.
 
     ``meaning`` is the phrase in the choices of ``/admin limits``, ``example`` the one in the refusal of a value,
-    ``counted`` the one after the number in ``/quota``. ``offered`` are the values of the autocomplete. The default is
-    the operator's setting of the same name; ``direct_setting`` is the setting for direct messages if that is another.
+    ``quota_suffix`` the one after the number in ``/quota``. ``offered`` are the values of the autocomplete. The default
+    is the operator's setting of the same name; ``direct_setting`` is the setting for direct messages if that differs.
     """
 
     name: LimitName
     unit: Unit
     meaning: str
     example: str
-    counted: str
+    quota_suffix: str
     offered: tuple[str, ...]
     direct_setting: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CeilingKind:
-    """What is known about an operator's ceiling; its values are read and shown like those of the limit ``like``.
+    """What is known about an operator's ceiling; its values are read and shown like those of the limit ``unit_of``.
 
     The default is the operator's setting ``ceiling_`` + ``name``.
     """
 
     name: Ceiling
-    like: LimitName
+    unit_of: LimitName
     meaning: str
 
 

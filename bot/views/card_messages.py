@@ -29,7 +29,7 @@ class CardMessage(Protocol):
 
     async def delete(self) -> None: ...
 
-    async def tell(self, sentence: str) -> None:
+    async def notify_owner(self, sentence: str) -> None:
         """Send a sentence to the owner: privately if possible, else as a message that is deleted soon."""
         ...
 
@@ -69,12 +69,12 @@ class ResponseCardMessage:
                 raise
             await self._in_channel.delete()
 
-    async def tell(self, sentence: str) -> None:
+    async def notify_owner(self, sentence: str) -> None:
         await self._webhook.send(sentence, ephemeral=True)
 
 
 class ReplyCardMessage:
-    """A reply to the member's message. Nothing here is private, so what :meth:`tell` sends is deleted soon."""
+    """A reply to the member's message. Nothing here is private, so what :meth:`notify_owner` sends is deleted soon."""
 
     private = False
 
@@ -89,7 +89,7 @@ class ReplyCardMessage:
     async def delete(self) -> None:
         await self._card.delete()
 
-    async def tell(self, sentence: str) -> None:
+    async def notify_owner(self, sentence: str) -> None:
         await reply_shortly(self._message, sentence)
 
 
@@ -110,7 +110,7 @@ async def refuse_on(card_message: CardMessage, sentence: str) -> None:
     """
     if not card_message.private:
         try:
-            await card_message.tell(sentence)
+            await card_message.notify_owner(sentence)
         except NOT_SENT as error:
             log.info("refusal_not_private", reason=str(error))
         else:

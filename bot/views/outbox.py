@@ -194,7 +194,7 @@ def _text(job: Job, result: Result) -> str:
 
 
 def _mentions(job: Job, result: Result) -> discord.AllowedMentions:
-    """Return whom the message pings: the owner of a job that took more than a minute, otherwise nobody."""
+    """Return the allowed mentions: the owner of a job that took more than a minute, otherwise nobody."""
     if result.waited < _LONG_JOB_SECONDS:
         return discord.AllowedMentions.none()
     return discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(job.request.owner_id)])

@@ -1,4 +1,4 @@
-"""The texts and buttons of ``/privacy``, and the way of an export to its member."""
+"""The texts and buttons of ``/privacy``, and the sender of exports."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class ProgressCard:
     async def remove(self) -> None:
         await remove(self._card_message)
 
-    async def refuse(self, sentence: str) -> None:
+    async def end_with(self, sentence: str) -> None:
         """End the card with a sentence: see :func:`refuse_on`."""
         await self.stop()
         await refuse_on(self._card_message, sentence)

@@ -30,11 +30,11 @@ def quota_text(quota_state: QuotaState, terms: Terms, *, direct: bool, own: bool
         *_credits_lines(quota_state, own=own),
     ]
     lines += _ceiling_lines(quota_state, terms)
-    at_a_time, may_wait = quota_state.limits["concurrent_jobs"], quota_state.limits["queued_jobs"]
+    concurrent, queued = quota_state.limits["concurrent_jobs"], quota_state.limits["queued_jobs"]
     running, waiting = quota_state.open_jobs, 0
-    if at_a_time.value is not None:
-        running, waiting = min(running, at_a_time.value), max(0, running - at_a_time.value)
-    for limit, in_use in ((at_a_time, f"{running} of "), (may_wait, f"{waiting} of ")):
+    if concurrent.value is not None:
+        running, waiting = min(running, concurrent.value), max(0, running - concurrent.value)
+    for limit, in_use in ((concurrent, f"{running} of "), (queued, f"{waiting} of ")):
         lines.append(_limit_line(limit, in_use, own=own))
     for name in LIMITS:
         if name not in _WITH_USE:
@@ -44,7 +44,7 @@ def quota_text(quota_state: QuotaState, terms: Terms, *, direct: bool, own: bool
 
 def _limit_line(limit: Limit, in_use: str = "", *, own: bool) -> str:
     value = format_value(limit.name, limit.value)
-    return f"`{limit.name}` {in_use}{value} {LIMITS[limit.name].counted} · {origin_text(limit, own=own)}"
+    return f"`{limit.name}` {in_use}{value} {LIMITS[limit.name].quota_suffix} · {origin_text(limit, own=own)}"
 
 
 def _credits_lines(quota_state: QuotaState, *, own: bool) -> list[str]:

@@ -13,7 +13,7 @@ from operator import add
 from typing import Literal
 
 from bot.media.charts import Bar, Heading, Panel, day_text, draw_bars, draw_days
-from bot.requests.pricing import format_credits
+from bot.requests.pricing import credits_text, format_credits
 from bot.store.accounts import DAY
 from bot.store.usage import By, Days, Share, Used
 
@@ -108,7 +108,7 @@ def report_csv(report: Report, names: Names) -> bytes:
         key, used = share.key, share.used
         first = _date(int(key or 0)).isoformat() if report.by == "day" else _mention(report.by, key)
         name = [_plain(names.get(key, "") if isinstance(key, int) else "")] if named else []
-        sums = (f"{used.credits / 100:.2f}", used.jobs, used.images, f"{used.device_ms / 1000:.3f}")
+        sums = (format_credits(used.credits, fixed=True), used.jobs, used.images, f"{used.device_ms / 1000:.3f}")
         writer.writerow([_plain(first), *name, *sums])
     return text.getvalue().encode("utf-8-sig")
 
@@ -148,7 +148,7 @@ def counted(number: int, word: str) -> str:
 
 
 def _credits(used: Used) -> str:
-    return f"{_grouped(used.credits)} credit{'' if used.credits == 100 else 's'}"
+    return credits_text(used.credits, grouped=True)
 
 
 def _work_text(used: Used) -> str:
@@ -160,7 +160,7 @@ def _table(rows: Sequence[tuple[str, Used]]) -> list[str]:
     """Return lines of figures in columns, then a name. Code blocks show no mentions, so the figures are inline code."""
     cells = [("credits", "jobs", "images", "device")]
     for _, used in rows:
-        exact = f"{used.credits // 100:,}.{used.credits % 100:02}"
+        exact = format_credits(used.credits, grouped=True, fixed=True)
         cells.append((exact, f"{used.jobs:,}", f"{used.images:,}", device_text(used.device_ms)))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     figures = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]

@@ -15,12 +15,12 @@ from bot.store.database import migrate
 
 
 def states(settings: Settings) -> dict[str, tuple[bool | None, str]]:
-    return {finding.subject: (finding.ok, finding.says) for finding in findings(settings)}
+    return {finding.name: (finding.ok, finding.text) for finding in findings(settings)}
 
 
 def test_a_sound_machine_needs_a_token_only(settings: Settings) -> None:
     found = states(settings)
-    assert [subject for subject, (ok, _) in found.items() if ok is False] == ["token"]
+    assert [name for name, (ok, _) in found.items() if ok is False] == ["token"]
     assert "everything on the device, float32" in found["memory"][1]
     assert "will be made" in found["database"][1]
 
@@ -39,7 +39,7 @@ def test_the_database_is_looked_at_and_not_changed(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "subject", "sentence"),
+    ("changes", "name", "sentence"),
     [
         ({"device": "gpu"}, "device", "There is no device “gpu”"),
         ({"model": "/no/weights"}, "weights", "neither a folder nor a model"),
@@ -47,14 +47,12 @@ def test_the_database_is_looked_at_and_not_changed(settings: Settings) -> None:
         ({"owner_guild_id": 1}, "owner", "set BOT_OWNER_IDS, too"),
     ],
 )
-def test_what_is_to_be_mended_is_said(
-    settings: Settings, changes: dict[str, object], subject: str, sentence: str
-) -> None:
+def test_what_is_to_be_mended_is_said(settings: Settings, changes: dict[str, object], name: str, sentence: str) -> None:
     found = states(settings.model_copy(update=changes))
-    ok, says = found[subject]
+    ok, text = found[name]
     assert ok is False
-    assert sentence in says
-    if subject == "weights":
+    assert sentence in text
+    if name == "weights":
         assert "memory" not in found, "what is wrong with the weights is said once"
 
 

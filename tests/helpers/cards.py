@@ -23,7 +23,7 @@ class RecordingCard:
     async def remove(self) -> None:
         pass
 
-    async def refuse(self, sentence: str) -> None:
+    async def end_with(self, sentence: str) -> None:
         self.refusals.append(sentence)
 
 

@@ -34,7 +34,7 @@ class Sheet:
     async def delete(self) -> None:
         pass
 
-    async def tell(self, sentence: str) -> None:
+    async def notify_owner(self, sentence: str) -> None:
         self.told.append(sentence)
 
 

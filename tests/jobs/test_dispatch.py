@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bot.jobs.dispatch import Dispatcher, WaitingJob
+from bot.jobs.dispatch import Dispatcher, DispatchJob
 from bot.store.guild_settings import INSTANCE
 
 numbers = st.integers(0, 99)
@@ -24,13 +24,13 @@ class DispatcherMachine(RuleBasedStateMachine):
         super().__init__()
         self.dispatcher = Dispatcher()
         self.newest = 0
-        self.submitted: dict[int, WaitingJob] = {}
+        self.submitted: dict[int, DispatchJob] = {}
         self.running: list[int] = []
         self.paused: set[int] = set()
         self.released = False
 
-    def job(self, job_id: int, owner: int, place: tuple[int, int | None], concurrent_jobs: int | None) -> WaitingJob:
-        return WaitingJob(job_id, owner, *place, concurrent_jobs, partial(self.on_start, job_id))
+    def job(self, job_id: int, owner: int, place: tuple[int, int | None], concurrent_jobs: int | None) -> DispatchJob:
+        return DispatchJob(job_id, owner, *place, concurrent_jobs, partial(self.on_start, job_id))
 
     def on_start(self, job_id: int) -> None:
         assert job_id in self.submitted, "it was not submitted"
@@ -41,15 +41,15 @@ class DispatcherMachine(RuleBasedStateMachine):
             assert all(other.job_id > job_id for other in self.waiting() if self.goes_before(other, job))
         self.running.append(job_id)
 
-    def is_paused(self, job: WaitingJob) -> bool:
+    def is_paused(self, job: DispatchJob) -> bool:
         return INSTANCE in self.paused or job.guild_id in self.paused
 
-    def goes_before(self, other: WaitingJob, job: WaitingJob) -> bool:
+    def goes_before(self, other: DispatchJob, job: DispatchJob) -> bool:
         """Whether ``job`` has to wait for ``other`` if ``other`` is the older one."""
         same_key = other.concurrency_key == job.concurrency_key
         return other.job_id != job.job_id and same_key and not self.is_paused(other)
 
-    def waiting(self) -> list[WaitingJob]:
+    def waiting(self) -> list[DispatchJob]:
         return [job for job_id, job in sorted(self.submitted.items()) if job_id not in self.running]
 
     @rule(
@@ -62,7 +62,7 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.newest += 1
         self.submit(self.job(self.newest, owner, place, concurrent_jobs))
 
-    def submit(self, job: WaitingJob) -> None:
+    def submit(self, job: DispatchJob) -> None:
         self.submitted[job.job_id] = job
         decision = self.dispatcher.submit(job)
         assert (decision == "started") == (job.job_id in self.running)
@@ -147,7 +147,7 @@ def submitted(*jobs: tuple[int, int | None]) -> tuple[Dispatcher, list[int]]:
     """A dispatcher with jobs of one member, given as (id, concurrent jobs); the list grows as jobs are started."""
     dispatcher, started = Dispatcher(), []
     for job_id, concurrent_jobs in jobs:
-        dispatcher.submit(WaitingJob(job_id, 1, 60, 60, concurrent_jobs, partial(started.append, job_id)))
+        dispatcher.submit(DispatchJob(job_id, 1, 60, 60, concurrent_jobs, partial(started.append, job_id)))
     return dispatcher, started
 
 
@@ -161,7 +161,7 @@ def test_a_member_s_jobs_start_by_their_ids_whichever_was_submitted_first() -> N
 def test_members_and_scopes_do_not_hold_each_other_up() -> None:
     dispatcher, started = submitted((1, 1), (2, 1))
     for owner, scope, job_id in ((2, 60, 3), (1, 0, 4), (1, 70, 5)):
-        dispatcher.submit(WaitingJob(job_id, owner, scope, 60, 1, partial(started.append, job_id)))
+        dispatcher.submit(DispatchJob(job_id, owner, scope, 60, 1, partial(started.append, job_id)))
     assert started == [1, 3, 4, 5]
 
 
@@ -169,7 +169,7 @@ def test_paused_jobs_start_in_order_when_resumed() -> None:
     dispatcher, started = Dispatcher(), []
     dispatcher.pause(60)
     for job_id in (3, 1, 2):
-        assert dispatcher.submit(WaitingJob(job_id, 1, 60, 60, 2, partial(started.append, job_id))) == "paused"
+        assert dispatcher.submit(DispatchJob(job_id, 1, 60, 60, 2, partial(started.append, job_id))) == "paused"
     dispatcher.resume(60)
     assert started == [1, 2]
     dispatcher.finish(2)
@@ -180,8 +180,8 @@ def test_one_pause_is_not_lifted_by_resuming_another() -> None:
     dispatcher, started = Dispatcher(), []
     dispatcher.pause(INSTANCE)
     dispatcher.pause(60)
-    dispatcher.submit(WaitingJob(1, 1, 60, 60, None, partial(started.append, 1)))
-    dispatcher.submit(WaitingJob(2, 1, 0, None, None, partial(started.append, 2)))
+    dispatcher.submit(DispatchJob(1, 1, 60, 60, None, partial(started.append, 1)))
+    dispatcher.submit(DispatchJob(2, 1, 0, None, None, partial(started.append, 2)))
     dispatcher.resume(INSTANCE)
     assert started == [2]
     dispatcher.resume(60)

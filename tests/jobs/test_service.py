@@ -181,7 +181,7 @@ class BrokenCard(RecordingCard):
     def show(self, progress: JobProgress) -> None:
         raise RuntimeError("the card is broken")
 
-    async def refuse(self, sentence: str) -> None:
+    async def end_with(self, sentence: str) -> None:
         raise RuntimeError("the card is broken")
 
 

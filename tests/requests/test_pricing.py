@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.requests.pricing import ImageOutcome, charge, format_credits, needs_asking, quote
+from bot.requests.pricing import ImageOutcome, charge, format_credits, needs_confirmation, quote
 from bot.requests.spec import ImageOptions, ImageSpec, build_spec
 from zimage_engine.catalog import find_profile
 
@@ -148,7 +148,7 @@ def test_a_price_is_asked_about_above_4_credits_or_from_2_where_it_is_more_than_
     left: int | None,
     asks: bool,  # noqa: FBT001
 ) -> None:
-    assert needs_asking(cost, left) is asks
+    assert needs_confirmation(cost, left) is asks
 
 
 @pytest.mark.parametrize(("amount", "text"), [(0, "0"), (5, "0.05"), (100, "1"), (1250, "12.5"), (123_456, "1234.56")])

@@ -42,7 +42,7 @@ class Measurement:
     tokens: int = 0
 
 
-class Parts(Protocol):
+class ModelParts(Protocol):
     """Provides a model's parts. Asking for one may free the one before. ``scale`` is pixels to a latent, a side."""
 
     @property
@@ -139,7 +139,7 @@ def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def benchmark_units(
-    parts: Parts,
+    parts: ModelParts,
     device: torch.device,
     dtype: torch.dtype,
     sizes: Sequence[Size],

@@ -11,9 +11,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch.nn import functional
 
-from zimage_engine.types import RawImage
-
-_MASK_THRESHOLD = 128
+from zimage_engine.types import MASK_THRESHOLD, RawImage
 
 
 def initial_noise(seed: int, shape: tuple[int, int, int]) -> torch.Tensor:
@@ -107,7 +105,7 @@ def composite(generated: RawImage, original: RawImage, cells: torch.Tensor) -> R
 
 def _marked(mask: bytes, width: int, height: int) -> torch.Tensor:
     pixels = torch.frombuffer(bytearray(mask), dtype=torch.uint8).view(1, 1, height, width)
-    return (pixels >= _MASK_THRESHOLD).float()
+    return (pixels >= MASK_THRESHOLD).float()
 
 
 def _bytes(image: RawImage) -> torch.Tensor:

@@ -44,17 +44,19 @@ class AdminContext:
         Returns None if there is nothing to change. ``everywhere`` is for the operator, whose changes are in no server.
         """
         guild_id = INSTANCE if everywhere else guild_of(interaction)
-        told = await self._log_channel(guild_id)
+        previous_channel = await self._log_channel(guild_id)
         row = await self.database.write(partial(_make, make=make, guild_id=guild_id, actor_id=interaction.user.id))
         if row is not None:
             log.info("changed", guild=guild_id, admin=row.actor_id, action=row.change.action, change=row.id)
             # Not awaited: Discord's rate limits may delay it for longer than the admin's command can be answered.
-            task = asyncio.create_task(self._tell(guild_id, row, told), name=f"log-channel-{row.id}")
+            task = asyncio.create_task(
+                self._post_to_log_channel(guild_id, row, previous_channel), name=f"log-channel-{row.id}"
+            )
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
         return row
 
-    async def _tell(self, guild_id: int, row: AuditRow, before: int | None) -> None:
+    async def _post_to_log_channel(self, guild_id: int, row: AuditRow, before: int | None) -> None:
         """Post a line in the server's log channel, and in the one ``before`` the change. A failure is logged."""
         channels = {before, await self._log_channel(guild_id)}
         for channel_id in [each for each in channels if each is not None]:

@@ -48,9 +48,10 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
         context.jobs.admission.forget_words(guild_id)
         noun = "what this pattern matches" if pattern else "this"
         state = "no longer contain" if row is not None else "already not contain"
-        told = quoted(said or filters.NOT_WANTED, 250)
+        shown_sentence = quoted(said or filters.NOT_WANTED, 250)
         await answer(
-            interaction, f"Prompts may {state} {noun}: {hidden(wanted.word, 250)}\nMembers who try it are told: {told}"
+            interaction,
+            f"Prompts may {state} {noun}: {hidden(wanted.word, 250)}\nMembers who try it are told: {shown_sentence}",
         )
 
     @words.command(name="remove", description="Let prompts contain it again")

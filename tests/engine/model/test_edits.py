@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.helpers.engines import start_engine
-from training.edits import KINDS, Edit, judge, some_edits
+from training.edits import KINDS, EditCase, judge, some_edits
 from training.scenes import Scene
 from zimage_engine.catalog import PROFILES, find_profile
 from zimage_engine.config import EngineConfig
@@ -21,7 +21,7 @@ from zimage_engine.types import ImageRequest, InvalidRequest, RawImage
 from zimage_engine.weights import complete_profile
 
 SIDE, CELL = 256, 16
-PAINT = Edit("colour", Scene("square", "red", "white"), Scene("square", "blue", "white"), 3)
+PAINT = EditCase("colour", Scene("square", "red", "white"), Scene("square", "blue", "white"), 3)
 
 
 @st.composite
