@@ -38,6 +38,7 @@ _ALL_END = "UPDATE jobs SET state = 'failed'"
 _ROLES = tuple(range(21, 41))
 _PROFILE = complete_profile(find_profile("demo"))
 _VALUES: dict[LimitName, int | None] = {
+    **dict.fromkeys(LIMIT_NAMES),
     "credits_per_day": 5000,
     "concurrent_jobs": 3,
     "queued_jobs": 10,

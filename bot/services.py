@@ -16,7 +16,7 @@ from bot.privacy.housekeeping import Housekeeping
 from bot.settings import Settings, Unlimited
 from bot.store.admission import Terms
 from bot.store.database import Database
-from bot.store.limits import CEILINGS, LIMITS, Unit
+from bot.store.limits import CEILINGS, LIMITS, LimitUnit
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
@@ -77,7 +77,7 @@ def configured_terms(settings: Settings, profile: ModelProfile) -> Terms:
     )
 
 
-def _value(unit: Unit, setting: float | Unlimited) -> int | None:
+def _value(unit: LimitUnit, setting: float | Unlimited) -> int | None:
     """Return a setting as an integer in the limit's unit, None if unlimited."""
     if setting == "unlimited":
         return None

@@ -28,6 +28,8 @@ from bot.views.results import RESULT_ITEMS, more_view, vary_view, which_view
 from zimage_engine.profiles import SEED_LIMIT, ModelProfile, Size
 from zimage_engine.types import InvalidRequest
 
+_Action = Callable[[discord.Interaction[Any], ImageRow], Awaitable[None]]
+
 _VARY = {"subtle": 0.4, "strong": 0.8}
 _UPSCALE_STRENGTH = 0.3
 _UPSCALE = 2
@@ -43,7 +45,8 @@ class ResultActions:
         self._gallery = gallery
         self._database = database
         self._clicks: Throttle[tuple[int, str]] = Throttle(_ONCE_SECONDS)
-        self._actions: dict[str, Callable[[discord.Interaction[Any], ImageRow], Awaitable[None]]] = {
+        self._job_actions: dict[str, _Action] = {"again": self._again}
+        self._image_actions: dict[str, _Action] = {
             "edit": self._ask_for_edit,
             "vary": self._ask_how_to_vary,
             "subtle": self._vary_subtly,
@@ -76,18 +79,18 @@ class ResultActions:
             )
         if not await self._input_images.may_see(invocation, rows[0]):
             raise Refusal("I know no such picture here.")
-        if what == "again":
-            await self._again(interaction, rows[0])
+        if what in self._job_actions:
+            await self._job_actions[what](interaction, rows[0])
         elif len(rows) > 1:
             view = which_view(what, job_id, [(row.id, row.seed) for row in rows])
             await interaction.response.send_message("Which picture?", view=view, ephemeral=True)
         else:
-            await self._actions[what](interaction, rows[0])
+            await self._image_actions[what](interaction, rows[0])
 
     async def on_image(self, interaction: discord.Interaction[Any], what: str, image_id: str) -> None:
         """Handle a button or a choice about one image."""
         row = await self._input_images.visible_row(InteractionInvocation(interaction), image_id)
-        await self._actions[what](interaction, row)
+        await self._image_actions[what](interaction, row)
 
     async def on_upload(self, interaction: discord.Interaction[Any], what: str, upload_id: str) -> None:
         """Handle a button under the details of an uploaded picture."""

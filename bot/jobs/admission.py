@@ -101,7 +101,7 @@ class Admission:
         )
         try:
             inserted = await self._database.write(
-                partial(_insert, new=new, requester=request.requester, terms=self.terms, pixels=demand.pixels)
+                partial(_insert, new=new, requester=request.requester, demand=demand, terms=self.terms)
             )
         except NotAdmitted as cause:
             log.info("job_refused", user=request.owner_id, guild=request.guild_id, reason=type(cause).__name__)
@@ -146,10 +146,10 @@ def _credits_left(
 
 
 def _insert(
-    connection: sqlite3.Connection, new: NewJob, requester: Requester, terms: Terms, pixels: int
+    connection: sqlite3.Connection, new: NewJob, requester: Requester, demand: JobDemand, terms: Terms
 ) -> tuple[Admitted, bool] | None:
     """Admit the job, and read whether its pictures are spoilers. Returns None if its event made a job before."""
-    admitted = admission.admit(connection, new, requester, terms, pixels=pixels)
+    admitted = admission.admit(connection, new, requester, demand, terms)
     if admitted is None:
         return None
     spoiler = requester.guild_id is not None and find_setting(connection, requester.guild_id, SPOILER) == "on"

@@ -195,7 +195,7 @@ def check(
     """
     check_place(connection, requester, terms, now)
     limits = terms.limits(connection, requester, now)
-    _check_size(limits, demand)
+    _check_demand(limits, demand)
     _check_room(connection, requester, limits, terms)
     granted = _check_credits(connection, requester, limits["credits_per_day"], demand.credits, now)
     _check_ceilings(connection, requester, terms, demand.credits, now)
@@ -203,19 +203,21 @@ def check(
 
 
 def admit(
-    connection: sqlite3.Connection, new: NewJob, requester: Requester, terms: Terms, *, pixels: int
+    connection: sqlite3.Connection, new: NewJob, requester: Requester, demand: JobDemand, terms: Terms
 ) -> Admitted | None:
-    """Check everything, insert the job and reserve its credits. Returns None if its event has already made a job."""
+    """Check everything, insert the job and reserve its credits. Returns None if its event has already made a job.
+
+    ``demand`` is what the job needs; its credits are those of ``new``.
+    """
     if jobs.exists(connection, new.event_id):
         return None
-    demand = JobDemand(new.credits, len(new.images), pixels)
     concurrent, granted = check(connection, requester, demand, terms, new.created_at)
     job_id = jobs.insert(connection, new, granted=granted)
     assert job_id is not None, "checked above, in this transaction"
     return Admitted(job_id, concurrent.value)
 
 
-def _check_size(limits: dict[LimitName, Limit], demand: JobDemand) -> None:
+def _check_demand(limits: dict[LimitName, Limit], demand: JobDemand) -> None:
     for limit, number in ((limits["max_pixels"], demand.pixels), (limits["max_count"], demand.count)):
         if limit.value is not None and number > limit.value:
             raise OverLimit(limit, 0, number)

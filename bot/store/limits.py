@@ -12,7 +12,7 @@ from typing import Literal
 
 LimitName = Literal["credits_per_day", "concurrent_jobs", "queued_jobs", "max_pixels", "max_count"]
 Ceiling = Literal["credits_per_user", "credits_per_server", "queue_length"]
-Unit = Literal["credits", "pixels", "pieces"]
+LimitUnit = Literal["credits", "pixels", "pieces"]
 """Credits are stored in 1/100."""
 Target = Literal["user", "role", "everyone"]
 Origin = Literal["user", "role", "everyone", "default", "ceiling"]
@@ -28,7 +28,7 @@ class LimitKind:
     """
 
     name: LimitName
-    unit: Unit
+    unit: LimitUnit
     meaning: str
     example: str
     quota_suffix: str

@@ -7,7 +7,7 @@ The items hold no image and no state, so they work after a restart and on messag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import discord
 
@@ -16,18 +16,24 @@ from bot.views.parts import parts_of
 from bot.views.text import cut
 
 RowAction = Literal["edit", "vary", "again", "upscale", "more"]
+"""What the buttons under a result do."""
 ImageAction = Literal[
     "edit", "vary", "subtle", "strong", "upscale", "more", "details", "compare", "tree", "delete", "drop", "dropall"
 ]
+"""What can be done with one image: by a button of the row, by the select after it, or by a button of a menu."""
 UploadAction = Literal["edit", "again"]
+"""What the buttons under the details of an uploaded picture do."""
 
-_ROW: tuple[tuple[RowAction, str], ...] = (
-    ("edit", "Edit"),
-    ("vary", "Vary"),
-    ("again", "Again"),
-    ("upscale", "Upscale"),
-    ("more", "More…"),
-)
+_ROW_LABELS: dict[RowAction, str] = {
+    "edit": "Edit",
+    "vary": "Vary",
+    "again": "Again",
+    "upscale": "Upscale",
+    "more": "More…",
+}
+_ABOUT_THE_JOB: tuple[RowAction, ...] = ("again",)
+"""The buttons of the row that are about all images of the job; the others need to know which one is meant."""
+_UPLOAD_LABELS: dict[UploadAction, str] = {"edit": "Edit", "again": "Again"}
 _IMAGE_LABELS: dict[ImageAction, str] = {
     "subtle": "Subtle",
     "strong": "Strong",
@@ -43,13 +49,13 @@ _DANGER = ("delete", "drop", "dropall")
 
 class RowButton(
     SafeDynamicItem[discord.ui.Button[Any]],
-    template=rf"zib:(?P<what>{'|'.join(get_args(RowAction))}):j(?P<job>\d{{1,18}})\Z",
+    template=rf"zib:(?P<what>{'|'.join(_ROW_LABELS)}):j(?P<job>\d{{1,18}})\Z",
 ):
     """A button in the row under a result. It is about the whole job, which may have several images."""
 
     def __init__(self, what: str, job_id: int | str) -> None:
         self.what, self.job_id = what, int(job_id)
-        label = dict(_ROW)[what]  # type: ignore[index]  # the template lets nothing else in
+        label = _ROW_LABELS[what]  # type: ignore[index]  # the template lets nothing else in
         super().__init__(discord.ui.Button(label=label, custom_id=f"zib:{what}:j{job_id}"))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
@@ -74,7 +80,8 @@ class ImageButton(
 
 class WhichSelect(
     SafeDynamicItem[discord.ui.Select[Any]],
-    template=r"zib:which-(?P<what>edit|vary|upscale|more):j(?P<job>\d{1,18})\Z",
+    template=rf"zib:which-(?P<what>{'|'.join(what for what in _ROW_LABELS if what not in _ABOUT_THE_JOB)})"
+    r":j(?P<job>\d{1,18})\Z",
 ):
     """A select that follows a row's button if the job has several images."""
 
@@ -93,13 +100,15 @@ class WhichSelect(
 
 
 class UploadButton(
-    SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:(?P<what>edit|again):u(?P<upload>[0-9a-f]{12})\Z"
+    SafeDynamicItem[discord.ui.Button[Any]],
+    template=rf"zib:(?P<what>{'|'.join(_UPLOAD_LABELS)}):u(?P<upload>[0-9a-f]{{12}})\Z",
 ):
     """A button under the details of an uploaded picture."""
 
     def __init__(self, what: str, upload_id: str) -> None:
         self.what, self.upload_id = what, upload_id
-        super().__init__(discord.ui.Button(label=what.capitalize(), custom_id=f"zib:{what}:u{upload_id}"))
+        label = _UPLOAD_LABELS[what]  # type: ignore[index]  # the template lets nothing else in
+        super().__init__(discord.ui.Button(label=label, custom_id=f"zib:{what}:u{upload_id}"))
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         await parts_of(interaction).result_actions.on_upload(interaction, self.what, self.upload_id)
@@ -110,7 +119,7 @@ RESULT_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (RowButton, ImageButton, 
 
 def result_view(job_id: int) -> discord.ui.View:
     """Return the row under a result."""
-    return _view(RowButton(what, job_id) for what, _ in _ROW)
+    return _view(RowButton(what, job_id) for what in _ROW_LABELS)
 
 
 def which_view(what: str, job_id: int, images: Sequence[tuple[str, int]]) -> discord.ui.View:

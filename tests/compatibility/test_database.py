@@ -25,12 +25,14 @@ from bot.store.ceilings import read_terms
 from bot.store.database import MIGRATIONS, Database, migrate
 from bot.store.guild_settings import read_settings
 from bot.store.limits import CEILINGS, LIMIT_NAMES, LimitName, Requester
+from tests.helpers.no_limits import NO_LIMITS
 
 FOLDER = Path(__file__).parent
 OLD: dict[str, Any] = json.loads((FOLDER / "database_2c37dfa.json").read_text(encoding="utf-8"))
 NOW: int = OLD["now"]
 MIRA, SERVER = 1001, 2001
 DEFAULTS: dict[LimitName, int | None] = {
+    **NO_LIMITS,
     "credits_per_day": 1500,
     "concurrent_jobs": 3,
     "queued_jobs": 10,

@@ -15,18 +15,16 @@ import time
 from pathlib import Path
 
 from bot.store import admission
-from bot.store.admission import OverLimit, Terms
+from bot.store.admission import JobDemand, OverLimit, Terms
 from bot.store.database import _connect
 from bot.store.jobs import NewJob
 from bot.store.limits import LimitName, Requester
+from tests.helpers.no_limits import NO_LIMITS
 
 MEMBER, SERVER, PRICE, LIMIT = 5, 6, 100, 1000
 DEFAULTS: dict[LimitName, int | None] = {
+    **NO_LIMITS,
     "credits_per_day": LIMIT,
-    "concurrent_jobs": None,
-    "queued_jobs": None,
-    "max_pixels": None,
-    "max_count": None,
 }
 TERMS = Terms(DEFAULTS, DEFAULTS)
 _BUSY = 100
@@ -40,7 +38,7 @@ def admit_one(connection: sqlite3.Connection, event_id: int, now: int = 1_000_00
     )
     connection.execute("BEGIN IMMEDIATE")
     try:
-        admission.admit(connection, new, Requester(MEMBER, SERVER, SERVER), TERMS, pixels=1)
+        admission.admit(connection, new, Requester(MEMBER, SERVER, SERVER), JobDemand(PRICE, 1, 1), TERMS)
     except OverLimit:
         connection.rollback()
         return False

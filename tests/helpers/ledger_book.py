@@ -86,8 +86,9 @@ class Book:
             ),
             created_at=self.now,
         )
+        demand = JobDemand(credits=wanted, count=count, pixels=100)
         admitted = self.write(
-            partial(admission.admit, new=new, requester=requester, terms=self.model.terms, pixels=100)
+            partial(admission.admit, new=new, requester=requester, demand=demand, terms=self.model.terms)
         )
         assert admitted is not None
         granted = self.model.from_grants(member, scope, requester.role_ids, wanted, self.now)

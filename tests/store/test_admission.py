@@ -74,7 +74,7 @@ def admit(file: sqlite3.Connection, event_id: int, wanted: int, held_to: Terms, 
         *(event_id, MEMBER, SERVER, SERVER, 7, "public", "imagine", "{}", wanted, ((f"i{event_id}", 0),), "n", None),
         created_at=now,
     )
-    admitted = admission.admit(file, new, HERE, held_to, pixels=1)
+    admitted = admission.admit(file, new, HERE, JobDemand(wanted, 1, 1), held_to)
     assert admitted is not None
     return admitted.job_id
 

@@ -20,10 +20,12 @@ from bot.store.job_states import EndState
 from bot.store.limits import LimitName, LimitRow, Requester, Target
 from tests.helpers.ledger_book import Book
 from tests.helpers.ledger_model import OPEN, Set
+from tests.helpers.no_limits import NO_LIMITS
 
 T = TypeVar("T")
 MEMBERS, SCOPES, ROLES = (1, 2), (0, 60, 70), (21, 22)
 DEFAULTS: dict[LimitName, int | None] = {
+    **NO_LIMITS,
     "credits_per_day": 900,
     "concurrent_jobs": 2,
     "queued_jobs": 8,

