@@ -18,9 +18,9 @@ from bot.store.guild_settings import INSTANCE
 from bot.store.limits import Requester
 from bot.views.buttons import progress_view
 from bot.views.quota import quota_text
-from tests.helpers.admins import admin_of as add_admin
-from tests.helpers.admins import told as answer_of
+from tests.helpers.admins import admin_of, told
 from tests.helpers.cards import show_card
+from tests.helpers.credits import answer_text, count_jobs, credits_in_use, quota_answer
 from tests.helpers.faults import Faulty
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows
 from tests.helpers.typist import Typist
@@ -29,36 +29,15 @@ from tests.helpers.worlds import OpenWorld
 from zimage_engine.types import Unit
 
 
-async def told(world: World, who: object, command: str, **options: object) -> str:
-    return (await answer_of(world, who, command, **options)).content
-
-
 @pytest.fixture
 def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers to messages are deleted soon, since SimCord waits for that."""
     monkeypatch.setattr("bot.views.card_messages.SHORT_LIVED_SECONDS", 0.3)
 
 
-async def quota(world: World, who: object = None) -> str:
-    return await told(world, who or world.member, "quota")
-
-
-async def credits_in_use(world: World) -> int:
-    (row,) = await rows(
-        world,
-        "SELECT coalesce(sum(CASE entry WHEN 'reserved' THEN credits WHEN 'given_back' THEN -credits ELSE 0 END), 0)"
-        " AS total FROM ledger",
-    )
-    return int(row["total"])
-
-
-async def jobs(world: World) -> int:
-    return len(await rows(world, "SELECT id FROM jobs"))
-
-
 async def test_what_is_over_the_limit_is_refused_privately_and_costs_nothing(world: World) -> None:
-    ada = add_admin(world)
-    await told(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1.5")
+    ada = admin_of(world)
+    await answer_text(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1.5")
     await drawn(world)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert answered.ephemeral
@@ -67,13 +46,13 @@ async def test_what_is_over_the_limit_is_refused_privately_and_costs_nothing(wor
         "You have used 1 of 1.5 credits (limit `credits_per_day`), and this costs 1; 1 comes back <t:"
     )
     assert len(world.env.errors) == 1
-    assert (await jobs(world), await credits_in_use(world)) == (1, 100)
-    assert "1 of 1.5 used, **0.5 left** · for you personally" in await quota(world)
+    assert (await count_jobs(world), await credits_in_use(world)) == (1, 100)
+    assert "1 of 1.5 used, **0.5 left** · for you personally" in await quota_answer(world)
 
 
 async def test_what_can_never_be_afforded_says_what_to_do(world: World) -> None:
-    ada = add_admin(world)
-    await told(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1.5")
+    ada = admin_of(world)
+    await answer_text(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1.5")
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=2)
     assert "This costs 2 credits, and you have 1.5 a day" in answered.response.content
     assert len(world.env.errors) == 1
@@ -91,14 +70,14 @@ async def test_what_can_never_be_afforded_says_what_to_do(world: World) -> None:
 async def test_each_limit_refuses_by_its_name(
     world: World, limit: str, value: str, options: dict, sentence: str
 ) -> None:
-    ada = add_admin(world)
-    await told(world, ada, "admin limits set", target=world.channel.guild.default_role, limit=limit, value=value)
+    ada = admin_of(world)
+    await answer_text(world, ada, "admin limits set", target=world.channel.guild.default_role, limit=limit, value=value)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT, **options)
     assert answered.ephemeral
     assert sentence in answered.response.content
     assert limit in answered.response.content
     assert len(world.env.errors) == 1
-    assert await jobs(world) == 0
+    assert await count_jobs(world) == 0
 
 
 BLOCKED = "You are blocked from drawing with me here"
@@ -108,18 +87,18 @@ WORD = "An admin of this server does not want prompts about that"
 
 
 async def forbid(world: World, how: str) -> None:
-    ada, member = add_admin(world), world.member
+    ada, member = admin_of(world), world.member
     match how:
         case "credits":
-            await told(world, ada, "admin limits set", target=member, limit="credits_per_day", value="1")
+            await answer_text(world, ada, "admin limits set", target=member, limit="credits_per_day", value="1")
         case "block":
-            await told(world, ada, "admin block", member=member)
+            await answer_text(world, ada, "admin block", member=member)
         case "pause":
-            await told(world, ada, "admin pause")
+            await answer_text(world, ada, "admin pause")
         case "channel":
-            await told(world, ada, "admin channels deny", channel=world.channel)
+            await answer_text(world, ada, "admin channels deny", channel=world.channel)
         case "word":
-            await told(world, ada, "admin words add", word="circle")
+            await answer_text(world, ada, "admin words add", word="circle")
 
 
 @pytest.mark.parametrize(
@@ -170,14 +149,14 @@ async def test_every_way_to_ask_passes_the_same_admission(
             "mention": lambda: member.send(channel, f"<@{world.env.bot.user.id}> {CHANGED}", reply_to=photograph),
         }
         for name, ask in ways.items():
-            before = await jobs(world)
+            before = await count_jobs(world)
             seen = {m.id for m in history(world)}
             passing: list[str] = []  # also what is deleted again, as answers to messages are
             watching = asyncio.create_task(watch(world, passing.append))
             await ask()
             await world.env.settle()
             watching.cancel()
-            assert await jobs(world) == before + (how is None), name
+            assert await count_jobs(world) == before + (how is None), name
             if sentence is not None:
                 said = passing + [m.content for m in history(world) if m.id not in seen]
                 # A member who is kept out is told at most once a minute if others can read it.
@@ -197,7 +176,7 @@ def history(world: World) -> list[discord.Message]:
 async def test_a_word_that_is_not_wanted_is_never_said_by_the_bot(world: World) -> None:
     """An edit shows its card before the picture is read, but not before the prompt is."""
     result = await drawn(world)
-    await told(world, add_admin(world), "admin words add", word="goblin")
+    await answer_text(world, admin_of(world), "admin words add", word="goblin")
     public: list[str] = []
     watching = asyncio.create_task(watch(world, public.append))
     await world.member.slash(world.channel, "edit", prompt="a goblin on a blue background", source=result.jump_url)
@@ -209,7 +188,7 @@ async def test_a_word_that_is_not_wanted_is_never_said_by_the_bot(world: World) 
 @pytest.mark.usefixtures("short_answers")
 async def test_why_somebody_is_blocked_is_told_to_them_alone(world: World) -> None:
     result = await drawn(world)
-    await told(world, add_admin(world), "admin block", member=world.member, reason="spamming goblins")
+    await answer_text(world, admin_of(world), "admin block", member=world.member, reason="spamming goblins")
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert answered.response.content.endswith("here. The reason: spamming goblins")
     said: list[str] = []
@@ -268,49 +247,49 @@ async def test_two_hundred_commands_at_once_draw_what_there_are_credits_for(worl
 
 
 async def test_a_role_gives_more_and_quota_says_so(world: World) -> None:
-    ada = add_admin(world)
+    ada = admin_of(world)
     guild = world.channel.guild
     artists, patrons = guild.create_role("Artists"), guild.create_role("Patrons")
     fay = guild.add_member(world.env.create_user("fay"), roles=[artists, patrons])
-    await told(world, ada, "admin limits set", target=artists, limit="credits_per_day", value="20")
-    await told(
+    await answer_text(world, ada, "admin limits set", target=artists, limit="credits_per_day", value="20")
+    await answer_text(
         world, ada, "admin limits set", target=patrons, limit="credits_per_day", value="unlimited", **{"for": "7d"}
     )
-    await told(world, ada, "admin limits set", target=guild.default_role, limit="credits_per_day", value="5")
-    text = await quota(world, fay)
+    await answer_text(world, ada, "admin limits set", target=guild.default_role, limit="credits_per_day", value="5")
+    text = await quota_answer(world, fay)
     assert f"0 used, unlimited · from role <@&{patrons.id}>, until <t:" in text
-    assert "0 of 5 used, **5 left** · for everyone in this server" in await quota(world)
-    shown = await told(world, ada, "admin limits show")
+    assert "0 of 5 used, **5 left** · for everyone in this server" in await quota_answer(world)
+    shown = await answer_text(world, ada, "admin limits show")
     assert f"<@&{artists.id}>: `credits_per_day` **20**" in shown
     assert "everyone: `credits_per_day` **5**" in shown
-    assert "everyone" in await told(
+    assert "everyone" in await answer_text(
         world, ada, "admin limits clear", target=guild.default_role, limit="credits_per_day"
     )
-    assert "the bot's default" in await quota(world)
-    assert f"from role <@&{patrons.id}>" in await told(world, ada, "admin limits show", target=fay)
+    assert "the bot's default" in await quota_answer(world)
+    assert f"from role <@&{patrons.id}>" in await answer_text(world, ada, "admin limits show", target=fay)
 
 
 async def test_a_role_that_is_taken_away_counts_no_longer_not_even_for_an_open_question(world: World) -> None:
-    ada = add_admin(world)
+    ada = admin_of(world)
     guild = world.channel.guild
     artists = guild.create_role("Artists")
     fay = guild.add_member(world.env.create_user("fay"), roles=[artists])
-    await told(world, ada, "admin limits set", target=artists, limit="credits_per_day", value="20")
-    await told(world, ada, "admin limits set", target=guild.default_role, limit="credits_per_day", value="1")
+    await answer_text(world, ada, "admin limits set", target=artists, limit="credits_per_day", value="20")
+    await answer_text(world, ada, "admin limits set", target=guild.default_role, limit="credits_per_day", value="1")
     asked = await fay.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=12)
     assert asked.response.content.startswith("4 images · 6 of your 20 credits · about ")
     world.env.backend.remove_member_role(guild.id, fay.id, artists.id)
     answered = await fay.click(asked.response, label="Draw")
     assert "This costs 6 credits, and you have 1 a day" in answered.response.content
     assert world.env.errors is not None
-    assert await jobs(world) == 0
+    assert await count_jobs(world) == 0
 
 
 async def test_a_costly_command_asks_once_and_draws_on_yes(world: World) -> None:
     asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
     assert asked.ephemeral
     assert asked.response.content.startswith("4 images · 4.52 of your 50 credits · about ")
-    assert await jobs(world) == 0
+    assert await count_jobs(world) == 0
     stranger = world.channel.guild.add_member(world.env.create_user("noa"))
     assert world.channel.history(viewer=stranger) == []
     await world.member.click(asked.response, label="Draw")
@@ -323,7 +302,7 @@ async def test_never_mind_draws_nothing_and_the_question_is_over(world: World) -
     asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
     (question_id,) = world.env.bot.parts.questions.open_ids
     await world.member.click(asked.response, label="Never mind")
-    assert await jobs(world) == 0
+    assert await count_jobs(world) == 0
     assert world.channel.history(viewer=world.member) == []
     assert question_id not in world.env.bot.parts.questions.open_ids
 
@@ -369,29 +348,29 @@ async def test_an_unanswered_question_goes_away(world: World) -> None:
     assert len(world.channel.history(viewer=world.member)) == 1
     await world.env.advance_time(721)
     assert world.channel.history(viewer=world.member) == []
-    assert await jobs(world) == 0
+    assert await count_jobs(world) == 0
 
 
 async def test_a_grant_is_spent_after_the_day_s_credits(world: World) -> None:
-    ada = add_admin(world)
-    await told(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1")
-    assert "has 1.5 credits more" in await told(
+    ada = admin_of(world)
+    await answer_text(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1")
+    assert "has 1.5 credits more" in await answer_text(
         world, ada, "admin grant", member=world.member, credits=1.5, reason="prize"
     )
     await drawn(world)
-    assert "**1.5 more** granted by an admin" in await quota(world)
+    assert "**1.5 more** granted by an admin" in await quota_answer(world)
     await drawn(world)
-    assert "**0.5 more** granted" in await quota(world)
+    assert "**0.5 more** granted" in await quota_answer(world)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert "and have 0.5 left that an admin granted, and this costs 1" in answered.response.content
     assert len(world.env.errors) == 1
 
 
 async def test_a_reset_lets_the_day_begin_anew_and_no_other_member_s(world: World) -> None:
-    ada = add_admin(world)
+    ada = admin_of(world)
     await drawn(world)
-    assert "1 credits no longer count" in await told(world, ada, "admin reset", member=world.member)
-    assert "0 of 50 used" in await quota(world)
+    assert "1 credits no longer count" in await answer_text(world, ada, "admin reset", member=world.member)
+    assert "0 of 50 used" in await quota_answer(world)
     refused = await ada.slash(world.channel, "admin reset", member=world.member)
     assert "has used no credits" in refused.response.content
     assert world.env.errors is not None
@@ -455,14 +434,16 @@ async def test_direct_messages_can_be_switched_off(world_of: OpenWorld) -> None:
 
 async def test_members_cannot_set_limits_and_admins_of_one_server_not_those_of_another(world: World) -> None:
     assert "admin limits set" not in world.member.available_commands(world.channel)
-    ada = add_admin(world)
+    ada = admin_of(world)
     other = world.env.create_guild(name="Elsewhere")
     there = other.create_text_channel("there")
     bob = other.add_member(
         world.env.create_user("bob"),
         roles=[other.create_role("boss", permissions=discord.Permissions(manage_guild=True))],
     )
-    await told(world, ada, "admin limits set", target=world.channel.guild.default_role, limit="max_count", value="1")
+    await answer_text(
+        world, ada, "admin limits set", target=world.channel.guild.default_role, limit="max_count", value="1"
+    )
     shown = await bob.slash(there, "admin limits show")
     assert "Nothing is set in this server." in shown.response.content
     asked = await bob.slash(there, "quota")
@@ -470,7 +451,7 @@ async def test_members_cannot_set_limits_and_admins_of_one_server_not_those_of_a
 
 
 async def test_a_value_that_is_none_is_explained(world: World) -> None:
-    ada = add_admin(world)
+    ada = admin_of(world)
     for limit, value, sentence in (
         (
             "credits_per_day",
@@ -488,11 +469,11 @@ async def test_a_value_that_is_none_is_explained(world: World) -> None:
 
 
 async def test_many_limits_come_in_pages(world: World) -> None:
-    ada, guild = add_admin(world), world.channel.guild
+    ada, guild = admin_of(world), world.channel.guild
     for number in range(25):
         role = guild.create_role(f"r{number}")
-        await told(world, ada, "admin limits set", target=role, limit="max_count", value="2")
-    shown = await answer_of(world, ada, "admin limits show")
+        await answer_text(world, ada, "admin limits set", target=role, limit="max_count", value="2")
+    shown = await told(world, ada, "admin limits show")
     assert shown.content.startswith("**25 limits are set in this server** · page 1 of 2")
     assert shown.content.count("`max_count` **2**") == 20
     await ada.click(shown, label="Next")
@@ -501,24 +482,26 @@ async def test_many_limits_come_in_pages(world: World) -> None:
 
 
 async def test_a_default_that_is_not_allowed_here_is_not_applied(world: World) -> None:
-    await told(world, world.member, "settings", size="large")
-    await told(world, add_admin(world), "admin limits set", target=world.member, limit="max_pixels", value="256x256")
+    await answer_text(world, world.member, "settings", size="large")
+    await answer_text(
+        world, admin_of(world), "admin limits set", target=world.member, limit="max_pixels", value="256x256"
+    )
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert "256×256" in world.channel.history()[-1].content
 
 
 async def test_again_keeps_to_the_member_s_own_settings(world: World) -> None:
     result = await drawn(world)
-    await told(world, world.member, "settings", private=True)
+    await answer_text(world, world.member, "settings", private=True)
     await world.member.click(result, label="Again")
     assert len(world.channel.history()) == 1, "the new one is for the member alone"
     assert "With your settings: private." in history(world)[-1].content
 
 
 async def test_a_question_says_which_settings_were_applied_and_goes_with_their_data(world: World) -> None:
-    await told(world, world.member, "settings", count=4, size="large")
+    await answer_text(world, world.member, "settings", count=4, size="large")
     asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert asked.response.content.endswith("\n-# with your settings: large, 4 pictures")
-    confirm = await answer_of(world, world.member, "privacy delete")
+    confirm = await told(world, world.member, "privacy delete")
     await world.member.click(confirm, label="Delete my data")
     assert world.env.bot.parts.questions.open_ids == []
