@@ -6,6 +6,7 @@ import pytest
 
 from bot.playground.world import World
 from bot.views.results import RESULT_ITEMS
+from tests.helpers.credits import answer_text
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, picture_of, rows, seen_in
 from tests.helpers.worlds import restart
 
@@ -116,3 +117,11 @@ async def test_forged_custom_ids_end_in_a_sentence(world: World) -> None:
     for label in ("Edit", "Vary", "Again", "Upscale", "More…"):
         answered = await stranger.click(result, label=label)
         assert answered.response.content == "I know no such picture here."
+
+
+async def test_again_keeps_to_the_member_s_own_settings(world: World) -> None:
+    result = await drawn(world)
+    await answer_text(world, world.member, "settings", private=True)
+    await world.member.click(result, label="Again")
+    assert len(world.channel.history()) == 1, "the new one is for the member alone"
+    assert "With your settings: private." in newest(world).content

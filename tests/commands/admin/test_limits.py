@@ -1,0 +1,84 @@
+"""``/admin limits``, ``/admin grant`` and ``/admin reset``."""
+
+from __future__ import annotations
+
+import discord
+
+from bot.playground.world import World
+from tests.helpers.admins import admin_of, told
+from tests.helpers.credits import answer_text, quota_answer
+from tests.helpers.pictures import PROMPT, drawn, rows
+
+
+async def test_a_grant_is_spent_after_the_day_s_credits(world: World) -> None:
+    ada = admin_of(world)
+    await answer_text(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1")
+    assert "has 1.5 credits more" in await answer_text(
+        world, ada, "admin grant", member=world.member, credits=1.5, reason="prize"
+    )
+    await drawn(world)
+    assert "**1.5 more** granted by an admin" in await quota_answer(world)
+    await drawn(world)
+    assert "**0.5 more** granted" in await quota_answer(world)
+    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert "and have 0.5 left that an admin granted, and this costs 1" in answered.response.content
+    assert len(world.env.errors) == 1
+
+
+async def test_a_reset_lets_the_day_begin_anew_and_no_other_member_s(world: World) -> None:
+    ada = admin_of(world)
+    await drawn(world)
+    assert "1 credits no longer count" in await answer_text(world, ada, "admin reset", member=world.member)
+    assert "0 of 50 used" in await quota_answer(world)
+    refused = await ada.slash(world.channel, "admin reset", member=world.member)
+    assert "has used no credits" in refused.response.content
+    assert world.env.errors is not None
+
+
+async def test_members_cannot_set_limits_and_admins_of_one_server_not_those_of_another(world: World) -> None:
+    assert "admin limits set" not in world.member.available_commands(world.channel)
+    ada = admin_of(world)
+    other = world.env.create_guild(name="Elsewhere")
+    there = other.create_text_channel("there")
+    bob = other.add_member(
+        world.env.create_user("bob"),
+        roles=[other.create_role("boss", permissions=discord.Permissions(manage_guild=True))],
+    )
+    await answer_text(
+        world, ada, "admin limits set", target=world.channel.guild.default_role, limit="max_count", value="1"
+    )
+    shown = await bob.slash(there, "admin limits show")
+    assert "Nothing is set in this server." in shown.response.content
+    asked = await bob.slash(there, "quota")
+    assert "`max_count` 4 pictures a command · the bot's default" in asked.response.content
+
+
+async def test_a_value_that_is_none_is_explained(world: World) -> None:
+    ada = admin_of(world)
+    for limit, value, sentence in (
+        (
+            "credits_per_day",
+            "lots",
+            "“lots” is no value for credits_per_day: give credits like 15 or 7.5, or unlimited.",
+        ),
+        ("max_count", "-1", "“-1” is no value for max_count: give a whole number from 0, or unlimited."),
+        ("max_pixels", "big", "“big” is no value for max_pixels: give pixels like 1048576 or 1024x1024, or unlimited."),
+    ):
+        answered = await ada.slash(world.channel, "admin limits set", target=world.member, limit=limit, value=value)
+        assert answered.response.content == sentence
+    assert len(world.env.errors) == 3
+    assert await rows(world, "SELECT * FROM limits") == []
+    assert await rows(world, "SELECT * FROM audit") == []
+
+
+async def test_many_limits_come_in_pages(world: World) -> None:
+    ada, guild = admin_of(world), world.channel.guild
+    for number in range(25):
+        role = guild.create_role(f"r{number}")
+        await answer_text(world, ada, "admin limits set", target=role, limit="max_count", value="2")
+    shown = await told(world, ada, "admin limits show")
+    assert shown.content.startswith("**25 limits are set in this server** · page 1 of 2")
+    assert shown.content.count("`max_count` **2**") == 20
+    await ada.click(shown, label="Next")
+    (page,) = world.channel.history(viewer=ada)[-1:]
+    assert shown.id != page.id or page.content.count("`max_count`") == 5

@@ -1,0 +1,64 @@
+"""Questions before something costly: who may answer, and when a question is over."""
+
+from __future__ import annotations
+
+from bot.playground.world import World
+from tests.helpers.admins import admin_of, told
+from tests.helpers.credits import answer_text, count_jobs, credits_in_use
+from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest
+
+
+async def test_a_role_that_is_taken_away_counts_no_longer_not_even_for_an_open_question(world: World) -> None:
+    ada = admin_of(world)
+    guild = world.channel.guild
+    artists = guild.create_role("Artists")
+    fay = guild.add_member(world.env.create_user("fay"), roles=[artists])
+    await answer_text(world, ada, "admin limits set", target=artists, limit="credits_per_day", value="20")
+    await answer_text(world, ada, "admin limits set", target=guild.default_role, limit="credits_per_day", value="1")
+    asked = await fay.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=12)
+    assert asked.response.content.startswith("4 images · 6 of your 20 credits · about ")
+    world.env.backend.remove_member_role(guild.id, fay.id, artists.id)
+    answered = await fay.click(asked.response, label="Draw")
+    assert "This costs 6 credits, and you have 1 a day" in answered.response.content
+    assert world.env.errors is not None
+    assert await count_jobs(world) == 0
+
+
+async def test_never_mind_draws_nothing_and_the_question_is_over(world: World) -> None:
+    asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
+    (question_id,) = world.env.bot.parts.questions.open_ids
+    await world.member.click(asked.response, label="Never mind")
+    assert await count_jobs(world) == 0
+    assert world.channel.history(viewer=world.member) == []
+    assert question_id not in world.env.bot.parts.questions.open_ids
+
+
+async def test_an_edit_by_reply_asks_in_the_channel_and_only_its_member_may_answer(world: World) -> None:
+    result = await drawn(world)
+    await world.member.send(world.channel, f"/edit {CHANGED} --count 4 --steps 20 --strength 0.9", reply_to=result)
+    question = newest(world)
+    assert question.content.startswith("4 images · 9 of your 49 credits")
+    noa = world.channel.guild.add_member(world.env.create_user("noa"))
+    refused = await noa.click(question, label="Draw")
+    assert "Only the member who was asked" in refused.response.content
+    await world.member.click(question, label="Draw")
+    assert len(newest(world).attachments) == 4
+    assert await credits_in_use(world) == 1000
+    assert world.env.errors is not None
+
+
+async def test_an_unanswered_question_goes_away(world: World) -> None:
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
+    assert len(world.channel.history(viewer=world.member)) == 1
+    await world.env.advance_time(721)
+    assert world.channel.history(viewer=world.member) == []
+    assert await count_jobs(world) == 0
+
+
+async def test_a_question_says_which_settings_were_applied_and_goes_with_their_data(world: World) -> None:
+    await answer_text(world, world.member, "settings", count=4, size="large")
+    asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert asked.response.content.endswith("\n-# with your settings: large, 4 pictures")
+    confirm = await told(world, world.member, "privacy delete")
+    await world.member.click(confirm, label="Delete my data")
+    assert world.env.bot.parts.questions.open_ids == []
