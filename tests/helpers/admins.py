@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
 import discord
 
 from bot.playground.world import World
-from bot.store import audit
+from bot.store import audit, moderation
 from bot.store.audit import Change
+from bot.store.moderation import Block, Rule
 
 
 def admin_of(world: World, guild: Any = None, name: str = "ada") -> Any:
@@ -52,3 +54,14 @@ async def ask(world: World, who: Any = None, channel: Any = None, prompt: str = 
     await who.slash(channel, "imagine", prompt=prompt, seed=1)
     assert world.env.errors is not None
     return channel.history(viewer=who)[-1].content
+
+
+async def blocks_in(world: World, guild_id: int | None = None) -> list[Block]:
+    """Return the blocks of a server that have not ended."""
+    look = partial(moderation.blocks_of, guild_id=guild_id or world.channel.guild.id, now=int(time.time()))
+    return await world.env.bot.database.read(look)
+
+
+async def channel_rules_in(world: World) -> dict[int, Rule]:
+    """Return the rules of the world's server, by channel."""
+    return await world.env.bot.database.read(partial(moderation.channel_rules, guild_id=world.channel.guild.id))

@@ -1,4 +1,4 @@
-"""Who may use the bot where, as admins set it: ``/admin block`` and ``/admin channels``."""
+"""``/admin block``, ``/admin unblock`` and ``/admin blocked``: who may not use the bot."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pytest
 
 from bot.playground.world import World
 from bot.store import moderation
-from bot.store.moderation import Block, Rule
-from tests.helpers.admins import admin_of, another_server, ask, audited, labels, told
+from bot.store.moderation import Block
+from tests.helpers.admins import admin_of, another_server, ask, audited, blocks_in, labels, told
 from tests.helpers.faults import Faulty
+from tests.helpers.pictures import PROMPT, rows
+from tests.helpers.typist import Typist
 from tests.helpers.waiting import leave_running, until
 from tests.helpers.worlds import OpenWorld
 from zimage_engine.types import Unit
@@ -26,20 +28,12 @@ async def world(world_of: OpenWorld) -> Any:
         yield opened
 
 
-async def blocks(world: World, guild_id: int | None = None) -> list[Block]:
-    look = partial(moderation.blocks_of, guild_id=guild_id or world.channel.guild.id, now=int(time.time()))
-    return await world.env.bot.database.read(look)
-
-
-# People
-
-
 async def test_a_member_is_blocked_here_for_a_while_and_may_go_on_after_unblocking(world_of: OpenWorld) -> None:
     async with world_of() as world:
         ada, mira = admin_of(world), world.member
         now = int(time.time())
         message = await told(world, ada, "admin block", member=mira, **{"for": "1d12h"}, reason="too\nmany ducks")
-        (block,) = await blocks(world)
+        (block,) = await blocks_in(world)
         assert (block.member_id, block.reason) == (mira.id, "too many ducks")
         assert 129_600 <= (block.until or 0) - now < 129_660
         assert message.content == (
@@ -62,7 +56,7 @@ async def test_blocking_again_changes_it_and_the_same_again_changes_nothing(worl
     ada, mira = admin_of(world), world.member
     await told(world, ada, "admin block", member=mira, **{"for": "2w"}, reason="ducks")
     await told(world, ada, "admin block", member=mira)
-    (block,) = await blocks(world)
+    (block,) = await blocks_in(world)
     assert (block.until, block.reason) == (None, None)
     said = await told(world, ada, "admin block", member=mira)
     assert said.content == f"<@{mira.id}> was already blocked in this server for good."
@@ -90,7 +84,7 @@ async def test_who_cannot_be_blocked_and_why(world: World) -> None:
     assert "“soon” is no period" in said.content
     said = await told(world, ada, "admin unblock", member=world.member)
     assert said.content == f"<@{world.member.id}> is not blocked in this server; /admin blocked lists who is."
-    assert await blocks(world) == []
+    assert await blocks_in(world) == []
 
 
 async def test_somebody_who_has_left_can_be_blocked_and_unblocked(world: World) -> None:
@@ -98,7 +92,7 @@ async def test_somebody_who_has_left_can_be_blocked_and_unblocked(world: World) 
     world.channel.guild.add_member(user)
     world.channel.guild.remove_member(user)
     assert "for good" in (await told(world, ada, "admin block", member=user)).content
-    assert [block.member_id for block in await blocks(world)] == [user.id]
+    assert [block.member_id for block in await blocks_in(world)] == [user.id]
     assert "again" in (await told(world, ada, "admin unblock", member=user)).content
 
 
@@ -147,138 +141,18 @@ async def test_the_list_of_who_is_blocked_in_pages_without_those_whose_time_is_o
     assert labels(message) == ["Back"]
 
 
-# Places
-
-
-async def channel_rules(world: World) -> dict[int, Rule]:
-    return await world.env.bot.database.read(partial(moderation.channel_rules, guild_id=world.channel.guild.id))
-
-
-async def test_rules_for_every_kind_of_channel_and_what_follows_from_them(world: World) -> None:
-    guild, ada = world.channel.guild, admin_of(world)
-    message = await told(world, ada, "admin channels list")
-    assert message.content == "There are no rules for channels: I may be used in all of them."
-    thread = world.env.backend.create_thread(world.channel.id, "old thread", ada.id)
-    places = [
-        world.channel,
-        guild.create_category("rooms"),
-        guild.create_forum_channel("forum"),
-        guild.create_voice_channel("talk"),
-        guild.create_stage_channel("stage"),
-        guild.create_news_channel("news"),
-    ]
-    for place in places:
-        said = await told(world, ada, "admin channels deny", channel=place)
-        assert said.content.startswith(f"I may not be used in <#{place.id}>.")
-    (handle,) = world.channel.threads
-    await told(world, ada, "admin channels deny", channel=handle)
-    assert await channel_rules(world) == dict.fromkeys([thread.id, *(place.id for place in places)], "deny")
-    message = await told(world, ada, "admin channels list")
-    heading, *lines = message.content.splitlines()
-    assert heading == (
-        "**I may be used everywhere but where it says deny**. A thread's own rule goes before its channel's, and a "
-        "channel's before its category's."
-    )
-    assert sorted(lines) == sorted(f"deny: <#{channel_id}>" for channel_id in await channel_rules(world))
-
-    await told(world, ada, "admin channels allow", channel=world.channel)
-    await told(world, ada, "admin settings", age_restricted_only="on")
-    message = await told(world, ada, "admin channels list")
-    assert message.content.startswith(
-        "**I may be used only where it says allow**, and in age-restricted channels only."
-    )
-    assert f"allow: <#{world.channel.id}>" in message.content
-
-
-async def test_the_category_says_that_it_holds_for_its_channels(world: World) -> None:
-    category = world.channel.guild.create_category("rooms")
-    said = await told(world, admin_of(world), "admin channels allow", channel=category)
-    assert said.content == (
-        f"I may be used in <#{category.id}>, and from now on only where you allow it. That holds for its channels, "
-        "too, unless they have a rule of their own."
-    )
-
-
-async def test_where_it_is_denied_nothing_is_drawn_until_the_rule_is_cleared(world_of: OpenWorld) -> None:
-    async with world_of() as world:
-        guild, ada = world.channel.guild, admin_of(world)
-        category = guild.create_category("rooms")
-        inside, outside = guild.create_text_channel("inside", category=category), world.channel
-        await told(world, ada, "admin channels allow", channel=category)
-        assert "seed 1" in await ask(world, channel=inside)
-        assert f"<#{category.id}>" in await ask(world, channel=outside), "it says where instead"
-        await told(world, ada, "admin channels deny", channel=inside)
-        assert "seed 1" not in await ask(world, channel=inside)
-        said = await told(world, ada, "admin channels clear", channel=inside)
-        assert said.content == f"<#{inside.id}> has no rule of its own any more."
-        assert "seed 1" in await ask(world, channel=inside)
-        await told(world, ada, "admin channels clear", channel=category)
-        assert "seed 1" in await ask(world, channel=outside)
-        changes = [(change.action, change.before, change.after) for change in await audited(world)]
-        assert changes == [
-            ("channels allow", "no rule", "allow"),
-            ("channels deny", "no rule", "deny"),
-            ("channels clear", "deny", "no rule"),
-            ("channels clear", "allow", "no rule"),
-        ]
-
-
-async def test_deleted_channels_are_named_as_such_and_cleared_together(world: World) -> None:
-    guild, ada, backend = world.channel.guild, admin_of(world), world.env.backend
-    gone = guild.create_text_channel("gone")
-    archived = backend.create_thread(world.channel.id, "archived", ada.id)
-    (thread,) = world.channel.threads
-    for place in (gone, thread, world.channel):
-        await told(world, ada, "admin channels allow", channel=place)
-    backend.edit_channel(archived.id, {}, thread_metadata={"archived": True})
-    backend.delete_channel(gone.id)
-    message = await told(world, ada, "admin channels list")
-    _, *lines = message.content.splitlines()
-    assert sorted(lines) == sorted(
-        [f"allow: deleted channel {gone.id}", f"allow: <#{thread.id}>", f"allow: <#{world.channel.id}>"]
-    )
-    said = await told(world, ada, "admin channels clear", deleted=True)
-    assert said.content == "The rules of 1 deleted channel are cleared."
-    assert set(await channel_rules(world)) == {thread.id, world.channel.id}
-    said = await told(world, ada, "admin channels clear", deleted=True)
-    assert said.content == "No rule is for a channel that was deleted."
-
-
-async def test_rules_that_are_there_or_not_there_are_said_so(world: World) -> None:
-    ada, place = admin_of(world), world.channel
-    mention = f"<#{place.id}>"
-    said = await told(world, ada, "admin channels clear", channel=place)
-    assert said.content == f"There is no rule for {mention}; /admin channels list shows those there are."
-    await told(world, ada, "admin channels deny", channel=place)
-    said = await told(world, ada, "admin channels deny", channel=place)
-    assert said.content == f"The rule for {mention} is deny already; /admin channels list shows all of them."
-    for options in ({}, {"channel": place, "deleted": True}):
-        said = await told(world, ada, "admin channels clear", **options)
-        assert said.content == "Say which channel, or deleted: True for all those that were deleted."
-    assert len(await audited(world)) == 1
-
-
-# Other servers
-
-
-async def test_another_server_s_rules_are_neither_seen_nor_changed(world: World) -> None:
-    ada, mira, (elsewhere, eve) = admin_of(world), world.member, another_server(world)
-    elsewhere.guild.add_member(world.env.create_user("noa"))
-    await told(world, ada, "admin block", member=mira)
-    await told(world, ada, "admin channels deny", channel=world.channel)
-    await told(world, ada, "admin words add", word="duck")
-    before = await audited(world)
-
-    assert (await told(world, eve, "admin blocked", elsewhere)).content == "Nobody is blocked in this server."
-    assert "no rules for channels" in (await told(world, eve, "admin channels list", elsewhere)).content
-    assert "may contain anything" in (await told(world, eve, "admin words list", elsewhere)).content
-    assert "Nothing was changed" in (await told(world, eve, "admin audit", elsewhere)).content
-    user = world.env.create_user("unrelated")
-    await told(world, eve, "admin unblock", elsewhere, member=user)
-    assert "is not in the list" in (await told(world, eve, "admin words remove", elsewhere, word="duck")).content
-    assert "No rule is for" in (await told(world, eve, "admin channels clear", elsewhere, deleted=True)).content
-    assert await eve.autocomplete(elsewhere, "admin words remove", "word", "") == []
-    assert await audited(world) == before
-    assert await audited(world, elsewhere.guild.id) == []
-    assert [block.member_id for block in await blocks(world)] == [mira.id]
-    assert await channel_rules(world) == {world.channel.id: "deny"}
+async def test_blocking_cancels_what_is_on_the_engine_and_has_not_begun(world_of: OpenWorld) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    slow = partial(Faulty, unit=Unit.ENCODE_TEXT, gate=gate, entered=entered)
+    async with world_of(slow) as world:
+        service = world.env.bot.jobs
+        other = world.channel.guild.add_member(world.env.create_user("noa"))
+        await Typist(world, other).imagine(PROMPT)
+        await until(entered.is_set)
+        await Typist(world).imagine("a green square on a white background")
+        await until(lambda: all(active.rendering is not None for active in service.active.values()))
+        assert await service.cancel_waiting(world.member.id, world.channel.guild.id) == 1
+        gate.set()
+        await until(lambda: not service.active)
+        states = await rows(world, "SELECT owner_id, state FROM jobs ORDER BY id")
+        assert [row["state"] for row in states] == ["delivered", "cancelled"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import discord
 import pytest
 
 from bot.playground.world import World
@@ -89,8 +88,3 @@ async def test_the_bot_can_be_kept_to_age_restricted_channels(world: World, nsfw
     else:
         assert answered.response.content == "In this server I may draw in age-restricted channels only."
         assert len(world.env.errors) == 1
-
-
-async def test_permissions_of_the_group(world: World) -> None:
-    group = world.env.bot.tree.get_command("admin")
-    assert group.default_permissions == discord.Permissions(manage_guild=True)

@@ -1,0 +1,122 @@
+"""``/admin channels``: where the bot may be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.playground.world import World
+from tests.helpers.admins import admin_of, ask, audited, channel_rules_in, told
+from tests.helpers.worlds import OpenWorld
+
+
+@pytest.fixture
+async def world(world_of: OpenWorld) -> Any:
+    """Nothing is drawn in most of these tests, so the model need not be there."""
+    async with world_of(load=False) as opened:
+        yield opened
+
+
+async def test_rules_for_every_kind_of_channel_and_what_follows_from_them(world: World) -> None:
+    guild, ada = world.channel.guild, admin_of(world)
+    message = await told(world, ada, "admin channels list")
+    assert message.content == "There are no rules for channels: I may be used in all of them."
+    thread = world.env.backend.create_thread(world.channel.id, "old thread", ada.id)
+    places = [
+        world.channel,
+        guild.create_category("rooms"),
+        guild.create_forum_channel("forum"),
+        guild.create_voice_channel("talk"),
+        guild.create_stage_channel("stage"),
+        guild.create_news_channel("news"),
+    ]
+    for place in places:
+        said = await told(world, ada, "admin channels deny", channel=place)
+        assert said.content.startswith(f"I may not be used in <#{place.id}>.")
+    (handle,) = world.channel.threads
+    await told(world, ada, "admin channels deny", channel=handle)
+    assert await channel_rules_in(world) == dict.fromkeys([thread.id, *(place.id for place in places)], "deny")
+    message = await told(world, ada, "admin channels list")
+    heading, *lines = message.content.splitlines()
+    assert heading == (
+        "**I may be used everywhere but where it says deny**. A thread's own rule goes before its channel's, and a "
+        "channel's before its category's."
+    )
+    assert sorted(lines) == sorted(f"deny: <#{channel_id}>" for channel_id in await channel_rules_in(world))
+
+    await told(world, ada, "admin channels allow", channel=world.channel)
+    await told(world, ada, "admin settings", age_restricted_only="on")
+    message = await told(world, ada, "admin channels list")
+    assert message.content.startswith(
+        "**I may be used only where it says allow**, and in age-restricted channels only."
+    )
+    assert f"allow: <#{world.channel.id}>" in message.content
+
+
+async def test_the_category_says_that_it_holds_for_its_channels(world: World) -> None:
+    category = world.channel.guild.create_category("rooms")
+    said = await told(world, admin_of(world), "admin channels allow", channel=category)
+    assert said.content == (
+        f"I may be used in <#{category.id}>, and from now on only where you allow it. That holds for its channels, "
+        "too, unless they have a rule of their own."
+    )
+
+
+async def test_where_it_is_denied_nothing_is_drawn_until_the_rule_is_cleared(world_of: OpenWorld) -> None:
+    async with world_of() as world:
+        guild, ada = world.channel.guild, admin_of(world)
+        category = guild.create_category("rooms")
+        inside, outside = guild.create_text_channel("inside", category=category), world.channel
+        await told(world, ada, "admin channels allow", channel=category)
+        assert "seed 1" in await ask(world, channel=inside)
+        assert f"<#{category.id}>" in await ask(world, channel=outside), "it says where instead"
+        await told(world, ada, "admin channels deny", channel=inside)
+        assert "seed 1" not in await ask(world, channel=inside)
+        said = await told(world, ada, "admin channels clear", channel=inside)
+        assert said.content == f"<#{inside.id}> has no rule of its own any more."
+        assert "seed 1" in await ask(world, channel=inside)
+        await told(world, ada, "admin channels clear", channel=category)
+        assert "seed 1" in await ask(world, channel=outside)
+        changes = [(change.action, change.before, change.after) for change in await audited(world)]
+        assert changes == [
+            ("channels allow", "no rule", "allow"),
+            ("channels deny", "no rule", "deny"),
+            ("channels clear", "deny", "no rule"),
+            ("channels clear", "allow", "no rule"),
+        ]
+
+
+async def test_deleted_channels_are_named_as_such_and_cleared_together(world: World) -> None:
+    guild, ada, backend = world.channel.guild, admin_of(world), world.env.backend
+    gone = guild.create_text_channel("gone")
+    archived = backend.create_thread(world.channel.id, "archived", ada.id)
+    (thread,) = world.channel.threads
+    for place in (gone, thread, world.channel):
+        await told(world, ada, "admin channels allow", channel=place)
+    backend.edit_channel(archived.id, {}, thread_metadata={"archived": True})
+    backend.delete_channel(gone.id)
+    message = await told(world, ada, "admin channels list")
+    _, *lines = message.content.splitlines()
+    assert sorted(lines) == sorted(
+        [f"allow: deleted channel {gone.id}", f"allow: <#{thread.id}>", f"allow: <#{world.channel.id}>"]
+    )
+    said = await told(world, ada, "admin channels clear", deleted=True)
+    assert said.content == "The rules of 1 deleted channel are cleared."
+    assert set(await channel_rules_in(world)) == {thread.id, world.channel.id}
+    said = await told(world, ada, "admin channels clear", deleted=True)
+    assert said.content == "No rule is for a channel that was deleted."
+
+
+async def test_rules_that_are_there_or_not_there_are_said_so(world: World) -> None:
+    ada, place = admin_of(world), world.channel
+    mention = f"<#{place.id}>"
+    said = await told(world, ada, "admin channels clear", channel=place)
+    assert said.content == f"There is no rule for {mention}; /admin channels list shows those there are."
+    await told(world, ada, "admin channels deny", channel=place)
+    said = await told(world, ada, "admin channels deny", channel=place)
+    assert said.content == f"The rule for {mention} is deny already; /admin channels list shows all of them."
+    for options in ({}, {"channel": place, "deleted": True}):
+        said = await told(world, ada, "admin channels clear", **options)
+        assert said.content == "Say which channel, or deleted: True for all those that were deleted."
+    assert len(await audited(world)) == 1
