@@ -14,8 +14,6 @@ from bot.playground.world import World
 from bot.store import moderation
 from bot.store.accounts import DAY
 from bot.views import outbox
-from bot.views.privacy import delete_view
-from tests.helpers.dynamic_items import matching
 from tests.helpers.faults import Faulty
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows
 from tests.helpers.privacy import (
@@ -70,12 +68,6 @@ async def test_deleting_leaves_no_prompt_and_no_picture(world: World) -> None:
     assert secret in text
     assert [job["owner_id"] for job in await rows(world, "SELECT owner_id FROM jobs ORDER BY id")] == [0, 0, noa.id]
     assert len(world.channel.history(viewer=noa)) == 2, "what was posted stays, unless that is wanted, too"
-
-
-def test_each_button_is_one_template_s_alone() -> None:
-    items: list[Any] = delete_view().children
-    for item in items:
-        assert matching(item.custom_id) == [type(item)]
 
 
 async def test_keeping_everything_deletes_nothing(world: World) -> None:

@@ -1,9 +1,11 @@
-"""For tests of privacy: deleting a member's data, and reading what is left."""
+"""For tests of privacy: exporting and deleting a member's data, and reading what is left."""
 
 from __future__ import annotations
 
 import sqlite3
+import zipfile
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +48,23 @@ def files_in(world: World, folder: str) -> list[Path]:
 
 def another_member(world: World, name: str = "noa") -> Any:
     return world.channel.guild.add_member(world.env.create_user(name))
+
+
+async def exported(world: World, **options: Any) -> tuple[list[bytes], str]:
+    """Run ``/privacy export``. Returns the ZIPs that are sent in the channel, and the text of the last message."""
+    before = {message.id for message in world.channel.history(viewer=world.member)}
+    answered = await world.member.slash(world.channel, "privacy export", **options)
+    assert answered.ephemeral
+    new = [message for message in world.channel.history(viewer=world.member) if message.id not in before]
+    parts = [await file.read() for message in new for file in message.attachments]
+    return parts, new[-1].content
+
+
+def zip_contents(parts: list[bytes]) -> dict[str, bytes]:
+    """Return the files in the ZIPs of an export, by name."""
+    found: dict[str, bytes] = {}
+    for part in parts:
+        with zipfile.ZipFile(BytesIO(part)) as opened:
+            assert opened.testzip() is None
+            found |= {name: opened.read(name) for name in opened.namelist()}
+    return found
