@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from zimage_engine.model.model import Generation, ZImageModel
+from zimage_engine.model.generation import Generation
+from zimage_engine.model.model import ZImageModel
 from zimage_engine.profiles import ModelProfile, Size
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import ImageRequest

@@ -14,7 +14,8 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.calibration import known_costs, warm_up
 from zimage_engine.device.loading import load_components, pick_device, plan_for
-from zimage_engine.model.model import Generation, ZImageModel
+from zimage_engine.model.generation import Generation
+from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.previews import TIME_SHARE_MAX, Previewer, find_previewer
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import (

@@ -11,6 +11,7 @@ import torch
 
 from zimage_engine.device.memory import Placement
 from zimage_engine.model.captions import Embedding, EmbeddingCache, Transformer
+from zimage_engine.model.generation import Generation, Inpainting
 from zimage_engine.model.omni import Omni, OmniTransformer, Vision
 from zimage_engine.model.sampling import (
     SigmaSchedule,
@@ -31,33 +32,6 @@ from zimage_engine.types import ImageRequest, NumericalError, RawImage
 log = logging.getLogger(__name__)
 
 _PROMPT_TOKENS_MAX = 512
-
-
-@dataclass(slots=True)
-class Generation:
-    """The state of one picture that is being generated: latents ``(channels, h, w)`` in float32 after ``step`` steps.
-
-    If previews are wanted, ``expected`` holds the clean latents that the last step predicted, and
-    ``preview_allowance`` the seconds that the next preview may take.
-    """
-
-    request: ImageRequest
-    positive: Embedding
-    negative: Embedding | None
-    latents: torch.Tensor
-    step: int = 0
-    inpainting: Inpainting | None = None
-    expected: torch.Tensor | None = None
-    preview_allowance: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Inpainting:
-    """What an inpainting restores outside its mask: clean latents and their noise. ``mask`` is 1 inside."""
-
-    clean: torch.Tensor
-    noise: torch.Tensor
-    mask: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)

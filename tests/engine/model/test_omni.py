@@ -31,7 +31,8 @@ from zimage_engine.device.loading import load_components
 from zimage_engine.device.memory import MemoryPlan, Placement, part_sizes
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.model.model import Generation, ZImageModel
+from zimage_engine.model.generation import Generation
+from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.omni import OmniTransformer
 from zimage_engine.profiles import ModelProfile, Range
 from zimage_engine.scheduling.costs import CostModel
