@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
 import torch
 
@@ -82,17 +83,17 @@ class Worker:
         except torch.OutOfMemoryError as error:
             outcome = self._out_of_memory(plan.requests, error)
         else:
-            for request_id in outcome.failures:
+            for request_id in (*outcome.failures, *outcome.images):  # an image ends its request
                 self._generations.pop(request_id, None)
             self._preview(plan, outcome, time.perf_counter() - began)
         return PlanResult(
-            time.perf_counter() - began,
-            outcome.images,
-            outcome.failures,
-            frozenset(outcome.truncated),
-            outcome.caption_tokens,
-            outcome.out_of_memory,
-            outcome.previews,
+            seconds=time.perf_counter() - began,
+            images=outcome.images,
+            failures=outcome.failures,
+            truncated=frozenset(outcome.truncated),
+            caption_tokens=outcome.caption_tokens,
+            out_of_memory=outcome.out_of_memory,
+            previews=outcome.previews,
         )
 
     def _preview(self, plan: Plan, outcome: _Outcome, seconds: float) -> None:
@@ -127,19 +128,7 @@ class Worker:
     def _try(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> EngineError | None:
         """Do the unit for all requests at once. Returns the error that prevented it; raises if out of memory."""
         try:
-            match unit:
-                case Unit.DENOISE:
-                    outcome.failures |= self.model.step([self._generations[request.id] for request in requests])
-                case Unit.ENCODE_TEXT:
-                    for request in requests:
-                        self._start(request, outcome)
-                case Unit.ENCODE_IMAGE:
-                    for request in requests:
-                        self.model.read_image(self._generations[request.id])
-                case Unit.DECODE:
-                    for request in requests:
-                        outcome.images[request.id] = self.model.decode(self._generations[request.id])
-                        del self._generations[request.id]  # not before: out of memory, the unit is planned again
+            self._do(unit, requests, outcome)
         except torch.OutOfMemoryError:
             raise
         except EngineError as error:
@@ -150,6 +139,23 @@ class Worker:
             log.exception("unit failed: unit=%s requests=%s", unit.value, [request.id for request in requests])
             return UnitFailed("The model failed on this picture; the operator's log says why.")
         return None
+
+    def _do(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> None:
+        """Call the model's method for the unit and put what it returns into ``outcome``."""
+        match unit:
+            case Unit.ENCODE_TEXT:
+                for request in requests:
+                    self._start(request, outcome)
+            case Unit.ENCODE_IMAGE:
+                for request in requests:
+                    self.model.read_image(self._generations[request.id])
+            case Unit.DENOISE:
+                outcome.failures |= self.model.step([self._generations[request.id] for request in requests])
+            case Unit.DECODE:
+                for request in requests:
+                    outcome.images[request.id] = self.model.decode(self._generations[request.id])
+            case _:
+                assert_never(unit)
 
     def _start(self, request: ImageRequest, outcome: _Outcome) -> None:
         generation = self._generations[request.id] = self.model.start(request)
