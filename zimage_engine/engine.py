@@ -13,19 +13,17 @@ from zimage_engine.config import EngineConfig, base_request
 from zimage_engine.executor import Executor, free_memory, load_executor
 from zimage_engine.handle import Handle
 from zimage_engine.profiles import ModelProfile
+from zimage_engine.publisher import Publisher
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.forecast import run_forward
-from zimage_engine.scheduling.queue import Published, RequestQueue
+from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import (
-    Cancelled,
     DeviceLost,
     EngineClosed,
     EngineError,
     EngineState,
     EngineStats,
-    Failed,
-    Finished,
     ImageRequest,
     InvalidRequest,
     ModelNotFound,
@@ -49,19 +47,15 @@ class Engine:
         scheduler: Scheduler | None = None,
     ) -> None:
         self._config = config
-        self._loop = asyncio.get_running_loop()
         self._make_worker = make_worker or partial(load_executor, config, self._report)
         self._stage = ""
         self._queue = RequestQueue(scheduler or Scheduler(CostModel()), config.profile.size_multiple**2)
-        self._handles: dict[str, Handle] = {}
+        self._publisher = Publisher()
         self._changed = threading.Condition()
-        self._closing = False
-        self._draining = False
+        self._closing = self._draining = False
         self._failure: EngineError | None = None
         self._device = "loading"
         self._had_worker = False
-        self._loaded: asyncio.Future[None] = self._loop.create_future()
-        self._lost: asyncio.Future[EngineError] = self._loop.create_future()
         self._thread = threading.Thread(target=self._drive, name="zimage-driver", daemon=True)
         self._watchdog = Watchdog(config.unit_limit, self._on_hang)
 
@@ -84,11 +78,11 @@ class Engine:
 
     async def ready(self) -> None:
         """Wait until the model is loaded. Raises the :class:`EngineError` that prevented it."""
-        await asyncio.shield(self._loaded)
+        await asyncio.shield(self._publisher.loaded)
 
     async def lost(self) -> EngineError:
         """Wait until the device is lost, which may be never. Returns the error that every request then ends with."""
-        return await asyncio.shield(self._lost)
+        return await asyncio.shield(self._publisher.lost)
 
     def submit(self, request: ImageRequest, *, owner: Hashable, weight: float = 1.0) -> Handle:
         """Queue a request; an owner of ``weight`` 2 gets twice the share of an owner of weight 1.
@@ -106,8 +100,8 @@ class Engine:
                 events = self._queue.submit(request, owner, weight)
             except ValueError as error:
                 raise InvalidRequest(str(error)) from error
-            self._handles[request.id] = handle
-            self._publish(events)
+            self._publisher.add(handle)
+            self._publisher.publish(events)
             self._changed.notify_all()
         return handle
 
@@ -143,19 +137,20 @@ class Engine:
         await asyncio.to_thread(self._thread.join, timeout)
         if self._thread.is_alive():
             log.warning("the running unit did not end within %s s; it is abandoned", timeout)
+        error = EngineClosed("The bot is restarting; please ask again in a minute.")
         with self._changed:
-            self._publish(self._queue.drop_all(EngineClosed("The bot is restarting; please ask again in a minute.")))
+            self._publisher.publish(self._queue.drop_all(error))
 
     def _state(self) -> EngineState:
         if self._failure is not None:
             return "failed"
         if self._closing:
             return "closed"
-        return "ready" if self._loaded.done() else "loading"
+        return "ready" if self._publisher.loaded.done() else "loading"
 
     def _cancel(self, request_id: str) -> None:
         with self._changed:
-            self._publish(self._queue.cancel(request_id))
+            self._publisher.publish(self._queue.cancel(request_id))
 
     def _drive(self) -> None:
         """Run the driver's thread; if it breaks, every request fails instead of waiting for ever."""
@@ -210,13 +205,13 @@ class Engine:
         with self._changed:
             if not self._queue.is_running(plan):
                 return False
-            self._publish(self._queue.done(plan, result))
+            self._publisher.publish(self._queue.done(plan, result))
             copied = self._queue.forecast_due(time.monotonic())
         if copied is not None:
             # Without the lock, so that submitting and cancelling do not wait for it.
             ends = run_forward(copied)
             with self._changed:
-                self._publish(self._queue.expected(ends))
+                self._publisher.publish(self._queue.expected(ends))
         return True
 
     def _replace_worker(self, plan: Plan, losses: int) -> Executor | None:
@@ -228,7 +223,7 @@ class Engine:
             if not self._queue.is_running(plan):
                 return None
             self._watchdog.idle()
-            self._publish(self._queue.restart())
+            self._publisher.publish(self._queue.restart())
             if self._stops_now():
                 return None
         return self._load()
@@ -256,45 +251,20 @@ class Engine:
             self._device, self._had_worker, self._stage = worker.device, True, ""
             with self._changed:
                 self._queue.use_costs(worker.costs, base_request(self._config.profile))
-            self._call(partial(self._set_loaded, None))
+            self._publisher.set_loaded()
             return worker
         if self._had_worker:
             log.error("the model cannot be loaded again: %s", failure)
             self._fail(DeviceLost("The device stopped working; the bot has to be restarted."))
-            return None
-        self._call(partial(self._set_loaded, failure))
-        self._fail(ModelNotFound("The model could not be loaded; the operator's log says why."))
+        else:
+            self._publisher.set_loaded(failure)
+            self._fail(ModelNotFound("The model could not be loaded; the operator's log says why."))
         return None
 
     def _fail(self, error: EngineError) -> None:
         """Stop for good: end all requests, and every later one, with ``error``."""
         with self._changed:
             self._failure = error
-            self._publish(self._queue.drop_all(error))
+            self._publisher.publish(self._queue.drop_all(error))
         if isinstance(error, DeviceLost):
-            self._call(partial(self._set_lost, error))
-
-    def _set_loaded(self, failure: EngineError | None) -> None:
-        if failure is None and not self._loaded.done():
-            self._loaded.set_result(None)
-        elif failure is not None and not self._loaded.done():
-            self._loaded.set_exception(failure)
-            self._loaded.exception()  # marks it as retrieved: asyncio would warn if nobody awaited ready()
-
-    def _set_lost(self, error: EngineError) -> None:
-        if not self._lost.done():
-            self._lost.set_result(error)
-
-    def _publish(self, events: Published) -> None:
-        """Deliver events to their handles on the event loop. Called with the lock held, so they arrive in order."""
-        for request_id, event in events:
-            handle = self._handles[request_id]
-            if isinstance(event, Finished | Failed | Cancelled):
-                del self._handles[request_id]
-            self._call(partial(handle.deliver, event))
-
-    def _call(self, callback: Callable[[], None]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(callback)
-        except RuntimeError:
-            log.debug("event loop closed; an event was dropped")
+            self._publisher.set_lost(error)
