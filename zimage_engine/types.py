@@ -152,13 +152,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """The result of a plan: the seconds that the device was busy, and finished images and failures by request id.
+    """The result of a plan: the seconds that the device was busy, and images and failures by request id.
 
-    ``truncated`` holds the ids of requests whose prompt is too long for the model. ``caption_tokens`` holds the number
-    of tokens of the prompt and, if guidance is on, of the negative prompt; those of an image that is edited by
-    instruction are included. ``out_of_memory`` is True if the unit was too large as a whole: it changed nothing, and
-    ``failures`` holds the error of each request in case it is not retried. ``previews`` holds small pictures of some of
-    the requests that asked for them.
+    An image ends its request, whichever unit returns it. ``truncated`` holds the ids of requests whose prompt is too
+    long for the model. ``caption_tokens`` holds the number of tokens of the prompt and, if guidance is on, of the
+    negative prompt; those of an image that is edited by instruction are included. ``out_of_memory`` is True if the unit
+    was too large as a whole: it changed nothing, and ``failures`` holds the error of each request in case it is not
+    retried. ``previews`` holds small pictures of some of the requests that asked for them.
     """
 
     seconds: float
@@ -182,7 +182,8 @@ class Queued:
 class Step:
     """``done`` of ``total`` denoising steps are done; ``preview`` is what the picture looks like so far.
 
-    The preview may be much smaller than the picture. It is None if none was requested or it would have taken too long.
+    Follows every unit of a request but the last, so ``done`` is 0 after encoding. The preview may be much smaller than
+    the picture. It is None if none was requested or it would have taken too long.
     """
 
     done: int

@@ -29,7 +29,10 @@ def step_samples(request: ImageRequest) -> int:
 
 
 def unit_seconds(request: ImageRequest, costs: CostModel, pixels_per_token: int) -> dict[Unit, float]:
-    """Return the predicted seconds of one unit of each kind, for a caption of typical length."""
+    """Return the predicted seconds of one unit of each kind, for a caption of typical length.
+
+    Each is above 0: the requests of a batch share the seconds that it took in proportion to these.
+    """
     pixels, samples = request.width * request.height, step_samples(request)
     return {
         Unit.ENCODE_TEXT: costs.encode(samples),

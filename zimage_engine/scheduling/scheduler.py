@@ -28,7 +28,8 @@ from zimage_engine.types import Unit
 _SLOWDOWN_MAX = 2.0
 """How many times longer than alone a leader's step may take because of its riders, while other owners wait."""
 
-ENCODES = (Unit.ENCODE_TEXT, Unit.ENCODE_IMAGE)
+BEFORE_STEPS = (Unit.ENCODE_TEXT, Unit.ENCODE_IMAGE)
+"""Units that come before the steps; requests that will share a step are served them ahead."""
 
 
 @dataclass(slots=True, eq=False)
@@ -153,7 +154,7 @@ class Scheduler:
         riders = self._riders(leader, room)
         if encoded := self._encode_ahead(leader, riders, alone=len(heads) == 1):
             return Batch(encoded[0].unit, encoded, ahead_for=leader)
-        if any(task.unit in ENCODES for task in riders):
+        if any(task.unit in BEFORE_STEPS for task in riders):
             riders = self._riders(leader, room, encoded=True)
         return Batch(Unit.DENOISE, (leader, *riders))
 
@@ -263,7 +264,7 @@ class Scheduler:
     def _can_ride(task: Task, leader: Task, *, encoded: bool) -> bool:
         if task.unit is Unit.DENOISE:
             return task.key == leader.key
-        return not encoded and task.unit in ENCODES and task.shape == leader.shape
+        return not encoded and task.unit in BEFORE_STEPS and task.shape == leader.shape
 
     def _encode_ahead(self, leader: Task, riders: list[Task], *, alone: bool) -> tuple[Task, ...]:
         """Return the riders to encode now, so that they can share the leader's next step.
@@ -271,7 +272,7 @@ class Scheduler:
         None of them directly after other riders were encoded, and only as many as the leader's ``encode_ahead`` allows,
         unless its owner is ``alone``.
         """
-        waiting = [] if self._encoded_ahead else [task for task in riders if task.unit in ENCODES]
+        waiting = [] if self._encoded_ahead else [task for task in riders if task.unit in BEFORE_STEPS]
         chosen: list[Task] = []
         left = math.inf if alone else leader.encode_ahead
         for task in waiting:
