@@ -131,3 +131,16 @@ async def test_running_out_of_memory_while_requests_run_apart_fails_that_request
     ended = await outcomes(start_demo(wrap))
     assert isinstance(ended.pop("b"), OutOfMemory)
     assert all(same_picture(data, undisturbed[name]) for name, data in ended.items())
+
+
+async def test_a_finished_or_failed_request_leaves_nothing_on_the_worker(start_demo: Callable[..., Engine]) -> None:
+    workers: list[Worker] = []
+    broken = break_for(PROMPTS["b"], Unit.DECODE, lambda: RuntimeError("the kernel is on fire"))
+
+    def wrap(worker: Worker) -> Executor:
+        workers.append(worker)
+        return broken(worker)
+
+    ended = await outcomes(start_demo(wrap), make_edit)
+    assert isinstance(ended["b"], UnitFailed)
+    assert workers[0]._generations == {}
