@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_type_hints
 
 from bot.errors import Refusal
 from bot.media.metadata import FIELD, NEGATIVE, PARAMETERS
@@ -88,9 +88,9 @@ def _from_json(text: str) -> ImageSpec:
     """Read what :meth:`ImageSpec.fields` wrote. Fields with a default may be missing, unknown ones are ignored."""
     fields = _parse_object(text)
     values: dict[str, Any] = {
-        each.name: _READERS[str(each.type)](fields, each.name)
+        each.name: _READERS[_FIELD_TYPES[each.name]](fields, each.name)
         for each in dataclasses.fields(ImageSpec)
-        if each.name not in _NOT_READ and (each.name in fields or each.default is dataclasses.MISSING)
+        if each.name in _FIELD_TYPES and (each.name in fields or each.default is dataclasses.MISSING)
     }
     return ImageSpec(**values | {"model": _shown(values["model"])})
 
@@ -142,13 +142,6 @@ def _clean_text(fields: Mapping[str, object], name: str) -> str:
     return _clean(_text(fields, name))
 
 
-def _switch(fields: Mapping[str, object], name: str) -> bool:
-    value = _field(fields, name)
-    if not isinstance(value, bool):
-        raise Refusal(_DAMAGED)
-    return value
-
-
 def _whole(fields: Mapping[str, object], name: str) -> int:
     value = _field(fields, name)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -161,13 +154,11 @@ def _number(fields: Mapping[str, object], name: str) -> float:
     return value if isinstance(value, float) else float(_whole(fields, name))
 
 
-_READERS: dict[str, Callable[[Mapping[str, object], str], object]] = {
-    "str": _clean_text,
-    "int": _whole,
-    "float": _number,
-    "bool": _switch,
+_READERS: dict[type, Callable[[Mapping[str, object], str], object]] = {str: _clean_text, int: _whole, float: _number}
+"""How a field of :class:`ImageSpec` is read from JSON, by its type."""
+_FIELD_TYPES: dict[str, type] = {
+    name: kind for name, kind in get_type_hints(ImageSpec).items() if name not in _NOT_READ
 }
-"""How a field of :class:`ImageSpec` is read from JSON, by its annotation."""
 
 
 def _field(fields: Mapping[str, object], name: str) -> object:

@@ -15,7 +15,7 @@ from PIL import Image
 from bot.errors import Refusal
 from bot.requests.parameters import a1111_parameters, encode_picture
 from bot.requests.spec import ImageSpec
-from bot.requests.untrusted_parameters import read_spec
+from bot.requests.untrusted_parameters import _FIELD_TYPES, _READERS, read_spec
 from tests.helpers.specs import BASE, CAT, DEMO, specs
 from zimage_engine.types import RawImage
 
@@ -171,3 +171,7 @@ def test_any_text_is_a_spec_that_can_be_drawn_or_a_sentence(text: dict[str, str]
         DEMO.check(spec.request(""))
         spec.prompt.encode()
         assert (spec.original, spec.mask) == ("", "")
+
+
+def test_every_field_of_a_spec_that_is_read_has_a_reader() -> None:
+    assert set(_FIELD_TYPES.values()) <= set(_READERS)
