@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from bot.jobs.card import Card
-from bot.jobs.delivery import Destination, Result, Undeliverable, deliver
+from bot.jobs.delivery import Destination, Outage, Result, Undeliverable, deliver
 from bot.jobs.job import Job
 from bot.jobs.rendering import Rendering
 from bot.store import jobs as store
@@ -40,8 +40,8 @@ class Completion:
         await self._database.write(partial(store.rendered, job_id=job.id))
         await self._database.write(partial(store.delivering, job_id=job.id))
         try:
-            posted = await deliver(job, self._outbox.destinations(job, card.message_id), result)
-        except Undeliverable as error:
+            posted = await deliver(job, self._outbox.destinations(job, card.message_id), result, look_first=False)
+        except (Undeliverable, Outage) as error:
             await self._leave_rendered(job, card, str(error))
             return
         except Exception as error:

@@ -5,26 +5,35 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from io import BytesIO
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import discord
 import structlog
 
-from bot.jobs.delivery import Destination, Posted, Result, ResultFile, Undeliverable
+from bot.jobs.delivery import Destination, Outage, Posted, Result, ResultFile, TooLargeForDiscord, Undeliverable
 from bot.jobs.job import Job
-from bot.jobs.upload_limits import FILE_LIMIT
-from bot.views.results import result_view
+from bot.jobs.upload_limits import FILE_LIMIT, server_file_limit
+from bot.views.permissions import ServerChannel, missing_permissions
+from bot.views.results import is_result, result_view
 from bot.views.text import ALT_TEXT_LIMIT, cut, result_text
 
 log = structlog.get_logger(__name__)
 
 _LONG_JOB_SECONDS = 60
-_PAUSES = (1.0, 3.0, 9.0)
+_RETRY_SECONDS = 1.0
+_MESSAGES_SEARCHED = 100
+_TOO_LARGE = 40005
+_EXPIRED_STATUSES = (401, 404)
+"""The HTTP statuses with which Discord answers an expired interaction token."""
+_NOT_THE_DESTINATION = (HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+"""Statuses below 500 that say nothing of the message or its destination."""
 T = TypeVar("T")
-LOST_CONNECTION = (aiohttp.ClientError, OSError)
-_CLOSED = (discord.Forbidden, discord.NotFound)
+_LOST_CONNECTION = (aiohttp.ClientError, OSError)
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+"""What discord.py raises for an answer that is not the JSON that it expects."""
 
 
 class DiscordOutbox:
@@ -59,20 +68,21 @@ class ChannelDestination:
                 raise Undeliverable("not a conversation with the bot")
             self._channel = channel
             return FILE_LIMIT
-        guild = self._client.get_guild(request.guild_id)
-        found = guild.get_channel_or_thread(request.channel_id) if guild else None
-        if guild is None or not isinstance(found, discord.abc.Messageable):
-            raise Undeliverable("the bot does not see the channel")
-        missing = _missing_permissions(found.permissions_for(guild.me), thread=isinstance(found, discord.Thread))
+        found = await _find_channel(self._client, request.guild_id, request.channel_id)
+        missing = missing_permissions(found)
         if missing:
-            raise Undeliverable(f"the bot lacks {', '.join(missing)}")
+            raise Undeliverable(f"the bot lacks {', '.join(missing)}", missing)
         self._channel = found
-        return guild.filesize_limit
+        return server_file_limit(found.guild.filesize_limit)
 
     async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
         assert self._channel is not None, "limit() finds it"
         message = await _send(self._channel, job, result_files, result, job.nonce)
         return Posted(message.channel.id, message.id)
+
+    async def find(self, job: Job) -> Posted | None:
+        channel = self._client.get_partial_messageable(job.request.channel_id, guild_id=job.request.guild_id)
+        return await _find_in(channel, job)
 
 
 class ResponseDestination:
@@ -86,27 +96,35 @@ class ResponseDestination:
         self._card_message_id = card_message_id
 
     async def limit(self) -> int:
-        reply = self._job.request.reply
-        if reply is None or reply.expires_at <= time.time():
-            raise Undeliverable("the interaction has expired")
+        self._webhook()
         return self._job.request.response_file_limit or FILE_LIMIT
 
     async def post(self, job: Job, result_files: list[ResultFile], result: Result) -> Posted:
-        reply = job.request.reply
-        assert reply is not None, "limit() checks it"
-        webhook = discord.Webhook.partial(reply.application_id, reply.token, client=self._client)
+        webhook, text = self._webhook(), _text(job, result)
 
         async def edit() -> discord.WebhookMessage:
             return await webhook.edit_message(
                 self._card_message_id,
-                content=_text(job, result),
+                content=text,
                 attachments=_files(job, result_files),
                 view=result_view(job.id),
                 allowed_mentions=discord.AllowedMentions.none(),
             )
 
-        await _with_retries(edit)
+        await _with_retry(edit, expired=_EXPIRED_STATUSES)
         return Posted(job.request.channel_id, self._card_message_id)
+
+    async def find(self, job: Job) -> Posted | None:
+        webhook = self._webhook()
+        message = await _with_retry(lambda: webhook.fetch_message(self._card_message_id), expired=_EXPIRED_STATUSES)
+        return Posted(job.request.channel_id, self._card_message_id) if is_result(message, job.id) else None
+
+    def _webhook(self) -> discord.Webhook:
+        """Return the interaction's webhook. Raises :class:`Undeliverable` if its token has expired."""
+        reply = self._job.request.reply
+        if reply is None or reply.expires_at <= time.time():
+            raise Undeliverable("the interaction has expired")
+        return discord.Webhook.partial(reply.application_id, reply.token, client=self._client)
 
 
 class DirectMessageDestination:
@@ -127,55 +145,104 @@ class DirectMessageDestination:
         message = await _send(channel, job, result_files, result, "d" + job.nonce[1:])
         return Posted(message.channel.id, message.id)
 
+    async def find(self, job: Job) -> Posted | None:
+        return await _find_in(await _open_direct_messages(self._client, job.request.owner_id), job)
+
+
+async def _find_channel(client: discord.Client, guild_id: int, channel_id: int) -> ServerChannel:
+    """Return the channel of a server, which can hold messages.
+
+    discord.py forgets threads that are archived, so what it does not know is fetched. Raises :class:`Undeliverable` if
+    the bot does not see the channel, :class:`Outage` if the server is not available at the moment.
+    """
+    guild = client.get_guild(guild_id)
+    if not client.is_ready() or (guild is not None and guild.unavailable):
+        raise Outage("the server is not available")
+    if guild is None:
+        raise Undeliverable("the bot is not in the server")
+    found: Any = guild.get_channel_or_thread(channel_id)
+    if found is None:
+        found = await _with_retry(lambda: client.fetch_channel(channel_id))
+    if not isinstance(found, ServerChannel) or (isinstance(found, discord.Thread) and found.parent is None):
+        raise Undeliverable("the bot does not see the channel")
+    return found
+
 
 async def _open_direct_messages(client: discord.Client, user_id: int) -> discord.DMChannel:
-    return await _with_retries(lambda: client.create_dm(discord.Object(user_id)))
+    return await _with_retry(lambda: client.create_dm(discord.Object(user_id)))
+
+
+async def _find_in(channel: discord.abc.Messageable, job: Job) -> Posted | None:
+    """Return the job's result among the channel's last messages, None if it is not there."""
+    # Discord made the event's id, so this holds even if the clock of this machine is wrong.
+    asked = discord.Object(job.request.event_id)
+
+    async def find() -> Posted | None:
+        async for message in channel.history(limit=_MESSAGES_SEARCHED, after=asked, oldest_first=False):
+            if is_result(message, job.id):
+                return Posted(message.channel.id, message.id)
+        return None
+
+    return await _with_retry(find)
 
 
 async def _send(
     channel: discord.abc.Messageable, job: Job, result_files: list[ResultFile], result: Result, nonce: str
 ) -> discord.Message:
+    text, mentions = _text(job, result), _mentions(job, result)
+
     async def send() -> discord.Message:
         # Sending reads the files to their end, so each attempt needs new ones.
         return await channel.send(
-            _text(job, result),
+            text,
             files=_files(job, result_files),
             view=result_view(job.id),
             nonce=nonce,
-            allowed_mentions=_mentions(job, result),
+            allowed_mentions=mentions,
             suppress_embeds=True,
         )
 
-    return await _with_retries(send)
+    return await _with_retry(send)
 
 
-async def _with_retries(request: Callable[[], Awaitable[T]]) -> T:
-    """Make a request, again after server errors and lost connections; discord.py does not retry those here.
+async def _with_retry(request: Callable[[], Awaitable[T]], expired: tuple[int, ...] = ()) -> T:
+    """Make a request, once more after a 503 or a lost connection, which discord.py does not retry here.
 
-    The nonce keeps Discord from posting a message twice. Raises :class:`Undeliverable`.
+    The nonce keeps Discord from posting a message twice. ``expired`` are the statuses that tell an expired token.
+    Raises :class:`Undeliverable`, :class:`Outage`, and :class:`TooLargeForDiscord`.
     """
-    for pause in (*_PAUSES, None):
-        try:
-            return await request()
-        except _CLOSED as error:
-            raise Undeliverable(f"Discord says {error.status} ({error.code})") from error
-        except (discord.DiscordServerError, *LOST_CONNECTION) as error:
-            if pause is None:
-                raise Undeliverable(f"Discord does not answer ({type(error).__name__})") from error
-            log.warning("delivery_retried", pause=pause, error=type(error).__name__)
-            await asyncio.sleep(pause)
-        except discord.HTTPException as error:
-            raise Undeliverable(f"Discord says {error.status} ({error.code})") from error
-    raise AssertionError("the last attempt returns or raises")
+    try:
+        return await request()
+    except _LOST_CONNECTION as error:
+        log.info("delivery_retried", error=type(error).__name__)
+    except discord.HTTPException as error:
+        if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise _delivery_error(error, expired) from error
+        log.info("delivery_retried", error=type(error).__name__)
+    except (discord.DiscordException, *_UNREADABLE) as error:
+        raise _delivery_error(error, expired) from error
+    await asyncio.sleep(_RETRY_SECONDS)
+    try:
+        return await request()
+    except (discord.DiscordException, *_LOST_CONNECTION, *_UNREADABLE) as error:
+        raise _delivery_error(error, expired) from error
 
 
-def _missing_permissions(granted: discord.Permissions, *, thread: bool) -> list[str]:
-    wanted = {
-        "View Channel": granted.view_channel,
-        "Send Messages": granted.send_messages_in_threads if thread else granted.send_messages,
-        "Attach Files": granted.attach_files,
-    }
-    return [name for name, has in wanted.items() if not has]
+def _delivery_error(error: Exception, expired: tuple[int, ...]) -> Undeliverable | Outage | TooLargeForDiscord:
+    """Return what an error of discord.py means for the delivery."""
+    if not isinstance(error, discord.HTTPException):
+        return Outage(f"Discord does not answer ({type(error).__name__})")
+    reason = f"Discord says {error.status} ({error.code})"
+    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or error.code == _TOO_LARGE:
+        return TooLargeForDiscord(reason)
+    if error.status in expired:
+        return Undeliverable(reason)
+    # A proxy in front of Discord that refuses everything answers with a page of its own, without an error code.
+    by_discord = error.code != 0 or error.status == HTTPStatus.NOT_FOUND
+    refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if not refused or not by_discord or error.status in _NOT_THE_DESTINATION:
+        return Outage(reason)
+    return Undeliverable(reason)
 
 
 def _files(job: Job, result_files: list[ResultFile]) -> list[discord.File]:

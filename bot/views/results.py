@@ -122,6 +122,17 @@ def result_view(job_id: int) -> discord.ui.View:
     return _view(RowButton(what, job_id) for what in _ROW_LABELS)
 
 
+def is_result(message: discord.Message, job_id: int) -> bool:
+    """Return whether a message has the row under a job's result, or one of its buttons."""
+    row = {f"zib:{what}:j{job_id}" for what in _ROW_LABELS}
+    return any(
+        getattr(child, "custom_id", None) in row
+        for component in message.components
+        if isinstance(component, discord.ActionRow)
+        for child in component.children
+    )
+
+
 def which_view(what: str, job_id: int, images: Sequence[tuple[str, int]]) -> discord.ui.View:
     """Return the select that asks which of a job's images, given as ids and seeds, is meant."""
     options = [

@@ -1,0 +1,44 @@
+"""The permissions that the bot needs to post a result in a server's channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import discord
+
+ServerChannel = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
+"""The channels of a server that hold messages; announcement channels are text channels, forum posts are threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """A permission by the name that Discord's settings show, and by the one that discord.py has for it."""
+
+    name: str
+    flag: str
+
+
+_VIEW = _Need("View Channel", "view_channel")
+_SEND = _Need("Send Messages", "send_messages")
+_SEND_IN_THREADS = _Need("Send Messages in Threads", "send_messages_in_threads")
+_ATTACH = _Need("Attach Files", "attach_files")
+_CONNECT = _Need("Connect", "connect")
+_MANAGE_THREADS = _Need("Manage Threads", "manage_threads")
+
+
+def missing_permissions(channel: ServerChannel, granted: discord.Permissions | None = None) -> tuple[str, ...]:
+    """Return the names of the permissions that the bot lacks to post a result in a channel or thread of a server.
+
+    ``granted`` are those that Discord sent with an interaction; None: computed from what discord.py knows.
+    """
+    permissions = granted if granted is not None else channel.permissions_for(channel.guild.me)
+    return tuple(need.name for need in _needs(channel) if not getattr(permissions, need.flag))
+
+
+def _needs(channel: ServerChannel) -> list[_Need]:
+    if isinstance(channel, discord.Thread):
+        # Sending unarchives a thread, but only a moderator may unarchive a locked one.
+        closed = [_MANAGE_THREADS] if channel.archived and channel.locked else []
+        return [_VIEW, _SEND_IN_THREADS, _ATTACH, *closed]
+    connect = [_CONNECT] if isinstance(channel, discord.VoiceChannel | discord.StageChannel) else []
+    return [_VIEW, _SEND, _ATTACH, *connect]
