@@ -9,7 +9,7 @@ from typing import Any
 import discord
 import structlog
 from discord import app_commands
-from discord.ext import commands
+from discord.ext import commands, tasks
 
 from bot.command_sync import sync_commands
 from bot.commands import (
@@ -27,6 +27,7 @@ from bot.commands import (
     result_actions,
     submission,
     tree,
+    undelivered,
     usage,
 )
 from bot.commands import help as help_command
@@ -40,13 +41,16 @@ from bot.commands.privacy import PrivacyActions
 from bot.commands.questions import Questions
 from bot.commands.result_actions import ResultActions
 from bot.commands.submission import Submission
-from bot.jobs.service import JobService
+from bot.commands.undelivered import UndeliveredActions
+from bot.jobs.delivery_loop import CHECK_SECONDS
+from bot.jobs.service import RESTARTING, JobService
 from bot.media.untrusted_images import ImageReader
 from bot.privacy.privacy import Privacy
 from bot.services import Services
 from bot.settings import Settings
 from bot.store.database import Database
 from bot.views.errors import answer, answer_error
+from bot.views.job_cards import JobCards
 from bot.views.outbox import DiscordOutbox
 from bot.views.privacy import is_about_privacy
 from zimage_engine.engine import Engine
@@ -70,6 +74,7 @@ _ADD_TO: tuple[Callable[[commands.Bot, BotParts], None], ...] = (
     admin.add_to,
     owner.add_to,
     submission.add_to,
+    undelivered.add_to,
     questions.add_to,
     result_actions.add_to,
 )
@@ -83,6 +88,9 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
         await answer_error(interaction, error)
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        if self.client.set_up and self.client.jobs.closed:
+            await answer(interaction, RESTARTING)
+            return False
         allowed = self.client.settings.allowed_guilds
         if not allowed or interaction.guild_id in allowed or is_about_privacy(interaction):
             return True
@@ -113,6 +121,7 @@ class ZImageBot(commands.Bot):
         self._parts: BotParts | None = None
         self._closing = False
         self._set_up = asyncio.Event()
+        self._delivery_checks = tasks.loop(seconds=CHECK_SECONDS)(self._check_deliveries)
 
     @property
     def parts(self) -> BotParts:
@@ -149,8 +158,9 @@ class ZImageBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         """Start everything behind Discord, then add the commands and tell Discord of them."""
-        await self.services.start(DiscordOutbox(self))
-        self._parts = build_parts(self)
+        cards = JobCards(self, self.settings.progress_interval)
+        await self.services.start(DiscordOutbox(self, cards))
+        self._parts = build_parts(self, cards)
         for add_to in _ADD_TO:
             add_to(self, self._parts)
         await sync_commands(self.tree, self.database, self.settings.owner_guild_id)
@@ -161,6 +171,7 @@ class ZImageBot(commands.Bot):
         try:
             if not self._closing:
                 self._closing = True
+                self._delivery_checks.cancel()
                 await self.services.stop()
                 if self._parts is not None:
                     self._parts.charts.close()
@@ -169,18 +180,22 @@ class ZImageBot(commands.Bot):
 
     async def on_ready(self) -> None:
         log.info("online", user=str(self.user), guilds=len(self.guilds))
+        self.jobs.deliveries.start()
+        if not self._delivery_checks.is_running() and not self._closing:
+            self._delivery_checks.start()
+
+    async def _check_deliveries(self) -> None:
+        await self.jobs.deliveries.check()
 
     async def on_message(self, message: discord.Message, /) -> None:
         """Do nothing: discord.py would look for a text command in every message. Replies have a listener."""
 
 
-def build_parts(bot: ZImageBot) -> BotParts:
+def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     """Build what the commands are made of, from services that have started."""
     settings, database, engine, jobs = bot.settings, bot.database, bot.engine, bot.jobs
     open_questions = Questions()
-    submitter = Submission(
-        jobs, engine.profile, settings.max_count, settings.progress_interval, database, open_questions
-    )
+    submitter = Submission(jobs, engine.profile, settings.max_count, cards, database, open_questions)
     reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
     input_images = InputImages(bot, database, settings.image_dir, reader, settings.retention_days)
     gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile)
@@ -195,6 +210,7 @@ def build_parts(bot: ZImageBot) -> BotParts:
         input_images=input_images,
         gallery=gallery,
         result_actions=ResultActions(submitter, input_images, gallery, database),
+        undelivered=UndeliveredActions(jobs.undelivered),
         privacy=PrivacyActions(bot, member_data, open_questions, settings),
         admin=AdminContext(bot, database, jobs),
         charts=ChartRenderer(),

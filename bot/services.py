@@ -99,7 +99,7 @@ class Services:
         self._started: list[str] = []
 
     async def start(self, outbox: Outbox) -> None:
-        """Take the lock, open the database, begin to load the model, and end the jobs that a crashed process left.
+        """Take the lock, open the database, begin to load the model, and go on with the jobs that are left.
 
         Raises :class:`StartupError` after stopping what had been started.
         """
@@ -145,11 +145,21 @@ class Services:
         self.housekeeping.start()
         self._started.append("housekeeping")
 
-    async def stop(self) -> None:
-        """Stop everything that was started. The engine is first, so that its jobs end."""
-        started, self._started = self._started, []
-        if "engine" in started:
+    async def suspend(self) -> None:
+        """Stop the engine when its running unit has ended, and leave every job that is not finished to the next start.
+
+        Until :meth:`stop`, new jobs are admitted and kept.
+        """
+        if "jobs" in self._started:
+            await self.jobs.suspend()
+        if "engine" in self._started:
+            self._started.remove("engine")
             await self.engine.close(timeout=self._settings.shutdown_seconds)
+
+    async def stop(self) -> None:
+        """Stop everything that was started."""
+        await self.suspend()
+        started, self._started = self._started, []
         if "jobs" in started:
             await self.jobs.close(_LAST_WORDS_SECONDS)
         if "housekeeping" in started:

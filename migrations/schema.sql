@@ -62,7 +62,7 @@ CREATE TABLE images (
     state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'rendered', 'failed', 'cancelled', 'deleted')),
     seed INTEGER NOT NULL CHECK (seed BETWEEN 0 AND 4294967295),
     file TEXT,
-    device_ms INTEGER NOT NULL DEFAULT 0 CHECK (device_ms >= 0),
+    device_ms INTEGER NOT NULL DEFAULT 0 CHECK (device_ms >= 0), charge INTEGER, error TEXT,
     UNIQUE (job_id, position)
 ) STRICT;
 
@@ -99,7 +99,7 @@ CREATE TABLE jobs (
     created_at INTEGER NOT NULL,
     started_at INTEGER,
     ended_at INTEGER
-, account_id INTEGER REFERENCES accounts (id), granted INTEGER DEFAULT 0, forgotten_at INTEGER) STRICT;
+, account_id INTEGER REFERENCES accounts (id), granted INTEGER DEFAULT 0, forgotten_at INTEGER, note TEXT NOT NULL DEFAULT '', defaults TEXT NOT NULL DEFAULT '', truncated INTEGER NOT NULL DEFAULT 0, spoiler INTEGER NOT NULL DEFAULT 0, original_link TEXT, response_file_limit INTEGER, concurrent_jobs INTEGER, rendered_at INTEGER, due_at INTEGER, delivery_attempts INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE INDEX jobs_by_channel ON jobs (channel_id, id);
 
@@ -110,6 +110,8 @@ CREATE INDEX jobs_by_parent ON jobs (parent_image_id) WHERE parent_image_id IS N
 CREATE INDEX jobs_by_result_message ON jobs (result_message_id) WHERE result_message_id IS NOT NULL;
 
 CREATE INDEX jobs_by_state ON jobs (state) WHERE state NOT IN ('delivered', 'failed', 'cancelled', 'expired');
+
+CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 
 CREATE INDEX jobs_kept ON jobs (ended_at) WHERE forgotten_at IS NULL;
 
@@ -162,6 +164,22 @@ CREATE TABLE member_settings (
     value TEXT NOT NULL,
     PRIMARY KEY (member_id, name)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE open_cards (
+    -- The interaction or message that asked.
+    event_id INTEGER PRIMARY KEY,
+    owner_id INTEGER NOT NULL,
+    guild_id INTEGER,
+    channel_id INTEGER NOT NULL,
+    visibility TEXT NOT NULL CHECK (visibility IN ('public', 'private')),
+    prompt TEXT NOT NULL,
+    -- NULL until Discord has answered.
+    message_id INTEGER,
+    application_id INTEGER,
+    interaction_token TEXT,
+    token_expires_at INTEGER,
+    created_at INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE uploads (
     id TEXT PRIMARY KEY,

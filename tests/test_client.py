@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import sqlite3
 import threading
 from functools import partial
 from typing import Any
@@ -113,21 +111,6 @@ async def test_after_a_restart_commands_work_and_are_not_sent_again(world: World
     assert len(synced) == 1
     await world.member.slash(world.channel, "imagine", prompt="a red circle", seed=1)
     assert world.channel.history()[-1].attachments
-
-
-async def test_shutting_down_in_the_middle_tells_the_member_and_gives_back(world_of: OpenWorld) -> None:
-    entered, gate = threading.Event(), threading.Event()
-    async with world_of(partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered), shutdown_seconds=0.3) as world:
-        asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt="a red circle"))
-        await until(entered.is_set)
-        database_path = world.env.bot.settings.database_path
-        await world.env.bot.close()
-        gate.set()
-        await asyncio.wait([asked], timeout=5)
-        with sqlite3.connect(database_path) as connection:
-            assert connection.execute("SELECT state, error_code FROM jobs").fetchall() == [("failed", "engine_closed")]
-        said = [m.content for m in world.channel.history(viewer=world.member)]
-        assert any("restarting" in text for text in said)
 
 
 async def test_two_bots_on_one_folder_are_refused(world: World, settings: Settings) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import sys
 
 import aiohttp
 import discord
@@ -19,6 +21,12 @@ from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
 
+_STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP")
+    if hasattr(signal, name)  # Windows has no SIGHUP
+)
+
 
 def run_bot(settings: Settings) -> None:
     """Run until a signal. Raises :class:`StartupError` if the operator has something to fix."""
@@ -32,13 +40,16 @@ def run_bot(settings: Settings) -> None:
 
 
 async def _run(client: ZImageBot, token: str) -> None:
-    """Connect; close on SIGTERM or SIGINT, if the model cannot be loaded, or if the device is lost for good."""
+    """Connect; close on a signal, if the model cannot be loaded, or if the device is lost for good.
+
+    A second signal ends the program at once.
+    """
     connection = asyncio.create_task(_connect(client, token), name="discord")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, _on_signal, stop, number)
     stopped = asyncio.create_task(stop.wait(), name="stop")
     model = asyncio.create_task(client.model_ready(), name="model")
     lost = asyncio.create_task(client.device_lost(), name="device lost")
@@ -59,6 +70,16 @@ async def _run(client: ZImageBot, token: str) -> None:
         await asyncio.wait(watchers)
     if not connection.cancelled():
         connection.result()
+
+
+def _on_signal(stop: asyncio.Event, number: signal.Signals) -> None:
+    if not stop.is_set():
+        stop.set()
+        return
+    # Rows hold all there is to know of a job, and running jobs were queued again at the first signal.
+    log.warning("stopped_at_once", signal=number.name)
+    sys.stdout.flush()
+    os._exit(128 + number)
 
 
 async def _disconnect(client: ZImageBot, connection: asyncio.Task[None]) -> None:

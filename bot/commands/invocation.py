@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import discord
 
-from bot.store.jobs import ReplyToken
 from bot.store.limits import Requester
+from bot.store.reply_tokens import ReplyToken
 from bot.views.card_messages import CardMessage, ReplyCardMessage, ResponseCardMessage
 
 _TOKEN_SECONDS = 15 * 60

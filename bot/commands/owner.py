@@ -80,22 +80,26 @@ class OwnerCommands(app_commands.Group):
         jobs = self._context.jobs
         resumed = await self._change(interaction, partial(write_pause, guild_id=INSTANCE, paused=False)) is not None
         if jobs.draining:
-            jobs.draining = False
+            jobs.undrain()
             await self._change(interaction, lambda _: Change("drain", "", "on", "off"))
         elif not resumed:
             raise Refusal("I am neither paused nor drained.")
         jobs.resume(INSTANCE)
         await answer(interaction, "I go on, with what waited first.")
 
-    @app_commands.command(name="drain", description="Take no new orders and finish what there is, to be restarted")
+    @app_commands.command(name="drain", description="Start nothing more, and keep what waits, to be restarted")
     async def drain(self, interaction: discord.Interaction[Any]) -> None:
         jobs = self._context.jobs
         if not jobs.draining:
-            jobs.draining = True
+            jobs.drain()
             await self._change(interaction, lambda _: Change("drain", "", "off", "on"))
         left = jobs.under_way
-        text = f"{left} to finish; /owner drain tells again" if left else "nothing is left: the bot can be stopped"
-        await answer(interaction, f"I take no new orders; {text}. A restart or /owner resume takes orders again.")
+        text = (
+            f"{left} to finish; /owner drain tells again"
+            if left
+            else "nothing is on the device or being posted: the bot can be stopped"
+        )
+        await answer(interaction, f"I start nothing more; {text}. What waits is kept for a restart or /owner resume.")
 
     @app_commands.command(name="ceilings", description="See and change what no server's admin can lift")
     @app_commands.describe(ceiling="Which one", value="A number, unlimited, or configured: what the settings say")
@@ -168,7 +172,7 @@ def _server_lines(guilds: list[discord.Guild], used: dict[int, Server]) -> list[
 def _health_lines(found: Health, engine: Engine, context: AdminContext) -> list[str]:
     stats = engine.stats()
     jobs = context.jobs
-    taking = "draining, no new orders" if jobs.draining else "taking orders"
+    taking = "draining, new orders are kept" if jobs.draining else "taking orders"
     waits = f", the oldest for {found.oldest_wait} s" if found.oldest_wait is not None else ""
     paused = f" · {found.paused_servers} servers paused by their admins" if found.paused_servers else ""
     return [

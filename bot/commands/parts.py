@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
     from bot.commands.questions import Questions
     from bot.commands.result_actions import ResultActions
     from bot.commands.submission import Submission
+    from bot.commands.undelivered import UndeliveredActions
     from bot.jobs.service import JobService
     from bot.settings import Settings
     from bot.store.database import Database
@@ -34,6 +35,7 @@ class BotParts:
     input_images: InputImages
     gallery: Gallery
     result_actions: ResultActions
+    undelivered: UndeliveredActions
     privacy: PrivacyActions
     admin: AdminContext
     charts: ChartRenderer

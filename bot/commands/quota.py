@@ -1,4 +1,4 @@
-"""``/quota``: a member's limits, what they have used, when it renews, and where each limit comes from."""
+"""``/quota``: a member's limits, what they have used, and which results could not be posted yet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from discord.ext import commands
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.views.quota import quota_text
+from bot.views.text import MESSAGE_LIMIT, cut
+from bot.views.undelivered import undelivered_text, undelivered_view
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
@@ -20,4 +22,10 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
     async def quota(interaction: discord.Interaction[Any]) -> None:
         requester = InteractionInvocation(interaction).requester
         text = quota_text(await admission.quota_state(requester), admission.terms, direct=not requester.scope_id)
-        await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)
+        results = await parts.jobs.undelivered.of(interaction.user.id)
+        if not results:
+            await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)
+            return
+        text = cut(f"{text}\n{undelivered_text(results)}", MESSAGE_LIMIT)
+        view = undelivered_view(results)
+        await interaction.response.send_message(text, view=view, ephemeral=True, suppress_embeds=True)

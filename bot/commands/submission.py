@@ -11,13 +11,14 @@ import discord
 import structlog
 from discord.ext import commands
 
+from bot.commands.early_cards import early_card
 from bot.commands.input_images import InputImage
 from bot.commands.invocation import Invocation
 from bot.commands.parts import BotParts
 from bot.commands.questions import Questions
 from bot.errors import Refusal
 from bot.jobs.job import Job, JobProgress, JobRequest, Kind
-from bot.jobs.service import JobService
+from bot.jobs.service import RESTARTING, JobService
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage
 from bot.requests.flags import EDIT_FLAGS, read_flags
@@ -28,6 +29,7 @@ from bot.store.database import Database
 from bot.views.buttons import CancelButton, progress_view
 from bot.views.card_messages import CardMessage, refuse_on, remove
 from bot.views.errors import explain
+from bot.views.job_cards import JobCards
 from bot.views.progress import ProgressCard, card_text, opening_text, price_text
 from zimage_engine.profiles import ModelProfile, Size
 
@@ -51,14 +53,13 @@ class Edit:
 class Submission:
     """Submits jobs for commands.
 
-    ``max_count`` is the operator's limit of pictures per job, ``progress_interval`` the seconds between two edits of a
-    card.
+    ``max_count`` is the operator's limit of pictures per job.
     """
 
     jobs: JobService
     profile: ModelProfile
     max_count: int
-    progress_interval: float
+    cards: JobCards
     database: Database
     questions: Questions
 
@@ -119,20 +120,23 @@ class Submission:
         await self.jobs.admission.check_place(invocation.requester)
         await self.jobs.admission.check_words(invocation.requester.guild_id, options.prompt)
         opening = f"{opening_text(options.prompt, input_image.link)}\nReading the picture …"
-        card_message = await invocation.open_card(opening, None, private=private)
-        try:
-            request = await self._edit_request(invocation, replace(edit, options=options), input_image, private=private)
-            request = replace(request, defaults=defaults)
-            asked = await self._ask_first(invocation, request)
-            job = None if asked else await self.jobs.run(request, partial(self._card_on, card_message))
-        except Exception as error:  # noqa: BLE001 - explain() logs unexpected ones
-            await refuse_on(card_message, explain(error))
-            return
-        except asyncio.CancelledError:
-            await refuse_on(card_message, "I am just restarting; please ask again in a minute.")
-            raise
-        if job is None:
-            await remove(card_message)
+        card = early_card(self.database, invocation, opening, options.prompt, private=private)
+        async with card as card_message:
+            try:
+                request = await self._edit_request(
+                    invocation, replace(edit, options=options), input_image, private=private
+                )
+                request = replace(request, defaults=defaults)
+                asked = await self._ask_first(invocation, request)
+                job = None if asked else await self.jobs.run(request, partial(self._card_on, card_message))
+            except Exception as error:  # noqa: BLE001 - explain() logs unexpected ones
+                await refuse_on(card_message, explain(error))
+                return
+            except asyncio.CancelledError:
+                await refuse_on(card_message, RESTARTING)
+                raise
+            if job is None:
+                await remove(card_message)
 
     async def with_settings(
         self, invocation: Invocation, options: ImageOptions, *, private: bool | None, edit: bool
@@ -189,7 +193,7 @@ class Submission:
 
     async def _card_on(self, card_message: CardMessage, job: Job, _: JobProgress) -> ProgressCard:
         """Return a card on an existing message, whose text stays until the first progress."""
-        return ProgressCard(job, card_message, self.progress_interval)
+        return self.cards.card_on(job, card_message)
 
     async def _edit_request(
         self, invocation: Invocation, edit: Edit, input_image: InputImage, *, private: bool

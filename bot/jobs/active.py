@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from bot.jobs.card import Card
 from bot.jobs.job import Job
 from bot.jobs.rendering import Rendering
+from bot.store.job_rows import ImageRow
 from zimage_engine.handle import Handle
 
 
@@ -15,16 +16,23 @@ from zimage_engine.handle import Handle
 class ActiveJob:
     """A job between its insertion and its end.
 
-    ``card`` is None until it is shown, ``rendering`` until the job first goes to the engine. ``task`` renders and
-    delivers it; ``ended`` is set when nothing of it is left to do.
+    ``card`` is None until it is shown, ``rendering`` until the job first goes to the engine. ``images`` are those of
+    its row if it was interrupted. ``task`` renders and delivers it; ``ended`` is set when nothing of it is left to do
+    here.
     """
 
     job: Job
     card: Card | None = None
+    images: tuple[ImageRow, ...] = ()
     rendering: Rendering | None = None
     cancelled: bool = False
     task: asyncio.Task[None] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def restarted(self) -> bool:
+        """True if it was interrupted and goes on in this process."""
+        return bool(self.images)
 
     @property
     def handles(self) -> list[Handle]:

@@ -98,6 +98,9 @@ class Admission:
             reply=request.reply,
             created_at=now,
             parent_image_id=request.parent_image_id,
+            response_file_limit=request.response_file_limit,
+            original_link=request.original_link,
+            defaults=request.defaults,
         )
         try:
             inserted = await self._database.write(
@@ -149,11 +152,9 @@ def _insert(
     connection: sqlite3.Connection, new: NewJob, requester: Requester, demand: JobDemand, terms: Terms
 ) -> tuple[Admitted, bool] | None:
     """Admit the job, and read whether its pictures are spoilers. Returns None if its event made a job before."""
-    admitted = admission.admit(connection, new, requester, demand, terms)
-    if admitted is None:
-        return None
     spoiler = requester.guild_id is not None and find_setting(connection, requester.guild_id, SPOILER) == "on"
-    return admitted, spoiler
+    admitted = admission.admit(connection, replace(new, spoiler=spoiler), requester, demand, terms)
+    return (admitted, spoiler) if admitted is not None else None
 
 
 def _now() -> int:

@@ -20,18 +20,35 @@ class Card(Protocol):
         """Show this state soon, without waiting for it. States that are replaced before that are skipped."""
         ...
 
+    async def flush(self) -> None:
+        """Show the newest state now and wait until that is done: the program is about to end."""
+        ...
+
     async def stop(self) -> None:
         """End the edits and wait for one that is being made: the message may be about to become the result."""
         ...
 
-    async def remove(self) -> None:
-        """Delete the card: the result is posted elsewhere."""
+    async def show_delay(self, sentence: str) -> None:
+        """Show that the result has to wait. Raises :class:`bot.jobs.delivery.Outage` and ``Undeliverable``."""
         ...
 
-    async def end_with(self, sentence: str) -> None:
-        """End the card with a sentence instead of a result, visible to the owner alone if Discord allows that."""
+    async def remove(self, notice: str = "") -> None:
+        """Delete the card, then send its owner a notice if it is not empty and Discord allows to do so privately.
+
+        Raises :class:`bot.jobs.delivery.Outage` if Discord does not answer. A card that is gone is no error.
+        """
+        ...
+
+    async def tell(self, sentence: str) -> None:
+        """Replace the card's text with the prompt and a sentence, or send them if there is no card any more.
+
+        Doing so again changes nothing. Raises :class:`bot.jobs.delivery.Outage` if Discord does not answer, and
+        :class:`bot.jobs.delivery.Undeliverable` if the owner cannot be reached.
+        """
         ...
 
 
+NoteMoved = Callable[[int], Awaitable[None]]
+"""Writes the id of the message that has taken the place of a job's card."""
 ShowCard = Callable[[Job, JobProgress], Awaitable[Card]]
 """Shows the card of a job that was just inserted. What it raises cancels the job."""

@@ -1,94 +1,116 @@
-"""How jobs end: delivered, cancelled or failed, each with its row, a log line and a sentence for the owner."""
+"""How jobs end: delivered, cancelled or failed, each with its row, a log line and a sentence for the owner.
+
+:meth:`Completion.turn` does what is to be done in Discord. Doing it again is harmless, so that it can be repeated after
+a failure or a restart.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from bot.jobs.card import Card
-from bot.jobs.delivery import Destination, Outage, Result, Undeliverable, deliver
-from bot.jobs.job import Job
-from bot.jobs.rendering import Rendering
+from bot.jobs.card import Card, NoteMoved
+from bot.jobs.delivery import (
+    Destination,
+    Outage,
+    OwnerMustAsk,
+    Picture,
+    Posted,
+    Result,
+    Undeliverable,
+    deliver,
+)
+from bot.jobs.job import Job, result_note
+from bot.media.files import remove_files
+from bot.store import job_rows
 from bot.store import jobs as store
+from bot.store.accounts import DAY
 from bot.store.database import Database
+from bot.store.job_rows import JobRow
 from bot.store.job_states import EndState
+from bot.store.open_cards import OpenCard
+from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
 
+_PAUSES = (10, 60, 5 * 60, 15 * 60)
+_LAST_PAUSE = 60 * 60
+_EXPIRED = "I could not post your picture for 24 hours, so I deleted it. Nothing was charged."
+_LOST = "Your picture was lost on my side before I could post it. Nothing was charged."
+
 
 class Outbox(Protocol):
-    """Knows where results can be posted in Discord."""
+    """Knows where results can be posted in Discord, and the cards of jobs that an earlier process accepted."""
 
     def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
         """Return the destinations to try, the best first."""
         ...
 
+    def restore_card(self, job: Job, row: JobRow, note_moved: NoteMoved) -> Card:
+        """Return the card of a job whose card is not in memory."""
+        ...
 
+    async def end_open_card(self, card: OpenCard) -> None:
+        """Tell the member that their request was lost before it became a job. Raises :class:`Outage`."""
+        ...
+
+
+def pause_after(attempts: int) -> int:
+    """Return the seconds between the delivery attempt with this number, from 1, and the next one."""
+    return _PAUSES[attempts - 1] if attempts <= len(_PAUSES) else _LAST_PAUSE
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """Ends jobs in the database and in Discord."""
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
-        self._database = database
-        self._outbox = outbox
+    database: Database
+    outbox: Outbox
+    image_dir: Path
 
-    async def deliver(self, job: Job, card: Card, rendering: Rendering, result: Result) -> None:
-        """Post the result and settle the job; if no destination takes it, the job stays ``rendered``."""
-        await self._database.write(partial(store.rendered, job_id=job.id))
-        await self._database.write(partial(store.delivering, job_id=job.id))
-        try:
-            posted = await deliver(job, self._outbox.destinations(job, card.message_id), result, look_first=False)
-        except (Undeliverable, Outage) as error:
-            await self._leave_rendered(job, card, str(error))
-            return
-        except Exception as error:
-            log.exception("delivery_failed", job=job.id)
-            await self._leave_rendered(job, card, type(error).__name__)
-            return
-        await self._database.write(
-            partial(
-                store.delivered,
-                job_id=job.id,
-                channel_id=posted.channel_id,
-                message_id=posted.message_id,
-                spent=rendering.spent,
-                now=_now(),
-            )
-        )
-        log.info(
-            "job_delivered",
-            job=job.id,
-            user=job.request.owner_id,
-            scope=job.request.scope_id,
-            channel=job.request.channel_id,
-            credits=rendering.spent,
-            images=len(result.pictures),
-            device_seconds=round(rendering.device_seconds, 3),
-        )
-        if posted.message_id != card.message_id:
-            await card.remove()
+    async def turn(self, job_id: int, card: Card | None = None) -> None:
+        """Post a rendered job's result, then end its card; what fails is due again later.
 
-    async def end_without_pictures(self, job: Job, card: Card, rendering: Rendering) -> None:
+        Does nothing if there is nothing to do. ``card`` is restored from the row if it is None.
+        """
+        row = await self._find(job_id)
+        if row is None:
+            return
+        job = Job.from_row(row)
+        card = card or self.restore_card(job, row)
+        if row.state == "rendered":
+            await self._deliver(row, job, card)
+            row = await self._find(job_id)
+        if row is not None and row.ended_at is not None and row.due_at is not None:
+            await self._end_card(row, card)
+
+    def restore_card(self, job: Job, row: JobRow) -> Card:
+        """Return the card of a job that an earlier process, or an earlier turn, had shown."""
+        return self.outbox.restore_card(job, row, partial(self._note_moved, row.id))
+
+    async def end_without_pictures(self, job: Job, error: EngineError | None) -> None:
         """End a job that has nothing to deliver: failed if it had an error, else cancelled."""
-        if rendering.error is None:
-            await self.end(job, "cancelled", None, spent=rendering.spent)
-            await card.end_with("Cancelled.")
+        if error is None:
+            await self.end(job, "cancelled", None, "Cancelled.")
             return
         error_id = secrets.token_hex(4)
-        log.error("job_failed", job=job.id, code=rendering.error.code, error_id=error_id, reason=str(rendering.error))
-        await self.end(job, "failed", rendering.error.code, spent=0)
-        await card.end_with(f"{rendering.error} Nothing was charged. (error {error_id})")
+        log.error("job_failed", job=job.id, code=error.code, error_id=error_id, reason=str(error))
+        await self.end(job, "failed", error.code, f"{error} Nothing was charged. (error {error_id})")
 
-    async def fail(self, job: Job) -> bool:
+    async def fail(self, job: Job, sentence: str) -> bool:
         """End a job as failed after an unexpected error. Returns False if its row could not be changed to that.
 
         A job that has a result already keeps its state.
         """
         try:
-            await self.end(job, "failed", "unexpected", spent=0)
+            await self.end(job, "failed", "unexpected", sentence)
         except store.StateError:
             return False
         except Exception:
@@ -96,24 +118,126 @@ class Completion:
             return False
         return True
 
-    async def end(self, job: Job, state: EndState, code: str | None, *, spent: int) -> None:
-        """Write the job's last state, charge ``spent`` (1/100 credit) and give back the rest of its reservation.
+    async def end(self, job: Job, state: EndState, code: str | None, note: str) -> None:
+        """Write the job's last state and what its owner is told, and give back the credits that it is not charged.
 
         Raises :class:`store.StateError` if the state cannot follow the job's own.
         """
-        await self._database.write(
-            partial(store.ended, job_id=job.id, state=state, error_code=code, spent=spent, now=_now())
+        await self.database.write(
+            partial(store.ended, job_id=job.id, state=state, error_code=code, note=note, now=_now())
         )
-        log.info("job_ended", job=job.id, state=state, code=code, credits=spent)
+        log.info("job_ended", job=job.id, state=state, code=code)
 
-    async def _leave_rendered(self, job: Job, card: Card, reason: str) -> None:
-        """Keep the pictures of a job that could not be delivered."""
-        await self._database.write(partial(store.undelivered, job_id=job.id))
-        log.warning("job_undelivered", job=job.id, reason=reason)
-        await card.end_with(
-            "The picture is done, but I could neither post it here nor reach you by direct message. "
-            "Ask an admin to give me View Channel, Send Messages and Attach Files in this channel."
+    async def _note_moved(self, job_id: int, message_id: int) -> None:
+        await self.database.write(partial(store.card_moved, job_id=job_id, message_id=message_id))
+
+    async def _find(self, job_id: int) -> JobRow | None:
+        return await self.database.read(partial(job_rows.find, job_id=job_id))
+
+    async def _deliver(self, row: JobRow, job: Job, card: Card) -> None:
+        """Make one attempt to post the result. Expires the job if a day has passed, or if its files are lost."""
+        if (row.rendered_at or 0) + DAY <= _now():
+            await self._expire(row, "undelivered", _EXPIRED)
+            return
+        pictures = await asyncio.to_thread(_read_pictures, self.image_dir, row)
+        if not pictures:
+            await self._expire(row, "files_lost", _LOST)
+            return
+        result = Result(pictures, _now() - row.created_at, row.device_ms / 1000, result_note(row))
+        await self.database.write(partial(store.delivering, job_id=row.id))
+        try:
+            destinations = self.outbox.destinations(job, row.card_message_id)
+            posted = await deliver(job, destinations, result, look_first=row.delivery_attempts > 0)
+        except OwnerMustAsk as error:
+            await self._leave(row, card, str(error), due_at=None)
+        except Undeliverable as error:
+            lacks = f"lack {', '.join(error.missing)} in this channel" if error.missing else "cannot post it here"
+            why = f"I {lacks}, and I could not reach you by direct message"
+            await self._leave(row, card, str(error), _next_attempt(row), why)
+        except Outage as error:
+            await self._leave(row, card, str(error), _next_attempt(row), "Discord is not taking it at the moment")
+        except Exception as error:
+            log.exception("delivery_failed", job=row.id)
+            await self._leave(row, card, type(error).__name__, _next_attempt(row), "something went wrong on my side")
+        else:
+            await self._note_delivered(row, posted, len(pictures))
+
+    async def _note_delivered(self, row: JobRow, posted: Posted, images: int) -> None:
+        await self.database.write(
+            partial(
+                store.delivered,
+                job_id=row.id,
+                channel_id=posted.channel_id,
+                message_id=posted.message_id,
+                now=_now(),
+            )
         )
+        log.info(
+            "job_delivered",
+            job=row.id,
+            user=row.owner_id,
+            scope=row.scope_id,
+            channel=row.channel_id,
+            credits=sum(image.charge or 0 for image in row.images),
+            images=images,
+            device_seconds=round(row.device_ms / 1000, 3),
+        )
+
+    async def _leave(self, row: JobRow, card: Card, reason: str, due_at: int | None, why: str = "") -> None:
+        """Keep a result that could not be posted; the card says ``why`` after the first attempt."""
+        await self.database.write(partial(store.undelivered, job_id=row.id, due_at=due_at))
+        log.warning("job_undelivered", job=row.id, attempt=row.delivery_attempts + 1, reason=reason)
+        if row.delivery_attempts or due_at is None:
+            return
+        until = f"<t:{(row.rendered_at or 0) + DAY}:f>"
+        try:
+            await card.show_delay(f"Your picture is ready, but {why}. I keep it and try again until {until}.")
+        except (Outage, Undeliverable) as error:
+            log.info("delay_not_told", job=row.id, reason=str(error))
+
+    async def _expire(self, row: JobRow, code: str, note: str) -> None:
+        """End a job that cannot be delivered any more, give its credits back and remove its files."""
+        files = await self.database.write(partial(store.expired, job_id=row.id, error_code=code, note=note, now=_now()))
+        await asyncio.to_thread(remove_files, self.image_dir, files)
+        log.warning("job_expired", job=row.id, code=code)
+
+    async def _end_card(self, row: JobRow, card: Card) -> None:
+        """End the card of a job that has ended. While Discord does not answer, that is tried again for a day."""
+        await card.stop()
+        try:
+            if row.state == "delivered" or not row.owner_id:
+                await card.remove()
+            elif row.state == "cancelled":
+                await card.remove(row.note)
+            else:
+                await card.tell(row.note)
+        except Undeliverable as error:
+            log.warning("end_not_told", job=row.id, reason=str(error))
+        except Exception as error:
+            waited = _now() - (row.ended_at or 0)
+            log.warning("card_not_ended", job=row.id, reason=str(error), exc_info=not isinstance(error, Outage))
+            if waited < DAY:
+                due_at = _now() + min(max(_PAUSES[0], waited), _LAST_PAUSE)
+                await self.database.write(partial(store.postponed, job_id=row.id, due_at=due_at))
+                return
+        await self.database.write(partial(store.card_ended, job_id=row.id))
+
+
+def _next_attempt(row: JobRow) -> int:
+    return _now() + pause_after(row.delivery_attempts + 1)
+
+
+def _read_pictures(image_dir: Path, row: JobRow) -> list[Picture]:
+    """Return the rendered images whose files can be read, in order. Blocks."""
+    pictures: list[Picture] = []
+    for image in row.images:
+        if image.state != "rendered" or image.file is None:
+            continue
+        try:
+            pictures.append(Picture(image.id, image.seed, (image_dir / image.file).read_bytes()))
+        except OSError as error:
+            log.warning("picture_lost", job=row.id, image=image.id, reason=str(error))
+    return pictures
 
 
 def _now() -> int:

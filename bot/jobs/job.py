@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from bot.requests.originals import Original
 from bot.requests.spec import ImageSpec
-from bot.store.jobs import ReplyToken, Visibility
+from bot.store.job_rows import JobRow
 from bot.store.limits import Requester
+from bot.store.reply_tokens import ReplyToken, Visibility
 from zimage_engine.types import RawImage
 
 Kind = Literal["imagine", "edit", "vary", "again", "upscale"]
@@ -60,7 +61,8 @@ class Job:
 
     Discord drops a message whose ``nonce`` was used before. ``created_at`` in UTC seconds.
 
-    ``concurrent_jobs`` is how many jobs of its owner may run at a time, None if unlimited.
+    ``concurrent_jobs`` is how many jobs of its owner may run at a time, None if unlimited. ``attempts`` counts the
+    times that the process or the device stopped while the job was on the device.
     """
 
     id: int
@@ -70,6 +72,31 @@ class Job:
     nonce: str
     created_at: int
     concurrent_jobs: int | None = None
+    attempts: int = 0
+
+    @classmethod
+    def from_row(cls, row: JobRow, original: Original | None = None) -> Job:
+        """Return the job of a row. An edit that is to be rendered needs its ``original``; a delivery does not."""
+        request = JobRequest(
+            event_id=row.event_id,
+            spec=ImageSpec.from_json(row.spec),
+            count=len(row.images),
+            requester=Requester(row.owner_id, row.scope_id, row.guild_id),
+            channel_id=row.channel_id,
+            visibility=row.visibility,
+            reply=row.reply,
+            response_file_limit=row.response_file_limit,
+            kind=cast("Kind", row.kind),
+            original=original,
+            parent_image_id=row.parent_image_id,
+            original_link=row.original_link,
+            defaults=row.defaults,
+            spoiler=row.spoiler,
+        )
+        image_ids = tuple(image.id for image in row.images)
+        return cls(
+            row.id, request, row.credits, image_ids, row.nonce, row.created_at, row.concurrent_jobs, row.attempts
+        )
 
     @property
     def private(self) -> bool:
@@ -80,15 +107,33 @@ class Job:
 class JobProgress:
     """How far a job is, to be shown on its card.
 
-    ``held``: it waits for its owner's other jobs; ``paused``: for an admin to resume. ``position`` counts the engine's
-    requests that go first, ``eta`` the seconds until the result, None if unknown. ``previews`` are small pictures of
-    the images that are being rendered, in order.
+    ``held``: it waits for its owner's other jobs; ``paused``: for an admin to resume; ``kept``: for a restart;
+    ``waiting``: for a job that runs alone. ``position`` counts the engine's requests that go first, ``eta`` the seconds
+    until the result, None if unknown. ``previews`` are small pictures of the images that are being rendered, in order.
+    ``restarted``: it was interrupted, and has not been on the device since.
     """
 
-    state: Literal["loading", "held", "paused", "queued", "running"]
+    state: Literal["loading", "held", "paused", "kept", "waiting", "queued", "running"]
     position: int = 0
     eta: float | None = None
     steps_done: int = 0
     steps_total: int = 0
     images_done: int = 0
     previews: tuple[RawImage, ...] = ()
+    restarted: bool = False
+
+
+def result_note(row: JobRow) -> str:
+    """Return what to tell the member beside the pictures; empty if there is nothing."""
+    failed = sum(image.state == "failed" for image in row.images)
+    cancelled = sum(image.state == "cancelled" for image in row.images)
+    notes: list[str] = []
+    if failed:
+        notes.append(f"{failed} of {len(row.images)} images failed and were not charged.")
+    if cancelled:
+        notes.append(f"{cancelled} of {len(row.images)} images were cancelled.")
+    if row.defaults:
+        notes.append(f"With {row.defaults}.")
+    if row.truncated:
+        notes.append("The prompt was longer than the 512 tokens the model reads; its end had no effect.")
+    return " ".join(notes)

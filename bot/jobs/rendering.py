@@ -1,9 +1,13 @@
-"""One job on the engine: its requests, the events that follow, and the progress that its card shows."""
+"""One job on the engine: its requests, the events that follow, and the progress that its card shows.
+
+What an image came to is written to its row at once, so that a job can go on after an interruption.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,28 +16,54 @@ from typing import Literal
 import structlog
 
 from bot.jobs.card import Card
-from bot.jobs.delivery import Picture, Result
 from bot.jobs.job import Job, JobProgress
 from bot.media.files import write_file
 from bot.requests.parameters import encode_picture
 from bot.requests.pricing import ImageOutcome, charge
 from bot.store import jobs as store
 from bot.store.database import Database
+from bot.store.job_rows import ImageRow
+from bot.store.jobs import ImageEnd, ImageState
 from zimage_engine.engine import Engine
 from zimage_engine.handle import Handle
-from zimage_engine.types import Cancelled, EngineError, Failed, Finished, Queued, RawImage, Step, UnitFailed
+from zimage_engine.types import (
+    Cancelled,
+    DeviceLost,
+    EngineClosed,
+    EngineError,
+    Failed,
+    Finished,
+    ModelNotFound,
+    Queued,
+    RawImage,
+    Step,
+    UnitFailed,
+)
 
 log = structlog.get_logger(__name__)
+
+_STOPPED = (EngineClosed, DeviceLost, ModelNotFound)
+"""Errors after which the engine takes no requests any more: the job goes on in another process."""
+_NOT_KEPT = "The picture could not be kept; the operator's log says why."
 
 
 class Rendering:
     """One job on the engine. Call :meth:`submit`, then :meth:`finish`; both again if it was withdrawn.
 
-    ``device_seconds`` is the time that its images took on the device; ``error`` the newest error of one of them.
+    ``images`` are the images' rows if the job was interrupted: those that have ended are kept. ``error`` is the newest
+    error of one of the images.
     """
 
     def __init__(
-        self, job: Job, engine: Engine, database: Database, image_dir: Path, card: Card, *, previews: bool
+        self,
+        job: Job,
+        engine: Engine,
+        database: Database,
+        image_dir: Path,
+        card: Card,
+        *,
+        previews: bool,
+        images: Sequence[ImageRow] = (),
     ) -> None:
         self._job = job
         self._engine = engine
@@ -43,17 +73,27 @@ class Rendering:
         self._wants_previews = previews
         self._previews: dict[int, RawImage] = {}
         self._handles: dict[int, Handle] = {}
-        self._pictures: dict[int, Picture] = {}
         self._unfinished = set(range(job.request.count))
-        self._outcomes = [ImageOutcome("failed")] * job.request.count
         self._steps = [0] * job.request.count
         self._withdrawn = False
+        self._stopped: EngineError | None = None
         self._started = False
+        self._restarted = bool(images)
         self._images_done = 0
-        self._truncated = False
-        self._created_at = time.monotonic()
-        self.device_seconds = 0.0
         self.error: EngineError | None = None
+        for image in images:
+            self._take_over(image)
+
+    def _take_over(self, image: ImageRow) -> None:
+        """Note how far an image was when the job was interrupted."""
+        if image.state == "queued":
+            return
+        self._unfinished.discard(image.position)
+        if image.state == "rendered":
+            self._images_done += 1
+            self._steps[image.position] = self._job.request.spec.real_steps
+        elif image.error is not None:
+            self.error = UnitFailed(image.error)
 
     @property
     def steps_done(self) -> int:
@@ -66,9 +106,9 @@ class Rendering:
         return self._job.request.count * self._job.request.spec.real_steps
 
     @property
-    def spent(self) -> int:
-        """The credits to charge for the images that have ended so far, in 1/100."""
-        return charge(self._outcomes, price=self._job.credits, steps=self._job.request.spec.real_steps)
+    def images_done(self) -> int:
+        """The number of images that are rendered."""
+        return self._images_done
 
     @property
     def started(self) -> bool:
@@ -84,6 +124,11 @@ class Rendering:
     def withdrawn(self) -> bool:
         """True if images were taken back from the engine: the job has to be submitted again."""
         return self._withdrawn and bool(self._unfinished)
+
+    @property
+    def stopped(self) -> EngineError | None:
+        """Why the engine stopped before every image had ended: the job goes on in another process."""
+        return self._stopped if self._unfinished else None
 
     def withdraw(self) -> None:
         """Take the job back from the engine if none of its steps was run yet; a started one goes on."""
@@ -104,31 +149,25 @@ class Rendering:
                 request = job_request.original.applied_to(request)
             try:
                 self._handles[position] = self._engine.submit(request, owner=job_request.owner_id)
+            except _STOPPED as error:
+                self._stopped = error
+                break
             except EngineError as error:
                 self.error = error
                 break
 
-    async def finish(self) -> Result:
-        """Wait until every submitted image has ended. Returns the pictures that were rendered, in order."""
+    async def finish(self) -> None:
+        """Wait until every submitted image has ended, or was taken back from the engine."""
         await asyncio.gather(*(self._follow(i, handle) for i, handle in self._handles.items()))
-        if self.withdrawn:
+        if self.withdrawn or self.stopped is not None:
             self._handles.clear()  # a handle that is followed again repeats its last event
-        pictures = [picture for _, picture in sorted(self._pictures.items())]
-        return Result(pictures, time.monotonic() - self._created_at, self.device_seconds, self._note())
 
-    def _note(self) -> str:
-        """Return what to tell the member beside the pictures; empty if there is nothing."""
-        missing = self._job.request.count - self._images_done
-        notes: list[str] = []
-        if missing and self.error is not None:
-            notes.append(f"{missing} of {self._job.request.count} images failed and were not charged.")
-        elif missing:
-            notes.append(f"{missing} of {self._job.request.count} images were cancelled.")
-        if self._job.request.defaults:
-            notes.append(f"With {self._job.request.defaults}.")
-        if self._truncated:
-            notes.append("The prompt was longer than the 512 tokens the model reads; its end had no effect.")
-        return " ".join(notes)
+    async def end_rest(self) -> None:
+        """End the images that have not ended: as failed if there was an error, else as cancelled before their turn."""
+        error = str(self.error) if self.error is not None else None
+        state: ImageState = "cancelled" if error is None else "failed"
+        for position in sorted(self._unfinished):
+            await self._end_image(position, ImageEnd(state, 0, 0, error=error))
 
     async def _follow(self, position: int, handle: Handle) -> None:
         """Handle one image's events until it ends. An exception fails this image, not the others."""
@@ -137,9 +176,7 @@ class Rendering:
         except Exception:
             log.exception("image_lost", job=self._job.id, position=position)
             handle.cancel()
-            self.error = UnitFailed("The picture could not be kept; the operator's log says why.")
-            self._unfinished.discard(position)
-            self._outcomes[position] = ImageOutcome("failed")
+            self.error = UnitFailed(_NOT_KEPT)  # end_rest() writes it to the row
 
     async def _handle_events(self, position: int, handle: Handle) -> None:
         async for event in handle:
@@ -149,23 +186,25 @@ class Rendering:
                 case Step():
                     await self._note_step(position, event)
                 case Finished():
-                    self._truncated = self._truncated or event.truncated
-                    await self._store_picture(position, event.image, event.seconds)
+                    await self._store_picture(position, event)
+                case Failed() if isinstance(event.error, _STOPPED):
+                    self._stopped = event.error
                 case Failed():
                     self.error = event.error
-                    await self._end_image(position, "failed", event.seconds)
+                    milliseconds = round(event.seconds * 1000)
+                    await self._end_image(position, ImageEnd("failed", 0, milliseconds, error=str(event.error)))
                 case Cancelled() if self._withdrawn:
                     pass
                 case Cancelled():
                     self._steps[position] = event.steps_done
-                    self._outcomes[position] = ImageOutcome("cancelled", event.steps_done)
-                    await self._end_image(position, "cancelled", event.seconds)
+                    charged = self._charge(ImageOutcome("cancelled", event.steps_done))
+                    await self._end_image(position, ImageEnd("cancelled", charged, round(event.seconds * 1000)))
 
     def _show_queued(self, event: Queued) -> None:
         if self._started:
             return
         state: Literal["loading", "queued"] = "loading" if self._engine.stats().state == "loading" else "queued"
-        self._card.show(JobProgress(state, event.position, event.eta))
+        self._card.show(JobProgress(state, event.position, event.eta, restarted=self._restarted))
 
     async def _note_step(self, position: int, event: Step) -> None:
         self._steps[position] = event.done
@@ -190,32 +229,28 @@ class Rendering:
             )
         )
 
-    async def _store_picture(self, position: int, image: RawImage, seconds: float) -> None:
+    async def _store_picture(self, position: int, event: Finished) -> None:
         """Encode a rendered image, write its file, then its row."""
         await self._mark_started()
         spec = self._job.request.spec.image(position)
         image_id = self._job.image_ids[position]
-        png = await asyncio.to_thread(encode_picture, image, spec)
+        png = await asyncio.to_thread(encode_picture, event.image, spec)
         file = f"{image_id}.png"
         await asyncio.to_thread(write_file, self._image_dir / file, png)
-        await self._end_image(position, "rendered", seconds, file)
+        charged, milliseconds = self._charge(ImageOutcome("rendered")), round(event.seconds * 1000)
+        await self._end_image(
+            position, ImageEnd("rendered", charged, milliseconds, file=file, truncated=event.truncated)
+        )
         self._images_done += 1
-        self._outcomes[position] = ImageOutcome("rendered")
         self._steps[position] = spec.real_steps
-        self._pictures[position] = Picture(image_id, spec.seed, png)
         self._show_running()
 
-    async def _end_image(self, position: int, state: str, seconds: float, file: str | None = None) -> None:
-        """Write how an image ended; ``seconds`` on the device count in every case."""
+    def _charge(self, outcome: ImageOutcome) -> int:
+        """Return the credits to charge for one of the images, in 1/100."""
+        request = self._job.request
+        return charge([outcome], price=self._job.credits // request.count, steps=request.spec.real_steps)
+
+    async def _end_image(self, position: int, end: ImageEnd) -> None:
+        """Write how an image ended, in the transaction that charges it."""
+        await self._database.write(partial(store.image_ended, job_id=self._job.id, position=position, end=end))
         self._unfinished.discard(position)
-        self.device_seconds += seconds
-        await self._database.write(
-            partial(
-                store.image_ended,
-                job_id=self._job.id,
-                position=position,
-                state=state,
-                file=file,
-                device_ms=round(seconds * 1000),
-            )
-        )

@@ -1,27 +1,44 @@
-"""Renders and delivers a dispatched job."""
+"""Renders a dispatched job, then has its result delivered."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
+from bot.errors import Refusal
 from bot.jobs.active import ActiveJob
 from bot.jobs.card import Card
 from bot.jobs.completion import Completion
+from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.dispatch import Dispatcher
+from bot.jobs.job import Job, JobProgress
 from bot.jobs.rendering import Rendering
+from bot.requests.originals import OriginalFolder
 from bot.store import jobs as store
+from bot.store import recovery
 from bot.store.database import Database
 from zimage_engine.engine import Engine
+from zimage_engine.types import DeviceLost
 
 log = structlog.get_logger(__name__)
 
+Outcome = Literal["ended", "withdrawn", "kept"]
+"""``withdrawn``: it has to be dispatched again. ``kept``: it goes on in another process."""
+GIVEN_UP = (
+    f"I had to restart {recovery.ATTEMPTS_MAX} times while this was being generated, so I have given it up. "
+    "Nothing was charged."
+)
+
 
 class JobRunner:
-    """Renders and completes the jobs that the dispatcher has started."""
+    """Renders the jobs that the dispatcher has started, and hands them to the delivery loop."""
 
     def __init__(
         self,
@@ -29,6 +46,8 @@ class JobRunner:
         engine: Engine,
         dispatcher: Dispatcher,
         completion: Completion,
+        deliveries: DeliveryLoop,
+        originals: OriginalFolder,
         image_dir: Path,
         *,
         previews: bool,
@@ -37,45 +56,84 @@ class JobRunner:
         self._engine = engine
         self._dispatcher = dispatcher
         self._completion = completion
+        self._deliveries = deliveries
+        self._originals = originals
         self._image_dir = image_dir
         self._previews = previews
 
-    async def render_and_deliver(self, active: ActiveJob) -> bool:
-        """Render a job and deliver it. Returns False if it was withdrawn and has to be dispatched again.
+    async def render_and_deliver(self, active: ActiveJob) -> Outcome:
+        """Render a job and make the first attempt to deliver it.
 
-        An unexpected error ends the job in its row, in the log and in a sentence on its card.
+        An unexpected error ends the job in its row, in the log and in a sentence on its card. If not even its row can
+        be changed, the delivery loop takes the job up again later.
         """
         job, card = active.job, active.card
         assert card is not None, "a job is dispatched after its card was shown"
         try:
-            return await self._to_end(active, card)
+            outcome = await self._render(active, card)
         except Exception:
             error_id = secrets.token_hex(4)
             log.exception("job_failed", job=job.id, error_id=error_id)
-            charged = "nothing was charged" if await self._completion.fail(job) else "the operator has been told"
-            await card.end_with(f"Something went wrong on my side; {charged}. (error {error_id})")
-            return True
+            sentence = f"Something went wrong on my side; nothing was charged. (error {error_id})"
+            if not await self._completion.fail(job, sentence):
+                return "ended"
+            outcome = "ended"
+        if outcome == "ended":
+            self._dispatcher.finish(job.id)  # the owner's next job need not wait for this delivery
+            await card.stop()
+            await self._deliveries.turn(job.id, card)
+        return outcome
 
-    async def _to_end(self, active: ActiveJob, card: Card) -> bool:
-        job = active.job
+    async def _render(self, active: ActiveJob, card: Card) -> Outcome:
         if active.rendering is None:
-            if card.message_id is not None:
-                await self._database.write(partial(store.card_shown, job_id=job.id, message_id=card.message_id))
+            try:
+                job = await self._with_original(active.job)
+            except Refusal as refusal:
+                await self._completion.end(active.job, "failed", refusal.code, f"{refusal} Nothing was charged.")
+                return "ended"
             active.rendering = Rendering(
-                job, self._engine, self._database, self._image_dir, card, previews=self._previews
+                job,
+                self._engine,
+                self._database,
+                self._image_dir,
+                card,
+                previews=self._previews,
+                images=active.images,
             )
         rendering = active.rendering
         if not active.cancelled:
-            if self._dispatcher.is_paused(job.request.guild_id):  # paused since the job was started
-                return False
+            if self._dispatcher.is_paused(active.job.request.guild_id):  # paused since the job was started
+                return "withdrawn"
             rendering.submit()
-        result = await rendering.finish()
+        await rendering.finish()
         if rendering.withdrawn and not active.cancelled:
-            return False
-        self._dispatcher.finish(job.id)  # the owner's next job need not wait for this delivery
-        await card.stop()
-        if result.pictures:
-            await self._completion.deliver(job, card, rendering, result)
+            return "withdrawn"
+        if rendering.stopped is not None and not active.cancelled:
+            return await self._keep(active, card, rendering)
+        await rendering.end_rest()
+        if rendering.images_done:
+            await self._database.write(partial(store.rendered, job_id=active.job.id, now=_now()))
         else:
-            await self._completion.end_without_pictures(job, card, rendering)
-        return True
+            await self._completion.end_without_pictures(active.job, rendering.error)
+        return "ended"
+
+    async def _keep(self, active: ActiveJob, card: Card, rendering: Rendering) -> Outcome:
+        """Leave a job to the next process. It counts as an attempt if the device was lost with the job on it."""
+        lost = isinstance(rendering.stopped, DeviceLost) and rendering.started
+        requeue = partial(recovery.requeue, job_id=active.job.id, now=_now(), count_attempt=lost, given_up=GIVEN_UP)
+        if await self._database.write(requeue):
+            return "ended"
+        card.show(JobProgress("kept"))
+        return "kept"
+
+    async def _with_original(self, job: Job) -> Job:
+        """Return the job with the original of its edit. Raises :class:`Refusal` if that is no longer there."""
+        spec = job.request.spec
+        if not spec.original or job.request.original is not None:
+            return job
+        original = await asyncio.to_thread(self._originals.load, spec.original, spec.mask)
+        return replace(job, request=replace(job.request, original=original))
+
+
+def _now() -> int:
+    return int(time.time())

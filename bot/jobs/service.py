@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +17,15 @@ import structlog
 
 from bot.errors import Refusal
 from bot.jobs.active import ActiveJob
+from bot.jobs.active_jobs import ActiveJobs
 from bot.jobs.admission import Admission
-from bot.jobs.card import ShowCard
+from bot.jobs.card import Card, ShowCard
 from bot.jobs.completion import Completion, Outbox
-from bot.jobs.dispatch import Dispatcher, DispatchJob
-from bot.jobs.job import Job, JobProgress, JobRequest
-from bot.jobs.runner import JobRunner
+from bot.jobs.job import Job, JobRequest
+from bot.jobs.runner import GIVEN_UP
+from bot.jobs.undelivered import UndeliveredResults
 from bot.requests.originals import OriginalFolder
+from bot.store import job_rows, recovery
 from bot.store import jobs as store
 from bot.store.admission import Terms
 from bot.store.ceilings import read_terms
@@ -34,9 +36,12 @@ from zimage_engine.engine import Engine
 
 log = structlog.get_logger(__name__)
 
+RESTARTING = "I'm restarting; please ask again in a minute."
+"""What a member is told in the last moment before the program ends, when nothing can be kept any more."""
+
 
 class JobService:
-    """Admits jobs and runs each to its end. While ``draining`` is set, none is admitted."""
+    """Admits jobs and runs each to its end, over restarts of the program if need be."""
 
     def __init__(
         self,
@@ -50,26 +55,36 @@ class JobService:
     ) -> None:
         self._database = database
         self._engine = engine
+        self._outbox = outbox
         self._image_dir = image_dir
-        self._completion = Completion(database, outbox)
-        self._dispatcher = Dispatcher()
-        self._runner = JobRunner(database, engine, self._dispatcher, self._completion, image_dir, previews=previews)
         self.admission = Admission(database, engine.profile, terms)
         self.originals = OriginalFolder(image_dir.parent / "sources")
-        self._active: dict[int, ActiveJob] = {}
-        self._closing = False
-        self.draining = False
+        self._completion = Completion(database, outbox, image_dir)
+        self._active = ActiveJobs(database, engine, self._completion, self.originals, image_dir, previews=previews)
+        self._dispatcher = self._active.dispatcher
+        self.deliveries = self._active.deliveries
+        self.undelivered = UndeliveredResults(database, self._completion, self.deliveries)
+        self._inserting = 0
+        self._none_inserting = asyncio.Event()
+        self._none_inserting.set()
+        self._draining = self._closed = False
 
     async def start(self) -> None:
-        """Make the image folder, end the jobs of a process that died, and read ceilings and pauses."""
+        """Make the image folder, read ceilings and pauses, and go on with the jobs that an ended process left.
+
+        Their results, and the results of new jobs, are delivered once :attr:`deliveries` is started.
+        """
         await asyncio.to_thread(self._image_dir.mkdir, parents=True, exist_ok=True)
         await self._database.write(partial(store.wipe_tokens, now=_now()))
-        interrupted = await self._database.write(partial(store.interrupt_all, now=_now()))
-        if interrupted:
-            log.warning("jobs_interrupted", count=interrupted)
+        recovered = await self._database.write(partial(recovery.recover, now=_now(), given_up=GIVEN_UP))
+        if recovered != recovery.Recovered(0, 0, 0):
+            log.info("jobs_recovered", **asdict(recovered))
+        await self.deliveries.prepare()
         self.admission.terms = await read_terms(self._database, self.admission.configured)
         for guild_id in await self._database.read(paused_guilds):
             self._dispatcher.pause(guild_id)
+        for row in await self._database.read(job_rows.queued):
+            self._active.go_on_with(row)
 
     async def run(self, request: JobRequest, show_card: ShowCard) -> Job | None:
         """Insert a job, show its card and dispatch it; a task of its own then renders and delivers it.
@@ -77,17 +92,19 @@ class JobService:
         Returns the job, or None if its event made one before. Raises :class:`Refusal` if it is not admitted, and what
         ``show_card`` raises: then the job is cancelled and its credits are given back.
         """
-        job = await self._insert(request)
-        if job is None:
-            log.info("duplicate_event", source=request.event_id)
-            return None
-        active = self._active[job.id] = ActiveJob(job)
-        try:
-            active.card = await show_card(job, self._first_progress(job))
-        except BaseException:
-            await self._abandon(active)
-            raise
-        self._dispatch(active)
+        with self._insertion():
+            job = await self._insert(request)
+            if job is None:
+                log.info("duplicate_event", source=request.event_id)
+                return None
+            active = self._active.add(job)
+            try:
+                active.card = await show_card(job, self._active.first_progress(job))
+            except BaseException:
+                await self._abandon(active)
+                raise
+            await self._note_card(job.id, active.card)
+        self._active.dispatch(active)
         return job
 
     def seconds_of(self, request: JobRequest) -> float:
@@ -104,8 +121,13 @@ class JobService:
 
     @property
     def under_way(self) -> int:
-        """The number of jobs that have not ended."""
-        return len(self._active)
+        """The number of jobs that are on the device or being posted."""
+        return len({*self._dispatcher.started_ids, *self.deliveries.job_ids})
+
+    @property
+    def live(self) -> set[int]:
+        """The ids of the jobs that some task works on or waits to work on."""
+        return self._active.live
 
     def request_of(self, job_id: int) -> JobRequest | None:
         """Return what an active job was asked for; None if it has ended."""
@@ -125,7 +147,7 @@ class JobService:
         active.cancelled = True
         if waiting:
             self._dispatcher.finish(job_id)
-            self._start(active)
+            self._active.start(active)
         for handle in active.handles:
             handle.cancel()
 
@@ -156,35 +178,76 @@ class JobService:
         for active in self._active.values():
             if active.rendering is not None and self._dispatcher.is_paused(active.job.request.guild_id):
                 active.rendering.withdraw()
-        self._show_waiting()
+        self._active.show_waiting()
 
     def resume(self, guild_id: int) -> None:
         """Undo :meth:`pause` for the same id."""
         self._dispatcher.resume(guild_id)
-        self._show_waiting()
+        self._active.show_waiting()
 
     @property
     def paused_everywhere(self) -> bool:
         return self._dispatcher.is_paused(INSTANCE)
 
-    async def close(self, seconds: float) -> None:
-        """Wait until every dispatched job has ended. Close the engine before: that ends what is not rendered yet.
+    @property
+    def closed(self) -> bool:
+        """True once no job can be admitted any more: the program is about to end."""
+        return self._closed
 
-        Deliveries that take longer than ``seconds`` are cancelled, and stay in the database as they are.
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    def drain(self) -> None:
+        """Start no more jobs: those that are waiting, and new ones, are kept for :meth:`undrain` or a restart."""
+        self._draining = True
+        self._active.keep()
+
+    def undrain(self) -> None:
+        """Undo :meth:`drain`, and start what may run."""
+        self._draining = False
+        self._dispatcher.go_on()
+        self._active.show_waiting()
+
+    async def suspend(self) -> None:
+        """Prepare for the end of the program: start no more jobs, and leave the running ones to the next process.
+
+        New jobs are still admitted, and kept. Call it before the engine is closed.
         """
-        self._closing = True
-        self._dispatcher.release_all()
-        end = time.monotonic() + seconds
-        while tasks := self._tasks():
-            _, late = await asyncio.wait(tasks, timeout=max(0.0, end - time.monotonic()))
-            if late:
-                await self._cancel_tasks(late)
-                return
+        self._active.keep()
+        kept = await self._database.write(recovery.requeue_running)
+        if kept:
+            log.info("jobs_kept", running=kept)
+
+    async def close(self, seconds: float) -> None:
+        """Wait until every job has ended or is kept. Close the engine before: that gives its jobs back.
+
+        Admits no more jobs. Deliveries that take longer than ``seconds`` are cancelled; the next process makes sure
+        that each result is posted once.
+        """
+        self._closed = True
+        end = asyncio.get_running_loop().time() + seconds
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(end):
+                await self._none_inserting.wait()
+        await self._active.close(end)
+
+    @contextmanager
+    def _insertion(self) -> Iterator[None]:
+        """Count a job that is being inserted, so that :meth:`close` waits for it."""
+        self._inserting += 1
+        self._none_inserting.clear()
+        try:
+            yield
+        finally:
+            self._inserting -= 1
+            if not self._inserting:
+                self._none_inserting.set()
 
     async def _insert(self, request: JobRequest) -> Job | None:
         """Store the edit's original and insert the job. Returns None if its event made one before."""
-        if self._closing or self.draining:
-            raise Refusal("I am just restarting; please ask again in a minute.")
+        if self._closed:
+            raise Refusal(RESTARTING)
         if request.original is not None:
             original, mask = await asyncio.to_thread(self.originals.keep, request.original)
             request = replace(request, spec=replace(request.spec, original=original, mask=mask))
@@ -201,65 +264,21 @@ class JobService:
             log.debug("job_prompt", job=job.id, prompt=request.spec.prompt)
         return job
 
-    def _first_progress(self, job: Job) -> JobProgress:
-        """Return what the job's card shows at first."""
-        request = job.request
-        decision = self._dispatcher.predict(request.owner_id, request.scope_id, request.guild_id, job.concurrent_jobs)
-        if decision != "started":
-            return JobProgress(decision)
-        return JobProgress("loading" if self._engine.stats().state == "loading" else "queued")
+    async def _note_card(self, job_id: int, card: Card) -> None:
+        """Write which message the card is. Without that the job goes on; a restart would show another card."""
+        if card.message_id is None:
+            return
+        try:
+            await self._database.write(partial(store.card_shown, job_id=job_id, message_id=card.message_id))
+        except Exception:
+            log.exception("card_not_noted", job=job_id)
 
     async def _abandon(self, active: ActiveJob) -> None:
         """End a job whose card could not be shown, and give its credits back."""
         try:
-            await self._completion.end(active.job, "cancelled", "not_acknowledged", spent=0)
+            await self._completion.end(active.job, "cancelled", "not_acknowledged", "")
         finally:
-            self._remove(active)
-
-    def _dispatch(self, active: ActiveJob) -> None:
-        """Start the job as soon as its owner's other jobs and pauses allow; at once if it only has to be cancelled."""
-        if active.cancelled:
-            self._start(active)
-            return
-        job, request = active.job, active.job.request
-        decision = self._dispatcher.submit(
-            DispatchJob(
-                job_id=job.id,
-                owner_id=request.owner_id,
-                scope_id=request.scope_id,
-                guild_id=request.guild_id,
-                concurrent_jobs=job.concurrent_jobs,
-                start=partial(self._start, active),
-            )
-        )
-        if decision != "started" and active.card is not None:
-            active.card.show(JobProgress(decision))
-
-    def _start(self, active: ActiveJob) -> None:
-        active.task = asyncio.create_task(self._run_to_end(active), name=f"job-{active.job.id}")
-
-    async def _run_to_end(self, active: ActiveJob) -> None:
-        """Run a job to its end, or until it is withdrawn from the engine and waits again."""
-        ended = True  # whatever is raised, the job does not run again and its owner's next one may start
-        try:
-            ended = await self._runner.render_and_deliver(active)
-        finally:
-            if ended:
-                self._remove(active)
-            self._dispatcher.finish(active.job.id)
-        if not ended:
-            self._dispatch(active)
-
-    def _remove(self, active: ActiveJob) -> None:
-        self._active.pop(active.job.id, None)
-        active.ended.set()
-
-    def _show_waiting(self) -> None:
-        """Show on the cards of waiting jobs what they wait for."""
-        for active in self._active.values():
-            if active.card is not None and self._dispatcher.is_waiting(active.job.id):
-                paused = self._dispatcher.is_paused(active.job.request.guild_id)
-                active.card.show(JobProgress("paused" if paused else "held"))
+            self._active.remove(active)
 
     def _of(self, member_id: int) -> list[ActiveJob]:
         return [active for active in self._active.values() if active.job.request.owner_id == member_id]
@@ -272,16 +291,6 @@ class JobService:
                 self.cancel(active.job.id)
                 count += 1
         return count
-
-    def _tasks(self) -> set[asyncio.Task[None]]:
-        return {active.task for active in self._active.values() if active.task is not None and not active.task.done()}
-
-    @staticmethod
-    async def _cancel_tasks(tasks: set[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            log.warning("job_left_unfinished", task=task.get_name())
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 def _now() -> int:

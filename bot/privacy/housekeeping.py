@@ -49,7 +49,6 @@ class Housekeeping:
         """Run every chore once, at ``now`` in UTC seconds. One that fails is logged and tried again the next day."""
         # By the names that the log has for them.
         chores: dict[str, Callable[[int], Awaitable[object]]] = {
-            "_expire": self._expire,
             "_forget_old": self._forget_old,
             "_forget_members": self._forget_members,
             "_drop_expired": self._drop_expired,
@@ -67,12 +66,6 @@ class Housekeeping:
         while True:
             await self.clean(int(time.time()))
             await asyncio.sleep(DAY)
-
-    async def _expire(self, now: int) -> None:
-        """End jobs that could not be delivered for a day, and give their credits back."""
-        expired = await self._database.write(partial(privacy.expire_undelivered, now=now))
-        if expired:
-            log.info("jobs_expired", count=expired)
 
     async def _forget_old(self, now: int) -> None:
         count = _BATCH

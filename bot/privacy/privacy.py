@@ -200,7 +200,7 @@ class Privacy:
 
     async def _forget_batch(self, forget: Callable[..., Forgotten]) -> Forgotten:
         """Forget one batch of jobs, except active ones, and remove the files of its images."""
-        forgotten = await self._database.write(partial(forget, live=set(self._jobs.active), now=_now()))
+        forgotten = await self._database.write(partial(forget, live=self._jobs.live, now=_now()))
         await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
         return forgotten
 

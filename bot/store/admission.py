@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bot.store import jobs, ledger, moderation
+from bot.store import job_rows, jobs, ledger, moderation
 from bot.store.guild_settings import AGE_RESTRICTED_ONLY, INSTANCE, PAUSED, find_setting
 from bot.store.jobs import NewJob
 from bot.store.ledger import Renewal
@@ -162,7 +162,7 @@ def quota_state(connection: sqlite3.Connection, requester: Requester, terms: Ter
         terms.limits(connection, requester, now),
         ledger.used(connection, member, scope, now),
         ledger.granted(connection, member, scope),
-        jobs.count_open(connection, member, scope),
+        job_rows.count_open(connection, member, scope),
         tuple(ledger.renewals(connection, member, scope, now)),
         ledger.used_everywhere(connection, member, now) if terms.credits_per_user is not None else None,
         ledger.used_in(connection, scope, now) if terms.credits_per_server is not None and scope else None,
@@ -209,10 +209,10 @@ def admit(
 
     ``demand`` is what the job needs; its credits are those of ``new``.
     """
-    if jobs.exists(connection, new.event_id):
+    if job_rows.exists(connection, new.event_id):
         return None
     concurrent, granted = check(connection, requester, demand, terms, new.created_at)
-    job_id = jobs.insert(connection, new, granted=granted)
+    job_id = jobs.insert(connection, new, granted=granted, concurrent_jobs=concurrent.value)
     assert job_id is not None, "checked above, in this transaction"
     return Admitted(job_id, concurrent.value)
 
@@ -231,10 +231,10 @@ def _check_room(
     if concurrent == 0:
         raise OverLimit(limits["concurrent_jobs"], 0, 1)
     if concurrent is not None and queued is not None:
-        waiting = jobs.count_open(connection, requester.member_id, requester.scope_id) - concurrent
+        waiting = job_rows.count_open(connection, requester.member_id, requester.scope_id) - concurrent
         if waiting >= queued:
             raise OverLimit(limits["queued_jobs"], waiting, 1)
-    if terms.queue_length is not None and (waiting := jobs.count_queue(connection)) >= terms.queue_length:
+    if terms.queue_length is not None and (waiting := job_rows.count_queue(connection)) >= terms.queue_length:
         raise OverCeiling("queue_length", terms.queue_length, waiting, 1)
 
 

@@ -10,10 +10,10 @@ EndState = Literal["failed", "cancelled", "expired"]
 """How a job can end without a result."""
 
 NEXT: dict[State, tuple[State, ...]] = {
-    # Admitted, its credits reserved; waits for the engine.
-    "queued": ("running", "failed", "cancelled"),
-    # At least one image has been on the device.
-    "running": ("rendered", "failed", "cancelled"),
+    # Admitted, its credits reserved; waits for the engine. After an interruption some images may have ended already.
+    "queued": ("running", "rendered", "failed", "cancelled"),
+    # At least one image has been on the device. The job is queued again if the process or the device stops.
+    "running": ("queued", "rendered", "failed", "cancelled"),
     # Every image has ended and at least one has a file; the result has not been posted.
     "rendered": ("delivering", "expired"),
     # The result is being posted. After a crash it is unknown whether it was.

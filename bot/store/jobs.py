@@ -1,4 +1,7 @@
-"""Jobs and their images. Unless they are async, functions are part of a write transaction."""
+"""Jobs and their images: inserts them and moves them through their states. Functions are part of a write transaction.
+
+:mod:`bot.store.job_rows` reads them, :mod:`bot.store.recovery` continues those of an ended process.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,12 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Literal
 
-from bot.store import ledger, usage
+from bot.store import ledger, open_cards, usage
 from bot.store.accounts import account_of
-from bot.store.database import Database
-from bot.store.guild_settings import PAUSED
-from bot.store.job_states import IS_WAITING, NEXT, EndState, State
+from bot.store.job_states import NEXT, EndState, State
+from bot.store.reply_tokens import ReplyToken, Visibility
 
-Visibility = Literal["public", "private"]
+ImageState = Literal["queued", "rendered", "failed", "cancelled", "deleted"]
 
 
 class StateError(Exception):
@@ -20,17 +22,11 @@ class StateError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyToken:
-    """What is needed to edit an interaction's response until ``expires_at`` (UTC seconds)."""
-
-    application_id: int
-    token: str
-    expires_at: int
-
-
-@dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to insert. ``credits`` in 1/100; ``images`` are pairs of public id and seed, in order."""
+    """A job to insert. ``credits`` in 1/100; ``images`` are pairs of public id and seed, in order.
+
+    The other fields are those of :class:`bot.jobs.job.JobRequest`.
+    """
 
     event_id: int
     owner_id: int
@@ -46,76 +42,67 @@ class NewJob:
     reply: ReplyToken | None
     created_at: int
     parent_image_id: str | None = None
+    response_file_limit: int | None = None
+    original_link: str | None = None
+    defaults: str = ""
+    spoiler: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
-    """An image of a job. ``file`` is its file's name in the image folder, None until it is rendered."""
+class ImageEnd:
+    """How an image ended: its ``charge`` in 1/100 credit, and the milliseconds that it took on the device.
 
-    id: str
-    position: int
-    seed: int
-    state: str
-    file: str | None
+    A rendered one has a ``file``, a failed one an ``error`` for the member. ``truncated``: the model could not read
+    all of the prompt.
+    """
 
-
-def exists(connection: sqlite3.Connection, event_id: int) -> bool:
-    """Return whether the interaction or message with this id has already made a job."""
-    return connection.execute("SELECT 1 FROM jobs WHERE source_id = ?", (event_id,)).fetchone() is not None
-
-
-def count_open(connection: sqlite3.Connection, owner_id: int, scope_id: int) -> int:
-    """Return the number of a member's queued and running jobs in one scope."""
-    row = connection.execute(
-        f"SELECT count(*) FROM jobs WHERE {IS_WAITING} AND owner_id = ? AND scope_id = ?",
-        (owner_id, scope_id),
-    )
-    return int(row.fetchone()[0])
+    state: ImageState
+    charge: int
+    device_ms: int
+    file: str | None = None
+    error: str | None = None
+    truncated: bool = False
 
 
-def count_queue(connection: sqlite3.Connection) -> int:
-    """Return the number of all queued and running jobs, without those of paused servers."""
-    row = connection.execute(
-        f"SELECT count(*) FROM jobs WHERE {IS_WAITING} AND NOT EXISTS (SELECT 1 FROM guild_settings"
-        " WHERE guild_settings.guild_id = jobs.guild_id AND name = ? AND value = 'on')",
-        (PAUSED,),
-    )
-    return int(row.fetchone()[0])
-
-
-def insert(connection: sqlite3.Connection, new: NewJob, *, granted: int = 0) -> int | None:
+def insert(
+    connection: sqlite3.Connection, new: NewJob, *, granted: int = 0, concurrent_jobs: int | None = None
+) -> int | None:
     """Insert a job with its images and reserve its credits, ``granted`` of them from an admin's grant.
 
-    Returns the job's id; None if its event has already made a job. Checks no limits: see :mod:`bot.store.admission`.
+    Its open card, if its event has one, becomes the job's. Returns the job's id; None if its event has already made a
+    job. Checks no limits: see :mod:`bot.store.admission`.
     """
     reply = new.reply
-    cursor = connection.execute(
-        "INSERT INTO jobs (source_id, owner_id, scope_id, guild_id, channel_id, visibility, kind, spec, count, credits,"
-        " nonce, application_id, interaction_token, token_expires_at, created_at, parent_image_id, account_id, granted)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    values: dict[str, object] = {
+        "source_id": new.event_id,
+        "owner_id": new.owner_id,
+        "scope_id": new.scope_id,
+        "guild_id": new.guild_id,
+        "channel_id": new.channel_id,
+        "visibility": new.visibility,
+        "kind": new.kind,
+        "spec": new.spec,
+        "count": len(new.images),
+        "credits": new.credits,
+        "nonce": new.nonce,
+        "application_id": reply.application_id if reply else None,
+        "interaction_token": reply.token if reply else None,
+        "token_expires_at": reply.expires_at if reply else None,
+        "created_at": new.created_at,
+        "parent_image_id": new.parent_image_id,
+        "account_id": account_of(connection, new.owner_id),
+        "granted": granted,
+        "response_file_limit": new.response_file_limit,
+        "original_link": new.original_link,
+        "defaults": new.defaults,
+        "spoiler": int(new.spoiler),
+        "concurrent_jobs": concurrent_jobs,
+    }
+    row = connection.execute(
+        f"INSERT INTO jobs ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)})"
         " ON CONFLICT (source_id) DO NOTHING RETURNING id",
-        (
-            new.event_id,
-            new.owner_id,
-            new.scope_id,
-            new.guild_id,
-            new.channel_id,
-            new.visibility,
-            new.kind,
-            new.spec,
-            len(new.images),
-            new.credits,
-            new.nonce,
-            reply.application_id if reply else None,
-            reply.token if reply else None,
-            reply.expires_at if reply else None,
-            new.created_at,
-            new.parent_image_id,
-            account_of(connection, new.owner_id),
-            granted,
-        ),
-    )
-    row = cursor.fetchone()
+        values,
+    ).fetchone()
     if row is None:
         return None
     job_id = int(row["id"])
@@ -124,6 +111,9 @@ def insert(connection: sqlite3.Connection, new: NewJob, *, granted: int = 0) -> 
         [(image_id, job_id, position, seed) for position, (image_id, seed) in enumerate(new.images)],
     )
     ledger.reserve(connection, job_id, new.credits, granted, new.created_at)
+    card_message_id = open_cards.close(connection, new.event_id)
+    if card_message_id is not None:
+        card_shown(connection, job_id, card_message_id)
     return job_id
 
 
@@ -132,47 +122,79 @@ def card_shown(connection: sqlite3.Connection, job_id: int, message_id: int) -> 
     connection.execute("UPDATE jobs SET progress_message_id = ? WHERE id = ?", (message_id, job_id))
 
 
-def started(connection: sqlite3.Connection, job_id: int, now: int) -> None:
-    """Note that the job's first image is on the device, which counts as an attempt."""
-    _move(connection, job_id, "running")
-    connection.execute("UPDATE jobs SET started_at = ?, attempts = attempts + 1 WHERE id = ?", (now, job_id))
-
-
-def image_ended(
-    connection: sqlite3.Connection, job_id: int, position: int, state: str, file: str | None, device_ms: int
-) -> None:
-    """Note that an image was rendered, failed or was cancelled. The device time is added in every case."""
+def card_moved(connection: sqlite3.Connection, job_id: int, message_id: int) -> None:
+    """Note that an ordinary message has taken the place of the card, whose interaction has expired."""
+    card_shown(connection, job_id, message_id)
     connection.execute(
-        "UPDATE images SET state = ?, file = ?, device_ms = ? WHERE job_id = ? AND position = ?",
-        (state, file, device_ms, job_id, position),
+        "UPDATE jobs SET application_id = NULL, interaction_token = NULL, token_expires_at = NULL WHERE id = ?",
+        (job_id,),
     )
-    connection.execute("UPDATE jobs SET device_ms = device_ms + ? WHERE id = ?", (device_ms, job_id))
 
 
-def rendered(connection: sqlite3.Connection, job_id: int) -> None:
-    """Note that all images have ended, at least one of them rendered."""
+def started(connection: sqlite3.Connection, job_id: int, now: int) -> None:
+    """Note that one of the job's images is on the device."""
+    _move(connection, job_id, "running")
+    connection.execute("UPDATE jobs SET started_at = coalesce(started_at, ?) WHERE id = ?", (now, job_id))
+
+
+def image_ended(connection: sqlite3.Connection, job_id: int, position: int, end: ImageEnd) -> None:
+    """Note how an image ended. Its device time is added to the job's."""
+    connection.execute(
+        "UPDATE images SET state = ?, file = ?, device_ms = ?, charge = ?, error = ? WHERE job_id = ? AND position = ?",
+        (end.state, end.file, end.device_ms, end.charge, end.error, job_id, position),
+    )
+    connection.execute(
+        "UPDATE jobs SET device_ms = device_ms + ?, truncated = max(truncated, ?) WHERE id = ?",
+        (end.device_ms, int(end.truncated), job_id),
+    )
+
+
+def interrupted(connection: sqlite3.Connection, job_id: int, *, count_attempt: bool) -> None:
+    """Queue a running job again. ``count_attempt`` if it may be the cause of the interruption.
+
+    Does nothing to a job that is queued.
+    """
+    row = connection.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is not None and row["state"] == "queued":
+        return
+    _move(connection, job_id, "queued")
+    connection.execute("UPDATE jobs SET attempts = attempts + ? WHERE id = ?", (int(count_attempt), job_id))
+
+
+def rendered(connection: sqlite3.Connection, job_id: int, now: int) -> None:
+    """Note that all images have ended, at least one of them rendered; the job is due to be delivered."""
     _move(connection, job_id, "rendered")
+    connection.execute("UPDATE jobs SET rendered_at = ?, due_at = ? WHERE id = ?", (now, now, job_id))
 
 
 def delivering(connection: sqlite3.Connection, job_id: int) -> None:
     """Note that the result is about to be posted. After a crash, a job in this state may have been posted already."""
     _move(connection, job_id, "delivering")
+    connection.execute(
+        "UPDATE jobs SET delivery_attempts = delivery_attempts + 1, due_at = NULL WHERE id = ?", (job_id,)
+    )
 
 
-def delivered(
-    connection: sqlite3.Connection, job_id: int, channel_id: int, message_id: int, spent: int, now: int
-) -> None:
-    """Note that the result is posted; settle ``spent`` credits (1/100) and give back the rest of the reservation."""
+def undelivered(connection: sqlite3.Connection, job_id: int, due_at: int | None) -> None:
+    """Note that posting failed; the next attempt is at ``due_at``, or when the owner asks for it if that is None."""
+    _move(connection, job_id, "rendered")
+    connection.execute("UPDATE jobs SET due_at = ? WHERE id = ?", (due_at, job_id))
+
+
+def delivered(connection: sqlite3.Connection, job_id: int, channel_id: int, message_id: int, now: int) -> None:
+    """Note that the result is posted; settle the images' charges and give back the rest of the reservation.
+
+    A card other than the result's message is due to be removed.
+    """
     _move(connection, job_id, "delivered")
     connection.execute(
         "UPDATE jobs SET result_channel_id = ?, result_message_id = ? WHERE id = ?", (channel_id, message_id, job_id)
     )
-    _close(connection, job_id, spent, now)
-
-
-def undelivered(connection: sqlite3.Connection, job_id: int) -> None:
-    """Note that posting failed: the job is rendered again, to be delivered later."""
-    _move(connection, job_id, "rendered")
+    _close(connection, job_id, _charges(connection, job_id), now)
+    connection.execute(
+        "UPDATE jobs SET due_at = ? WHERE id = ? AND progress_message_id IS NOT NULL AND progress_message_id <> ?",
+        (now, job_id, message_id),
+    )
 
 
 def ended(
@@ -181,21 +203,52 @@ def ended(
     state: EndState,
     *,
     error_code: str | None,
-    spent: int,
+    note: str,
     now: int,
 ) -> None:
-    """End the job without a result; settle ``spent`` credits (1/100) and give back the rest of the reservation."""
+    """End the job without a result and give back what it is not charged; ``note`` is what its owner is told.
+
+    A cancelled job is charged for the steps that its images took, other jobs nothing. The card is due to be ended,
+    unless ``note`` is empty and there is none.
+    """
     _move(connection, job_id, state)
-    connection.execute("UPDATE jobs SET error_code = ? WHERE id = ?", (error_code, job_id))
+    spent = _charges(connection, job_id) if state == "cancelled" else 0
     _close(connection, job_id, spent, now)
+    connection.execute(
+        "UPDATE jobs SET error_code = :code, note = :note,"
+        " due_at = CASE WHEN :note <> '' OR progress_message_id IS NOT NULL THEN :now END WHERE id = :job",
+        {"code": error_code, "note": note, "now": now, "job": job_id},
+    )
 
 
-def interrupt_all(connection: sqlite3.Connection, now: int) -> int:
-    """Fail the jobs that an ended process left queued or running, giving their credits back. Returns their number."""
-    rows = connection.execute(f"SELECT id FROM jobs WHERE {IS_WAITING}").fetchall()
-    for row in rows:
-        ended(connection, row["id"], "failed", error_code="interrupted", spent=0, now=now)
-    return len(rows)
+def expired(connection: sqlite3.Connection, job_id: int, *, error_code: str, note: str, now: int) -> list[str]:
+    """End a job that could not be delivered, give its credits back and mark its images as deleted.
+
+    Returns the names of the files to remove.
+    """
+    ended(connection, job_id, "expired", error_code=error_code, note=note, now=now)
+    return delete_images(connection, job_id)
+
+
+def delete_images(connection: sqlite3.Connection, job_id: int) -> list[str]:
+    """Mark a job's images as deleted. Returns the names of the files to remove."""
+    rows = connection.execute("SELECT file FROM images WHERE job_id = ? AND file IS NOT NULL", (job_id,)).fetchall()
+    connection.execute(
+        "UPDATE images SET state = 'deleted', file = NULL WHERE job_id = ? AND state = 'rendered'", (job_id,)
+    )
+    return [row["file"] for row in rows]
+
+
+def postponed(connection: sqlite3.Connection, job_id: int, due_at: int) -> None:
+    """Note that an ended job's card could not be ended now."""
+    connection.execute("UPDATE jobs SET due_at = ? WHERE id = ?", (due_at, job_id))
+
+
+def card_ended(connection: sqlite3.Connection, job_id: int) -> None:
+    """Note that nothing is left to do in Discord for an ended job, and delete its interaction token."""
+    connection.execute(
+        "UPDATE jobs SET due_at = NULL, interaction_token = NULL, token_expires_at = NULL WHERE id = ?", (job_id,)
+    )
 
 
 def wipe_tokens(connection: sqlite3.Connection, now: int) -> None:
@@ -205,13 +258,6 @@ def wipe_tokens(connection: sqlite3.Connection, now: int) -> None:
     )
 
 
-async def images_of(database: Database, job_id: int) -> list[Image]:
-    rows = await database.query(
-        "SELECT id, position, seed, state, file FROM images WHERE job_id = ? ORDER BY position", (job_id,)
-    )
-    return [Image(**dict(row)) for row in rows]
-
-
 def _move(connection: sqlite3.Connection, job_id: int, to: State) -> None:
     row = connection.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None or to not in NEXT[row["state"]]:
@@ -219,10 +265,13 @@ def _move(connection: sqlite3.Connection, job_id: int, to: State) -> None:
     connection.execute("UPDATE jobs SET state = ? WHERE id = ?", (to, job_id))
 
 
+def _charges(connection: sqlite3.Connection, job_id: int) -> int:
+    row = connection.execute("SELECT sum(charge) AS total FROM images WHERE job_id = ?", (job_id,)).fetchone()
+    return int(row["total"] or 0)
+
+
 def _close(connection: sqlite3.Connection, job_id: int, spent: int, now: int) -> None:
-    """Settle the ledger, count the job's usage and delete its interaction token."""
+    """Settle the ledger and count the job's usage. Its interaction token is kept until its card has ended."""
     settled = ledger.close(connection, job_id, spent, now)
     usage.add(connection, job_id, settled, now)
-    connection.execute(
-        "UPDATE jobs SET ended_at = ?, interaction_token = NULL, token_expires_at = NULL WHERE id = ?", (now, job_id)
-    )
+    connection.execute("UPDATE jobs SET ended_at = ?, due_at = NULL WHERE id = ?", (now, job_id))

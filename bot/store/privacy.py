@@ -12,14 +12,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.store import jobs, ledger
+from bot.store import jobs, ledger, open_cards
 from bot.store.accounts import DAY, close_account, unlink_closed
 from bot.store.database import Database
 from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_UNDELIVERED
 
 _WIPED = (
     "spec = json_replace(spec, '$.prompt', '', '$.negative_prompt', '', '$.source', '', '$.mask', ''),"
-    " interaction_token = NULL, token_expires_at = NULL"
+    " interaction_token = NULL, token_expires_at = NULL, note = '', defaults = '', original_link = NULL"
 )
 _OF_CLOSED_ACCOUNTS = (
     "owner_id = :member AND account_id IN (SELECT id FROM accounts WHERE member_id = :member AND closed_at IS NOT NULL)"
@@ -75,7 +75,7 @@ def forget_old(connection: sqlite3.Connection, *, ended_before: int, at_most: in
         (ended_before, at_most),
     ).fetchall()
     connection.execute("DELETE FROM uploads WHERE created_at < ?", (ended_before,))
-    files = [file for row in rows for file in _delete_images(connection, row["id"])]
+    files = [file for row in rows for file in jobs.delete_images(connection, row["id"])]
     connection.executemany(
         f"UPDATE jobs SET {_WIPED}, forgotten_at = ? WHERE id = ?", [(now, row["id"]) for row in rows]
     )
@@ -91,6 +91,7 @@ def forget_member(
     many were forgotten, call :func:`forget_closed` for the rest. ``live`` is as there.
     """
     deleted = connection.execute("DELETE FROM uploads WHERE owner_id = ? RETURNING source", (member_id,)).fetchall()
+    open_cards.forget_member(connection, member_id)
     connection.execute("DELETE FROM member_settings WHERE member_id = ?", (member_id,))
     connection.execute("UPDATE blocks SET reason = NULL WHERE member_id = ?", (member_id,))
     connection.execute("UPDATE audit SET reason = NULL WHERE member_id = ?", (member_id,))
@@ -109,7 +110,7 @@ def forget_closed(
     """Forget at most ``at_most`` ended jobs of closed accounts: one member's, or everybody's if ``member_id`` is None.
 
     First ends undelivered jobs as expired, except those whose ids are in ``live``, which the process is still working
-    on. If ``live`` is None, undelivered jobs are left to :func:`expire_undelivered`.
+    on. If ``live`` is None, undelivered jobs are left to the delivery loop.
     """
     rows = connection.execute(
         "SELECT DISTINCT member_id FROM accounts"
@@ -147,20 +148,6 @@ def unlink(connection: sqlite3.Connection, now: int) -> int:
     connection.execute(f"DELETE FROM usage_days WHERE {direct}", closed)
     ledger.carry_grants(connection, now)
     return unlink_closed(connection, now)
-
-
-def expire_undelivered(connection: sqlite3.Connection, now: int) -> int:
-    """End jobs that were started a day ago and could not be delivered, giving their credits back.
-
-    Returns the number of jobs.
-    """
-    rows = connection.execute(
-        f"SELECT id FROM jobs WHERE {IS_UNDELIVERED} AND coalesce(started_at, created_at) <= ?",
-        (now - DAY,),
-    ).fetchall()
-    for row in rows:
-        jobs.ended(connection, row["id"], "expired", error_code="undelivered", spent=0, now=now)
-    return len(rows)
 
 
 def drop_expired_blocks(connection: sqlite3.Connection, now: int) -> None:
@@ -246,7 +233,7 @@ def _forget_jobs(
     files: list[str] = []
     for row in rows:
         originals |= _originals_around(connection, row["id"])
-        files += _delete_images(connection, row["id"])
+        files += jobs.delete_images(connection, row["id"])
     connection.executemany(
         f"UPDATE jobs SET {_WIPED}, owner_id = 0, forgotten_at = coalesce(forgotten_at, ?) WHERE id = ?",
         [(now, row["id"]) for row in rows],
@@ -266,16 +253,7 @@ def _expire_left(connection: sqlite3.Connection, member_id: int, live: Collectio
     ).fetchall()
     for row in rows:
         if row["id"] not in live:
-            jobs.ended(connection, row["id"], "expired", error_code="forgotten", spent=0, now=now)
-
-
-def _delete_images(connection: sqlite3.Connection, job_id: int) -> list[str]:
-    """Mark a job's images as deleted. Returns the names of the files to remove."""
-    rows = connection.execute("SELECT file FROM images WHERE job_id = ? AND file IS NOT NULL", (job_id,)).fetchall()
-    connection.execute(
-        "UPDATE images SET state = 'deleted', file = NULL WHERE job_id = ? AND state = 'rendered'", (job_id,)
-    )
-    return [row["file"] for row in rows]
+            jobs.ended(connection, row["id"], "expired", error_code="forgotten", note="", now=now)
 
 
 def _originals_around(connection: sqlite3.Connection, job_id: int) -> set[str]:

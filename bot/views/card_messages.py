@@ -19,11 +19,13 @@ _CLOSED = (401, 404)
 class CardMessage(Protocol):
     """A message of the bot that can be edited; ``private`` if only its owner sees it.
 
-    Every method raises what discord.py raises (:data:`NOT_SENT`).
+    ``message_id`` is None if it is not known. Every method raises what discord.py raises (:data:`NOT_SENT`).
     """
 
-    message_id: int
     private: bool
+
+    @property
+    def message_id(self) -> int | None: ...
 
     async def edit(self, **changes: Any) -> None: ...
 
@@ -108,18 +110,23 @@ async def refuse_on(card_message: CardMessage, sentence: str) -> None:
 
     If the owner can be told privately, the card is deleted; else the card itself shows the sentence.
     """
-    if not card_message.private:
-        try:
-            await card_message.notify_owner(sentence)
-        except NOT_SENT as error:
-            log.info("refusal_not_private", reason=str(error))
-        else:
-            await remove(card_message)
-            return
+    if not card_message.private and await tell_privately(card_message, sentence):
+        await remove(card_message)
+        return
     try:
         await card_message.edit(content=sentence, view=None, attachments=[])
     except NOT_SENT as error:
         log.warning("refusal_not_shown", reason=str(error))
+
+
+async def tell_privately(card_message: CardMessage, sentence: str) -> bool:
+    """Send a sentence to the owner of a public card. Returns False if that was not possible."""
+    try:
+        await card_message.notify_owner(sentence)
+    except NOT_SENT as error:
+        log.info("refusal_not_private", reason=str(error))
+        return False
+    return True
 
 
 async def remove(card_message: CardMessage) -> None:

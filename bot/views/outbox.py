@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import Any
 
-import aiohttp
 import discord
-import structlog
 
-from bot.jobs.delivery import Destination, Outage, Posted, Result, ResultFile, TooLargeForDiscord, Undeliverable
+from bot.jobs.card import NoteMoved
+from bot.jobs.delivery import Destination, Outage, Posted, Result, ResultFile, Undeliverable
 from bot.jobs.job import Job
 from bot.jobs.upload_limits import FILE_LIMIT, server_file_limit
+from bot.store.job_rows import JobRow
+from bot.store.open_cards import OpenCard
+from bot.views.attempts import EXPIRED_STATUSES, with_retry
+from bot.views.job_cards import JobCards
 from bot.views.permissions import ServerChannel, missing_permissions
+from bot.views.progress import ProgressCard
 from bot.views.results import is_result, result_view
 from bot.views.text import ALT_TEXT_LIMIT, cut, result_text
 
-log = structlog.get_logger(__name__)
-
 _LONG_JOB_SECONDS = 60
-_RETRY_SECONDS = 1.0
 _MESSAGES_SEARCHED = 100
-_TOO_LARGE = 40005
-_EXPIRED_STATUSES = (401, 404)
-"""The HTTP statuses with which Discord answers an expired interaction token."""
-_NOT_THE_DESTINATION = (HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-"""Statuses below 500 that say nothing of the message or its destination."""
-T = TypeVar("T")
-_LOST_CONNECTION = (aiohttp.ClientError, OSError)
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
-"""What discord.py raises for an answer that is not the JSON that it expects."""
 
 
 class DiscordOutbox:
     """The destinations of a result: the channel, the interaction's own response, a direct message."""
 
-    def __init__(self, client: discord.Client) -> None:
+    def __init__(self, client: discord.Client, cards: JobCards) -> None:
         self._client = client
+        self._cards = cards
+
+    def restore_card(self, job: Job, row: JobRow, note_moved: NoteMoved) -> ProgressCard:
+        return self._cards.restore(job, row, note_moved)
+
+    async def end_open_card(self, card: OpenCard) -> None:
+        await self._cards.end_open_card(card)
 
     def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
         """Return the destinations, best first. A private result never goes to the channel."""
@@ -111,12 +107,12 @@ class ResponseDestination:
                 allowed_mentions=discord.AllowedMentions.none(),
             )
 
-        await _with_retry(edit, expired=_EXPIRED_STATUSES)
+        await with_retry(edit, expired=EXPIRED_STATUSES)
         return Posted(job.request.channel_id, self._card_message_id)
 
     async def find(self, job: Job) -> Posted | None:
         webhook = self._webhook()
-        message = await _with_retry(lambda: webhook.fetch_message(self._card_message_id), expired=_EXPIRED_STATUSES)
+        message = await with_retry(lambda: webhook.fetch_message(self._card_message_id), expired=EXPIRED_STATUSES)
         return Posted(job.request.channel_id, self._card_message_id) if is_result(message, job.id) else None
 
     def _webhook(self) -> discord.Webhook:
@@ -162,14 +158,14 @@ async def _find_channel(client: discord.Client, guild_id: int, channel_id: int) 
         raise Undeliverable("the bot is not in the server")
     found: Any = guild.get_channel_or_thread(channel_id)
     if found is None:
-        found = await _with_retry(lambda: client.fetch_channel(channel_id))
+        found = await with_retry(lambda: client.fetch_channel(channel_id))
     if not isinstance(found, ServerChannel) or (isinstance(found, discord.Thread) and found.parent is None):
         raise Undeliverable("the bot does not see the channel")
     return found
 
 
 async def _open_direct_messages(client: discord.Client, user_id: int) -> discord.DMChannel:
-    return await _with_retry(lambda: client.create_dm(discord.Object(user_id)))
+    return await with_retry(lambda: client.create_dm(discord.Object(user_id)))
 
 
 async def _find_in(channel: discord.abc.Messageable, job: Job) -> Posted | None:
@@ -183,7 +179,7 @@ async def _find_in(channel: discord.abc.Messageable, job: Job) -> Posted | None:
                 return Posted(message.channel.id, message.id)
         return None
 
-    return await _with_retry(find)
+    return await with_retry(find)
 
 
 async def _send(
@@ -202,47 +198,7 @@ async def _send(
             suppress_embeds=True,
         )
 
-    return await _with_retry(send)
-
-
-async def _with_retry(request: Callable[[], Awaitable[T]], expired: tuple[int, ...] = ()) -> T:
-    """Make a request, once more after a 503 or a lost connection, which discord.py does not retry here.
-
-    The nonce keeps Discord from posting a message twice. ``expired`` are the statuses that tell an expired token.
-    Raises :class:`Undeliverable`, :class:`Outage`, and :class:`TooLargeForDiscord`.
-    """
-    try:
-        return await request()
-    except _LOST_CONNECTION as error:
-        log.info("delivery_retried", error=type(error).__name__)
-    except discord.HTTPException as error:
-        if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
-            raise _delivery_error(error, expired) from error
-        log.info("delivery_retried", error=type(error).__name__)
-    except (discord.DiscordException, *_UNREADABLE) as error:
-        raise _delivery_error(error, expired) from error
-    await asyncio.sleep(_RETRY_SECONDS)
-    try:
-        return await request()
-    except (discord.DiscordException, *_LOST_CONNECTION, *_UNREADABLE) as error:
-        raise _delivery_error(error, expired) from error
-
-
-def _delivery_error(error: Exception, expired: tuple[int, ...]) -> Undeliverable | Outage | TooLargeForDiscord:
-    """Return what an error of discord.py means for the delivery."""
-    if not isinstance(error, discord.HTTPException):
-        return Outage(f"Discord does not answer ({type(error).__name__})")
-    reason = f"Discord says {error.status} ({error.code})"
-    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or error.code == _TOO_LARGE:
-        return TooLargeForDiscord(reason)
-    if error.status in expired:
-        return Undeliverable(reason)
-    # A proxy in front of Discord that refuses everything answers with a page of its own, without an error code.
-    by_discord = error.code != 0 or error.status == HTTPStatus.NOT_FOUND
-    refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if not refused or not by_discord or error.status in _NOT_THE_DESTINATION:
-        return Outage(reason)
-    return Undeliverable(reason)
+    return await with_retry(send)
 
 
 def _files(job: Job, result_files: list[ResultFile]) -> list[discord.File]:

@@ -36,6 +36,14 @@ class PrivacyHandler(Protocol):
     async def on_press(self, interaction: discord.Interaction[Any], what: str) -> None: ...
 
 
+class UndeliveredHandler(Protocol):
+    """Handles the buttons beside results that could not be posted."""
+
+    async def on_show(self, interaction: discord.Interaction[Any], job_id: int) -> None:
+        """Raises :class:`bot.errors.Refusal` if the member cannot have the result shown."""
+        ...
+
+
 class AdminAccess(Protocol):
     """What the lists of ``/admin`` read, and for whom."""
 
@@ -58,6 +66,9 @@ class Parts(Protocol):
 
     @property
     def questions(self) -> AnswerHandler: ...
+
+    @property
+    def undelivered(self) -> UndeliveredHandler: ...
 
     @property
     def privacy(self) -> PrivacyHandler: ...

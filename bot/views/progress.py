@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any
 
@@ -11,11 +12,13 @@ import discord
 import structlog
 
 from bot.jobs.admission import Quote
+from bot.jobs.delivery import Undeliverable
 from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.media.previews import preview_sheet
 from bot.requests.pricing import format_credits
+from bot.views.attempts import EXPIRED_STATUSES, with_retry
 from bot.views.buttons import progress_view
-from bot.views.card_messages import NOT_SENT, CardMessage, refuse_on, remove
+from bot.views.card_messages import NOT_SENT, CardMessage, tell_privately
 from bot.views.text import duration, inert, made_from
 from zimage_engine.types import RawImage
 
@@ -46,13 +49,25 @@ def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
     return f"{images} · {format_credits(quote.credits)}{left} credits · {duration(seconds)}{defaults}"
 
 
+_RESTARTED = "I restarted; your request is back in the queue."
+_KEPT = "I'm restarting. Your request is saved and starts when I'm back."
+
+
 def _state_line(job: Job, progress: JobProgress) -> str:
-    many = job.request.count > 1
+    line = _now_line(job, progress)
+    return f"{_RESTARTED}\n{line}" if progress.restarted and progress.state not in ("running", "kept") else line
+
+
+def _now_line(job: Job, progress: JobProgress) -> str:
     match progress.state:
         case "held":
             return f"Waiting for your other pictures: {job.concurrent_jobs} of your commands may be drawn at a time."
         case "paused":
             return "Paused for now: it stays in line, and goes on by itself."
+        case "kept":
+            return _KEPT
+        case "waiting":
+            return "In the queue."
         case "loading":
             return "Waiting for the model to load …"
         case "queued":
@@ -60,30 +75,46 @@ def _state_line(job: Job, progress: JobProgress) -> str:
             wait = f", ready in {duration(progress.eta)}" if progress.eta is not None else ""
             return f"In the queue: {ahead}{wait}."
         case "running":
-            share = progress.steps_done / max(1, progress.steps_total)
-            filled = round(share * _BAR)
-            images = (
-                f", image {min(progress.images_done + 1, job.request.count)} of {job.request.count}" if many else ""
-            )
-            return f"`{'█' * filled}{'░' * (_BAR - filled)}` {share:.0%}{images}"
+            return _bar(job, progress)
+
+
+def _bar(job: Job, progress: JobProgress) -> str:
+    share = progress.steps_done / max(1, progress.steps_total)
+    filled = round(share * _BAR)
+    count = job.request.count
+    images = f", image {min(progress.images_done + 1, count)} of {count}" if count > 1 else ""
+    return f"`{'█' * filled}{'░' * (_BAR - filled)}` {share:.0%}{images}"
+
+
+SendInstead = Callable[[Job, str], Awaitable[None]]
+"""Sends a text to a job's owner whose card is gone. Raises :class:`Undeliverable` and :class:`Outage`."""
 
 
 class ProgressCard:
-    """Edits its message to the newest state, at most once in ``interval`` seconds."""
+    """Edits its message to the newest state, at most once in ``interval`` seconds; a ``restored`` one at once."""
 
-    def __init__(self, job: Job, card_message: CardMessage, interval: float) -> None:
+    def __init__(
+        self,
+        job: Job,
+        card_message: CardMessage,
+        interval: float,
+        send_instead: SendInstead,
+        *,
+        restored: bool = False,
+    ) -> None:
         self._job = job
         self._card_message = card_message
         self._interval = interval
+        self._send_instead = send_instead
         self._newest: JobProgress | None = None
         self._shown: str | None = None
-        self._edited_at = time.perf_counter()
+        self._edited_at = float("-inf") if restored else time.perf_counter()
         self._timer: asyncio.TimerHandle | None = None
         self._editing: asyncio.Task[None] | None = None
         self._over = False
 
     @property
-    def message_id(self) -> int:
+    def message_id(self) -> int | None:
         return self._card_message.message_id
 
     def show(self, progress: JobProgress) -> None:
@@ -97,13 +128,44 @@ class ProgressCard:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(wait, self._start_edit)
 
-    async def remove(self) -> None:
-        await remove(self._card_message)
-
-    async def end_with(self, sentence: str) -> None:
-        """End the card with a sentence: see :func:`refuse_on`."""
+    async def flush(self) -> None:
+        """Show the newest state at once, wait until that is done, and make no more edits."""
         await self.stop()
-        await refuse_on(self._card_message, sentence)
+        await self._edit_newest()
+
+    async def show_delay(self, sentence: str) -> None:
+        await self._replace(sentence)
+
+    async def remove(self, notice: str = "") -> None:
+        """Delete the card, then send the notice; a private card shows the notice instead."""
+        await self.stop()
+        try:
+            if notice and self._card_message.private:
+                await with_retry(
+                    lambda: self._card_message.edit(content=notice, view=None, attachments=[]), EXPIRED_STATUSES
+                )
+                return
+            await with_retry(self._card_message.delete, EXPIRED_STATUSES)
+        except Undeliverable as error:
+            log.info("card_not_removed", job=self._job.id, reason=str(error))
+        if notice and not self._card_message.private:
+            await tell_privately(self._card_message, notice)
+
+    async def tell(self, sentence: str) -> None:
+        await self.stop()
+        try:
+            await self._replace(sentence)
+        except Undeliverable:
+            await self._send_instead(self._job, self._text(sentence))
+
+    def _text(self, sentence: str) -> str:
+        request = self._job.request
+        return f"{opening_text(request.spec.prompt, request.original_link)}\n{sentence}"
+
+    async def _replace(self, sentence: str) -> None:
+        """Make the card show a sentence, without buttons and previews."""
+        text = self._text(sentence)
+        await with_retry(lambda: self._card_message.edit(content=text, view=None, attachments=[]), EXPIRED_STATUSES)
 
     def _start_edit(self) -> None:
         self._drop_timer()
@@ -137,7 +199,7 @@ class ProgressCard:
         try:
             await self._card_message.edit(content=text, view=progress_view(self._job.id), **changes)
             self._shown = text
-        except NOT_SENT as error:
+        except (*NOT_SENT, Undeliverable) as error:
             # The picture comes whether or not its progress can be shown.
             log.info("progress_not_shown", job=self._job.id, reason=str(error))
         finally:

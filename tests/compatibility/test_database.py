@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
+from bot.jobs.job import Job
 from bot.requests.member_settings import read_member_settings
 from bot.requests.spec import ImageSpec
-from bot.store import audit, exports, images, jobs, ledger, limits, moderation, privacy, usage
+from bot.store import audit, exports, images, job_rows, jobs, ledger, limits, moderation, privacy, recovery, usage
 from bot.store.admission import Terms
 from bot.store.ceilings import read_terms
 from bot.store.database import MIGRATIONS, Database, migrate
@@ -151,9 +152,9 @@ def test_the_ledger_sums_to_the_same_credits(file: sqlite3.Connection) -> None:
             [[renewal.at, renewal.credits] for renewal in ledger.renewals(file, member_id, scope_id, NOW)],
             [[renewal.at, renewal.credits] for renewal in ledger.renewals_everywhere(file, member_id, NOW)],
             [[renewal.at, renewal.credits] for renewal in ledger.renewals_in(file, scope_id, NOW)],
-            jobs.count_open(file, member_id, scope_id),
+            job_rows.count_open(file, member_id, scope_id),
         ] == expected, (member_id, scope_id)
-    assert jobs.count_queue(file) == OLD["queue"]
+    assert job_rows.count_queue(file) == OLD["queue"]
 
 
 async def test_usage_and_kept_files_are_the_same(database: Database) -> None:
@@ -177,9 +178,18 @@ def test_the_export_is_the_same(file: sqlite3.Connection) -> None:
     assert as_json(exported) == [{name: value for name, value in job.items() if name != "brought"} for job in old]
 
 
-async def test_what_was_interrupted_can_end(database: Database) -> None:
-    """Jobs that were queued, running or undelivered reach an end, and their credits come back."""
-    interrupted = await database.write(partial(jobs.interrupt_all, now=NOW))
-    expired = await database.write(partial(privacy.expire_undelivered, now=NOW + 2 * 86_400))
-    assert (interrupted, expired) == (3, 2)
+async def test_what_was_interrupted_goes_on(database: Database) -> None:
+    """Jobs that were queued or running are queued again; undelivered ones are due, and have a day's charges."""
+    recovered = await database.write(partial(recovery.recover, now=NOW, given_up="given up"))
+    assert (recovered.queued, recovered.given_up, recovered.rendered) == (3, 0, 2)
+    for row in await database.query("SELECT id FROM jobs WHERE state = 'rendered'"):
+        job = await database.read(partial(job_rows.find, job_id=row["id"]))
+        assert job is not None
+        assert sum(image.charge or 0 for image in job.images) == job.credits
+        expire = partial(jobs.expired, job_id=job.id, error_code="undelivered", note="", now=NOW)
+        await database.write(expire)
+    queued = await database.read(job_rows.queued)
+    for job in queued:
+        assert Job.from_row(job).request.spec.prompt
+        await database.write(partial(jobs.ended, job_id=job.id, state="cancelled", error_code=None, note="", now=NOW))
     assert await database.query("SELECT id FROM jobs WHERE ended_at IS NULL") == []

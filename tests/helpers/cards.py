@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from bot.jobs.card import NoteMoved
+from bot.jobs.delivery import Destination
 from bot.jobs.job import Job, JobProgress
+from bot.store.job_rows import JobRow
+from bot.store.open_cards import OpenCard
 
 
 class RecordingCard:
@@ -13,18 +17,43 @@ class RecordingCard:
     def __init__(self) -> None:
         self.shown: list[JobProgress] = []
         self.refusals: list[str] = []
+        self.removed = False
 
     def show(self, progress: JobProgress) -> None:
         self.shown.append(progress)
 
+    async def flush(self) -> None:
+        pass
+
     async def stop(self) -> None:
         pass
 
-    async def remove(self) -> None:
-        pass
-
-    async def end_with(self, sentence: str) -> None:
+    async def show_delay(self, sentence: str) -> None:
         self.refusals.append(sentence)
+
+    async def remove(self, notice: str = "") -> None:
+        self.removed = True
+        if notice:
+            self.refusals.append(notice)
+
+    async def tell(self, sentence: str) -> None:
+        self.refusals.append(sentence)
+
+
+class NoOutbox:
+    """Restores cards that record, and has no destinations."""
+
+    def __init__(self) -> None:
+        self.restored: dict[int, RecordingCard] = {}
+
+    def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
+        raise AssertionError("nothing is rendered here")
+
+    def restore_card(self, job: Job, row: JobRow, note_moved: NoteMoved) -> RecordingCard:
+        return self.restored.setdefault(job.id, RecordingCard())
+
+    async def end_open_card(self, card: OpenCard) -> None:
+        raise AssertionError("no card is open here")
 
 
 async def show_card(job: Job, progress: JobProgress) -> RecordingCard:

@@ -8,6 +8,8 @@ from typing import Any
 from bot.requests.spec import ImageSpec
 from bot.store import jobs
 from bot.store.database import Database
+from bot.store.reply_tokens import ReplyToken
+from tests.helpers import job_ends
 
 MIRA, NOA = 5, 6
 SPEC = ImageSpec("a red circle", 256, 256, 7, 8, 0.0, "blur", "Z-Image demo")
@@ -38,7 +40,7 @@ async def add(
         credits=100,
         images=((f"i{event_id}", 7),),
         nonce="n",
-        reply=jobs.ReplyToken(1, "secret-token", at + 900),
+        reply=ReplyToken(1, "secret-token", at + 900),
         created_at=at,
         parent_image_id=parent,
     )
@@ -48,14 +50,16 @@ async def add(
     if state != "queued":
         steps += [
             partial(jobs.started, job_id=job_id, now=at),
-            partial(jobs.image_ended, job_id=job_id, position=0, state="rendered", file=f"{event_id}.png", device_ms=9),
+            partial(
+                job_ends.image_ended, job_id=job_id, position=0, state="rendered", file=f"{event_id}.png", device_ms=9
+            ),
         ]
     if state in ("rendered", "delivering", "delivered"):
-        steps.append(partial(jobs.rendered, job_id=job_id))
+        steps.append(partial(jobs.rendered, job_id=job_id, now=at))
     if state in ("delivering", "delivered"):
         steps.append(partial(jobs.delivering, job_id=job_id))
     if state == "delivered":
-        steps.append(partial(jobs.delivered, job_id=job_id, channel_id=45, message_id=event_id, spent=100, now=at))
+        steps.append(partial(job_ends.delivered, job_id=job_id, channel_id=45, message_id=event_id, spent=100, now=at))
     for step in steps:
         await database.write(step)
     return job_id

@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from bot.store import admission, jobs, ledger
+from bot.store import admission, job_rows, jobs, ledger
 from bot.store.accounts import DAY
 from bot.store.admission import JobDemand, NotAdmitted, OverCeiling, OverLimit, Terms
 from bot.store.database import _connect
 from bot.store.jobs import NewJob
 from bot.store.limits import Requester
+from bot.store.recovery import ATTEMPTS_MAX
+from tests.helpers import job_ends
 from tests.helpers.databases import add_database
 from tests.helpers.ledger_model import Job, Model
 
@@ -95,8 +97,24 @@ class Book:
         account = self.model.account(member)
         self.model.jobs.append(Job(admitted.job_id, account, member, scope, 8, wanted, granted, self.now, count))
 
-    def ended(self, job: Job, state: str, spent: int) -> None:
+    def ended(self, job: Job, state: str) -> None:
+        spent = sum(job.charges.values()) if state in ("delivered", "cancelled") else 0
         job.state, job.spent, job.ended_at = state, min(spent, job.credits), self.now
+
+    def recovered(self, job: Job) -> bool:
+        """Move a job as a new process does. Returns whether it was given up."""
+        if job.state == "delivering":
+            job.state = "rendered"
+        if job.state != "running":
+            return False
+        job.state, job.attempts = "queued", job.attempts + 1
+        if job.attempts < ATTEMPTS_MAX:
+            return False
+        if job.pictures:
+            job.state = "rendered"
+        else:
+            self.ended(job, "failed")
+        return True
 
     def check_sums(self, members: tuple[int, ...], scopes: tuple[int, ...]) -> None:
         connection, model, now = self.connection, self.model, self.now
@@ -108,7 +126,7 @@ class Book:
                 assert ledger.granted(connection, member, scope) == model.granted(member, scope) >= 0
                 coming = [renewal.credits for renewal in ledger.renewals(connection, member, scope, now)]
                 assert sum(coming) == used - model.waiting_long(member, scope, now)
-                assert jobs.count_open(connection, member, scope) == model.count_open(member, scope)
+                assert job_rows.count_open(connection, member, scope) == model.count_open(member, scope)
         for scope in scopes:
             assert ledger.used_in(connection, scope, now) == model.used_in(scope, now)
 
@@ -157,11 +175,11 @@ class Book:
     def _spend_all(self) -> None:
         for job in self.model.jobs:
             if job.state in ("queued", "running"):
-                jobs.ended(self.connection, job.id, "cancelled", error_code=None, spent=job.credits, now=self.now)
+                job_ends.ended(self.connection, job.id, "cancelled", error_code=None, spent=job.credits, now=self.now)
             elif not job.ended:
                 if job.state == "rendered":
                     jobs.delivering(self.connection, job.id)
-                jobs.delivered(self.connection, job.id, 8, 1, job.credits, self.now)
+                job_ends.delivered(self.connection, job.id, 8, 1, job.credits, self.now)
 
     def _forbidden_again(
         self, requester: Requester, wanted: JobDemand, cause: OverLimit | OverCeiling, at: int

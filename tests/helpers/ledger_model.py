@@ -38,6 +38,9 @@ class Job:
     ended_at: int = 0
     pictures: set[int] = field(default_factory=set)
     device_ms: int = 0
+    charges: dict[int, int] = field(default_factory=dict)
+    """The credits that each image was charged, by position."""
+    attempts: int = 0
 
     @property
     def ended(self) -> bool:

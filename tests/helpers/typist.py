@@ -10,8 +10,8 @@ import discord
 from bot.commands.submission import Submission
 from bot.playground.world import World
 from bot.requests.spec import ImageOptions
-from bot.store.jobs import ReplyToken
 from bot.store.limits import Requester
+from bot.store.reply_tokens import ReplyToken
 
 _IDS = itertools.count(1)
 

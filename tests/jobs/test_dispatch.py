@@ -27,18 +27,23 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.submitted: dict[int, DispatchJob] = {}
         self.running: list[int] = []
         self.paused: set[int] = set()
-        self.released = False
+        self.keeping = False
 
-    def job(self, job_id: int, owner: int, place: tuple[int, int | None], concurrent_jobs: int | None) -> DispatchJob:
-        return DispatchJob(job_id, owner, *place, concurrent_jobs, partial(self.on_start, job_id))
+    def job(
+        self, job_id: int, owner: int, place: tuple[int, int | None], concurrent_jobs: int | None, *, alone: bool
+    ) -> DispatchJob:
+        return DispatchJob(job_id, owner, *place, concurrent_jobs, partial(self.on_start, job_id), alone)
 
     def on_start(self, job_id: int) -> None:
         assert job_id in self.submitted, "it was not submitted"
         assert job_id not in self.running, "it was started twice"
-        if not self.released:
-            job = self.submitted[job_id]
-            assert not self.is_paused(job), "a paused job was started"
-            assert all(other.job_id > job_id for other in self.waiting() if self.goes_before(other, job))
+        job = self.submitted[job_id]
+        assert not self.keeping, "a job was started that is to be kept"
+        assert not self.is_paused(job), "a paused job was started"
+        assert all(other.job_id > job_id for other in self.waiting() if self.goes_before(other, job))
+        others = [self.submitted[other] for other in self.running]
+        assert not any(other.alone for other in others), "a job was started beside one that runs alone"
+        assert not (job.alone and others), "a job that runs alone was started beside others"
         self.running.append(job_id)
 
     def is_paused(self, job: DispatchJob) -> bool:
@@ -56,17 +61,19 @@ class DispatcherMachine(RuleBasedStateMachine):
         owner=st.sampled_from(OWNERS),
         place=st.sampled_from(((60, 60), (70, 70), (0, None), (0, 70))),  # the last is user-installed
         concurrent_jobs=st.sampled_from((1, 2, 3, None)),
+        alone=st.sampled_from((False, False, False, True)),
     )
-    @precondition(lambda self: not self.released)
-    def submit_new(self, owner: int, place: tuple[int, int | None], concurrent_jobs: int | None) -> None:
+    def submit_new(self, owner: int, place: tuple[int, int | None], concurrent_jobs: int | None, alone: bool) -> None:  # noqa: FBT001
         self.newest += 1
-        self.submit(self.job(self.newest, owner, place, concurrent_jobs))
+        self.submit(self.job(self.newest, owner, place, concurrent_jobs, alone=alone))
 
     def submit(self, job: DispatchJob) -> None:
         self.submitted[job.job_id] = job
         decision = self.dispatcher.submit(job)
         assert (decision == "started") == (job.job_id in self.running)
-        assert (decision == "paused") == (job.job_id not in self.running and self.is_paused(job))
+        waits = job.job_id not in self.running
+        assert (decision == "kept") == (waits and self.keeping)
+        assert (decision == "paused") == (waits and not self.keeping and self.is_paused(job))
 
     @precondition(lambda self: self.submitted)
     @rule(number=numbers)
@@ -76,7 +83,7 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.remove(job_id)
         self.dispatcher.finish(job_id)
 
-    @precondition(lambda self: self.running and not self.released)
+    @precondition(lambda self: self.running)
     @rule(number=numbers)
     def submit_again(self, number: int) -> None:
         """A job that was withdrawn from the engine is submitted once more with its own id."""
@@ -95,7 +102,6 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.dispatcher.finish(self.newest + 1 + number)
 
     @rule(guild=guilds)
-    @precondition(lambda self: not self.released)
     def pause(self, guild: int) -> None:
         self.paused.add(guild)
         self.dispatcher.pause(guild)
@@ -106,16 +112,17 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.dispatcher.resume(guild)
 
     @rule()
-    def release_all(self) -> None:
-        self.released = True
-        self.paused.clear()
-        self.dispatcher.release_all()
-        assert not self.waiting(), "a job was left waiting"
+    def keep(self) -> None:
+        self.keeping = True
+        self.dispatcher.keep()
+
+    @rule()
+    def go_on(self) -> None:
+        self.keeping = False
+        self.dispatcher.go_on()
 
     @invariant()
     def no_member_has_more_jobs_running_than_the_highest_limit_among_them(self) -> None:
-        if self.released:
-            return
         running = [self.submitted[job_id] for job_id in self.running]
         for key, count in Counter(job.concurrency_key for job in running).items():
             limits = [job.concurrent_jobs for job in running if job.concurrency_key == key]
@@ -123,7 +130,9 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_waiting_job_has_a_reason(self) -> None:
-        """It is paused, its limit is reached, or it waits behind an older job of the same key that is."""
+        """It is kept or paused, its limit is reached, an older job of its key waits, or one runs alone or waits to."""
+        if self.keeping or any(self.submitted[job_id].alone for job_id in self.running):
+            return
         running = Counter(self.submitted[job_id].concurrency_key for job_id in self.running)
         held: set[tuple[int, int]] = set()
         for job in self.waiting():
@@ -132,6 +141,9 @@ class DispatcherMachine(RuleBasedStateMachine):
                 continue
             if job.concurrent_jobs is not None and running[job.concurrency_key] >= job.concurrent_jobs:
                 held.add(job.concurrency_key)
+            if job.alone and job.concurrency_key not in held:
+                assert self.running, "it could run alone"
+                return
             assert job.concurrency_key in held, "it was forgotten"
 
     @invariant()
@@ -192,6 +204,20 @@ def test_a_job_with_a_higher_limit_does_not_overtake_an_older_one() -> None:
     dispatcher, started = submitted((1, 1), (2, 1), (3, 3), (4, 3))
     assert started == [1]
     dispatcher.finish(1)
+    assert started == [1, 2, 3, 4]
+
+
+def test_a_job_that_runs_alone_waits_for_the_others_and_lets_none_start_before_it() -> None:
+    dispatcher, started = submitted((1, None), (2, None))
+    alone = DispatchJob(3, 1, 60, 60, None, partial(started.append, 3), alone=True)
+    assert dispatcher.submit(alone) == "waiting"
+    assert dispatcher.predict(2, 60, 60, None) == "waiting"
+    assert dispatcher.submit(DispatchJob(4, 2, 60, 60, None, partial(started.append, 4))) == "waiting"
+    dispatcher.finish(1)
+    assert started == [1, 2]
+    dispatcher.finish(2)
+    assert started == [1, 2, 3]
+    dispatcher.finish(3)
     assert started == [1, 2, 3, 4]
 
 

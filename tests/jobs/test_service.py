@@ -10,7 +10,6 @@ import pytest
 
 from bot.errors import Refusal
 from bot.jobs.card import Card
-from bot.jobs.delivery import Destination
 from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.jobs.service import JobService
 from bot.requests.spec import ImageOptions, build_spec
@@ -18,7 +17,7 @@ from bot.store.admission import Terms
 from bot.store.database import Database
 from bot.store.guild_settings import INSTANCE
 from bot.store.limits import LIMIT_NAMES, Requester
-from tests.helpers.cards import RecordingCard, show_card
+from tests.helpers.cards import NoOutbox, RecordingCard, show_card
 from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
@@ -28,11 +27,6 @@ from zimage_engine.weights import complete_profile
 MEMBER, SERVER = 5, 6
 UNLIMITED = dict.fromkeys(LIMIT_NAMES)
 PROFILE = complete_profile(find_profile("demo"))
-
-
-class NoOutbox:
-    def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
-        raise AssertionError("nothing is rendered here")
 
 
 class SlowCard:
@@ -54,6 +48,7 @@ async def service(database: Database, tmp_path: Path) -> AsyncIterator[JobServic
     engine = Engine(EngineConfig(PROFILE, "cpu"))  # takes requests, and is never started
     service = JobService(database, engine, NoOutbox(), tmp_path / "data" / "images", Terms(UNLIMITED, UNLIMITED))
     await service.start()
+    service.deliveries.start()
     yield service
     tasks = [active.task for active in service.active.values() if active.task is not None]
     for task in tasks:
@@ -98,7 +93,7 @@ async def test_a_job_whose_command_is_cancelled_while_its_card_is_shown_costs_no
     card = SlowCard()
     running = asyncio.create_task(service.run(request(1), card))
     await card.asked.wait()
-    assert service.under_way == 1
+    assert len(service.active) == 1
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -144,7 +139,7 @@ async def test_cancelling_all_does_not_wait_for_ever(service: JobService) -> Non
     running = asyncio.create_task(service.run(request(1), slow))
     await slow.asked.wait()
     assert await service.cancel_all_of(MEMBER, seconds=0.05) == 1
-    assert service.under_way == 1
+    assert len(service.active) == 1
     slow.answer.set_result(RecordingCard())
     await running
 
@@ -155,7 +150,7 @@ async def test_an_event_that_comes_again_shows_no_second_card(service: JobServic
     second = SlowCard()
     assert await service.run(request(1), second) is None
     assert not second.asked.is_set()
-    assert service.under_way == 1
+    assert len(service.active) == 1
 
 
 async def test_a_card_says_at_first_what_its_job_waits_for(service: JobService) -> None:
@@ -181,7 +176,7 @@ class BrokenCard(RecordingCard):
     def show(self, progress: JobProgress) -> None:
         raise RuntimeError("the card is broken")
 
-    async def end_with(self, sentence: str) -> None:
+    async def remove(self, notice: str = "") -> None:
         raise RuntimeError("the card is broken")
 
 
@@ -205,17 +200,34 @@ async def test_a_card_that_breaks_at_the_end_keeps_no_place_of_its_owner(
 ) -> None:
     job = await service.run(request(1), show_broken_card)
     assert job is not None
-    task = service.active[job.id].task
-    assert task is not None
     service.cancel(job.id)
-    with pytest.raises(RuntimeError, match="broken"):
-        await task
-    assert not service.active
+    await until(lambda: not service.active)
     assert await state(database) == ("cancelled", None)
+    (row,) = await database.query("SELECT due_at > ended_at AS later FROM jobs")
+    assert row["later"] == 1, "the loop ends the card later"
 
 
-async def test_nothing_is_admitted_while_draining(service: JobService, database: Database) -> None:
-    service.draining = True
-    with pytest.raises(Refusal, match="just restarting"):
+async def test_a_job_that_is_asked_for_while_draining_is_kept(service: JobService, database: Database) -> None:
+    service.drain()
+    card = RecordingCard()
+
+    async def show(job: Job, progress: JobProgress) -> Card:
+        card.show(progress)
+        return card
+
+    job = await service.run(request(1), show)
+    assert job is not None
+    assert {progress.state for progress in card.shown} == {"kept"}
+    assert service.under_way == 0, "nothing is on the device"
+    assert service.is_waiting(job.id)
+    assert await state(database) == ("queued", None)
+    service.undrain()
+    assert not service.is_waiting(job.id)
+    await until(lambda: bool(service.active[job.id].handles))
+
+
+async def test_nothing_is_admitted_once_the_service_is_closed(service: JobService, database: Database) -> None:
+    await service.close(1)
+    with pytest.raises(Refusal, match="I'm restarting"):
         await service.run(request(1), show_card)
     assert await database.query("SELECT id FROM jobs") == []

@@ -21,6 +21,7 @@ from bot.requests.spec import ImageSpec
 from bot.store import jobs, limits
 from bot.store.accounts import DAY
 from bot.store.database import Database
+from tests.helpers import job_ends
 from zimage_engine.types import RawImage
 
 NOW = int(time.time())
@@ -55,10 +56,12 @@ async def delivered(database: Database, event_id: int, at: int, spec: ImageSpec 
     assert job_id is not None
     for step in (
         partial(jobs.started, job_id=job_id, now=at),
-        partial(jobs.image_ended, job_id=job_id, position=0, state="rendered", file=f"{event_id:012}.png", device_ms=9),
-        partial(jobs.rendered, job_id=job_id),
+        partial(
+            job_ends.image_ended, job_id=job_id, position=0, state="rendered", file=f"{event_id:012}.png", device_ms=9
+        ),
+        partial(jobs.rendered, job_id=job_id, now=at),
         partial(jobs.delivering, job_id=job_id),
-        partial(jobs.delivered, job_id=job_id, channel_id=45, message_id=event_id, spent=100, now=at),
+        partial(job_ends.delivered, job_id=job_id, channel_id=45, message_id=event_id, spent=100, now=at),
     ):
         await database.write(step)
 
@@ -175,7 +178,7 @@ async def test_one_chore_that_fails_stops_neither_the_others_nor_the_next_day(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(housekeeping.privacy, "expire_undelivered", broken)
+    monkeypatch.setattr(housekeeping.privacy, "forget_old", broken)
     monkeypatch.setattr(housekeeping, "DAY", 0.01)
     file(tmp_path / "images" / f"{1:012}.png")
     keeper.start()

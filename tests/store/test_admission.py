@@ -17,19 +17,18 @@ from pathlib import Path
 import pytest
 
 from bot.errors import Refusal
-from bot.jobs.delivery import Destination
 from bot.jobs.job import Job, JobRequest
 from bot.jobs.service import JobService
 from bot.requests.spec import ImageOptions, build_spec
-from bot.store import admission, jobs, ledger, limits, privacy
+from bot.store import admission, ledger, limits, privacy
 from bot.store.accounts import DAY
 from bot.store.admission import JobDemand, OverLimit, Terms
 from bot.store.database import Database
 from bot.store.guild_settings import INSTANCE
 from bot.store.jobs import NewJob
 from bot.store.limits import LimitName, LimitRow, Requester
-from tests.helpers import admitting
-from tests.helpers.cards import show_card
+from tests.helpers import admitting, job_ends
+from tests.helpers.cards import NoOutbox, show_card
 from tests.helpers.databases import add_database
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
@@ -42,11 +41,6 @@ NOW = 1_000_000
 HERE = Requester(MEMBER, SERVER, SERVER)
 ANY: dict[LimitName, int | None] = dict.fromkeys(admitting.DEFAULTS)
 PROFILE = complete_profile(find_profile("demo"))
-
-
-class NoOutbox:
-    def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
-        raise AssertionError("nothing is drawn here")
 
 
 def terms(**values: int | None) -> Terms:
@@ -103,7 +97,7 @@ async def test_of_200_commands_at_once_exactly_as_many_are_taken_as_there_are_cr
     assert len(taken) == len({job.id for job in taken}) == 10
     assert len(refused) == 190
     assert all(text.startswith("You have used 15 of 15 credits") for text in refused)
-    assert service.under_way == 15
+    assert len(service.active) == 15
     assert await credits_in_use(database) == 1500
 
 
@@ -174,7 +168,7 @@ def test_a_grant_pays_what_the_day_does_not_and_comes_back_first_to_last(file: s
     ledger.grant(file, MEMBER, SERVER, 300, NOW)
     job_id = admit(file, 1, 250, held_to)
     assert (ledger.used(file, MEMBER, SERVER, NOW), ledger.granted(file, MEMBER, SERVER)) == (100, 150)
-    jobs.ended(file, job_id, "cancelled", error_code=None, spent=120, now=NOW)
+    job_ends.ended(file, job_id, "cancelled", error_code=None, spent=120, now=NOW)
     assert (ledger.used(file, MEMBER, SERVER, NOW), ledger.granted(file, MEMBER, SERVER)) == (100, 280)
     assert ledger.granted(file, MEMBER, SERVER + 1) == 0, "it is for one server"
 
@@ -183,7 +177,7 @@ def test_a_grant_is_spent_once_though_its_owner_had_their_data_deleted(file: sql
     ledger.grant(file, MEMBER, SERVER, 500, NOW)
     privacy.forget_member(file, MEMBER, NOW)
     job_id = admit(file, 1, 300, terms(credits_per_day=0))
-    jobs.ended(file, job_id, "cancelled", error_code=None, spent=300, now=NOW)
+    job_ends.ended(file, job_id, "cancelled", error_code=None, spent=300, now=NOW)
     assert privacy.unlink(file, NOW + DAY) == 1
     assert ledger.granted(file, MEMBER, SERVER) == 200
     privacy.forget_member(file, MEMBER, NOW + DAY)
@@ -196,18 +190,18 @@ def test_accounts_are_forgotten_in_the_order_in_which_they_were_closed(file: sql
     ledger.grant(file, MEMBER, SERVER, 500, NOW)
     stuck = admit(file, 1, 100, held_to)
     privacy.forget_member(file, MEMBER, NOW)
-    jobs.ended(file, admit(file, 2, 300, held_to), "cancelled", error_code=None, spent=300, now=NOW)
+    job_ends.ended(file, admit(file, 2, 300, held_to), "cancelled", error_code=None, spent=300, now=NOW)
     privacy.forget_member(file, MEMBER, NOW)
     assert privacy.unlink(file, NOW + DAY) == 0, "one job still waits"
     assert ledger.granted(file, MEMBER, SERVER) == 100
-    jobs.ended(file, stuck, "failed", error_code=None, spent=0, now=NOW + DAY)
+    job_ends.ended(file, stuck, "failed", error_code=None, spent=0, now=NOW + DAY)
     privacy.forget_closed(file, NOW + DAY)
     assert privacy.unlink(file, NOW + DAY) == 2
 
 
 def test_deleting_data_is_no_way_around_a_limit(file: sqlite3.Connection) -> None:
     held_to = terms(credits_per_day=1000)
-    jobs.ended(file, admit(file, 1, 900, held_to), "cancelled", error_code=None, spent=900, now=NOW)
+    job_ends.ended(file, admit(file, 1, 900, held_to), "cancelled", error_code=None, spent=900, now=NOW)
     privacy.forget_member(file, MEMBER, NOW)
     with pytest.raises(OverLimit):
         admit(file, 2, 200, held_to)

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.store import jobs
+from bot.store import job_rows, jobs, recovery
 from bot.store.database import Database
+from bot.store.job_rows import JobRow
+from bot.store.jobs import ImageEnd
+from bot.store.reply_tokens import ReplyToken
 from tests.helpers.databases import add_database
 
 
@@ -27,7 +30,7 @@ def new_job(source: int = 1, credit: int = 100, images: int = 1) -> jobs.NewJob:
         credits=credit,
         images=tuple((f"{source}-{i}", i) for i in range(images)),
         nonce="n",
-        reply=jobs.ReplyToken(1, "secret", 99),
+        reply=ReplyToken(1, "secret", 99),
         created_at=10,
     )
 
@@ -36,6 +39,12 @@ async def insert(database: Database, new: jobs.NewJob) -> int:
     job_id = await database.write(partial(jobs.insert, new=new))
     assert job_id is not None
     return job_id
+
+
+async def find(database: Database, job_id: int) -> JobRow:
+    job = await database.read(partial(job_rows.find, job_id=job_id))
+    assert job is not None
+    return job
 
 
 async def balance(database: Database) -> tuple[int, int]:
@@ -54,43 +63,103 @@ async def test_a_duplicate_event_makes_no_second_job(database: Database) -> None
     assert await balance(database) == (100, 0)
 
 
-async def test_a_delivered_job_is_settled_and_its_token_wiped(database: Database) -> None:
+async def test_a_delivered_job_is_settled_by_its_images_charges(database: Database) -> None:
     job_id = await insert(database, new_job(credit=200, images=2))
+    rendered, failed = ImageEnd("rendered", 100, 300, file="a.png"), ImageEnd("failed", 0, 50, error="no")
     for step in (
+        partial(jobs.card_shown, job_id=job_id, message_id=6),
         partial(jobs.started, job_id=job_id, now=11),
-        partial(jobs.image_ended, job_id=job_id, position=0, state="rendered", file="a.png", device_ms=300),
-        partial(jobs.image_ended, job_id=job_id, position=1, state="failed", file=None, device_ms=50),
-        partial(jobs.rendered, job_id=job_id),
+        partial(jobs.image_ended, job_id=job_id, position=0, end=rendered),
+        partial(jobs.image_ended, job_id=job_id, position=1, end=failed),
+        partial(jobs.rendered, job_id=job_id, now=12),
         partial(jobs.delivering, job_id=job_id),
-        partial(jobs.delivered, job_id=job_id, channel_id=7, message_id=8, spent=100, now=12),
+        partial(jobs.delivered, job_id=job_id, channel_id=7, message_id=8, now=12),
     ):
         await database.write(step)
     assert await balance(database) == (0, 100)
-    (row,) = await database.query("SELECT * FROM jobs")
-    assert (row["state"], row["interaction_token"], row["device_ms"], row["attempts"]) == ("delivered", None, 350, 1)
-    assert [image.state for image in await jobs.images_of(database, job_id)] == ["rendered", "failed"]
+    job = await find(database, job_id)
+    assert (job.state, job.device_ms, job.attempts, job.delivery_attempts) == ("delivered", 350, 0, 1)
+    assert [(image.state, image.charge) for image in job.images] == [("rendered", 100), ("failed", 0)]
+    assert job.due_at == 12, "the card is to be removed"
+    assert job.reply == ReplyToken(1, "secret", 99), "with which the card is removed"
+    await database.write(partial(jobs.card_ended, job_id=job_id))
+    job = await find(database, job_id)
+    assert (job.due_at, job.reply) == (None, None)
 
 
-async def test_a_dead_process_s_jobs_are_ended_and_given_back(database: Database) -> None:
-    queued, running, rendered = [await insert(database, new_job(i)) for i in range(3)]
-    await database.write(partial(jobs.started, job_id=running, now=1))
-    await database.write(partial(jobs.started, job_id=rendered, now=1))
-    await database.write(partial(jobs.rendered, job_id=rendered))
-    assert await database.write(partial(jobs.interrupt_all, now=2)) == 2
-    states = {row["id"]: row["state"] for row in await database.query("SELECT id, state FROM jobs")}
-    assert states == {queued: "failed", running: "failed", rendered: "rendered"}
-    assert await balance(database) == (100, 0)
+async def test_a_new_process_goes_on_with_every_open_job(database: Database) -> None:
+    """Running jobs are queued again in their old order; results are due, also one that may have been posted."""
+    states = ("queued", "running", "rendered", "delivering", "delivered")
+    ids = {state: await insert(database, new_job(i)) for i, state in enumerate(states)}
+    for state in states[1:]:
+        await database.write(partial(jobs.started, job_id=ids[state], now=1))
+    for state in states[2:]:
+        await database.write(
+            partial(jobs.image_ended, job_id=ids[state], position=0, end=ImageEnd("rendered", 100, 1, file="a.png"))
+        )
+        await database.write(partial(jobs.rendered, job_id=ids[state], now=1))
+    for state in states[3:]:
+        await database.write(partial(jobs.delivering, job_id=ids[state]))
+    await database.write(partial(jobs.delivered, job_id=ids["delivered"], channel_id=1, message_id=2, now=1))
+    recovered = await database.write(partial(recovery.recover, now=50, given_up="given up"))
+    assert recovered == recovery.Recovered(queued=2, given_up=0, rendered=2)
+    queued = await database.read(job_rows.queued)
+    assert [(job.id, job.attempts) for job in queued] == [(ids["queued"], 0), (ids["running"], 1)]
+    left = [await find(database, ids[state]) for state in ("rendered", "delivering", "delivered")]
+    assert [(job.state, job.due_at, job.delivery_attempts) for job in left] == [
+        ("rendered", 50, 0),
+        ("rendered", 50, 1),
+        ("delivered", None, 1),
+    ]
+    assert await balance(database) == (400, 100)
 
 
+async def crash_while_running(database: Database, job_id: int) -> JobRow:
+    await database.write(partial(jobs.started, job_id=job_id, now=1))
+    await database.write(partial(recovery.recover, now=2, given_up="given up"))
+    return await find(database, job_id)
+
+
+async def test_after_the_third_crash_a_job_is_given_up_and_costs_nothing(database: Database) -> None:
+    job_id = await insert(database, new_job())
+    assert [(await crash_while_running(database, job_id)).state for _ in range(3)] == ["queued", "queued", "failed"]
+    job = await find(database, job_id)
+    assert (job.note, job.due_at, job.images[0].error) == ("given up", 2, "given up")
+    assert await balance(database) == (0, 0)
+
+
+async def test_after_the_third_crash_the_images_that_are_rendered_are_delivered(database: Database) -> None:
+    job_id = await insert(database, new_job(credit=200, images=2))
+    end = ImageEnd("rendered", 100, 9, file="a.png")
+    await database.write(partial(jobs.image_ended, job_id=job_id, position=1, end=end))
+    states = [(await crash_while_running(database, job_id)).state for _ in range(3)]
+    assert states == ["queued", "queued", "rendered"]
+    job = await find(database, job_id)
+    assert [(image.state, image.charge) for image in job.images] == [("failed", 0), ("rendered", 100)]
+
+
+async def test_a_planned_stop_counts_no_attempt(database: Database) -> None:
+    job_id = await insert(database, new_job())
+    for _ in range(5):
+        await database.write(partial(jobs.started, job_id=job_id, now=1))
+        assert await database.write(recovery.requeue_running) == 1
+        await database.write(partial(recovery.recover, now=2, given_up="given up"))
+    job = await find(database, job_id)
+    assert (job.state, job.attempts) == ("queued", 0)
+
+
+RENDERED = ImageEnd("rendered", 70, 1, file="a.png")
 STEPS = {
     "started": lambda job_id: partial(jobs.started, job_id=job_id, now=1),
-    "rendered": lambda job_id: partial(jobs.rendered, job_id=job_id),
+    "image": lambda job_id: partial(jobs.image_ended, job_id=job_id, position=0, end=RENDERED),
+    "interrupted": lambda job_id: partial(jobs.interrupted, job_id=job_id, count_attempt=False),
+    "rendered": lambda job_id: partial(jobs.rendered, job_id=job_id, now=1),
     "delivering": lambda job_id: partial(jobs.delivering, job_id=job_id),
-    "undelivered": lambda job_id: partial(jobs.undelivered, job_id=job_id),
-    "delivered": lambda job_id: partial(jobs.delivered, job_id=job_id, channel_id=1, message_id=2, spent=70, now=2),
-    "failed": lambda job_id: partial(jobs.ended, job_id=job_id, state="failed", error_code="x", spent=0, now=2),
-    "cancelled": lambda job_id: partial(jobs.ended, job_id=job_id, state="cancelled", error_code=None, spent=30, now=2),
-    "expired": lambda job_id: partial(jobs.ended, job_id=job_id, state="expired", error_code=None, spent=0, now=2),
+    "undelivered": lambda job_id: partial(jobs.undelivered, job_id=job_id, due_at=5),
+    "delivered": lambda job_id: partial(jobs.delivered, job_id=job_id, channel_id=1, message_id=2, now=2),
+    "failed": lambda job_id: partial(jobs.ended, job_id=job_id, state="failed", error_code="x", note="no", now=2),
+    "cancelled": lambda job_id: partial(jobs.ended, job_id=job_id, state="cancelled", error_code=None, note="", now=2),
+    "expired": lambda job_id: partial(jobs.expired, job_id=job_id, error_code="x", note="late", now=2),
 }
 
 

@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bot.store import accounts, jobs, ledger, limits, privacy
+from bot.store import accounts, jobs, ledger, limits, privacy, recovery
 from bot.store.accounts import DAY
 from bot.store.admission import JobDemand, NotAdmitted, Terms
 from bot.store.job_states import EndState
+from bot.store.jobs import ImageEnd, ImageState
 from bot.store.limits import LimitName, LimitRow, Requester, Target
+from bot.store.recovery import Recovered
 from tests.helpers.ledger_book import Book
 from tests.helpers.ledger_model import OPEN, Set
 from tests.helpers.no_limits import NO_LIMITS
@@ -105,49 +107,51 @@ class LedgerMachine(RuleBasedStateMachine):
         assert limit is None or used <= max(limit, before), "over the limit"
 
     @precondition(lambda self: self.model.open_jobs())
-    @rule(number=numbers, position=numbers, state=st.sampled_from(("rendered", "failed")))
-    def draw(self, number: int, position: int, state: str) -> None:
+    @rule(number=numbers, position=numbers, state=st.sampled_from(("rendered", "failed", "cancelled")), charge=credit)
+    def draw(self, number: int, position: int, state: ImageState, charge: int) -> None:
         job = self.pick(self.model.open_jobs(), number)
         position %= job.count
         if job.state == "queued":
             self.write(partial(jobs.started, job_id=job.id, now=self.now))
             job.state = "running"
-        self.write(partial(jobs.image_ended, job_id=job.id, position=position, state=state, file=None, device_ms=70))
+        charge = 0 if state == "failed" else charge
+        end = ImageEnd(state, charge, 70)
+        self.write(partial(jobs.image_ended, job_id=job.id, position=position, end=end))
+        job.charges[position] = charge
         job.pictures = job.pictures | {position} if state == "rendered" else job.pictures - {position}
         job.device_ms += 70
 
     @precondition(lambda self: self.model.going_jobs())
-    @rule(number=numbers, spent=st.integers(0, 450), end=st.sampled_from(("delivered", "delivering", "rendered")))
-    def deliver(self, number: int, spent: int, end: Literal["delivered", "delivering", "rendered"]) -> None:
+    @rule(number=numbers, end=st.sampled_from(("delivered", "delivering", "rendered")))
+    def deliver(self, number: int, end: Literal["delivered", "delivering", "rendered"]) -> None:
         """Move a job along: to delivered and settled, or to a state before that."""
         job = self.pick(self.model.going_jobs(), number)
         if job.state == "queued":
             self.write(partial(jobs.started, job_id=job.id, now=self.now))
         if job.state in OPEN:
-            self.write(partial(jobs.rendered, job_id=job.id))
+            self.write(partial(jobs.rendered, job_id=job.id, now=self.now))
         if job.state != "delivering":
             self.write(partial(jobs.delivering, job_id=job.id))
         job.state = end
         if end == "delivered":
-            self.write(partial(jobs.delivered, job_id=job.id, channel_id=8, message_id=1, spent=spent, now=self.now))
-            self.book.ended(job, end, spent)
+            self.write(partial(jobs.delivered, job_id=job.id, channel_id=8, message_id=1, now=self.now))
+            self.book.ended(job, end)
         elif end == "rendered":
-            self.write(partial(jobs.undelivered, job_id=job.id))
+            self.write(partial(jobs.undelivered, job_id=job.id, due_at=self.now + 10))
 
     @precondition(lambda self: self.model.jobs)
-    @rule(number=numbers, state=st.sampled_from(("cancelled", "cancelled", "failed", "expired")), spent=credit)
-    def stop(self, number: int, state: EndState, spent: int) -> None:
+    @rule(number=numbers, state=st.sampled_from(("cancelled", "cancelled", "failed", "expired")))
+    def stop(self, number: int, state: EndState) -> None:
         """End a job as cancelled, failed or expired; if that state may not follow, nothing changes."""
         job = self.pick(self.model.going_jobs() or self.model.jobs, number)
-        spent = spent if state == "cancelled" else 0
         before = self.book.rows()
         try:
-            self.write(partial(jobs.ended, job_id=job.id, state=state, error_code=None, spent=spent, now=self.now))
+            self.write(partial(jobs.ended, job_id=job.id, state=state, error_code=None, note="", now=self.now))
         except jobs.StateError:
             assert job.ended or (state == "expired") == (job.state in OPEN)
             assert self.book.rows() == before
         else:
-            self.book.ended(job, state, spent)
+            self.book.ended(job, state)
 
     @rule(member=members, scope=scopes, given=st.integers(1, 900))
     def grant(self, member: int, scope: int, given: int) -> None:
@@ -191,7 +195,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.write(partial(privacy.forget_member, member_id=member, now=self.now))
         for job in self.model.jobs:
             if job.owner == member and job.state in ("rendered", "delivering"):
-                self.book.ended(job, "expired", 0)
+                self.book.ended(job, "expired")
             if job.owner == member and job.ended:
                 job.owner = 0
         self.model.close(member, self.now)
@@ -210,12 +214,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(member=members, given=credit, dies=st.booleans())
     def crash(self, member: int, given: int, dies: bool) -> None:  # noqa: FBT001
-        """Interrupt a transaction by an error or by the end of the process; the next one completes what is open."""
+        """Interrupt a transaction by an error or by the end of the process; the next one goes on with what is open."""
         before = self.book.rows()
 
         def torn(connection: sqlite3.Connection) -> None:
             ledger.grant(connection, member, SCOPES[1], given, self.now)
-            jobs.interrupt_all(connection, self.now)
+            recovery.recover(connection, self.now, given_up="given up")
             accounts.close_account(connection, member, self.now)
             if dies:
                 self.book.die()
@@ -225,10 +229,10 @@ class LedgerMachine(RuleBasedStateMachine):
             self.write(torn)
         assert self.book.rows() == before
         if dies:
-            left = self.model.open_jobs()
-            assert self.write(partial(jobs.interrupt_all, now=self.now)) == len(left)
-            for job in left:
-                self.book.ended(job, "failed", 0)
+            recovered = self.write(partial(recovery.recover, now=self.now, given_up="given up"))
+            given_up = [job for job in self.model.going_jobs() if self.book.recovered(job)]
+            states = [job.state for job in self.model.going_jobs()]
+            assert recovered == Recovered(states.count("queued"), len(given_up), states.count("rendered"))
 
     @invariant()
     def sums_are_those_of_the_model(self) -> None:

@@ -15,6 +15,7 @@ from bot.requests.spec import ImageSpec
 from bot.store import accounts, audit, images, jobs, ledger, moderation, privacy
 from bot.store.audit import Change
 from bot.store.database import Database
+from tests.helpers import job_ends
 from tests.helpers.ended_jobs import MIRA, NOA, NOW, SPEC, add, table
 
 DAY = accounts.DAY
@@ -130,24 +131,12 @@ async def test_what_still_runs_is_forgotten_when_it_ends(database: Database) -> 
     forgotten = await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
     assert (forgotten.jobs, forgotten.still_open) == (0, 1)
     assert (await database.write(partial(privacy.forget_closed, now=NOW))).still_open == 1
-    await database.write(partial(jobs.rendered, job_id=running))
-    await database.write(partial(jobs.ended, job_id=running, state="expired", error_code=None, spent=0, now=NOW))
+    await database.write(partial(jobs.rendered, job_id=running, now=NOW))
+    await database.write(partial(job_ends.ended, job_id=running, state="expired", error_code=None, spent=0, now=NOW))
     await add(database, 2)  # of the new account: must stay
     forgotten = await database.write(partial(privacy.forget_closed, now=NOW))
     assert (forgotten.jobs, forgotten.files, forgotten.still_open) == (1, ["1.png"], 0)
     assert [row["owner_id"] for row in await table(database, "SELECT owner_id FROM jobs ORDER BY id")] == [0, MIRA]
-
-
-@pytest.mark.parametrize("state", ["rendered", "delivering"])
-async def test_what_was_never_delivered_ends_with_its_credits_given_back(database: Database, state: str) -> None:
-    await add(database, 1, state=state, at=NOW - DAY)
-    await add(database, 2, state=state, at=NOW - DAY + 1)
-    assert await database.write(partial(privacy.expire_undelivered, now=NOW)) == 1
-    rows = await table(database, "SELECT state, ended_at FROM jobs ORDER BY id")
-    assert rows == [{"state": "expired", "ended_at": NOW}, {"state": state, "ended_at": None}]
-    assert await database.read(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100
-    await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
-    assert await database.read(lambda c: ledger.used(c, MIRA, 9, NOW)) == 0
 
 
 async def test_a_block_that_ran_out_goes_with_its_reason(database: Database) -> None:
@@ -190,7 +179,7 @@ async def test_what_is_being_delivered_is_left_to_who_delivers_it(database: Data
     assert states == [{"state": state, "owner_id": MIRA}, {"state": "expired", "owner_id": 0}]
     if state == "rendered":
         await database.write(partial(jobs.delivering, job_id=posting))
-    await database.write(partial(jobs.delivered, job_id=posting, channel_id=45, message_id=77, spent=100, now=NOW))
+    await database.write(partial(job_ends.delivered, job_id=posting, channel_id=45, message_id=77, spent=100, now=NOW))
     rest = await database.write(partial(privacy.forget_closed, member_id=MIRA, now=NOW, live=set()))
     assert (rest.jobs, rest.files, rest.still_open) == (1, ["1.png"], 0)
     assert [message.message_id for message in await privacy.posted_of(database, MIRA)] == [77]
@@ -212,7 +201,7 @@ async def test_an_account_is_unlinked_only_after_its_last_job_is_forgotten(datab
     await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
     assert await database.write(partial(privacy.unlink, now=NOW + 2 * DAY)) == 0
     await database.write(
-        partial(jobs.ended, job_id=waiting, state="cancelled", error_code=None, spent=0, now=NOW + 2 * DAY)
+        partial(job_ends.ended, job_id=waiting, state="cancelled", error_code=None, spent=0, now=NOW + 2 * DAY)
     )
     assert (await database.write(partial(privacy.forget_closed, now=NOW + 2 * DAY))).jobs == 1
     assert await database.write(partial(privacy.unlink, now=NOW + 2 * DAY)) == 1
@@ -223,7 +212,9 @@ async def test_an_account_is_unlinked_only_after_its_last_job_is_forgotten(datab
 async def test_a_card_that_a_crash_left_counts_as_posted(database: Database) -> None:
     left = await add(database, 1, state="running")
     await database.write(partial(jobs.card_shown, job_id=left, message_id=88))
-    await database.write(partial(jobs.interrupt_all, now=NOW))
+    await database.write(
+        partial(job_ends.ended, job_id=left, state="failed", error_code="x", spent=0, now=NOW, note="no")
+    )
     await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
     expected = privacy.PostedMessage(left, 40 + MIRA, 88, private=False)
     assert await privacy.posted_of(database, MIRA) == [expected]

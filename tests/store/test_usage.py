@@ -17,6 +17,7 @@ from bot.store import accounts, jobs, privacy, usage
 from bot.store.accounts import DAY
 from bot.store.database import Database
 from bot.store.usage import BYS, Days, Share, Used
+from tests.helpers import job_ends
 from tests.helpers.databases import add_database
 
 HERE, ELSEWHERE = 6, 7
@@ -52,18 +53,18 @@ def run_job(
     job_id = jobs.insert(connection, new)
     assert job_id is not None
     if end == "never_started":
-        jobs.ended(connection, job_id, "cancelled", error_code=None, spent=0, now=now)
+        job_ends.ended(connection, job_id, "cancelled", error_code=None, spent=0, now=now)
         return
     jobs.started(connection, job_id, now)
     for position in range(images):
         state = "rendered" if end == "delivered" or position == 0 else "failed"
-        jobs.image_ended(connection, job_id, position, state, f"{event_id}.png", device_ms)
+        job_ends.image_ended(connection, job_id, position, state, f"{event_id}.png", device_ms)
     if end != "delivered":
-        jobs.ended(connection, job_id, end, error_code="x", spent=spent, now=now)  # type: ignore[arg-type]
+        job_ends.ended(connection, job_id, end, error_code="x", spent=spent, now=now)  # type: ignore[arg-type]
         return
-    jobs.rendered(connection, job_id)
+    jobs.rendered(connection, job_id, now)
     jobs.delivering(connection, job_id)
-    jobs.delivered(connection, job_id, channel, event_id, spent, now)
+    job_ends.delivered(connection, job_id, channel, event_id, spent, now)
 
 
 def run_many(connection: sqlite3.Connection, seed: int, count: int) -> None:

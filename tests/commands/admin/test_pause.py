@@ -9,7 +9,6 @@ import discord
 import pytest
 import simcord
 
-from bot.errors import Refusal
 from bot.playground.world import World
 from tests.helpers.admins import admin_of, told
 from tests.helpers.faults import Faulty
@@ -161,12 +160,12 @@ async def test_the_owner_s_commands_are_for_owners_in_their_server_alone(world: 
     assert answered.response.content.startswith("My operator has paused me.")
     assert "paused everywhere" in await say("health")
     assert "I go on" in await say("resume")
-    assert "nothing is left: the bot can be stopped" in await say("drain")
-    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert "just restarting" in answered.response.content
+    assert "nothing is on the device or being posted: the bot can be stopped" in await say("drain")
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert "new orders are kept" in await say("health")
     assert "I go on" in await say("resume")
     assert "neither paused nor drained" in await say("resume")
-    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    await until(lambda: not world.env.bot.jobs.active)
     shown = await say("servers")
     assert "**2 servers**" in shown
     assert f"1 · 1 · ``Playground`` `{guild.id}`" in shown
@@ -210,7 +209,13 @@ async def test_ceilings_bind_everybody_and_outlive_a_restart(world: World) -> No
     assert world.env.errors is not None
 
 
-async def test_a_drained_bot_takes_no_orders_until_it_is_resumed(world: World) -> None:
-    world.env.bot.jobs.draining = True
-    with pytest.raises(Refusal, match="just restarting"):
-        await Typist(world).imagine(PROMPT)
+async def test_a_drained_bot_keeps_new_requests_until_it_is_resumed(world: World) -> None:
+    world.env.bot.jobs.drain()
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    (card,) = world.channel.history()
+    assert "I'm restarting. Your request is saved and starts when I'm back." in card.content
+    assert world.env.bot.jobs.under_way == 0
+    world.env.bot.jobs.undrain()
+    await until(lambda: not world.env.bot.jobs.active)
+    (result,) = world.channel.history()
+    assert result.attachments

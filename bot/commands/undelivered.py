@@ -1,0 +1,93 @@
+"""Results that could not be posted: offered to their owner, and tried again when a permission comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.commands.invocation import InteractionInvocation
+from bot.commands.parts import BotParts
+from bot.jobs.undelivered import UndeliveredResults
+from bot.throttle import Throttle
+from bot.views.undelivered import ShowButton, undelivered_text, undelivered_view
+
+_OFFER_SECONDS = 10 * 60.0
+_TELLS_ITSELF = "quota"
+
+
+class UndeliveredActions:
+    """Offers members their undelivered results."""
+
+    def __init__(self, results: UndeliveredResults) -> None:
+        self._results = results
+        self._offers: Throttle[int] = Throttle(_OFFER_SECONDS)
+
+    async def on_show(self, interaction: discord.Interaction[Any], job_id: int) -> None:
+        """Show a result to its owner, in the channel if that is possible now, else to them alone."""
+        row = await self._results.check_owner(job_id, interaction.user.id)
+        invocation = InteractionInvocation(interaction)
+        card_message = await invocation.open_card("Fetching your picture …", None, private=True)
+        assert invocation.reply is not None, "a button is an interaction"
+        assert card_message.message_id is not None, "it was just sent"
+        await self._results.show(row, invocation.reply, card_message.message_id, invocation.response_file_limit)
+
+    async def on_app_command_completion(
+        self,
+        interaction: discord.Interaction[Any],
+        command: app_commands.Command[Any, ..., Any] | app_commands.ContextMenu,
+    ) -> None:
+        """After a member's command, tell them of results that could not be posted, and try to post those again."""
+        member_id = interaction.user.id
+        if command.name == _TELLS_ITSELF or self._offers.remaining(member_id):
+            return
+        if not await self._results.of(member_id):
+            return
+        self._offers.start(member_id)
+        await self._results.retry_of(member_id)
+        left = await self._results.of(member_id)
+        if left:
+            await interaction.followup.send(undelivered_text(left), view=undelivered_view(left), ephemeral=True)
+
+    async def on_guild_channel_update(self, before: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
+        del before
+        await self._retry_in(after.guild)
+
+    async def on_guild_role_update(self, before: discord.Role, after: discord.Role) -> None:
+        del before
+        await self._retry_in(after.guild)
+
+    async def on_member_update(self, before: discord.Member, after: discord.Member) -> None:
+        if before.id == after.guild.me.id:
+            await self._retry_in(after.guild)
+
+    async def on_thread_update(self, before: discord.Thread, after: discord.Thread) -> None:
+        del before
+        await self._retry_in(after.guild)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        await self._retry_in(guild)
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        await self._retry_in(guild)
+
+    async def _retry_in(self, guild: discord.Guild) -> None:
+        await self._results.retry_in(guild.id)
+
+
+def add_to(bot: commands.Bot, parts: BotParts) -> None:
+    """Add the button, and listen to what may let a result be posted."""
+    actions = parts.undelivered
+    bot.add_dynamic_items(ShowButton)
+    for listener in (
+        actions.on_app_command_completion,
+        actions.on_guild_channel_update,
+        actions.on_guild_role_update,
+        actions.on_member_update,
+        actions.on_thread_update,
+        actions.on_guild_join,
+        actions.on_guild_available,
+    ):
+        bot.add_listener(listener)

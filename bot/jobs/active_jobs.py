@@ -1,0 +1,191 @@
+"""The jobs of this process that have not ended: dispatches each, runs it, and goes on with those of an earlier process.
+
+Free of Discord, like all of ``bot/jobs``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from bot.jobs.active import ActiveJob
+from bot.jobs.completion import Completion
+from bot.jobs.delivery_loop import DeliveryLoop
+from bot.jobs.dispatch import Dispatcher, DispatchJob
+from bot.jobs.job import Job, JobProgress
+from bot.jobs.runner import GIVEN_UP, JobRunner, Outcome
+from bot.requests.originals import OriginalFolder
+from bot.store import recovery
+from bot.store.database import Database
+from bot.store.job_rows import JobRow
+from bot.store.job_states import State
+from zimage_engine.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+_UNKNOWN_SECONDS = 10.0
+"""How long a job is open without a task before it is taken up: one that is being inserted has none for a moment."""
+
+
+class ActiveJobs(Mapping[int, ActiveJob]):
+    """Active jobs by id, whatever their rows say at the moment; what runs them is in :attr:`dispatcher`'s hands."""
+
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        completion: Completion,
+        originals: OriginalFolder,
+        image_dir: Path,
+        *,
+        previews: bool,
+    ) -> None:
+        self._database = database
+        self._engine = engine
+        self._completion = completion
+        self._jobs: dict[int, ActiveJob] = {}
+        self._unknown: dict[int, float] = {}
+        self.dispatcher = Dispatcher()
+        self.deliveries = DeliveryLoop(database, completion, self._adopt)
+        self._runner = JobRunner(
+            database, engine, self.dispatcher, completion, self.deliveries, originals, image_dir, previews=previews
+        )
+
+    def __getitem__(self, job_id: int) -> ActiveJob:
+        return self._jobs[job_id]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._jobs)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def live(self) -> set[int]:
+        """The ids of the jobs that some task works on or waits to work on."""
+        return {*self._jobs, *self.deliveries.job_ids}
+
+    def first_progress(self, job: Job) -> JobProgress:
+        """Return what the job's card shows at first."""
+        request = job.request
+        decision = self.dispatcher.predict(request.owner_id, request.scope_id, request.guild_id, job.concurrent_jobs)
+        return JobProgress(self._engine_state() if decision == "started" else decision)
+
+    def _engine_state(self) -> Literal["loading", "queued"]:
+        return "loading" if self._engine.stats().state == "loading" else "queued"
+
+    def add(self, job: Job) -> ActiveJob:
+        """Add a job that was just inserted; its card is not shown yet."""
+        active = self._jobs[job.id] = ActiveJob(job)
+        return active
+
+    def remove(self, active: ActiveJob) -> None:
+        """Remove a job that has ended."""
+        self._jobs.pop(active.job.id, None)
+        active.ended.set()
+
+    def dispatch(self, active: ActiveJob) -> None:
+        """Start the job as soon as its owner's other jobs and pauses allow; at once if it only has to be cancelled."""
+        if active.cancelled:
+            self.start(active)
+            return
+        job, request = active.job, active.job.request
+        decision = self.dispatcher.submit(
+            DispatchJob(
+                job_id=job.id,
+                owner_id=request.owner_id,
+                scope_id=request.scope_id,
+                guild_id=request.guild_id,
+                concurrent_jobs=job.concurrent_jobs,
+                start=partial(self.start, active),
+                alone=job.attempts > 0,
+            )
+        )
+        if active.card is None:
+            return
+        if decision != "started":
+            active.card.show(JobProgress(decision, restarted=active.restarted))
+        elif active.restarted:
+            active.card.show(JobProgress(self._engine_state(), restarted=True))
+
+    def start(self, active: ActiveJob) -> None:
+        active.task = asyncio.create_task(self._run_to_end(active), name=f"job-{active.job.id}")
+
+    async def _run_to_end(self, active: ActiveJob) -> None:
+        """Run a job to its end, or until it is withdrawn from the engine and waits again, or is kept."""
+        outcome: Outcome = "ended"  # whatever is raised, the job is not in this task's care any more
+        try:
+            outcome = await self._runner.render_and_deliver(active)
+        finally:
+            if outcome == "ended":
+                self.remove(active)
+            self.dispatcher.finish(active.job.id)
+        if outcome == "kept":
+            self.dispatcher.keep()  # the engine takes nothing any more
+        if outcome != "ended":
+            self.dispatch(active)
+
+    def go_on_with(self, row: JobRow) -> None:
+        """Dispatch a queued job that an earlier process had accepted, or whose row could not be changed for a while."""
+        job = Job.from_row(row)
+        active = self._jobs[job.id] = ActiveJob(job, self._completion.restore_card(job, row), row.images)
+        self.dispatch(active)
+
+    async def _adopt(self, in_progress: Mapping[int, State]) -> None:
+        """Go on with jobs that have been open for some seconds without any task: their rows could not be changed.
+
+        A job that was running then counts it as an attempt, so that it is given up in the end.
+        """
+        now = time.monotonic()
+        unknown = in_progress.keys() - self.live
+        self._unknown = {job_id: self._unknown.get(job_id, now) for job_id in unknown}
+        for job_id, since in self._unknown.items():
+            if now - since < _UNKNOWN_SECONDS:
+                continue
+            log.warning("job_adopted", job=job_id, state=in_progress[job_id])
+            row = await self._database.write(
+                partial(recovery.adopt, job_id=job_id, now=int(time.time()), given_up=GIVEN_UP)
+            )
+            if row is not None and row.state == "queued" and job_id not in self._jobs:
+                self.go_on_with(row)
+
+    def keep(self) -> None:
+        """Start no more jobs, and take those back from the engine that have not started."""
+        self.dispatcher.keep()
+        for active in self._jobs.values():
+            if active.rendering is not None:
+                active.rendering.withdraw()
+        self.show_waiting()
+
+    def show_waiting(self) -> None:
+        """Show on the cards of waiting jobs what they wait for."""
+        for active in self._jobs.values():
+            if active.card is not None and self.dispatcher.is_waiting(active.job.id):
+                reason = self.dispatcher.reason(active.job.id)
+                active.card.show(JobProgress(reason, restarted=active.restarted))
+
+    async def close(self, end: float) -> None:
+        """Wait until every job has ended or is kept, and its card says so; at most until ``end``, by the loop's clock.
+
+        Deliveries that take longer are cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        while tasks := {active.task for active in self.values() if active.task is not None and not active.task.done()}:
+            _, late = await asyncio.wait(tasks, timeout=max(0.0, end - loop.time()))
+            for task in late:
+                log.warning("job_left_unfinished", task=task.get_name())
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        await self.deliveries.close(max(0.0, end - loop.time()))
+        cards = [asyncio.create_task(active.card.flush()) for active in self.values() if active.card is not None]
+        if cards:
+            _, unsent = await asyncio.wait(cards, timeout=max(0.2, end - loop.time()))
+            for task in unsent:
+                task.cancel()

@@ -1,0 +1,67 @@
+"""Requests to Discord whose outcome matters: what each failure means, and one quick retry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TypeVar
+
+import aiohttp
+import discord
+import structlog
+
+from bot.jobs.delivery import Outage, TooLargeForDiscord, Undeliverable
+
+log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 1.0
+_TOO_LARGE = 40005
+EXPIRED_STATUSES = (401, 404)
+"""The HTTP statuses with which Discord answers an expired interaction token."""
+_NOT_THE_DESTINATION = (HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+"""Statuses below 500 that say nothing of the message or its destination."""
+T = TypeVar("T")
+_LOST_CONNECTION = (aiohttp.ClientError, OSError)
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+"""What discord.py raises for an answer that is not the JSON that it expects."""
+
+
+async def with_retry(request: Callable[[], Awaitable[T]], expired: tuple[int, ...] = ()) -> T:
+    """Make a request, once more after a 503 or a lost connection, which discord.py does not retry here.
+
+    The nonce keeps Discord from posting a message twice. ``expired`` are the statuses that tell an expired token.
+    Raises :class:`Undeliverable`, :class:`Outage`, and :class:`TooLargeForDiscord`.
+    """
+    try:
+        return await request()
+    except _LOST_CONNECTION as error:
+        log.info("delivery_retried", error=type(error).__name__)
+    except discord.HTTPException as error:
+        if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise _delivery_error(error, expired) from error
+        log.info("delivery_retried", error=type(error).__name__)
+    except (discord.DiscordException, *_UNREADABLE) as error:
+        raise _delivery_error(error, expired) from error
+    await asyncio.sleep(_RETRY_SECONDS)
+    try:
+        return await request()
+    except (discord.DiscordException, *_LOST_CONNECTION, *_UNREADABLE) as error:
+        raise _delivery_error(error, expired) from error
+
+
+def _delivery_error(error: Exception, expired: tuple[int, ...]) -> Undeliverable | Outage | TooLargeForDiscord:
+    """Return what an error of discord.py means for the delivery."""
+    if not isinstance(error, discord.HTTPException):
+        return Outage(f"Discord does not answer ({type(error).__name__})")
+    reason = f"Discord says {error.status} ({error.code})"
+    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or error.code == _TOO_LARGE:
+        return TooLargeForDiscord(reason)
+    if error.status in expired:
+        return Undeliverable(reason)
+    # A proxy in front of Discord that refuses everything answers with a page of its own, without an error code.
+    by_discord = error.code != 0 or error.status == HTTPStatus.NOT_FOUND
+    refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if not refused or not by_discord or error.status in _NOT_THE_DESTINATION:
+        return Outage(reason)
+    return Undeliverable(reason)

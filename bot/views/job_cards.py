@@ -1,0 +1,107 @@
+"""The progress cards of jobs: on a message that was just sent, or restored from the rows of an earlier process."""
+
+from __future__ import annotations
+
+import time
+
+import discord
+import structlog
+
+from bot.jobs.card import NoteMoved
+from bot.jobs.delivery import Undeliverable
+from bot.jobs.job import Job
+from bot.store.job_rows import JobRow
+from bot.store.open_cards import OpenCard
+from bot.store.reply_tokens import ReplyToken
+from bot.views.attempts import EXPIRED_STATUSES, with_retry
+from bot.views.card_messages import CardMessage, ResponseCardMessage
+from bot.views.progress import ProgressCard, opening_text
+from bot.views.restored_cards import ChannelCardMessage, MovedCardMessage, OriginalResponse, UnreachableCardMessage
+
+log = structlog.get_logger(__name__)
+
+_LOST_REQUEST = "I restarted while I was reading the picture, and nothing was charged: please ask again."
+
+
+class JobCards:
+    """Makes cards that are edited at most once in ``interval`` seconds."""
+
+    def __init__(self, client: discord.Client, interval: float) -> None:
+        self._client = client
+        self._interval = interval
+
+    def card_on(self, job: Job, card_message: CardMessage) -> ProgressCard:
+        """Return a card on an existing message, whose text stays until the first progress."""
+        return ProgressCard(job, card_message, self._interval, self._send_instead)
+
+    def restore(self, job: Job, row: JobRow, note_moved: NoteMoved) -> ProgressCard:
+        """Return the card of a job that an earlier process accepted.
+
+        Where its token has expired, an ordinary message takes the place of a public card with the first edit;
+        ``note_moved`` is then called with its id.
+        """
+        message = self._restored_message(row, note_moved)
+        return ProgressCard(job, message, self._interval, self._send_instead, restored=True)
+
+    async def end_open_card(self, card: OpenCard) -> None:
+        """Tell a member, on the card, that their request was lost while the picture was being read.
+
+        Raises :class:`bot.jobs.delivery.Outage`.
+        """
+        message = self._open_message(card)
+        text = f"{opening_text(card.prompt, None)}\n{_LOST_REQUEST}"
+        try:
+            await with_retry(lambda: message.edit(content=text, view=None, attachments=[]), EXPIRED_STATUSES)
+        except Undeliverable as error:
+            log.warning("lost_request_not_told", event=card.event_id, reason=str(error))
+
+    def _restored_message(self, row: JobRow, note_moved: NoteMoved) -> CardMessage:
+        channel = self._client.get_partial_messageable(row.channel_id, guild_id=row.guild_id)
+        private = row.visibility == "private"
+        if row.reply is not None and row.reply.expires_at > time.time():
+            webhook = _webhook(self._client, row.reply)
+            if row.card_message_id is not None:
+                return ResponseCardMessage(webhook, row.card_message_id, private=private, channel=channel)
+            return OriginalResponse(webhook, private=private)
+        if private:
+            return UnreachableCardMessage()
+        if row.card_message_id is not None and not row.by_interaction:
+            return ChannelCardMessage(channel, row.card_message_id)
+        return MovedCardMessage(channel, row.card_message_id, "c" + row.nonce[1:], note_moved)
+
+    def _open_message(self, card: OpenCard) -> CardMessage:
+        channel = self._client.get_partial_messageable(card.channel_id, guild_id=card.guild_id)
+        private = card.visibility == "private"
+        if card.reply is not None and card.reply.expires_at > time.time():
+            webhook = _webhook(self._client, card.reply)
+            if card.message_id is not None:
+                return ResponseCardMessage(webhook, card.message_id, private=private, channel=channel)
+            return OriginalResponse(webhook, private=private)
+        if private:
+            return UnreachableCardMessage()
+        return ChannelCardMessage(channel, card.message_id, replies_to=card.event_id)
+
+    async def _send_instead(self, job: Job, text: str) -> None:
+        """Send a text to the owner of a job whose card is gone: in the channel, or else directly."""
+        mentions = discord.AllowedMentions.none()
+        if not job.private:
+            channel = self._client.get_partial_messageable(job.request.channel_id, guild_id=job.request.guild_id)
+            nonce = "f" + job.nonce[1:]
+            try:
+                await with_retry(
+                    lambda: channel.send(text, nonce=nonce, allowed_mentions=mentions, suppress_embeds=True)
+                )
+            except Undeliverable as error:
+                log.info("end_not_told_in_channel", job=job.id, reason=str(error))
+            else:
+                return
+        owner = await with_retry(lambda: self._client.create_dm(discord.Object(job.request.owner_id)))
+        nonce = "g" + job.nonce[1:]
+        await with_retry(lambda: owner.send(text, nonce=nonce, allowed_mentions=mentions, suppress_embeds=True))
+
+
+def _webhook(client: discord.Client, reply: ReplyToken) -> discord.Webhook:
+    """Return the webhook of an interaction that an earlier process received."""
+    webhook = discord.Webhook.partial(reply.application_id, reply.token, client=client)
+    webhook.type = discord.WebhookType.application  # it can send private messages
+    return webhook

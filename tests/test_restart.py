@@ -1,0 +1,199 @@
+"""Jobs over a restart of the program, and results that cannot be posted at first."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from bot.playground.world import World
+from bot.store import open_cards
+from bot.store.accounts import DAY
+from bot.store.open_cards import OpenCard
+from tests.helpers.faults import Faulty
+from tests.helpers.waiting import leave_running, until
+from tests.helpers.worlds import OpenWorld, new_client, restart
+from zimage_engine.device.worker import Worker
+from zimage_engine.types import Plan, PlanResult, Unit
+
+PROMPT = "a red circle on a blue background"
+KEPT = "I'm restarting. Your request is saved and starts when I'm back."
+BACK = "I restarted; your request is back in the queue."
+
+
+async def jobs(world: World, columns: str = "state, attempts") -> list[dict[str, Any]]:
+    rows = await world.env.bot.database.query(f"SELECT {columns} FROM jobs ORDER BY id")  # noqa: S608
+    return [dict(row) for row in rows]
+
+
+async def change(world: World, sql: str, *parameters: object) -> None:
+    await world.env.bot.database.write(lambda connection: connection.execute(sql, parameters).rowcount)
+
+
+async def all_ended(world: World) -> None:
+    """Wait until nothing is open and every card has ended."""
+    for _ in range(600):
+        left = await world.env.bot.database.query("SELECT 1 FROM jobs WHERE ended_at IS NULL OR due_at IS NOT NULL")
+        if not left:
+            return
+        await world.env.bot.jobs.deliveries.check()
+        await asyncio.sleep(0.05)
+    raise AssertionError(await jobs(world, "*"))
+
+
+def results(world: World) -> list[Any]:
+    return [message for message in world.channel.history() if message.attachments]
+
+
+class HeldUp:
+    """A device that waits at one unit until it is let go on."""
+
+    def __init__(self, unit: Unit = Unit.DENOISE) -> None:
+        self.entered, self.gate = threading.Event(), threading.Event()
+        self.wrap: Callable[[Worker], Faulty] = partial(Faulty, unit=unit, gate=self.gate, entered=self.entered)
+
+
+async def start_again(world: World) -> None:
+    await world.env.restart_bot(new_client(world.env.bot.settings))
+    await world.env.bot.model_ready()
+
+
+async def test_what_runs_and_what_waits_goes_on_after_a_planned_stop(world_of: OpenWorld) -> None:
+    device = HeldUp()
+    async with world_of(device.wrap, shutdown_seconds=0.3, concurrent_jobs=1) as world:
+        for prompt in (PROMPT, "a green star"):
+            await leave_running(world, world.member.slash(world.channel, "imagine", prompt=prompt))
+        await until(device.entered.is_set)
+        closing = asyncio.create_task(world.env.bot.services.suspend())
+        await world.member.slash(world.channel, "imagine", prompt="a blue square")
+        await closing
+        await world.env.bot.close()
+        device.gate.set()
+        cards = [message.content for message in world.channel.history()]
+        assert len(cards) == 3
+        assert all(KEPT in card for card in cards)
+        await start_again(world)
+        assert await jobs(world, "attempts") == [{"attempts": 0}] * 3
+        await all_ended(world)
+        assert [message.content.split("``")[1] for message in world.channel.history()] == [
+            PROMPT,
+            "a green star",
+            "a blue square",
+        ]
+        assert len(results(world)) == 3, "the cards are gone"
+
+
+async def test_the_card_says_that_the_request_is_back_in_the_queue(world: World) -> None:
+    world.env.bot.jobs.drain()
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    await change(world, "INSERT INTO guild_settings VALUES (?, 'paused', 'on')", world.channel.guild.id)
+    await restart(world)
+    (card,) = world.channel.history()
+    assert BACK in card.content
+    assert card.interaction_metadata is not None, "the same card"
+    await change(world, "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL")
+    await restart(world)
+    (card,) = world.channel.history()
+    assert BACK in card.content
+    assert PROMPT in card.content
+    assert card.interaction_metadata is None, "an ordinary message has taken over"
+    await restart(world)
+    assert [message.id for message in world.channel.history()] == [card.id], "it is a card like any other"
+    world.env.bot.jobs.resume(world.channel.guild.id)
+    await all_ended(world)
+    assert len(world.channel.history()) == 1
+    assert len(results(world)) == 1
+
+
+class CountsImages:
+    """A device that counts decoded images, and waits before it decodes one."""
+
+    def __init__(self, inner: Worker, waits_at: int) -> None:
+        self.inner, self.waits_at = inner, waits_at
+        self.decoded = 0
+        self.reached, self.gate = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def execute(self, plan: Plan) -> PlanResult:
+        if plan.unit is Unit.DECODE:
+            self.decoded += len(plan.requests)
+            if self.decoded >= self.waits_at:
+                self.reached.set()
+                self.gate.wait(30)
+        return self.inner.execute(plan)
+
+
+async def test_images_that_are_rendered_are_kept(world_of: OpenWorld) -> None:
+    devices: list[CountsImages] = []
+
+    def device(inner: Worker, waits_at: int) -> CountsImages:
+        devices.append(CountsImages(inner, waits_at))
+        return devices[-1]
+
+    async with world_of(partial(device, waits_at=3), shutdown_seconds=0.3) as world:
+        asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4))
+        await until(devices[0].reached.is_set)
+        count = "SELECT id FROM images WHERE state = 'rendered'"
+        kept = [row["id"] for row in await world.env.bot.database.query(count)]
+        assert 0 < len(kept) < 4
+        folder = world.env.bot.settings.image_dir
+        written = {image_id: (folder / f"{image_id}.png").stat().st_mtime_ns for image_id in kept}
+        await world.env.bot.close()
+        devices[0].gate.set()
+        await asyncio.wait([asked], timeout=5)
+        await world.env.restart_bot(new_client(world.env.bot.settings, partial(device, waits_at=99)))
+        await all_ended(world)
+        assert devices[1].decoded == 4 - len(kept)
+        assert {image_id: (folder / f"{image_id}.png").stat().st_mtime_ns for image_id in kept} == written
+        (message,) = results(world)
+        assert len(message.attachments) == 4
+        assert await jobs(world, "state, credits, (SELECT sum(charge) FROM images) AS charged") == [
+            {"state": "delivered", "credits": 400, "charged": 400}
+        ]
+
+
+async def test_a_request_that_was_lost_while_its_picture_was_read_is_told_with_its_prompt(world: World) -> None:
+    card = await world.env.bot.get_channel(world.channel.id).send("Reading the picture …")
+    left = OpenCard(1, world.member.id, world.channel.guild.id, world.channel.id, "public", PROMPT, None, card.id)
+    await world.env.bot.database.write(partial(open_cards.open_card, card=left, now=5))
+    await restart(world)
+    await world.env.bot.jobs.deliveries.check()
+    (message,) = world.channel.history()
+    assert PROMPT in message.content
+    assert message.content.endswith("nothing was charged: please ask again.")
+    assert await world.env.bot.database.query("SELECT * FROM open_cards") == []
+
+
+async def test_a_row_that_nothing_works_on_is_taken_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a disk that was full: a job is open in the database and unknown in memory."""
+    monkeypatch.setattr("bot.jobs.active_jobs._UNKNOWN_SECONDS", 0.0)
+    world.env.bot.jobs.drain()
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    (active,) = world.env.bot.jobs.active.values()
+    world.env.bot.jobs._active.remove(active)
+    world.env.bot.jobs._dispatcher.finish(active.job.id)
+    world.env.bot.jobs.undrain()
+    await all_ended(world)
+    assert len(results(world)) == 1
+
+
+async def test_after_a_day_an_undelivered_picture_is_deleted_refunded_and_told(world: World) -> None:
+    world.env.bot.jobs.deliveries._started = False
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    await change(world, "UPDATE jobs SET rendered_at = rendered_at - ?", DAY)
+    (image,) = await world.env.bot.database.query("SELECT file FROM images")
+    world.env.bot.jobs.deliveries.start()
+    await all_ended(world)
+    assert await jobs(world, "state, error_code") == [{"state": "expired", "error_code": "undelivered"}]
+    (message,) = world.channel.history()
+    assert PROMPT in message.content
+    assert "I could not post your picture for 24 hours, so I deleted it. Nothing was charged." in message.content
+    assert not (world.env.bot.settings.image_dir / image["file"]).exists()
+    ledger = await world.env.bot.database.query("SELECT entry, credits FROM ledger ORDER BY id")
+    assert [tuple(row) for row in ledger] == [("reserved", 100), ("settled", 0), ("given_back", 100)]
