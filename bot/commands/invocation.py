@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import Any, Protocol
 
 import discord
+import structlog
 
 from bot.store.limits import Requester
 from bot.store.reply_tokens import ReplyToken
+from bot.views.attempts import LOST_CONNECTION
 from bot.views.card_messages import CardMessage, ReplyCardMessage, ResponseCardMessage
+
+log = structlog.get_logger(__name__)
 
 _TOKEN_SECONDS = 15 * 60
 _SAFETY_SECONDS = 30
@@ -77,11 +82,15 @@ class InteractionInvocation:
                 text, view=view or discord.utils.MISSING, ephemeral=private, suppress_embeds=True, wait=True
             )
             return self._card_message(message.id, private=private)
-        shown = await interaction.response.send_message(
-            text, view=view or discord.utils.MISSING, ephemeral=private, suppress_embeds=True
-        )
-        message_id = shown.message_id or (await interaction.original_response()).id
-        return self._card_message(message_id, private=private)
+        try:
+            shown = await interaction.response.send_message(
+                text, view=view or discord.utils.MISSING, ephemeral=private, suppress_embeds=True
+            )
+            message_id = shown.message_id
+        except (discord.DiscordServerError, *LOST_CONNECTION) as error:
+            log.info("answer_looked_for", reason=str(error))
+            message_id = None  # it may have been shown all the same: the next request raises if it was not
+        return self._card_message(message_id or (await interaction.original_response()).id, private=private)
 
     def _card_message(self, message_id: int, *, private: bool) -> CardMessage:
         interaction = self._interaction
@@ -115,9 +124,18 @@ class MessageInvocation:
 
     async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
         assert not private, "a message cannot be answered privately"
-        card = await self._message.reply(
-            text, view=view or discord.utils.MISSING, mention_author=False, suppress_embeds=True
-        )
+        nonce = "r" + secrets.token_hex(11)
+
+        async def reply() -> discord.Message:
+            return await self._message.reply(
+                text, view=view or discord.utils.MISSING, nonce=nonce, mention_author=False, suppress_embeds=True
+            )
+
+        try:
+            card = await reply()
+        except (discord.DiscordServerError, *LOST_CONNECTION) as error:
+            log.info("answer_repeated", reason=str(error))
+            card = await reply()  # Discord drops it if the first one was posted
         return ReplyCardMessage(self._message, card)
 
     async def ask(self, text: str, view: discord.ui.View) -> CardMessage:

@@ -48,7 +48,13 @@ class Card(Protocol):
         ...
 
 
-NoteMoved = Callable[[int], Awaitable[None]]
-"""Writes the id of the message that has taken the place of a job's card."""
+class NoteCard(Protocol):
+    """Writes the id of the message that is a job's card from now on."""
+
+    async def __call__(self, message_id: int, *, moved: bool) -> None:
+        """``moved``: it is an ordinary message that has taken the place of an interaction's response."""
+        ...
+
+
 ShowCard = Callable[[Job, JobProgress], Awaitable[Card]]
 """Shows the card of a job that was just inserted. What it raises cancels the job."""

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import structlog
 
-from bot.jobs.card import Card, NoteMoved
+from bot.jobs.card import Card, NoteCard
 from bot.jobs.delivery import (
     Destination,
     Outage,
@@ -53,7 +53,7 @@ class Outbox(Protocol):
         """Return the destinations to try, the best first."""
         ...
 
-    def restore_card(self, job: Job, row: JobRow, note_moved: NoteMoved) -> Card:
+    def restore_card(self, job: Job, row: JobRow, note_card: NoteCard) -> Card:
         """Return the card of a job whose card is not in memory."""
         ...
 
@@ -93,7 +93,7 @@ class Completion:
 
     def restore_card(self, job: Job, row: JobRow) -> Card:
         """Return the card of a job that an earlier process, or an earlier turn, had shown."""
-        return self.outbox.restore_card(job, row, partial(self._note_moved, row.id))
+        return self.outbox.restore_card(job, row, partial(self._note_card, row.id))
 
     async def end_without_pictures(self, job: Job, error: EngineError | None) -> None:
         """End a job that has nothing to deliver: failed if it had an error, else cancelled."""
@@ -128,8 +128,9 @@ class Completion:
         )
         log.info("job_ended", job=job.id, state=state, code=code)
 
-    async def _note_moved(self, job_id: int, message_id: int) -> None:
-        await self.database.write(partial(store.card_moved, job_id=job_id, message_id=message_id))
+    async def _note_card(self, job_id: int, message_id: int, *, moved: bool) -> None:
+        note = store.card_moved if moved else store.card_shown
+        await self.database.write(partial(note, job_id=job_id, message_id=message_id))
 
     async def _find(self, job_id: int) -> JobRow | None:
         return await self.database.read(partial(job_rows.find, job_id=job_id))

@@ -102,6 +102,7 @@ class Dispatcher:
     def pause(self, guild_id: int) -> None:
         """Start no more jobs of this server, or of anybody if it is :data:`INSTANCE`."""
         self._paused.add(guild_id)
+        self._start_ready()  # what waited for one of its jobs to run alone
 
     def resume(self, guild_id: int) -> None:
         """Undo :meth:`pause` for the same id, and start what may run."""

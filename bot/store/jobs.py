@@ -17,6 +17,10 @@ from bot.store.reply_tokens import ReplyToken, Visibility
 ImageState = Literal["queued", "rendered", "failed", "cancelled", "deleted"]
 
 
+_HAS_CARD = "(progress_message_id IS NOT NULL OR interaction_token IS NOT NULL)"
+"""The job has a card; or perhaps one that was not noted, which can be found by its token."""
+
+
 class StateError(Exception):
     """A job was asked to move to a state that may not follow its current one."""
 
@@ -192,9 +196,10 @@ def delivered(connection: sqlite3.Connection, job_id: int, channel_id: int, mess
     )
     _close(connection, job_id, _charges(connection, job_id), now)
     connection.execute(
-        "UPDATE jobs SET due_at = ? WHERE id = ? AND progress_message_id IS NOT NULL AND progress_message_id <> ?",
+        f"UPDATE jobs SET due_at = ? WHERE id = ? AND {_HAS_CARD} AND progress_message_id IS NOT ?",
         (now, job_id, message_id),
     )
+    _wipe_unneeded_token(connection, job_id)
 
 
 def ended(
@@ -209,16 +214,17 @@ def ended(
     """End the job without a result and give back what it is not charged; ``note`` is what its owner is told.
 
     A cancelled job is charged for the steps that its images took, other jobs nothing. The card is due to be ended,
-    unless ``note`` is empty and there is none.
+    unless ``note`` is empty and there can be none.
     """
     _move(connection, job_id, state)
     spent = _charges(connection, job_id) if state == "cancelled" else 0
     _close(connection, job_id, spent, now)
     connection.execute(
         "UPDATE jobs SET error_code = :code, note = :note,"
-        " due_at = CASE WHEN :note <> '' OR progress_message_id IS NOT NULL THEN :now END WHERE id = :job",
+        f" due_at = CASE WHEN :note <> '' OR {_HAS_CARD} THEN :now END WHERE id = :job",
         {"code": error_code, "note": note, "now": now, "job": job_id},
     )
+    _wipe_unneeded_token(connection, job_id)
 
 
 def expired(connection: sqlite3.Connection, job_id: int, *, error_code: str, note: str, now: int) -> list[str]:
@@ -255,6 +261,13 @@ def wipe_tokens(connection: sqlite3.Connection, now: int) -> None:
     """Delete the interaction tokens that have expired."""
     connection.execute(
         "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL WHERE token_expires_at <= ?", (now,)
+    )
+
+
+def _wipe_unneeded_token(connection: sqlite3.Connection, job_id: int) -> None:
+    """Delete an ended job's interaction token unless its card has to be ended with it."""
+    connection.execute(
+        "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL WHERE id = ? AND due_at IS NULL", (job_id,)
     )
 
 

@@ -22,7 +22,7 @@ EXPIRED_STATUSES = (401, 404)
 _NOT_THE_DESTINATION = (HTTPStatus.UNAUTHORIZED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 """Statuses below 500 that say nothing of the message or its destination."""
 T = TypeVar("T")
-_LOST_CONNECTION = (aiohttp.ClientError, OSError)
+LOST_CONNECTION = (aiohttp.ClientError, OSError)
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 """What discord.py raises for an answer that is not the JSON that it expects."""
 
@@ -35,7 +35,7 @@ async def with_retry(request: Callable[[], Awaitable[T]], expired: tuple[int, ..
     """
     try:
         return await request()
-    except _LOST_CONNECTION as error:
+    except LOST_CONNECTION as error:
         log.info("delivery_retried", error=type(error).__name__)
     except discord.HTTPException as error:
         if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
@@ -46,7 +46,7 @@ async def with_retry(request: Callable[[], Awaitable[T]], expired: tuple[int, ..
     await asyncio.sleep(_RETRY_SECONDS)
     try:
         return await request()
-    except (discord.DiscordException, *_LOST_CONNECTION, *_UNREADABLE) as error:
+    except (discord.DiscordException, *LOST_CONNECTION, *_UNREADABLE) as error:
         raise _delivery_error(error, expired) from error
 
 

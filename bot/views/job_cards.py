@@ -7,7 +7,7 @@ import time
 import discord
 import structlog
 
-from bot.jobs.card import NoteMoved
+from bot.jobs.card import NoteCard
 from bot.jobs.delivery import Undeliverable
 from bot.jobs.job import Job
 from bot.store.job_rows import JobRow
@@ -34,13 +34,13 @@ class JobCards:
         """Return a card on an existing message, whose text stays until the first progress."""
         return ProgressCard(job, card_message, self._interval, self._send_instead)
 
-    def restore(self, job: Job, row: JobRow, note_moved: NoteMoved) -> ProgressCard:
+    def restore(self, job: Job, row: JobRow, note_card: NoteCard) -> ProgressCard:
         """Return the card of a job that an earlier process accepted.
 
         Where its token has expired, an ordinary message takes the place of a public card with the first edit;
-        ``note_moved`` is then called with its id.
+        ``note_card`` is then called with its id.
         """
-        message = self._restored_message(row, note_moved)
+        message = self._restored_message(row, note_card)
         return ProgressCard(job, message, self._interval, self._send_instead, restored=True)
 
     async def end_open_card(self, card: OpenCard) -> None:
@@ -55,19 +55,19 @@ class JobCards:
         except Undeliverable as error:
             log.warning("lost_request_not_told", event=card.event_id, reason=str(error))
 
-    def _restored_message(self, row: JobRow, note_moved: NoteMoved) -> CardMessage:
+    def _restored_message(self, row: JobRow, note_card: NoteCard) -> CardMessage:
         channel = self._client.get_partial_messageable(row.channel_id, guild_id=row.guild_id)
         private = row.visibility == "private"
         if row.reply is not None and row.reply.expires_at > time.time():
             webhook = _webhook(self._client, row.reply)
             if row.card_message_id is not None:
                 return ResponseCardMessage(webhook, row.card_message_id, private=private, channel=channel)
-            return OriginalResponse(webhook, private=private)
+            return OriginalResponse(webhook, note_card, private=private)
         if private:
             return UnreachableCardMessage()
         if row.card_message_id is not None and not row.by_interaction:
             return ChannelCardMessage(channel, row.card_message_id)
-        return MovedCardMessage(channel, row.card_message_id, "c" + row.nonce[1:], note_moved)
+        return MovedCardMessage(channel, row.card_message_id, "c" + row.nonce[1:], note_card)
 
     def _open_message(self, card: OpenCard) -> CardMessage:
         channel = self._client.get_partial_messageable(card.channel_id, guild_id=card.guild_id)

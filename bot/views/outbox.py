@@ -8,7 +8,7 @@ from typing import Any
 
 import discord
 
-from bot.jobs.card import NoteMoved
+from bot.jobs.card import NoteCard
 from bot.jobs.delivery import Destination, Outage, Posted, Result, ResultFile, Undeliverable
 from bot.jobs.job import Job
 from bot.jobs.upload_limits import FILE_LIMIT, server_file_limit
@@ -32,8 +32,8 @@ class DiscordOutbox:
         self._client = client
         self._cards = cards
 
-    def restore_card(self, job: Job, row: JobRow, note_moved: NoteMoved) -> ProgressCard:
-        return self._cards.restore(job, row, note_moved)
+    def restore_card(self, job: Job, row: JobRow, note_card: NoteCard) -> ProgressCard:
+        return self._cards.restore(job, row, note_card)
 
     async def end_open_card(self, card: OpenCard) -> None:
         await self._cards.end_open_card(card)

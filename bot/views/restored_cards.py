@@ -7,7 +7,7 @@ from typing import Any
 
 import discord
 
-from bot.jobs.card import NoteMoved
+from bot.jobs.card import NoteCard
 from bot.jobs.delivery import Undeliverable
 from bot.views.card_messages import NOT_SENT
 
@@ -17,14 +17,17 @@ _MESSAGES_SEARCHED = 50
 class OriginalResponse:
     """The response of an interaction, of which it is not known whether it was sent, and under which id."""
 
-    def __init__(self, webhook: discord.Webhook, *, private: bool) -> None:
+    def __init__(self, webhook: discord.Webhook, note_card: NoteCard | None = None, *, private: bool) -> None:
         self._webhook = webhook
+        self._note_card = note_card
         self.private = private
         self.message_id: int | None = None
 
     async def edit(self, **changes: Any) -> None:
         # The typed API takes a message's id; Discord also takes this name for the response.
         edited = await self._webhook.edit_message("@original", **changes)  # type: ignore[call-overload]
+        if self.message_id is None and self._note_card is not None:
+            await self._note_card(edited.id, moved=False)
         self.message_id = edited.id
 
     async def delete(self) -> None:
@@ -77,7 +80,7 @@ class ChannelCardMessage:
 class MovedCardMessage:
     """A card whose interaction has expired: the first edit sends an ordinary message and deletes the old card.
 
-    ``note_moved`` is called with the new message's id.
+    ``note_card`` is called with the new message's id.
     """
 
     private = False
@@ -87,12 +90,12 @@ class MovedCardMessage:
         channel: discord.PartialMessageable,
         old_message_id: int | None,
         nonce: str,
-        note_moved: NoteMoved,
+        note_card: NoteCard,
     ) -> None:
         self._channel = channel
         self.message_id = old_message_id
         self._nonce = nonce
-        self._note_moved = note_moved
+        self._note_card = note_card
         self._moved = False
 
     async def edit(self, **changes: Any) -> None:
@@ -102,7 +105,7 @@ class MovedCardMessage:
         view = {"view": changes["view"]} if changes.get("view") is not None else {}
         sent = await self._channel.send(changes.get("content"), nonce=self._nonce, suppress_embeds=True, **view)
         old_id, self.message_id, self._moved = self.message_id, sent.id, True
-        await self._note_moved(sent.id)
+        await self._note_card(sent.id, moved=True)
         if old_id is not None and old_id != sent.id:
             with suppress(*NOT_SENT):  # the channel may be closed to the bot for everything but sending
                 await self._channel.get_partial_message(old_id).delete()

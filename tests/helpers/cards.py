@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.jobs.card import NoteMoved
+from bot.jobs.card import NoteCard
 from bot.jobs.delivery import Destination
 from bot.jobs.job import Job, JobProgress
 from bot.store.job_rows import JobRow
@@ -49,7 +49,7 @@ class NoOutbox:
     def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
         raise AssertionError("nothing is rendered here")
 
-    def restore_card(self, job: Job, row: JobRow, note_moved: NoteMoved) -> RecordingCard:
+    def restore_card(self, job: Job, row: JobRow, note_card: NoteCard) -> RecordingCard:
         return self.restored.setdefault(job.id, RecordingCard())
 
     async def end_open_card(self, card: OpenCard) -> None:
