@@ -159,7 +159,7 @@ async def _find_channel(client: discord.Client, guild_id: int, channel_id: int) 
     found: Any = guild.get_channel_or_thread(channel_id)
     if found is None:
         found = await with_retry(lambda: client.fetch_channel(channel_id))
-    if not isinstance(found, ServerChannel) or (isinstance(found, discord.Thread) and found.parent is None):
+    if not isinstance(found, ServerChannel):
         raise Undeliverable("the bot does not see the channel")
     return found
 

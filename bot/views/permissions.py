@@ -31,8 +31,20 @@ def missing_permissions(channel: ServerChannel, granted: discord.Permissions | N
 
     ``granted`` are those that Discord sent with an interaction; None: computed from what discord.py knows.
     """
-    permissions = granted if granted is not None else channel.permissions_for(channel.guild.me)
+    permissions = granted if granted is not None else _granted(channel)
     return tuple(need.name for need in _needs(channel) if not getattr(permissions, need.flag))
+
+
+def _granted(channel: ServerChannel) -> discord.Permissions:
+    """Return what is granted to the bot in a channel.
+
+    discord.py's channels leave out what depends on a permission that is missing, such as Attach Files without Send
+    Messages; the base class leaves in what is granted.
+    """
+    holder = channel.parent if isinstance(channel, discord.Thread) else channel
+    if holder is None:  # the bot does not see the thread's channel
+        return discord.Permissions.none()
+    return discord.abc.GuildChannel.permissions_for(holder, channel.guild.me)
 
 
 def _needs(channel: ServerChannel) -> list[_Need]:
