@@ -13,6 +13,7 @@ from bot.store.limits import Requester
 from bot.store.reply_tokens import ReplyToken
 from bot.views.attempts import LOST_CONNECTION
 from bot.views.card_messages import CardMessage, ReplyCardMessage, ResponseCardMessage
+from bot.views.permissions import ServerChannel, missing_permissions
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,14 @@ class Invocation(Protocol):
     @property
     def requester(self) -> Requester:
         """The member and the place, as limits and rules see them."""
+        ...
+
+    @property
+    def missing_permissions(self) -> tuple[str, ...]:
+        """The names of the permissions that the bot lacks to post a result here.
+
+        Empty in direct messages and in servers that the bot is not in, where results are the response.
+        """
         ...
 
     async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
@@ -70,10 +79,21 @@ class InteractionInvocation:
     def requester(self) -> Requester:
         interaction = self._interaction
         # A member who installed the bot for themselves spends no credits of the server that they are in.
-        own = interaction.is_user_integration() and not interaction.is_guild_integration()
-        return requester_of(
-            self.user, interaction.channel, interaction.guild_id, 0 if own else interaction.guild_id or 0
-        )
+        scope_id = 0 if self._user_installed else interaction.guild_id or 0
+        return requester_of(self.user, interaction.channel, interaction.guild_id, scope_id)
+
+    @property
+    def missing_permissions(self) -> tuple[str, ...]:
+        interaction = self._interaction
+        known = interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id) is not None
+        if not known or self._user_installed or not isinstance(interaction.channel, ServerChannel):
+            return ()
+        return missing_permissions(interaction.channel, interaction.app_permissions)
+
+    @property
+    def _user_installed(self) -> bool:
+        """True if the member installed the bot for themselves, and the server did not."""
+        return self._interaction.is_user_integration() and not self._interaction.is_guild_integration()
 
     async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
         interaction = self._interaction
@@ -121,6 +141,11 @@ class MessageInvocation:
     def requester(self) -> Requester:
         guild_id = self.guild.id if self.guild is not None else None
         return requester_of(self.user, self._message.channel, guild_id, guild_id or 0)
+
+    @property
+    def missing_permissions(self) -> tuple[str, ...]:
+        channel = self._message.channel
+        return missing_permissions(channel) if isinstance(channel, ServerChannel) else ()
 
     async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
         assert not private, "a message cannot be answered privately"

@@ -30,7 +30,9 @@ from bot.views.buttons import CancelButton, progress_view
 from bot.views.card_messages import CardMessage, refuse_on, remove
 from bot.views.errors import explain
 from bot.views.job_cards import JobCards
+from bot.views.permissions import cannot_post_text
 from bot.views.progress import ProgressCard, card_text, opening_text, price_text
+from bot.views.text import MESSAGE_LIMIT, inert
 from zimage_engine.profiles import ModelProfile, Size
 
 log = structlog.get_logger(__name__)
@@ -92,6 +94,7 @@ class Submission:
         ``parent_id`` is that image's id if it is one of the bot's, ``link`` leads to its message; ``defaults`` names
         the member's settings in the spec.
         """
+        await self._check_may_post(invocation, spec.prompt, private=private)
         request = replace(
             self._request(invocation, spec, count, kind=kind, private=private),
             original=original,
@@ -119,6 +122,7 @@ class Submission:
         build_edit_spec(options, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
         await self.jobs.admission.check_place(invocation.requester)
         await self.jobs.admission.check_words(invocation.requester.guild_id, options.prompt)
+        await self._check_may_post(invocation, options.prompt, private=private)
         opening = f"{opening_text(options.prompt, input_image.link)}\nReading the picture …"
         card = early_card(self.database, invocation, opening, options.prompt, private=private)
         async with card as card_message:
@@ -174,7 +178,22 @@ class Submission:
             reply=invocation.reply,
             response_file_limit=invocation.response_file_limit,
         )
+        await self._check_may_post(invocation, request.spec.prompt, private=request.visibility == "private")
         await self._submit_request(request, invocation)
+
+    async def _check_may_post(self, invocation: Invocation, prompt: str, *, private: bool) -> None:
+        """Raise :class:`Refusal` if the bot may not post the result in the channel. Private results don't go there.
+
+        The refusal repeats the prompt, which Discord does not give back to a member who typed it into a command.
+        """
+        missing = () if private else invocation.missing_permissions
+        if not missing:
+            return
+        await self.jobs.admission.check_place(invocation.requester)  # may name the channels to use instead
+        typed = invocation.reply is not None
+        sentence = cannot_post_text(missing, private=typed)
+        log.info("job_refused", user=invocation.user.id, reason="missing_permissions", missing=list(missing))
+        raise Refusal(f"{sentence}\n{inert(prompt, MESSAGE_LIMIT - len(sentence) - 1)}" if typed else sentence)
 
     async def _submit_request(self, request: JobRequest, invocation: Invocation) -> None:
         """Run the job, with the invocation's answer as its card."""

@@ -71,8 +71,9 @@ def safe_message_handler(
 ) -> Callable[[discord.Message], Coroutine[Any, Any, None]]:
     """Return a listener that answers the handler's errors with a short reply, which is deleted after some seconds.
 
-    A message cannot be answered privately. So that nobody fills a channel, a member who may not use the bot there
-    (:class:`NotHere`) is told once per pause of ``not_here``, which goes by member id.
+    Where the bot may not write, the answer is a direct message. Other answers are public. So that nobody fills a
+    channel, a member who may not use the bot there (:class:`NotHere`) is told once per pause of ``not_here``, which
+    goes by member id.
     """
 
     async def safe(message: discord.Message) -> None:
@@ -83,8 +84,16 @@ def safe_message_handler(
                 return
             sentence = error.in_public if isinstance(error, NotHere) else explain(error)
             try:
-                await reply_shortly(message, sentence)
+                await _tell(message, sentence)
             except discord.HTTPException as failure:
                 log.warning("answer_not_sent", code=failure.code, status=failure.status)
 
     return safe
+
+
+async def _tell(message: discord.Message, sentence: str) -> None:
+    """Reply to a message; where the bot may not write, send a direct message to its author."""
+    try:
+        await reply_shortly(message, sentence)
+    except discord.Forbidden:
+        await message.author.send(sentence)

@@ -1,7 +1,8 @@
-"""The permissions that the bot needs to post a result in a server's channel."""
+"""The permissions that the bot needs to post a result in a server's channel, and the refusal if it lacks some."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import discord
@@ -24,6 +25,17 @@ _SEND_IN_THREADS = _Need("Send Messages in Threads", "send_messages_in_threads")
 _ATTACH = _Need("Attach Files", "attach_files")
 _CONNECT = _Need("Connect", "connect")
 _MANAGE_THREADS = _Need("Manage Threads", "manage_threads")
+
+
+def cannot_post_text(missing: Sequence[str], *, private: bool) -> str:
+    """Return what a member is told if the bot lacks permissions; ``private`` if they can ask for a private picture."""
+    *others, last = missing
+    named = f"{', '.join(others)} and {last}" if others else last
+    elsewhere = "with private:True, or in another channel" if private else "in another channel"
+    return (
+        f"I may not post pictures in this channel: I lack {named}. An admin can allow it in the channel's settings "
+        f"→ Permissions. Until then, ask {elsewhere}."
+    )
 
 
 def missing_permissions(channel: ServerChannel, granted: discord.Permissions | None = None) -> tuple[str, ...]:

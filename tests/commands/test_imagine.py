@@ -270,12 +270,9 @@ async def test_cancelling_charges_the_steps_that_were_done(world_of: OpenWorld) 
         assert ledger[1:] == [{"entry": "settled", "credits": 12}, {"entry": "given_back", "credits": 88}]
 
 
-async def test_without_permission_to_post_the_picture_comes_as_the_answer(world: World) -> None:
-    guild = world.channel.guild
-    closed = guild.create_text_channel(
-        "closed", overwrites={guild.default_role: discord.PermissionOverwrite(attach_files=False)}
-    )
-    answered = await world.member.slash(closed, "imagine", prompt=PROMPT)
+async def test_if_the_permission_to_post_is_lost_meanwhile_the_picture_comes_as_the_answer(world: World) -> None:
+    world.env.inject_error("POST", f"/channels/{world.channel.id}/messages", status=403, code=50013)
+    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert answered.response.attachments
     (job,) = await rows(world, "SELECT state FROM jobs")
     assert job["state"] == "delivered"

@@ -78,17 +78,13 @@ async def test_a_picture_whose_file_is_gone_is_taken_from_its_message(world: Wor
 
 
 async def test_what_went_to_somebodys_direct_messages_is_nobody_elses_default(world: World) -> None:
-    guild = world.channel.guild
-    closed = guild.create_text_channel(
-        "closed", overwrites={guild.default_role: discord.PermissionOverwrite(attach_files=False)}
-    )
-    await world.member.slash(closed, "imagine", prompt=PROMPT)
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     await world.env.bot.database.write(lambda connection: connection.execute("UPDATE jobs SET result_channel_id = 1"))
-    stranger = guild.add_member(world.env.create_user("noa"))
-    answered = await stranger.slash(closed, "edit", prompt=CHANGED)
+    stranger = world.channel.guild.add_member(world.env.create_user("noa"))
+    answered = await stranger.slash(world.channel, "edit", prompt=CHANGED)
     assert "I see no picture to edit" in answered.response.content
     (image,) = await rows(world, "SELECT id FROM images")
-    answered = await stranger.slash(closed, "edit", prompt=CHANGED, source=image["id"])
+    answered = await stranger.slash(world.channel, "edit", prompt=CHANGED, source=image["id"])
     assert answered.response.content == "I know no such picture here."
     assert len(world.env.errors) == 2
 
@@ -101,6 +97,7 @@ async def test_pictures_of_a_hidden_channel_are_not_for_everybody(world: World) 
         overwrites={
             guild.default_role: discord.PermissionOverwrite(view_channel=False),
             world.member: discord.PermissionOverwrite(view_channel=True),
+            world.env.bot.user: discord.PermissionOverwrite(view_channel=True),
         },
     )
     await world.member.slash(hidden, "imagine", prompt=PROMPT)

@@ -43,6 +43,7 @@ class Typist:
 
     reply: ReplyToken | None = None
     response_file_limit = None
+    missing_permissions: tuple[str, ...] = ()
 
     def __init__(self, world: World, member: Any = None) -> None:
         self._world = world
