@@ -140,7 +140,8 @@ class Services:
             settings.database_path,
             settings.image_dir,
             self.jobs.originals.folder,
-            settings.retention_days,
+            retention_days=settings.retention_days,
+            backup_days=settings.backup_days,
         )
         self.housekeeping.start()
         self._started.append("housekeeping")

@@ -84,7 +84,9 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(25, ge=1, description="Largest image in MB that the bot downloads to edit.")
     retention_days: int = Field(30, ge=1, description="Days after which the prompts and images of a job are removed.")
     backup_days: int = Field(
-        14, ge=0, description="How many days you keep backups, which /privacy says to members. 0: you make none."
+        14,
+        ge=0,
+        description="How many days backups are kept, as /privacy tells members: yours and the bot's own. 0: none.",
     )
     previews: bool = Field(
         default=True, description="Whether the progress message shows what the picture looks like so far."

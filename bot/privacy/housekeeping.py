@@ -1,4 +1,4 @@
-"""The daily task: forget old jobs, drop expired rows, and remove files that no row names."""
+"""The daily task: forget old jobs, drop expired rows, and remove old backups and files that no row names."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import structlog
 from bot.media.files import remove_files, sweep
 from bot.store import jobs, limits, privacy
 from bot.store.accounts import DAY
+from bot.store.backups import backup_folder, remove_old_backups
 from bot.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -27,13 +28,21 @@ class Housekeeping:
     """Cleans up once when it is started, and every 24 hours after that."""
 
     def __init__(
-        self, database: Database, database_path: Path, image_dir: Path, original_dir: Path, retention_days: int
+        self,
+        database: Database,
+        database_path: Path,
+        image_dir: Path,
+        original_dir: Path,
+        *,
+        retention_days: int,
+        backup_days: int,
     ) -> None:
         self._database = database
         self._database_path = database_path
         self._image_dir = image_dir
         self._original_dir = original_dir
         self._retention_seconds = retention_days * DAY
+        self._backup_seconds = backup_days * DAY
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -55,6 +64,7 @@ class Housekeeping:
             "_empty_log": self._empty_log,
             "_sweep_images": self._sweep_images,
             "_sweep_sources": self._sweep_originals,
+            "_remove_backups": self._remove_backups,
         }
         for name, chore in chores.items():
             try:
@@ -104,6 +114,13 @@ class Housekeeping:
     async def _sweep_originals(self, now: int) -> None:
         kept = {f"{name}.png" for name in await privacy.kept_originals(self._database)}
         await self._sweep(self._original_dir, kept, now)
+
+    async def _remove_backups(self, now: int) -> None:
+        """Remove backups that are older than members are told."""
+        folder = backup_folder(self._database_path)
+        removed = await asyncio.to_thread(remove_old_backups, folder, now - self._backup_seconds)
+        if removed:
+            log.info("backups_removed", count=removed)
 
     async def _sweep(self, folder: Path, kept: set[str], now: int) -> None:
         swept = await asyncio.to_thread(sweep, folder, kept, now - _UNTOUCHED_SECONDS)

@@ -16,6 +16,7 @@ import aiosqlite
 import yoyo
 
 from bot.errors import StartupError
+from bot.store.backups import back_up
 from bot.store.database_thread import DatabaseThread
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
@@ -26,8 +27,9 @@ T = TypeVar("T")
 def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
     """Apply the migrations that the database lacks, creating the file if needed. Blocks.
 
-    Returns the names of the applied migrations. Raises :class:`StartupError` if a migration fails, which is rolled
-    back whole, or if a newer program has migrated the database further.
+    A database that was migrated before is backed up first. Returns the names of the applied migrations. Raises
+    :class:`StartupError` if the backup cannot be made, if a migration fails, which is rolled back whole, or if a newer
+    program has migrated the database further.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
@@ -35,9 +37,12 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
         known = _read_migrations(migrations)
         if not known:
             raise StartupError(f"There are no migrations in {migrations}: run the bot from its own checkout.")
-        _refuse_newer(path, set(_applied(backend)) - {migration.id for migration in known})
+        applied = _applied(backend)
+        _refuse_newer(path, set(applied) - {migration.id for migration in known})
         pending = backend.to_apply(known)
         names = [migration.id for migration in pending]
+        if applied and names:
+            back_up(path, names[0])
         try:
             with backend.lock():
                 backend.apply_migrations(pending)

@@ -20,6 +20,7 @@ from bot.requests.originals import Original, OriginalFolder
 from bot.requests.spec import ImageSpec
 from bot.store import jobs, limits
 from bot.store.accounts import DAY
+from bot.store.backups import back_up
 from bot.store.database import Database
 from tests.helpers import job_ends
 from zimage_engine.types import RawImage
@@ -35,7 +36,15 @@ SPEC = ImageSpec("a red circle", 256, 256, 7, 8, 0.0, "", "Z-Image demo")
 def keeper(database: Database, tmp_path: Path) -> Housekeeping:
     for folder in ("images", "sources"):
         (tmp_path / folder).mkdir()
-    return Housekeeping(database, tmp_path / "bot.sqlite3", tmp_path / "images", tmp_path / "sources", RETENTION)
+    return keeping_backups(database, tmp_path, 14)
+
+
+def keeping_backups(database: Database, folder: Path, days: int) -> Housekeeping:
+    return Housekeeping(
+        *(database, folder / "bot.sqlite3", folder / "images", folder / "sources"),
+        retention_days=RETENTION,
+        backup_days=days,
+    )
 
 
 def file(path: Path, written: float = LONG_AGO) -> Path:
@@ -196,3 +205,24 @@ async def gone(path: Path) -> None:
     async with asyncio.timeout(10):
         while path.exists():
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("days", "kept"), [(14, 2), (1, 1), (0, 0)])
+async def test_backups_go_when_members_are_told_they_do(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, kept: int
+) -> None:
+    """The bot's own go; what an operator put beside them stays."""
+    for age in (15 * DAY, 2 * DAY, 5):
+        monkeypatch.setattr(time, "time", lambda age=age: NOW - age)
+        back_up(tmp_path / "bot.sqlite3", "0004_x")
+    monkeypatch.undo()
+    folder = tmp_path / "backups"
+    unfinished, copied = folder / "bot-before-0004_x-20200101T000000Z.sqlite3.partial", folder / "mine.sqlite3"
+    for path in (unfinished, copied):
+        path.write_bytes(b"")
+    for path in folder.iterdir():
+        os.utime(path, (NOW, NOW))
+    await keeping_backups(database, tmp_path, days).clean(NOW)
+    assert copied.exists()
+    assert not unfinished.exists()
+    assert len(names(folder)) == kept + 1

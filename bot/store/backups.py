@@ -1,0 +1,96 @@
+"""Backups of the database, one before each migration, in the folder ``backups`` beside it. All functions block."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from bot.errors import StartupError
+
+log = structlog.get_logger(__name__)
+
+_TIME = "%Y%m%dT%H%M%SZ"
+_NAME = re.compile(r".+-before-.+-(?P<time>\d{8}T\d{6}Z)\.sqlite3(?:\.partial)?")
+"""The names that the bot gives; a backup that was not finished keeps its suffix ``.partial``."""
+
+
+def backup_folder(database_path: Path) -> Path:
+    """Return the folder of a database's backups."""
+    return database_path.parent / "backups"
+
+
+def back_up(database_path: Path, migration: str) -> Path:
+    """Copy the database before a migration. Returns the path of the copy, which only this user may read.
+
+    The copy is on disk and checked on return. Raises :class:`StartupError` if it cannot be made; the database is not
+    changed.
+    """
+    folder = backup_folder(database_path)
+    made = datetime.fromtimestamp(time.time(), UTC).strftime(_TIME)
+    path = folder / f"{database_path.stem}-before-{migration}-{made}.sqlite3"
+    partial_path = path.with_name(f"{path.name}.partial")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        partial_path.unlink(missing_ok=True)
+        os.close(os.open(partial_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        _copy(database_path, partial_path)
+        _flush(partial_path)
+        partial_path.replace(path)
+        _flush(folder)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            partial_path.unlink(missing_ok=True)
+        raise StartupError(
+            f"No backup of {database_path} could be made in {folder} ({error}), so it was not migrated. Make room "
+            "there, then start again; the data is as it was."
+        ) from error
+    log.info("database_backed_up", file=path.name, bytes=path.stat().st_size)
+    return path
+
+
+def remove_old_backups(folder: Path, made_before: float) -> int:
+    """Remove backups that the bot made up to a time in UTC seconds. Other files stay. Returns the number removed."""
+    removed = 0
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = _NAME.fullmatch(path.name)
+        if match is not None and _seconds(match["time"]) <= made_before:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _copy(source_path: Path, target_path: Path) -> None:
+    """Copy a database that may be in use, as one file without a write-ahead log, and check the copy.
+
+    Raises :class:`sqlite3.DatabaseError` if the copy is damaged.
+    """
+    with closing(sqlite3.connect(source_path)) as source, closing(sqlite3.connect(target_path)) as target:
+        source.backup(target)
+        target.execute("PRAGMA journal_mode = DELETE")
+        (verdict,) = target.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(f"the copy is damaged: {verdict}")
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _seconds(text: str) -> float:
+    """Return the time in a backup's name in UTC seconds; infinity if there is no such day."""
+    try:
+        return datetime.strptime(text, _TIME).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return float("inf")
