@@ -1,4 +1,4 @@
-"""PNGs with text chunks: ``zimage`` with our own fields as JSON, ``parameters`` in the layout that other tools read.
+"""Image files with their parameters: PNGs, and WebPs where a PNG is too large.
 
 There is no time stamp: the same fields give the same bytes.
 """
@@ -11,10 +11,9 @@ from io import BytesIO
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from bot.media.embedded_text import FIELD, PARAMETERS, embedded_text, exif_of
 from zimage_engine.types import RawImage
 
-FIELD = "zimage"
-PARAMETERS = "parameters"
 NEGATIVE = "Negative prompt:"
 
 
@@ -29,11 +28,11 @@ def encode_png(image: RawImage, fields: dict[str, str | int | float], parameters
     return buffer.getvalue()
 
 
-def read_fields(png: bytes) -> dict[str, object] | None:
-    """Return the ``zimage`` fields of a PNG that we made; None if it has none."""
-    with Image.open(BytesIO(png)) as picture:
-        text = picture.info.get(FIELD)
-    if not isinstance(text, str):
+def read_fields(data: bytes) -> dict[str, object] | None:
+    """Return the ``zimage`` fields of a PNG or WebP that we made; None if it has none."""
+    with Image.open(BytesIO(data)) as picture:
+        text = embedded_text(picture, picture.format).get(FIELD)
+    if text is None:
         return None
     parsed = json.loads(text)
     return parsed if isinstance(parsed, dict) else None
@@ -42,14 +41,19 @@ def read_fields(png: bytes) -> dict[str, object] | None:
 def shrink(png: bytes, limit: int) -> tuple[bytes, str]:
     """Return an image file of at most ``limit`` bytes and its suffix: the PNG, else the best WebP that fits.
 
-    Blocks: call it in an executor. Raises :class:`ValueError` if the WebP of the lowest quality is too large.
+    The WebP has the PNG's parameters. Blocks: call it in an executor. Raises :class:`ValueError` if the WebP of the
+    lowest quality is too large.
     """
     if len(png) <= limit:
         return png, "png"
     with Image.open(BytesIO(png)) as picture:
+        text = embedded_text(picture, picture.format)
+        if FIELD in text:
+            text[FIELD] = json.dumps(json.loads(text[FIELD]), sort_keys=True)  # in ASCII
+        exif = exif_of(text)
         for quality in (95, 90, 80, 65, 50, 30):
             buffer = BytesIO()
-            picture.save(buffer, "WEBP", quality=quality, method=4)
+            picture.save(buffer, "WEBP", quality=quality, method=4, exif=exif)
             if buffer.tell() <= limit:
                 return buffer.getvalue(), "webp"
     raise ValueError(f"the picture does not fit into {limit} bytes")

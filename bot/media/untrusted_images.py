@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from bot.errors import Refusal
-from bot.media.decoding import DONE, HEADER, READY, TEXT_FIELDS, TEXT_LIMIT, Verdict
+from bot.media.decoding import DONE, HEADER, READY, TEXT_FIELDS, Verdict
+from bot.media.embedded_text import TEXT_LIMIT
 from zimage_engine.types import RawImage
 
 log = structlog.get_logger(__name__)
@@ -53,8 +54,8 @@ class DecodedImage:
     """An image as it is shown: upright, in sRGB, on white where it is transparent.
 
     ``alpha`` has ``height · width`` bytes, rows from the top, 255 = opaque; None if the whole image is opaque. ``text``
-    holds a PNG's text fields "parameters" and "zimage", as far as it has them, of at most 64 KiB each. Neither is to
-    be trusted.
+    holds the texts "parameters" and "zimage" of a PNG or WebP, as far as it has them, of at most 64 KiB each. Neither
+    is to be trusted.
     """
 
     image: RawImage

@@ -16,7 +16,8 @@ from decimal import Decimal
 from typing import Any, get_type_hints
 
 from bot.errors import Refusal
-from bot.media.metadata import FIELD, NEGATIVE, PARAMETERS
+from bot.media.embedded_text import FIELD, PARAMETERS
+from bot.media.metadata import NEGATIVE
 from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageSpec
 from zimage_engine.profiles import ModelProfile
@@ -43,7 +44,7 @@ _DAMAGED = "The parameters in this picture are damaged; send the file as it was 
 
 
 def read_spec(text: Mapping[str, str], profile: ModelProfile) -> ImageSpec:
-    """Return the spec in a picture's text chunks: from our own ``zimage``, else from ``parameters``.
+    """Return the spec in a picture's texts: from our own ``zimage``, else from ``parameters``.
 
     ``parameters`` is what AUTOMATIC1111 and others write; their CFG scale is the guidance scale + 1, and 1 or less
     turns guidance off. Control characters are removed from prompts. ``model`` is only good to be shown; it is "" if

@@ -202,12 +202,21 @@ async def _send(
 
 
 def _files(job: Job, result_files: list[ResultFile]) -> list[discord.File]:
-    alt_text = cut(job.request.spec.prompt, ALT_TEXT_LIMIT)
-    hidden = job.request.spoiler
     return [
-        discord.File(BytesIO(result_file.data), result_file.name, description=alt_text, spoiler=hidden)
-        for result_file in result_files
+        discord.File(
+            BytesIO(result_file.data),
+            result_file.name,
+            description=_alt_text(job.request.spec.prompt, number, len(result_files)),
+            spoiler=job.request.spoiler,
+        )
+        for number, result_file in enumerate(result_files, 1)
     ]
+
+
+def _alt_text(prompt: str, number: int, count: int) -> str:
+    """Return what a screen reader says of picture ``number`` of ``count``: the prompt, and which of several it is."""
+    which = f"Picture {number} of {count}: " if count > 1 else ""
+    return cut(f"{which}{prompt}", ALT_TEXT_LIMIT)
 
 
 def _text(job: Job, result: Result) -> str:

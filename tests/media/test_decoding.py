@@ -7,8 +7,11 @@ import os
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageCms
 
+from bot.media.embedded_text import TEXT_LIMIT, embedded_text, exif_of
 from bot.media.metadata import encode_png
 from bot.media.untrusted_images import DecodedImage, ImageReader
 from tests.helpers.corpus import (
@@ -137,6 +140,46 @@ async def test_parameters_are_kept_and_nothing_else() -> None:
 
 async def test_parameters_that_are_too_long_are_left_out() -> None:
     assert (await read(with_text(parameters="x" * 65_536, zimage="ä" * 40_000))).text == {"parameters": "x" * 65_536}
+
+
+def webp(exif: bytes) -> bytes:
+    return saved(picture(), "WEBP", exif=exif)
+
+
+async def test_the_parameters_of_a_webp_are_kept_too() -> None:
+    text = {"parameters": "a cat 一只猫 🐈", "zimage": '{"seed": 1}'}
+    assert (await read(webp(exif_of(text)))).text == text
+    assert (await read(webp(exif_of({"parameters": "x" * 65_537, "zimage": "1" * 65_537})))).text == {}
+    assert (await read(webp(exif_of({})))).text == {}
+
+
+async def test_a_webp_that_is_turned_keeps_its_parameters() -> None:
+    exif = Image.Exif()
+    exif.load(exif_of({"zimage": "{}"}))
+    exif[ExifTags.Base.Orientation] = 6
+    assert (await read(webp(exif.tobytes()))).text == {"zimage": "{}"}
+
+
+async def test_other_descriptions_and_comments_are_not_taken_for_parameters() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "a photo of zimage: a cat"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"JIS\0\0\0\0\0abc"
+    assert (await read(webp(exif.tobytes()))).text == {}
+
+
+@given(st.binary(max_size=300), st.integers(0, 120))
+def test_damaged_metadata_is_none(noise: bytes, at: int) -> None:
+    good = exif_of({"parameters": "a cat", "zimage": '{"seed": 1}'})
+    for exif in (noise, good[:at], good[:at] + noise, good[:at] + noise[:4] + good[at + 4 :]):
+        image = Image.new("RGB", (1, 1))
+        image.info["exif"] = exif
+        found = embedded_text(image, "WEBP")
+        assert set(found) <= {"parameters", "zimage"}
+        assert all(len(text.encode(errors="replace")) <= TEXT_LIMIT for text in found.values())
+
+
+async def test_damaged_metadata_does_not_hide_the_picture() -> None:
+    assert_is_the_picture(await read(webp(b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(range(256)))))
 
 
 async def test_our_own_pictures_come_back_as_they_were() -> None:

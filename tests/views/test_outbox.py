@@ -10,11 +10,13 @@ import pytest
 
 from bot.jobs import delivery
 from bot.jobs.delivery import Outage, OwnerMustAsk, Posted, Undeliverable, deliver
+from bot.media.metadata import read_fields
 from bot.playground.world import World
+from bot.requests.spec import ImageSpec
 from bot.store.limits import Requester
 from bot.views import attempts, outbox
 from bot.views.buttons import progress_view
-from tests.helpers.deliveries import NONCE, delivered, direct, job_in, noise, pictures_in, reply, result, ways
+from tests.helpers.deliveries import NONCE, SPEC, delivered, direct, job_in, noise, pictures_in, reply, result, ways
 from tests.helpers.pictures import picture_of
 from tests.helpers.worlds import OpenWorld
 
@@ -53,6 +55,14 @@ async def test_the_channel_is_the_first_way(world: World) -> None:
     (message,) = pictures_in(world.channel)
     assert posted == Posted(world.channel.id, message.id)
     assert not direct(world)
+
+
+async def test_alt_texts_say_what_and_which_of_how_many(world: World) -> None:
+    for count in (1, 3):
+        await deliver(*(job_in(world), ways(world.env.bot, job_in(world)), result(count)), look_first=False)
+    alone, several = ([each.description for each in message.attachments] for message in pictures_in(world.channel))
+    assert alone == ["a red circle"]
+    assert several == [f"Picture {number} of 3: a red circle" for number in (1, 2, 3)]
 
 
 async def test_a_deleted_channel_sends_the_result_as_direct_message(world: World) -> None:
@@ -197,6 +207,7 @@ async def test_a_request_that_discord_finds_too_large_is_sent_again_smaller(
     (message,) = pictures_in(world.channel)
     assert [a.filename for a in message.attachments] == ["zimage-000000000000.webp", "zimage-000000000001.webp"]
     assert sum(a.size for a in message.attachments) <= 20_000
+    assert ImageSpec(**read_fields(await message.attachments[1].read())) == SPEC  # type: ignore[arg-type]
     assert picture_of(await message.attachments[0].read()).size == (100, 100)
 
 
