@@ -52,6 +52,8 @@ async def with_retry(request: Callable[[], Awaitable[T]], expired: tuple[int, ..
 
 def _delivery_error(error: Exception, expired: tuple[int, ...]) -> Undeliverable | Outage | TooLargeForDiscord:
     """Return what an error of discord.py means for the delivery."""
+    if isinstance(error, _UNREADABLE):
+        log.warning("answer_not_readable", exc_info=error)
     if not isinstance(error, discord.HTTPException):
         return Outage(f"Discord does not answer ({type(error).__name__})")
     reason = f"Discord says {error.status} ({error.code})"

@@ -16,13 +16,15 @@ from bot.store.job_rows import JobRow
 from bot.store.open_cards import OpenCard
 from bot.views.attempts import EXPIRED_STATUSES, with_retry
 from bot.views.job_cards import JobCards
-from bot.views.permissions import ServerChannel, missing_permissions
+from bot.views.permissions import MANAGE_THREADS, ServerChannel, missing_permissions
 from bot.views.progress import ProgressCard
 from bot.views.results import is_result, result_view
 from bot.views.text import ALT_TEXT_LIMIT, cut, result_text
 
 _LONG_JOB_SECONDS = 60
 _MESSAGES_SEARCHED = 100
+_THREAD_ARCHIVED = 50083
+"""Discord's code for a thread that sending does not unarchive, since it is locked."""
 
 
 class DiscordOutbox:
@@ -198,7 +200,12 @@ async def _send(
             suppress_embeds=True,
         )
 
-    return await with_retry(send)
+    try:
+        return await with_retry(send)
+    except Undeliverable as error:
+        if isinstance(error.__cause__, discord.HTTPException) and error.__cause__.code == _THREAD_ARCHIVED:
+            raise Undeliverable(str(error), (MANAGE_THREADS,)) from error
+        raise
 
 
 def _files(job: Job, result_files: list[ResultFile]) -> list[discord.File]:

@@ -10,6 +10,8 @@ import discord
 ServerChannel = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
 """The channels of a server that hold messages; announcement channels are text channels, forum posts are threads."""
 
+MANAGE_THREADS = "Manage Threads"
+
 
 @dataclass(frozen=True, slots=True)
 class _Need:
@@ -24,7 +26,7 @@ _SEND = _Need("Send Messages", "send_messages")
 _SEND_IN_THREADS = _Need("Send Messages in Threads", "send_messages_in_threads")
 _ATTACH = _Need("Attach Files", "attach_files")
 _CONNECT = _Need("Connect", "connect")
-_MANAGE_THREADS = _Need("Manage Threads", "manage_threads")
+_MANAGE_THREADS = _Need(MANAGE_THREADS, "manage_threads")
 
 
 def cannot_post_text(missing: Sequence[str], *, private: bool) -> str:

@@ -122,11 +122,16 @@ async def test_an_archived_and_locked_thread_needs_manage_threads(world: World) 
     assert caught.value.missing == ("Manage Threads",)
 
 
-async def test_a_thread_that_was_locked_meanwhile_sends_a_direct_message(world: World) -> None:
+async def test_a_thread_that_was_locked_meanwhile_needs_manage_threads(world: World) -> None:
     thread, handle = await thread_in(world)
     world.env.inject_error("POST", f"/channels/{thread.id}/messages", status=400, code=50083)
     await delivered(world, job_in(world, handle))
     assert direct(world)
+    world.env.inject_error("POST", f"/channels/{thread.id}/messages", status=400, code=50083)
+    world.env.inject_error("POST", f"/channels/{world.member.user.dm_channel.id}/messages", status=403, code=50007)
+    with pytest.raises(Undeliverable) as caught:
+        await delivered(world, job_in(world, handle))
+    assert caught.value.missing == ("Manage Threads",)
 
 
 async def test_a_forum_post(world: World) -> None:
