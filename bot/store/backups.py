@@ -47,9 +47,11 @@ def back_up(database_path: Path, migration: str) -> Path:
     except (OSError, sqlite3.Error) as error:
         with suppress(OSError):
             partial_path.unlink(missing_ok=True)
+        full = isinstance(error, OSError | sqlite3.OperationalError)
+        advice = "Make room there" if full else "Restore an older backup"
         raise StartupError(
-            f"No backup of {database_path} could be made in {folder} ({error}), so it was not migrated. Make room "
-            "there, then start again; the data is as it was."
+            f"No backup of {database_path} could be made in {folder} ({error}), so it was not migrated. {advice}, then "
+            "start again; the data is as it was."
         ) from error
     log.info("database_backed_up", file=path.name, bytes=path.stat().st_size)
     return path

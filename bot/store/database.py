@@ -120,11 +120,11 @@ class Database:
         return cls((writer, write_connection), (reader, read_connection), query_connection)
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what ``function`` returns, run in one transaction; if it raises, roll back and raise that."""
+        """Run ``function`` in one transaction and return its result; if it raises, roll back and raise the same."""
         return await self._write_thread.run(partial(self._transaction, function))
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what ``function``, which only reads, makes of one snapshot of the database."""
+        """Run ``function``, which must not write, on one snapshot of the database and return its result."""
         return await self._read_thread.run(partial(self._snapshot, function))
 
     async def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:

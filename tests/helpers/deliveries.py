@@ -37,20 +37,23 @@ def result(pictures: int = 1, png: bytes | None = None) -> Result:
     return Result([Picture(f"{number:012x}", 7 + number, data) for number in range(pictures)], 1.0, 0.5, "")
 
 
-def job_in(world: World, channel: Any = None, job_id: int = 1, **changes: Any) -> Job:
-    """Return a job of the world's member whose result goes to a channel, by default the world's."""
-    channel = channel or world.channel
-    guild_id = world.channel.guild.id
+def job_for(channel_id: int, guild_id: int, member_id: int, job_id: int = 1, **changes: Any) -> Job:
+    """Return a job whose result goes to a channel; ``changes`` are to its request."""
     request = JobRequest(
         event_id=1,
         spec=SPEC,
         count=1,
-        requester=Requester(world.member.id, guild_id, guild_id),
-        channel_id=channel.id,
+        requester=Requester(member_id, guild_id, guild_id),
+        channel_id=channel_id,
         visibility="public",
         reply=None,
     )
     return Job(job_id, replace(request, **changes), 100, ("0" * 12,), f"{NONCE}{job_id}", int(time.time()))
+
+
+def job_in(world: World, channel: Any = None, job_id: int = 1, **changes: Any) -> Job:
+    """Return a job of the world's member whose result goes to a channel, by default the world's."""
+    return job_for((channel or world.channel).id, world.channel.guild.id, world.member.id, job_id, **changes)
 
 
 def reply(world: World, token: str | None = None, *, seconds: float = 900) -> ReplyToken:

@@ -104,6 +104,6 @@ def test_a_damaged_copy_is_no_backup(path: Path, newer: Path) -> None:
     for page in range(4096, len(data), 4096):
         data[page + 2 : page + 40] = b"\xff" * 38
     path.write_bytes(bytes(data))
-    with pytest.raises(StartupError, match=r"damaged|malformed"):
+    with pytest.raises(StartupError, match=r"(damaged|malformed).*Restore an older backup"):
         back_up(path, "0098_future")
     assert backups(path) == []
