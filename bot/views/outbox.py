@@ -80,7 +80,7 @@ class ChannelDestination:
 
     async def find(self, job: Job) -> Posted | None:
         channel = self._client.get_partial_messageable(job.request.channel_id, guild_id=job.request.guild_id)
-        return await _find_in(channel, job)
+        return await _find_in(channel, job, self._client)
 
 
 class ResponseDestination:
@@ -144,7 +144,7 @@ class DirectMessageDestination:
         return Posted(message.channel.id, message.id)
 
     async def find(self, job: Job) -> Posted | None:
-        return await _find_in(await _open_direct_messages(self._client, job.request.owner_id), job)
+        return await _find_in(await _open_direct_messages(self._client, job.request.owner_id), job, self._client)
 
 
 async def _find_channel(client: discord.Client, guild_id: int, channel_id: int) -> ServerChannel:
@@ -170,14 +170,17 @@ async def _open_direct_messages(client: discord.Client, user_id: int) -> discord
     return await with_retry(lambda: client.create_dm(discord.Object(user_id)))
 
 
-async def _find_in(channel: discord.abc.Messageable, job: Job) -> Posted | None:
-    """Return the job's result among the channel's last messages, None if it is not there."""
+async def _find_in(channel: discord.abc.Messageable, job: Job, client: discord.Client) -> Posted | None:
+    """Return the job's result among the bot's messages of the channel's last ones, None if it is not there."""
+    if client.user is None:
+        raise Outage("not connected yet")
+    me = client.user.id
     # Discord made the event's id, so this holds even if the clock of this machine is wrong.
     asked = discord.Object(job.request.event_id)
 
     async def find() -> Posted | None:
         async for message in channel.history(limit=_MESSAGES_SEARCHED, after=asked, oldest_first=False):
-            if is_result(message, job.id):
+            if message.author.id == me and is_result(message, job.id):
                 return Posted(message.channel.id, message.id)
         return None
 
