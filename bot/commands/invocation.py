@@ -12,7 +12,7 @@ import structlog
 from bot.store.limits import Requester
 from bot.store.reply_tokens import ReplyToken
 from bot.views.attempts import LOST_CONNECTION
-from bot.views.card_messages import CardMessage, ReplyCardMessage, ResponseCardMessage
+from bot.views.card_messages import CardMessage, ReplyCardMessage, ResponseCardMessage, reply_or_send
 from bot.views.permissions import ServerChannel, missing_permissions
 
 log = structlog.get_logger(__name__)
@@ -152,8 +152,8 @@ class MessageInvocation:
         nonce = "r" + secrets.token_hex(11)
 
         async def reply() -> discord.Message:
-            return await self._message.reply(
-                text, view=view or discord.utils.MISSING, nonce=nonce, mention_author=False, suppress_embeds=True
+            return await reply_or_send(
+                self._message, text, view=view or discord.utils.MISSING, nonce=nonce, suppress_embeds=True
             )
 
         try:

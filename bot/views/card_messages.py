@@ -14,6 +14,8 @@ NOT_SENT = (discord.HTTPException, aiohttp.ClientError, OSError)
 SHORT_LIVED_SECONDS = 20.0
 _CLOSED = (401, 404)
 """The HTTP statuses with which Discord answers an expired interaction token."""
+_CANNOT_REPLY = (10008, 50035, 160002)
+"""Discord's codes for a reply to a message that is gone, or that the bot may not read in the history."""
 
 
 class CardMessage(Protocol):
@@ -95,14 +97,22 @@ class ReplyCardMessage:
         await reply_shortly(self._message, sentence)
 
 
-async def reply_shortly(message: discord.Message, sentence: str) -> None:
-    """Reply to a message with a sentence that is deleted soon; if the message is gone, send it to the channel."""
+async def reply_or_send(message: discord.Message, text: str, **options: Any) -> discord.Message:
+    """Reply to a message; if it is gone, or the bot may not read the history, send the text to its channel.
+
+    Raises what discord.py raises.
+    """
     try:
-        await message.reply(sentence, delete_after=SHORT_LIVED_SECONDS, mention_author=False)
+        return await message.reply(text, mention_author=False, **options)
     except discord.HTTPException as error:
-        if isinstance(error, discord.Forbidden):
+        if error.code not in _CANNOT_REPLY:
             raise
-        await message.channel.send(sentence, delete_after=SHORT_LIVED_SECONDS)
+        return await message.channel.send(text, **options)
+
+
+async def reply_shortly(message: discord.Message, sentence: str) -> None:
+    """Answer a message with a sentence that is deleted soon. Raises what discord.py raises."""
+    await reply_or_send(message, sentence, delete_after=SHORT_LIVED_SECONDS)
 
 
 async def refuse_on(card_message: CardMessage, sentence: str) -> None:

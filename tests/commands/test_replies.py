@@ -98,6 +98,16 @@ async def test_a_mention_with_a_picture_of_ones_own(world: World) -> None:
     assert await seen_in(newest(world)) == ("circle", "green", "blue")
 
 
+@pytest.mark.parametrize(("status", "code"), [(403, 160002), (400, 50035), (404, 10008)])
+async def test_where_a_message_cannot_be_replied_to_the_answer_is_sent_without(
+    world: World, status: int, code: int
+) -> None:
+    world.env.inject_error("POST", "/channels/*/messages", status=status, code=code)
+    mention = f"<@{world.env.bot.user.id}>"
+    await say(world, f"{mention} {CHANGED} --strength 0.9 --seed 1", attachments=[("p.png", photo())])
+    assert await seen_in(newest(world)) == ("circle", "green", "blue")
+
+
 async def test_without_the_intent_somebodys_picture_cannot_be_seen_in_a_reply(world: World) -> None:
     mention = f"<@{world.env.bot.user.id}>"
     noa = world.channel.guild.add_member(world.env.create_user("noa"))
