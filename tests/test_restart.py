@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -139,12 +141,13 @@ async def test_images_that_are_rendered_are_kept(world_of: OpenWorld) -> None:
     async with world_of(partial(device, waits_at=3), shutdown_seconds=0.3) as world:
         asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4))
         await until(devices[0].reached.is_set)
-        count = "SELECT id FROM images WHERE state = 'rendered'"
-        kept = [row["id"] for row in await world.env.bot.database.query(count)]
-        assert 0 < len(kept) < 4
-        folder = world.env.bot.settings.image_dir
-        written = {image_id: (folder / f"{image_id}.png").stat().st_mtime_ns for image_id in kept}
         await world.env.bot.close()
+        settings = world.env.bot.settings
+        with closing(sqlite3.connect(settings.database_path)) as connection:
+            kept = [row[0] for row in connection.execute("SELECT id FROM images WHERE state = 'rendered'")]
+        assert 0 < len(kept) < 4
+        folder = settings.image_dir
+        written = {image_id: (folder / f"{image_id}.png").stat().st_mtime_ns for image_id in kept}
         devices[0].gate.set()
         await asyncio.wait([asked], timeout=5)
         await world.env.restart_bot(new_client(world.env.bot.settings, partial(device, waits_at=99)))
