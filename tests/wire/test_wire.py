@@ -7,8 +7,8 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from pydantic import SecretStr
@@ -17,32 +17,13 @@ from bot.cli.run import run_bot
 from bot.errors import DeviceGone, StartupError
 from bot.settings import Settings
 from tests.helpers.loopback import CHANNEL, MEMBER, TOKEN, Loopback, open_loopback
+from tests.helpers.online import online
 from tests.helpers.pictures import picture_of
 from tests.helpers.waiting import until
-from tests.helpers.worlds import new_client
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import Plan, PlanResult
 
 POSTED = f"channels/{CHANNEL}/messages"
-
-
-@asynccontextmanager
-async def online(settings: Settings, patch: pytest.MonkeyPatch) -> AsyncIterator[Loopback]:
-    """Run the whole bot, connected over sockets, with the model loaded."""
-    async with open_loopback(patch) as discord:
-        client = new_client(settings)
-        running = asyncio.create_task(client.start(TOKEN))
-        try:
-            ready = asyncio.create_task(client.model_ready())
-            await asyncio.wait({ready, running}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                ready.cancel()
-                running.result()
-            await asyncio.wait_for(client.wait_until_ready(), 20)
-            yield discord
-        finally:
-            await client.close()
-            await running
 
 
 @contextmanager
@@ -62,7 +43,7 @@ def elsewhere(patch: pytest.MonkeyPatch, **options: int) -> Iterator[Loopback]:
 
 
 async def test_imagine_over_the_wire(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with online(settings, monkeypatch) as discord:
+    async with online(settings, monkeypatch) as (discord, _):
         token = await discord.command("imagine", prompt="a red circle on a blue background", seed=7)
         await until(lambda: bool(discord.made("POST", POSTED)))
         await until(lambda: bool(discord.made("DELETE", f"webhooks/.*/{token}/messages/.*")))
@@ -80,7 +61,7 @@ async def test_imagine_over_the_wire(settings: Settings, monkeypatch: pytest.Mon
 async def test_a_result_is_posted_once_although_discord_stumbles(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, status: int, body: dict[str, object]
 ) -> None:
-    async with online(settings, monkeypatch) as discord:
+    async with online(settings, monkeypatch) as (discord, _):
         discord.fail("POST", POSTED, status, **body)
         await discord.command("imagine", prompt="a red circle", steps=2)
         await until(lambda: len(discord.made("POST", POSTED)) == 2)
@@ -144,7 +125,7 @@ def said(discord: Loopback) -> list[str]:
 
 
 async def test_installed_by_a_member_is_off_by_default(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with online(settings, monkeypatch) as discord:
+    async with online(settings, monkeypatch) as (discord, _):
         await discord.command("imagine", prompt="a red circle", installed_in=ELSEWHERE)
         await until(lambda: bool(said(discord)))
         assert said(discord) == [HERE_ONLY]
@@ -156,7 +137,7 @@ async def test_installed_by_a_member_it_counts_as_theirs_and_that_server_s_rules
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings.model_copy(update={"user_install": True})
-    async with online(settings, monkeypatch) as discord:
+    async with online(settings, monkeypatch) as (discord, _):
         token = await discord.command("imagine", prompt="a red circle", steps=2, installed_in=ELSEWHERE)
         answered = f"webhooks/.*/{token}/messages/.*"
         await until(lambda: any(call.files for call in discord.made("PATCH", answered)))

@@ -1,0 +1,183 @@
+"""The gateway: sessions, heartbeats, RESUME with replay, and its faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import discord
+from aiohttp import WSMsgType, web
+
+from tests.helpers.loopback.places import APPLICATION, BOT, GUILD
+
+DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, ACK = 0, 1, 2, 6, 7, 9, 10, 11
+_CONTENT = discord.Intents(message_content=True).value
+
+
+@dataclass
+class Session:
+    """A bot's session: the events sent in it, and what is still to be sent on its socket (None: not connected)."""
+
+    id: str
+    intents: int
+    events: list[dict[str, Any]] = field(default_factory=list)
+    outgoing: asyncio.Queue[dict[str, Any]] | None = None
+    socket: web.WebSocketResponse | None = None
+
+
+class Gateway:
+    """The server's end of the WebSocket.
+
+    ``close_with``: each connection is closed with that code instead of READY. ``acknowledging`` is set to False for a
+    connection that looks alive and is not: neither heartbeats are acknowledged nor events sent.
+    """
+
+    def __init__(self, token: str, guild: Callable[[], dict[str, Any]], close_with: int | None = None) -> None:
+        self._token = token
+        self._guild = guild
+        self._close_with = close_with
+        self.heartbeat_interval = 41.25
+        self.acknowledging = True
+        self.url = ""
+        self.identified = 0
+        self.resumed = 0
+        self._sessions: dict[str, Session] = {}
+        self._held: list[tuple[str, dict[str, Any]]] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """True once a bot is connected and was sent READY."""
+        return any(session.outgoing is not None for session in self._sessions.values())
+
+    def emit(self, event: str, data: dict[str, Any]) -> None:
+        """Send an event in every session; one that is not connected gets it when it resumes."""
+        if self._held is not None:
+            self._held.append((event, data))
+            return
+        for session in self._sessions.values():
+            self._emit_in(session, event, data)
+
+    def repeat(self, event: str) -> None:
+        """Send the newest event of this name once more, as Discord does at times."""
+        for session in self._sessions.values():
+            newest = [sent for sent in session.events if sent["t"] == event][-1]
+            self._emit_in(session, event, newest["d"])
+
+    def hold(self) -> None:
+        """Keep events back until :meth:`release`."""
+        self._held = []
+
+    def release(self) -> None:
+        """Send what :meth:`hold` kept back."""
+        held, self._held = self._held or [], None
+        for event, data in held:
+            self.emit(event, data)
+
+    def ask_to_reconnect(self) -> None:
+        """Send op 7."""
+        self._send({"op": RECONNECT, "d": None})
+
+    def invalidate(self, *, resumable: bool) -> None:
+        """Send op 9. A session that is not resumable is forgotten."""
+        self._send({"op": INVALID_SESSION, "d": resumable})
+        if not resumable:
+            self._sessions.clear()
+
+    async def disconnect(self, code: int = 4000) -> None:
+        """Close every connection."""
+        for session in list(self._sessions.values()):
+            if session.socket is not None:
+                await session.socket.close(code=code)
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one connection to its end."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        if self._close_with is not None:
+            await socket.close(code=self._close_with)
+            return socket
+        outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        writer = asyncio.create_task(self._write(socket, outgoing), name="loopback gateway")
+        outgoing.put_nowait({"op": HELLO, "d": {"heartbeat_interval": round(self.heartbeat_interval * 1000)}})
+        session: Session | None = None
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    session = self._receive(json.loads(message.data), socket, outgoing) or session
+        finally:
+            if session is not None and session.outgoing is outgoing:
+                session.outgoing = session.socket = None
+            writer.cancel()
+            await asyncio.wait([writer])
+        return socket
+
+    def _receive(
+        self, sent: dict[str, Any], socket: web.WebSocketResponse, outgoing: asyncio.Queue[dict[str, Any]]
+    ) -> Session | None:
+        """Handle what the bot sent. Returns the session that the connection serves from now on, if that changes."""
+        data = sent.get("d")
+        if sent["op"] == HEARTBEAT:
+            if self.acknowledging:
+                outgoing.put_nowait({"op": ACK})
+            return None
+        if sent["op"] not in (IDENTIFY, RESUME):
+            return None
+        assert data["token"] == self._token, "the gateway got another token"
+        self.acknowledging = True
+        if sent["op"] == IDENTIFY:
+            return self._identify(data, socket, outgoing)
+        session = self._sessions.get(data["session_id"])
+        if session is None:
+            outgoing.put_nowait({"op": INVALID_SESSION, "d": False})
+            return None
+        self.resumed += 1
+        session.outgoing, session.socket = outgoing, socket
+        for event in session.events:
+            if event["s"] > data["seq"]:
+                outgoing.put_nowait(event)
+        self._emit_in(session, "RESUMED", {})
+        return session
+
+    def _identify(
+        self, data: dict[str, Any], socket: web.WebSocketResponse, outgoing: asyncio.Queue[dict[str, Any]]
+    ) -> Session:
+        self.identified += 1
+        session = Session(f"session-{self.identified}", data["intents"], outgoing=outgoing, socket=socket)
+        # A bot that begins anew resumes nothing: what happened while it was away is lost to it.
+        self._sessions = {session.id: session}
+        guilds = [{"id": GUILD, "unavailable": True}]
+        ready = {"v": 10, "user": BOT, "guilds": guilds, "session_id": session.id, "resume_gateway_url": self.url}
+        self._emit_in(session, "READY", ready | {"application": {"id": APPLICATION, "flags": 0}})
+        self._emit_in(session, "GUILD_CREATE", self._guild())
+        return session
+
+    def _emit_in(self, session: Session, event: str, data: dict[str, Any]) -> None:
+        if event == "MESSAGE_CREATE" and not _sees_content(session, data):
+            data = data | {"content": "", "attachments": [], "components": []}
+        payload = {"op": DISPATCH, "s": len(session.events) + 1, "t": event, "d": data}
+        session.events.append(payload)
+        if session.outgoing is not None and self.acknowledging:
+            session.outgoing.put_nowait(payload)
+
+    def _send(self, payload: dict[str, Any]) -> None:
+        for session in self._sessions.values():
+            if session.outgoing is not None:
+                session.outgoing.put_nowait(payload)
+
+    @staticmethod
+    async def _write(socket: web.WebSocketResponse, outgoing: asyncio.Queue[dict[str, Any]]) -> None:
+        try:
+            while True:
+                await socket.send_json(await outgoing.get())
+        except ConnectionError:
+            pass  # the bot is gone; the reader ends the connection
+
+
+def _sees_content(session: Session, message: dict[str, Any]) -> bool:
+    """Return whether the bot is told what a message says: always in its own, in direct ones, and where mentioned."""
+    if session.intents & _CONTENT or message["author"]["id"] == APPLICATION or "guild_id" not in message:
+        return True
+    return any(user["id"] == APPLICATION for user in message["mentions"])
