@@ -1,0 +1,195 @@
+"""The proof that no job is lost: the real program on a loopback Discord, killed and started again and again.
+
+    python -m tests.e2e.crash --jobs 200 --restarts 30 --seed 1
+
+Members ask for pictures in every way while the bot is killed around each change of a job's state, and stopped. When
+everything is quiet, Discord's record and the database are checked. The last line says what came out, the exit status
+whether it was right. ``--check FOLDER`` checks once more what a run has left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import pickle
+import random
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from tests.e2e.checks import Report, check
+from tests.e2e.crowd import Crowd
+from tests.e2e.evidence import Evidence, read_evidence
+from tests.e2e.moments import REQUESTS, Moment, moments
+from tests.e2e.process import STOP_SECONDS, BotProcess
+from tests.helpers.loopback import Call, Fault, Loopback
+
+_QUIET_SECONDS = 2.0
+_LAST_SECONDS = 300.0
+_MOMENT_SECONDS = 12.0
+_SAID_SECONDS = 10.0
+_OPEN = "SELECT state, count(*) FROM jobs WHERE state IN ('queued', 'running', 'rendered', 'delivering') GROUP BY state"
+
+
+class CrashRun:
+    """One run: the Discord, the bot's lives, and the members."""
+
+    def __init__(self, folder: Path, jobs: int, restarts: int, seed: int) -> None:
+        self._folder = folder
+        self._random = random.Random(seed)
+        self._jobs_left = jobs
+        self._restarts = restarts
+        self._discord = Loopback(seed=seed)
+        self._crowd = Crowd(self._discord, self._random)
+        self._bot = BotProcess(self._discord, folder)
+        self._unstopped: list[str] = []
+        self._died: Counter[str] = Counter()
+        self._began = time.monotonic()
+
+    async def run(self) -> Report:
+        """Live all lives and check what is left."""
+        await self._discord.start()
+        try:
+            for number, moment in zip(range(self._restarts), moments(self._random), strict=False):
+                await self._live(number, moment)
+            await self._last_life()
+        finally:
+            self._bot.kill()
+            await self._discord.stop()
+        evidence = self._evidence()
+        (self._folder / "evidence.pickle").write_bytes(pickle.dumps((self._restarts, evidence)))
+        for title, count in sorted(self._died.items()):
+            print(f"| {title} | {count} |")
+        return check(evidence, self._restarts)
+
+    async def _live(self, number: int, moment: Moment) -> None:
+        """Start the bot, let members ask, and end it at the moment."""
+        self._log(f"life {number + 1} of {self._restarts}: {moment.title}")
+        if moment.kind == "request":
+            self._arm(moment)
+        await self._bot.start(moment.crash)
+        await self._ask(math.ceil(self._jobs_left / (self._restarts - number + 1)), 0.3)
+        if moment.kind == "stop":
+            await self._stop()
+        elif moment.kind == "random":
+            await asyncio.sleep(self._random.uniform(0.0, 3.0))
+        else:
+            await self._until_dead(_MOMENT_SECONDS)
+        reached = moment.kind in ("stop", "random") or not self._bot.running
+        self._died[moment.title if reached else f"{moment.title}, which did not come"] += 1
+        self._bot.kill()
+        await self._bot.ended()
+        self._discord.faults.clear()
+
+    async def _ask(self, count: int, pause: float) -> None:
+        """Have members ask as often, as long as the bot is there."""
+        for _ in range(count):
+            if not self._bot.running or not self._discord.ready:
+                return
+            await self._crowd.ask()
+            self._jobs_left -= 1
+            await asyncio.sleep(self._random.uniform(0.0, pause))
+
+    async def _stop(self) -> None:
+        """Stop the bot as an operator does, while members go on asking."""
+        self._bot.terminate()
+        await self._ask(min(2, self._jobs_left), 0.1)
+        try:
+            status = await self._bot.ended()
+        except TimeoutError:
+            self._unstopped.append(f"the bot did not stop within {STOP_SECONDS:g} s")
+            return
+        if status:
+            self._unstopped.append(f"the bot stopped with status {status}")
+
+    async def _until_dead(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self._bot.running and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+
+    def _arm(self, moment: Moment) -> None:
+        """Kill the bot at a request. Before it took effect, Discord never gets it."""
+        method, path = REQUESTS[moment.name]
+        left = moment.count
+
+        def kill(call: Call) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                if moment.when == "before":
+                    self._discord.faults.add(Fault(call.method, call.path, drop="before"))
+                self._bot.kill()
+
+        self._discord.faults.watch(method, path, moment.when, kill, times=moment.count)
+
+    async def _last_life(self) -> None:
+        """Start the bot once more, and wait until nothing is open and nothing is said any more."""
+        self._log("last life")
+        await self._bot.start()
+        await self._ask(self._jobs_left, 0.3)
+        await self._until_quiet()
+        self._log(f"open: {self._open_jobs() or 'nothing'}; stopping")
+        await self._stop()
+
+    async def _until_quiet(self) -> None:
+        """Wait until no job is open and nothing has been said for a while; at most five minutes."""
+        end = time.monotonic() + _LAST_SECONDS
+        quiet_since, seen, said = time.monotonic(), -1, time.monotonic()
+        while time.monotonic() < end and time.monotonic() - quiet_since < _QUIET_SECONDS and self._bot.running:
+            await asyncio.sleep(0.1)
+            if self._open_jobs() or len(self._discord.state.record) != seen:
+                quiet_since, seen = time.monotonic(), len(self._discord.state.record)
+            if time.monotonic() - said > _SAID_SECONDS:
+                said = time.monotonic()
+                self._log(f"open: {self._open_jobs()}")
+
+    def _open_jobs(self) -> dict[str, int]:
+        """Return how many jobs are open by state."""
+        with closing(sqlite3.connect(f"file:{self._bot.database}?mode=ro", uri=True)) as database:
+            return dict(database.execute(_OPEN).fetchall())
+
+    def _evidence(self) -> Evidence:
+        return read_evidence(
+            self._bot.database,
+            self._discord.state.record,
+            self._crowd.asks,
+            frozenset(self._crowd.cancelled),
+            self._discord.problems,
+            self._unstopped,
+        )
+
+    def _log(self, text: str) -> None:
+        asked = len(self._crowd.asks)
+        print(f"{time.monotonic() - self._began:7.1f} s  {text}; {asked} asked", flush=True)
+
+
+def main() -> int:
+    """Run, or check what a run has left. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=40)
+    parser.add_argument("--restarts", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="Where the data and the log lie. Default: a new temporary folder.")
+    parser.add_argument("--check", type=Path, metavar="FOLDER", help="Only check what a run has left there.")
+    given = parser.parse_args()
+    if given.check is not None:
+        restarts, evidence = pickle.loads((given.check / "evidence.pickle").read_bytes())  # noqa: S301 - our own file
+        report = check(evidence, restarts)
+    else:
+        folder = given.folder or Path(tempfile.mkdtemp(prefix="zimage-crash-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"in {folder}", flush=True)
+        report = asyncio.run(CrashRun(folder, given.jobs, given.restarts, given.seed).run())
+    for fault in report.wrong:
+        print(f"- {fault}")
+    print(report.line)
+    return 1 if report.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
