@@ -65,11 +65,11 @@ class BotProcess:
 
     def kill(self) -> None:
         """Send SIGKILL. The bot may be dead already."""
-        self._send(signal.SIGKILL)
+        self.send(signal.SIGKILL)
 
     def terminate(self) -> None:
         """Send SIGTERM. The bot may be dead already."""
-        self._send(signal.SIGTERM)
+        self.send(signal.SIGTERM)
 
     async def ended(self, seconds: float = STOP_SECONDS) -> int:
         """Wait until the process has ended and Discord has noticed. Returns its status. Raises TimeoutError."""
@@ -78,7 +78,8 @@ class BotProcess:
         await until(lambda: not self._discord.ready)
         return status
 
-    def _send(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal. The bot may be dead already."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
