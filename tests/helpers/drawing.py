@@ -17,6 +17,7 @@ from tests.helpers.waiting import until
 
 CARD = re.compile(r"zib:cancel:j?(\d+)")
 RESULT = re.compile(r"zib:more:j(\d+)")
+_BUSY = "SELECT id FROM jobs WHERE state IN ('queued', 'running', 'delivering')"
 _NUMBERS = itertools.count(1)
 
 
@@ -41,8 +42,8 @@ class Drawing:
             return [dict(row) for row in database.execute(sql, parameters)]
 
     async def until_quiet(self, seconds: float = 30.0) -> None:
-        """Wait until no job is under way."""
-        await until(lambda: self.client.jobs.under_way == 0, seconds)
+        """Wait until no job is being drawn or posted. One that could not be posted may still wait for its next turn."""
+        await until(lambda: not self.rows(_BUSY) and self.client.jobs.under_way == 0, seconds)
 
     async def clean_up(self) -> None:
         """End what a test has left: faults, permissions, archived threads, closed direct messages."""

@@ -78,8 +78,7 @@ async def test_the_channel_is_deleted_in_the_middle(drawing: Drawing) -> None:
 async def test_a_late_command_10062_makes_no_picture_and_costs_nothing(drawing: Drawing) -> None:
     asked = await drawing.ask(late=True)
     await until(lambda: bool(drawing.discord.made("POST", f"interactions/.*/{asked.token}/callback")))
-    await drawing.until_quiet()
-    assert asked.job["state"] == "cancelled"
+    await asked.ended("cancelled")
     assert asked.ledger["given_back"] == asked.ledger["reserved"]
     assert asked.results == []
 
@@ -128,7 +127,7 @@ async def test_the_channel_and_the_direct_messages_are_closed_50007(drawing: Dra
     drawing.discord.faults.add(refusal("POST", POSTED, 50013, times=None))
     drawing.discord.faults.add(refusal("PATCH", EDITED_CARD, 50027, times=None))
     asked = await drawing.ask()
-    await until(lambda: asked.has_job and asked.job["state"] == "rendered" and not drawing.client.jobs.under_way)
+    await until(lambda: asked.has_job and asked.job["state"] == "rendered" and asked.job["delivery_attempts"])
     assert asked.results == []
     assert "settled" not in asked.ledger
 

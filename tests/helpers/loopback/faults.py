@@ -16,7 +16,7 @@ When = Literal["before", "after"]
 
 @dataclass
 class Fault:
-    """What happens to requests whose method and whole path match.
+    """What happens to requests whose method and whole path match, and for which ``only`` returns True if it is given.
 
     ``times`` is how often it still happens (None: always), ``rate`` how probable it is each time. ``status``: this is
     answered. ``drop``: the connection breaks before the request took effect, or after it, so that the answer is lost.
@@ -33,9 +33,11 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     drop: When | None = None
     seconds: float = 0.0
+    only: Callable[[Call], bool] | None = None
 
     def matches(self, call: Call) -> bool:
-        return re.fullmatch(self.method, call.method) is not None and re.fullmatch(self.path, call.path) is not None
+        fits = re.fullmatch(self.method, call.method) is not None and re.fullmatch(self.path, call.path) is not None
+        return fits and (self.only is None or self.only(call))
 
 
 class Faults:
