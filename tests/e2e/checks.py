@@ -180,7 +180,7 @@ def check_ledger(evidence: Evidence, job: Row) -> Iterator[str]:
     if rest:
         yield f"job {number} ({state}) has {rest / 100:.2f} credits left in reserve"
     settled = _sum(evidence, number, "settled")
-    charged = sum(row["charge"] for row in evidence.images if row["job_id"] == number)
+    charged = sum(row["charge"] or 0 for row in evidence.images if row["job_id"] == number)
     expected = 0 if state in _TOLD else min(charged, job["credits"])
     if settled != expected:
         yield f"job {number} ({state}) settled {settled / 100:.2f} credits, its images cost {expected / 100:.2f}"

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 WRITES = (
-    "admit",
+    "open_card",
+    "sent",
+    "_insert",
     "card_shown",
     "started",
     "image_ended",
     "rendered",
     "delivering",
     "delivered",
+    "ended",
+    "card_ended",
+    "recover",
 )
-"""The names of the functions that change a job in the database."""
+"""The names of the functions that write the changes of a job's state, and of its card's."""
 REQUESTS = {
     "first answer": ("POST", "interactions/.*/callback"),
     "post": ("POST", r"channels/\d+/messages"),
