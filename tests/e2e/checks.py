@@ -147,14 +147,13 @@ def _told_loosely(evidence: Evidence, ask: Ask) -> bool:
 def check_sentences(evidence: Evidence) -> Iterator[str]:
     """Check that each failed job is told once: on its card, or in one ordinary message that repeats its prompt."""
     loose = _loose_sentences(evidence)
-    waiting: Counter[str] = Counter()
-    for job in evidence.jobs:
-        if job["state"] in _TOLD and not evidence.card_sentences(job["id"]):
-            waiting[json.loads(job["spec"])["prompt"]] += 1
+    prompts = {job["id"]: json.loads(job["spec"])["prompt"] for job in evidence.jobs}
+    failed = [job["id"] for job in evidence.jobs if job["state"] in _TOLD]
+    waiting = Counter(prompts[number] for number in failed if not evidence.card_sentences(number))
     accepted = {str(job["source_id"]) for job in evidence.jobs}
     # What a crash interrupted before there was a job may be told, too.
     others = Counter(ask.prompt for ask in evidence.asks if ask.prompt and ask.event_id not in accepted)
-    for prompt in {*waiting, *others}:
+    for prompt in {*prompts.values(), *others}:
         told = sum(prompt in content for content in loose)
         if told < waiting[prompt] or told > waiting[prompt] + others[prompt]:
             lost = ": lost" if told < waiting[prompt] else ""

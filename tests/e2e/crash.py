@@ -4,7 +4,8 @@
 
 Members ask for pictures in every way while the bot is killed around each change of a job's state, and stopped. When
 everything is quiet, Discord's record and the database are checked. The last line says what came out, the exit status
-whether it was right. ``--check FOLDER`` checks once more what a run has left.
+whether it was right. A run that was interrupted goes on with the same ``--folder``; ``--check FOLDER`` checks once more
+what a run has left.
 """
 
 from __future__ import annotations
@@ -14,17 +15,22 @@ import asyncio
 import math
 import pickle
 import random
+import signal
 import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.checks import Report, check
 from tests.e2e.crowd import Crowd
-from tests.e2e.evidence import Evidence, read_evidence
+from tests.e2e.evidence import Ask, Evidence, read_evidence
 from tests.e2e.moments import REQUESTS, Moment, moments
 from tests.e2e.process import STOP_SECONDS, BotProcess
 from tests.helpers.loopback import Call, Fault, Loopback
@@ -36,44 +42,84 @@ _SAID_SECONDS = 10.0
 _OPEN = "SELECT state, count(*) FROM jobs WHERE state IN ('queued', 'running', 'rendered', 'delivering') GROUP BY state"
 
 
-class CrashRun:
-    """One run: the Discord, the bot's lives, and the members."""
+@dataclass
+class Progress:
+    """Where a run is between two lives of the bot; what it takes to go on in another process.
 
-    def __init__(self, folder: Path, jobs: int, restarts: int, seed: int) -> None:
+    ``died`` counts how the lives ended, ``unstopped`` are the planned stops that went wrong.
+    """
+
+    jobs_left: int
+    lives: int = 0
+    port: int = 0
+    asks: list[Ask] = field(default_factory=list)
+    cancelled: set[int] = field(default_factory=set)
+    died: Counter[str] = field(default_factory=Counter)
+    unstopped: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    randomness: object = None
+    discord: dict[str, Any] = field(default_factory=dict)
+
+
+class CrashRun:
+    """One run: the Discord, the bot's lives, and the members. Each of ``plan`` ends one life of the bot."""
+
+    def __init__(self, folder: Path, jobs: int, plan: Sequence[Moment], seed: int) -> None:
         self._folder = folder
         self._random = random.Random(seed)
-        self._jobs_left = jobs
-        self._restarts = restarts
+        self._plan = plan
+        self._progress = self._continue(jobs)
         self._discord = Loopback(seed=seed)
-        self._crowd = Crowd(self._discord, self._random)
+        self._discord.problems = self._progress.refused
+        vars(self._discord.state).update(self._progress.discord)
+        self._crowd = Crowd(self._discord, self._random, self._progress.asks, self._progress.cancelled)
         self._bot = BotProcess(self._discord, folder)
-        self._unstopped: list[str] = []
-        self._died: Counter[str] = Counter()
         self._began = time.monotonic()
 
     async def run(self) -> Report:
-        """Live all lives and check what is left."""
-        await self._discord.start()
+        """Live all lives that are left, and check what comes of them."""
+        await self._discord.start(self._progress.port)
+        self._progress.port = int(self._discord.base.rpartition(":")[2])
         try:
-            for number, moment in zip(range(self._restarts), moments(self._random), strict=False):
-                await self._live(number, moment)
+            for moment in self._plan[self._progress.lives :]:
+                await self._live(moment)
+                self._progress.lives += 1
+                self._save()
             await self._last_life()
         finally:
             self._bot.kill()
             await self._discord.stop()
         evidence = self._evidence()
-        (self._folder / "evidence.pickle").write_bytes(pickle.dumps((self._restarts, evidence)))
-        for title, count in sorted(self._died.items()):
+        (self._folder / "evidence.pickle").write_bytes(pickle.dumps((len(self._plan), evidence)))
+        for title, count in sorted(self._progress.died.items()):
             print(f"| {title} | {count} |")
-        return check(evidence, self._restarts)
+        return check(evidence, len(self._plan))
 
-    async def _live(self, number: int, moment: Moment) -> None:
+    def _continue(self, jobs: int) -> Progress:
+        """Return where an interrupted run was, else the beginning."""
+        kept = self._folder / "progress.pickle"
+        if not kept.exists():
+            return Progress(jobs)
+        progress: Progress = pickle.loads(kept.read_bytes())  # noqa: S301 - our own file
+        self._random.setstate(progress.randomness)  # type: ignore[arg-type]
+        return progress
+
+    def _save(self) -> None:
+        """Keep the progress for another process."""
+        self._progress.randomness = self._random.getstate()
+        self._progress.discord = {name: value for name, value in vars(self._discord.state).items() if name != "_emit"}
+        new = self._folder / "progress.new"
+        new.write_bytes(pickle.dumps(self._progress))
+        new.replace(self._folder / "progress.pickle")
+
+    async def _live(self, moment: Moment) -> None:
         """Start the bot, let members ask, and end it at the moment."""
-        self._log(f"life {number + 1} of {self._restarts}: {moment.title}")
+        lives_left = len(self._plan) - self._progress.lives
+        self._log(f"life {self._progress.lives + 1} of {len(self._plan)}: {moment.title}")
         if moment.kind == "request":
             self._arm(moment)
         await self._bot.start(moment.crash)
-        await self._ask(math.ceil(self._jobs_left / (self._restarts - number + 1)), 0.3)
+        await self._ask(math.ceil(self._progress.jobs_left / (lives_left + 1)), 0.3)
         if moment.kind == "stop":
             await self._stop()
         elif moment.kind == "random":
@@ -81,7 +127,7 @@ class CrashRun:
         else:
             await self._until_dead(_MOMENT_SECONDS)
         reached = moment.kind in ("stop", "random") or not self._bot.running
-        self._died[moment.title if reached else f"{moment.title}, which did not come"] += 1
+        self._progress.died[moment.title if reached else f"{moment.title}, which did not come"] += 1
         self._bot.kill()
         await self._bot.ended()
         self._discord.faults.clear()
@@ -92,20 +138,20 @@ class CrashRun:
             if not self._bot.running or not self._discord.ready:
                 return
             await self._crowd.ask()
-            self._jobs_left -= 1
+            self._progress.jobs_left -= 1
             await asyncio.sleep(self._random.uniform(0.0, pause))
 
     async def _stop(self) -> None:
         """Stop the bot as an operator does, while members go on asking."""
         self._bot.terminate()
-        await self._ask(min(2, self._jobs_left), 0.1)
+        await self._ask(min(2, self._progress.jobs_left), 0.1)
         try:
             status = await self._bot.ended()
         except TimeoutError:
-            self._unstopped.append(f"the bot did not stop within {STOP_SECONDS:g} s")
+            self._progress.unstopped.append(f"the bot did not stop within {STOP_SECONDS:g} s")
             return
         if status:
-            self._unstopped.append(f"the bot stopped with status {status}")
+            self._progress.unstopped.append(f"the bot stopped with status {status}")
 
     async def _until_dead(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -131,7 +177,7 @@ class CrashRun:
         """Start the bot once more, and wait until nothing is open and nothing is said any more."""
         self._log("last life")
         await self._bot.start()
-        await self._ask(self._jobs_left, 0.3)
+        await self._ask(self._progress.jobs_left, 0.3)
         await self._until_quiet()
         self._log(f"open: {self._open_jobs() or 'nothing'}; stopping")
         await self._stop()
@@ -157,14 +203,14 @@ class CrashRun:
         return read_evidence(
             self._bot.database,
             self._discord.state.record,
-            self._crowd.asks,
-            frozenset(self._crowd.cancelled),
-            self._discord.problems,
-            self._unstopped,
+            self._progress.asks,
+            frozenset(self._progress.cancelled),
+            self._progress.refused,
+            self._progress.unstopped,
         )
 
     def _log(self, text: str) -> None:
-        asked = len(self._crowd.asks)
+        asked = len(self._progress.asks)
         print(f"{time.monotonic() - self._began:7.1f} s  {text}; {asked} asked", flush=True)
 
 
@@ -184,7 +230,9 @@ def main() -> int:
         folder = given.folder or Path(tempfile.mkdtemp(prefix="zimage-crash-"))
         folder.mkdir(parents=True, exist_ok=True)
         print(f"in {folder}", flush=True)
-        report = asyncio.run(CrashRun(folder, given.jobs, given.restarts, given.seed).run())
+        plan = list(islice(moments(random.Random(given.seed)), given.restarts))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the bot, too
+        report = asyncio.run(CrashRun(folder, given.jobs, plan, given.seed).run())
     for fault in report.wrong:
         print(f"- {fault}")
     print(report.line)

@@ -25,13 +25,13 @@ _PATIENCE = 3.0
 
 
 class Crowd:
-    """Asks for pictures. ``asks`` is what was asked for, ``cancelled`` the jobs whose Cancel button was pressed."""
+    """Asks for pictures, and adds to ``asks`` what was asked for and to ``cancelled`` the jobs that were cancelled."""
 
-    def __init__(self, discord: Loopback, randomness: random.Random) -> None:
+    def __init__(self, discord: Loopback, randomness: random.Random, asks: list[Ask], cancelled: set[int]) -> None:
         self._discord = discord
         self._random = randomness
-        self.asks: list[Ask] = []
-        self.cancelled: set[int] = set()
+        self._asks = asks
+        self._cancelled = cancelled
         self._ways: dict[Callable[[], Awaitable[bool]], int] = {
             self._imagine: 8,
             self._four: 3,
@@ -74,7 +74,7 @@ class Crowd:
         prompt = self._prompt()
         member = self._member()
         said = await self._discord.say(f"edit: {prompt}", channel=result.channel_id, member=member, reply_to=result)
-        self.asks.append(Ask(said.id, "reply", member, result.channel_id, prompt=prompt))
+        self._asks.append(Ask(said.id, "reply", member, result.channel_id, prompt=prompt))
         return True
 
     async def _again(self) -> bool:
@@ -102,7 +102,7 @@ class Crowd:
         owned = [(card, owner) for card in cards if (owner := self._owner_of(card)) is not None]
         if owned:
             card, owner = self._random.choice(owned)
-            self.cancelled |= jobs_in(card)
+            self._cancelled |= jobs_in(card)
             await self._discord.click(card, card.custom_ids[0], member=owner)
 
     def _owner_of(self, card: Message) -> str | None:
@@ -115,11 +115,11 @@ class Crowd:
     async def _command(self, name: str, **options: str | float | bytes) -> None:
         prompt, member, channel = self._prompt(), self._member(), self._random.choice(CHANNELS)
         token = await self._discord.command(name, channel=channel, member=member, prompt=prompt, **options)
-        self.asks.append(Ask(token.removeprefix("token-"), name, member, channel, token, prompt))
+        self._asks.append(Ask(token.removeprefix("token-"), name, member, channel, token, prompt))
 
     async def _click(self, message: Message, what: str, member: str) -> bool:
         token = await self._discord.click(message, _button(message, what), member=member)
-        self.asks.append(Ask(token.removeprefix("token-"), what, member, message.channel_id, token))
+        self._asks.append(Ask(token.removeprefix("token-"), what, member, message.channel_id, token))
         return True
 
     def _some_result(self, *, ordinary: bool = False, alone: bool = False) -> Message | None:
@@ -135,7 +135,7 @@ class Crowd:
 
     def _prompt(self) -> str:
         colour = self._random.choice(["red", "green", "yellow", "white"])
-        return f"a {colour} circle on a blue background for request {len(self.asks)}."
+        return f"a {colour} circle on a blue background for request {len(self._asks)}."
 
     def _member(self) -> str:
         return self._random.choice(list(MEMBERS))

@@ -51,7 +51,8 @@ class Loopback(Members):
         """True while a bot is connected and was sent READY."""
         return self.gateway.connected
 
-    async def start(self) -> None:
+    async def start(self, port: int = 0) -> None:
+        """Serve on this port, or on a free one."""
         self.loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=64 * MIB)
         app.router.add_get("/gateway", self.gateway.serve)
@@ -60,7 +61,7 @@ class Loopback(Members):
         app.router.add_route("*", "/api/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         self.base = self.state.base = f"127.0.0.1:{self._runner.addresses[0][1]}"
         self.gateway.url = f"ws://{self.base}/gateway"
