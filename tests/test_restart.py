@@ -186,6 +186,29 @@ async def test_a_row_that_nothing_works_on_is_taken_up(world: World, monkeypatch
     assert len(results(world)) == 1
 
 
+async def test_a_job_in_whose_middle_nothing_could_be_written_goes_on_when_it_can(
+    world_of: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.jobs.active_jobs._UNKNOWN_SECONDS", 0.0)
+    device = HeldUp(Unit.DECODE)
+    async with world_of(device.wrap) as world:
+        asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt=PROMPT))
+        await until(device.entered.is_set)
+        await until(lambda: any(active.started for active in world.env.bot.jobs.active.values()))
+        await change(world, "PRAGMA query_only = 1")
+        device.gate.set()
+        await until(lambda: not world.env.bot.jobs.active)
+        await asyncio.wait([asked], timeout=5)
+        assert await jobs(world) == [{"state": "running", "attempts": 0}]
+        # The pragma is the connection's own, and no transaction that it forbids can lift it.
+        await world.env.bot.database._write_thread.run(
+            partial(world.env.bot.database._write_connection.execute, "PRAGMA query_only = 0")
+        )
+        await all_ended(world)
+        assert await jobs(world) == [{"state": "delivered", "attempts": 1}]
+        assert len(results(world)) == len(world.channel.history()) == 1
+
+
 async def test_after_a_day_an_undelivered_picture_is_deleted_refunded_and_told(world: World) -> None:
     world.env.bot.jobs.deliveries._started = False
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)

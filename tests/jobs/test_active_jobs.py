@@ -1,0 +1,136 @@
+"""Jobs that an earlier process accepted, without Discord and without an engine that renders."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+from bot.jobs.job import JobRequest
+from bot.jobs.service import JobService
+from bot.requests.originals import Original
+from bot.requests.spec import ImageOptions, build_edit_spec, build_spec
+from bot.store import job_rows, jobs
+from bot.store.admission import Terms
+from bot.store.database import Database
+from bot.store.limits import LIMIT_NAMES, Requester
+from tests.helpers.cards import NoOutbox, show_card
+from tests.helpers.waiting import until
+from zimage_engine.catalog import find_profile
+from zimage_engine.config import EngineConfig
+from zimage_engine.engine import Engine
+from zimage_engine.types import RawImage
+from zimage_engine.weights import complete_profile
+
+UNLIMITED = dict.fromkeys(LIMIT_NAMES)
+PROFILE = complete_profile(find_profile("demo"))
+
+
+class Process:
+    """A process over the same database; its engine takes requests and never renders."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.outbox = NoOutbox()
+        self.engine = Engine(EngineConfig(PROFILE, "cpu"))
+        self.service = JobService(
+            database, self.engine, self.outbox, folder / "data" / "images", Terms(UNLIMITED, UNLIMITED)
+        )
+
+    async def die(self) -> None:
+        """End all tasks, writing nothing."""
+        tasks = [active.task for active in self.service.active.values() if active.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def request(event_id: int, member: int = 5) -> JobRequest:
+    spec, count = build_spec(ImageOptions("a red circle", count=2, seed=7), PROFILE, max_count=4)
+    return JobRequest(event_id, spec, count, Requester(member, 6, 6), 7, "public", None, defaults="size large")
+
+
+def edit_request(event_id: int) -> JobRequest:
+    image = RawImage(256, 256, bytes(range(256)) * 768)
+    mask = bytes([0, 255]) * (256 * 128)
+    options = ImageOptions("a green star", strength=0.5)
+    spec, count = build_edit_spec(options, PROFILE, max_count=4, size=PROFILE.base_size, masked=True)
+    return JobRequest(
+        event_id, spec, count, Requester(5, 6, 6), 7, "public", None, kind="edit", original=Original(image, mask),
+        original_link="https://discord.com/channels/1/2/3", response_file_limit=99, spoiler=False,
+    )  # fmt: skip
+
+
+async def test_jobs_go_on_in_their_old_order_and_one_that_was_on_the_device_goes_alone(
+    database: Database, tmp_path: Path
+) -> None:
+    first = Process(database, tmp_path)
+    await first.service.start()
+    ids = []
+    for event_id in (1, 2, 3):
+        job = await first.service.run(request(event_id), show_card)
+        assert job is not None
+        ids.append(job.id)
+    await until(lambda: all(active.handles for active in first.service.active.values()))
+    await database.write(partial(jobs.started, job_id=ids[1], now=5))
+    await first.die()
+    second = Process(database, tmp_path)
+    await second.service.start()
+    assert list(second.service.active) == ids
+    active = second.service.active
+    await until(lambda: bool(active[ids[0]].handles))
+    assert [second.service.is_waiting(job_id) for job_id in ids] == [False, True, True], "one before it, none beside it"
+    shown = [[progress.state for progress in second.outbox.restored[job_id].shown] for job_id in ids]
+    assert [states[-1] for states in shown] == ["loading", "waiting", "waiting"]
+    assert all(progress.restarted for card in second.outbox.restored.values() for progress in card.shown)
+    second.service.cancel(ids[0])
+    await until(lambda: bool(active[ids[1]].handles))
+    assert second.service.is_waiting(ids[2])
+    await second.die()
+
+
+async def test_a_job_that_is_rebuilt_is_the_job_that_was_admitted(database: Database, tmp_path: Path) -> None:
+    first = Process(database, tmp_path)
+    await first.service.start()
+    admitted = await first.service.run(edit_request(1), show_card)
+    assert admitted is not None
+    await first.die()
+    second = Process(database, tmp_path)
+    await second.service.start()
+    active = second.service.active[admitted.id]
+    await until(lambda: bool(active.handles))
+    rebuilt = active.job
+    assert (rebuilt.id, rebuilt.image_ids, rebuilt.nonce, rebuilt.credits, rebuilt.created_at) == (
+        admitted.id,
+        admitted.image_ids,
+        admitted.nonce,
+        admitted.credits,
+        admitted.created_at,
+    )
+    wanted, found = admitted.request, rebuilt.request
+    for name in ("spec", "count", "channel_id", "visibility", "kind", "original_link", "response_file_limit"):
+        assert getattr(found, name) == getattr(wanted, name), name
+    (handle,) = active.handles
+    assert handle.request.image == edit_request(1).original.image  # type: ignore[union-attr]
+    assert handle.request.mask == edit_request(1).original.mask  # type: ignore[union-attr]
+    assert handle.request.keep_outside
+    await second.die()
+
+
+async def test_an_edit_whose_original_is_gone_fails_with_a_sentence(database: Database, tmp_path: Path) -> None:
+    first = Process(database, tmp_path)
+    await first.service.start()
+    job = await first.service.run(edit_request(1), show_card)
+    assert job is not None
+    await first.die()
+    for file in (tmp_path / "data" / "sources").iterdir():
+        file.unlink()
+    second = Process(database, tmp_path)
+    await second.service.start()
+    second.service.deliveries.start()
+    await until(lambda: not second.service.active)
+    row = await database.read(partial(job_rows.find, job_id=job.id))
+    assert row is not None
+    assert row.state == "failed"
+    assert "is no longer kept" in row.note
+    await until(lambda: bool(second.outbox.restored[job.id].refusals))
+    assert second.outbox.restored[job.id].refusals == [row.note]
