@@ -22,6 +22,10 @@ _ABOUT = {
         "SELECT id, source || '.png' AS file, spec, created_at AS at FROM uploads"
         " WHERE owner_id = :member ORDER BY created_at"
     ),
+    "requests_being_read": (
+        "SELECT guild_id, channel_id, prompt, created_at AS at FROM open_cards WHERE owner_id = :member"
+        " ORDER BY event_id"
+    ),
     "limits_for_you": (
         "SELECT guild_id, name, value, until FROM limits WHERE target = 'user' AND target_id = :member"
         " ORDER BY guild_id, name"
@@ -44,10 +48,14 @@ _ABOUT = {
 }
 _JOB = (
     "SELECT id, kind, state, visibility, source_id AS asked_in, guild_id, channel_id, spec, count, credits, device_ms,"
-    " parent_image_id AS made_from_image, result_channel_id, result_message_id, error_code, created_at, started_at,"
-    " ended_at, forgotten_at FROM jobs WHERE owner_id = :member AND id >= :first ORDER BY id LIMIT :most"
+    " parent_image_id AS made_from_image, original_link AS made_from_message, defaults AS settings_applied, spoiler,"
+    " result_channel_id, result_message_id, error_code, note, created_at, started_at, rendered_at, ended_at,"
+    " forgotten_at FROM jobs WHERE owner_id = :member AND id >= :first ORDER BY id LIMIT :most"
 )
-_IMAGE = "SELECT id, position, seed, state, file, device_ms FROM images WHERE job_id = ? ORDER BY position"
+_IMAGE = (
+    "SELECT id, position, seed, state, file, device_ms, charge AS credits, error FROM images"
+    " WHERE job_id = ? ORDER BY position"
+)
 _IDS = ("_id", "asked_in")
 _TIMES = ("_at", "at", "until", "day_from")
 

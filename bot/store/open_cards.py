@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from bot.store.accounts import DAY
 from bot.store.reply_tokens import ReplyToken, Visibility
 
 
@@ -74,6 +75,11 @@ def left_over(connection: sqlite3.Connection) -> list[OpenCard]:
         )
         for row in connection.execute("SELECT * FROM open_cards ORDER BY created_at, event_id")
     ]
+
+
+def drop_old(connection: sqlite3.Connection, now: int) -> None:
+    """Delete the cards of more than a day ago, whose members could not be told."""
+    connection.execute("DELETE FROM open_cards WHERE created_at <= ?", (now - DAY,))
 
 
 def forget_member(connection: sqlite3.Connection, member_id: int) -> None:
