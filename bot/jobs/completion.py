@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 _PAUSES = (10, 60, 5 * 60, 15 * 60)
 _LAST_PAUSE = 60 * 60
+_ATTEMPT_SECONDS = 180.0
+"""How long one attempt may take, with all that discord.py waits for: others wait for its place."""
 _EXPIRED = "I could not post your picture for 24 hours, so I deleted it. Nothing was charged."
 _LOST = "Your picture was lost on my side before I could post it. Nothing was charged."
 
@@ -148,15 +150,17 @@ class Completion:
         await self.database.write(partial(store.delivering, job_id=row.id))
         try:
             destinations = self.outbox.destinations(job, row.card_message_id)
-            posted = await deliver(job, destinations, result, look_first=row.delivery_attempts > 0)
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
+                posted = await deliver(job, destinations, result, look_first=row.delivery_attempts > 0)
         except OwnerMustAsk as error:
             await self._leave(row, card, str(error), due_at=None)
         except Undeliverable as error:
             lacks = f"lack {', '.join(error.missing)} in this channel" if error.missing else "cannot post it here"
             why = f"I {lacks}, and I could not reach you by direct message"
             await self._leave(row, card, str(error), _next_attempt(row), why)
-        except Outage as error:
-            await self._leave(row, card, str(error), _next_attempt(row), "Discord is not taking it at the moment")
+        except (Outage, TimeoutError) as error:
+            reason = str(error) or "no answer in time"
+            await self._leave(row, card, reason, _next_attempt(row), "Discord is not taking it at the moment")
         except Exception as error:
             log.exception("delivery_failed", job=row.id)
             await self._leave(row, card, type(error).__name__, _next_attempt(row), "something went wrong on my side")
