@@ -223,3 +223,15 @@ async def test_after_a_day_an_undelivered_picture_is_deleted_refunded_and_told(w
     assert not (world.env.bot.settings.image_dir / image["file"]).exists()
     ledger = await world.env.bot.database.query("SELECT entry, credits FROM ledger ORDER BY id")
     assert [tuple(row) for row in ledger] == [("reserved", 100), ("settled", 0), ("given_back", 100)]
+
+
+async def test_a_picture_whose_file_is_lost_costs_nothing_and_is_told(world: World) -> None:
+    world.env.bot.jobs.deliveries._started = False
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    for file in world.env.bot.settings.image_dir.iterdir():
+        file.unlink()
+    world.env.bot.jobs.deliveries.start()
+    await all_ended(world)
+    assert await jobs(world, "state, error_code") == [{"state": "expired", "error_code": "files_lost"}]
+    (message,) = world.channel.history()
+    assert message.content.endswith("Your picture was lost on my side before I could post it. Nothing was charged.")
