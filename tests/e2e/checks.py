@@ -16,6 +16,7 @@ _TOLD = ("failed", "expired")
 """The states in which a job's owner is told a sentence."""
 _ENDED = ("delivered", "cancelled", *_TOLD)
 _NOT_ANSWERED = "not_acknowledged"
+_ERROR_ID = "(error "
 
 
 @dataclass
@@ -123,12 +124,15 @@ def _may_be_cancelled(evidence: Evidence, job: Row) -> bool:
 
 
 def _check_answer(evidence: Evidence, ask: Ask, report: Report) -> None:
-    """Check what became no job: if it was answered at all, it has been answered with a sentence."""
+    """Check what became no job: if it was answered at all, then with one sentence, and none of an unexpected error."""
     answers = evidence.answers(ask)
     if not answers:
         return  # the bot was away, and Discord says so
     report.jobs += 1
-    if any(_is_sentence(answer.content, answer.custom_ids) for answer in answers) or _told_loosely(evidence, ask):
+    sentences = {answer.id: answer.content for answer in answers if _is_sentence(answer.content, answer.custom_ids)}
+    if len(sentences) > 1 or any(_ERROR_ID in sentence for sentence in sentences.values()):
+        report.wrong.append(f"{ask.kind} {ask.event_id} was refused with {list(sentences.values())}")
+    if sentences or _told_loosely(evidence, ask):
         report.refused += 1
         return
     report.lost += 1

@@ -35,6 +35,9 @@ from tests.e2e.moments import REQUESTS, Moment, moments
 from tests.e2e.process import STOP_SECONDS, BotProcess
 from tests.helpers.loopback import Call, Fault, Loopback
 
+_POST = r"channels/\d+/messages"
+_LOST_ANSWERS, _OUTAGES = 0.08, 0.03
+"""How probable it is that a message is posted and its answer lost, and that Discord answers 503 instead."""
 _QUIET_SECONDS = 2.0
 _LAST_SECONDS = 300.0
 _MOMENT_SECONDS = 12.0
@@ -118,6 +121,7 @@ class CrashRun:
         self._log(f"life {self._progress.lives + 1} of {len(self._plan)}: {moment.title}")
         if moment.kind == "request":
             self._arm(moment)
+        self._disturb()
         await self._bot.start(moment.crash)
         await self._ask(math.ceil(self._progress.jobs_left / (lives_left + 1)), 0.3)
         if moment.kind == "stop":
@@ -158,6 +162,11 @@ class CrashRun:
         while self._bot.running and time.monotonic() < end:
             await asyncio.sleep(0.02)
 
+    def _disturb(self) -> None:
+        """Let the network fail at times, so that the bot has to post again what may be there already."""
+        self._discord.faults.add(Fault("POST", _POST, times=None, rate=_LOST_ANSWERS, drop="after"))
+        self._discord.faults.add(Fault("POST", _POST, times=None, rate=_OUTAGES, status=503))
+
     def _arm(self, moment: Moment) -> None:
         """Kill the bot at a request. Before it took effect, Discord never gets it."""
         method, path = REQUESTS[moment.name]
@@ -168,7 +177,7 @@ class CrashRun:
             left -= 1
             if left == 0:
                 if moment.when == "before":
-                    self._discord.faults.add(Fault(call.method, call.path, drop="before"))
+                    self._discord.faults.add(Fault(call.method, call.path, drop="before"), first=True)
                 self._bot.kill()
 
         self._discord.faults.watch(method, path, moment.when, kill, times=moment.count)
@@ -176,6 +185,7 @@ class CrashRun:
     async def _last_life(self) -> None:
         """Start the bot once more, and wait until nothing is open and nothing is said any more."""
         self._log("last life")
+        self._disturb()
         await self._bot.start()
         await self._ask(self._progress.jobs_left, 0.3)
         await self._until_quiet()

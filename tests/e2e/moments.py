@@ -28,7 +28,9 @@ REQUESTS = {
     "card edited": ("PATCH", r"(webhooks|channels)/.*"),
     "card deleted": ("DELETE", r"(webhooks|channels)/.*"),
 }
-_COUNT_MAX = 3
+_COUNT_MAX = 2
+_ONCE = ("recover", "ended", "open_card", "sent")
+"""Writes that a life of the bot may make only once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ def moments(randomness: random.Random) -> Iterator[Moment]:
         fixed = [(kind, name, when) for kind, name in around for when in ("before", "after")]
         randomness.shuffle(fixed)
         for index, (kind, name, when) in enumerate(fixed):
-            yield Moment(kind, name, when, randomness.randint(1, _COUNT_MAX))  # type: ignore[arg-type]
+            count = 1 if name in _ONCE else randomness.randint(1, _COUNT_MAX)
+            yield Moment(kind, name, when, count)  # type: ignore[arg-type]
             if index % 2:
                 yield Moment("stop" if index % 4 == 1 else "random")

@@ -136,6 +136,14 @@ WRONG: dict[str, tuple[Evidence, str]] = {
     ),
     "a card that is left": (replace(GOOD, record=GOOD.record[:2]), "a card of job 7 (delivered) is left"),
     "a card whose job never came": (replace(NO_JOB, record=record(("posted", READING))), "never ended: lost"),
+    "a refusal that was told twice": (
+        replace(NO_JOB, record=[*NO_JOB.record, *record(("posted", replace(SENTENCE, id="12")))]),
+        "was refused with",
+    ),
+    "an unexpected error": (
+        replace(NO_JOB, record=record(("posted", replace(SENTENCE, content="It went wrong. (error 12ab)")))),
+        "was refused with",
+    ),
     "credits settled twice": (replace(GOOD, ledger=[*GOOD.ledger, *ledger(settled=0)]), "'settled': 2"),
     "credits not settled": (replace(GOOD, ledger=ledger(reserved=100)), "1.00 credits left in reserve"),
     "credits given back twice": (replace(GOOD, ledger=[*GOOD.ledger, *ledger(given_back=0)]), "'given_back': 2"),

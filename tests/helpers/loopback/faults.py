@@ -48,8 +48,9 @@ class Faults:
         self._watchers: list[tuple[Fault, When, Callable[[Call], None]]] = []
         self._random = random.Random(seed)
 
-    def add(self, fault: Fault) -> None:
-        self._waiting.append(fault)
+    def add(self, fault: Fault, *, first: bool = False) -> None:
+        """Let a fault happen; ``first``: before those that are waiting already."""
+        self._waiting.insert(0 if first else len(self._waiting), fault)
 
     def watch(self, method: str, path: str, when: When, function: Callable[[Call], None], times: int = 1) -> None:
         """Call a function when a request has come, before or after it takes effect; in both cases before its answer."""
