@@ -101,7 +101,7 @@ async def test_40005_although_the_limit_said_otherwise(drawing: Drawing) -> None
     assert asked.check_one_picture().interaction is None, "an ordinary message"
 
 
-async def test_the_thread_is_archived_in_the_middle(drawing: Drawing) -> None:
+async def test_the_thread_is_archived_in_the_middle_50083(drawing: Drawing) -> None:
     """Sending unarchives it. discord.py has dropped it from its cache, so it has to be fetched."""
     asked = await drawing.ask(channel=THREAD, steps=8, count=4)
     await until(lambda: asked.has_job)
