@@ -47,4 +47,6 @@ CREATE TABLE open_cards (
 -- Jobs that were not delivered yet when this migration ran.
 UPDATE images SET charge = (SELECT credits / count FROM jobs WHERE jobs.id = images.job_id)
 WHERE state = 'rendered' AND job_id IN (SELECT id FROM jobs WHERE state IN ('running', 'rendered', 'delivering'));
-UPDATE jobs SET rendered_at = coalesce(started_at, created_at) WHERE state IN ('rendered', 'delivering');
+-- One attempt was made to post them, whose outcome is unknown: their messages are looked for before the next one.
+UPDATE jobs SET rendered_at = coalesce(started_at, created_at), delivery_attempts = 1
+WHERE state IN ('rendered', 'delivering');

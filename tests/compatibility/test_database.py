@@ -196,6 +196,7 @@ async def test_what_was_interrupted_goes_on(database: Database) -> None:
         job = await database.read(partial(job_rows.find, job_id=row["id"]))
         assert job is not None
         assert sum(image.charge or 0 for image in job.images) == job.credits
+        assert job.delivery_attempts == 1, "it may have been posted: it is looked for first"
         expire = partial(jobs.expired, job_id=job.id, error_code="undelivered", note="", now=NOW)
         await database.write(expire)
     queued = await database.read(job_rows.queued)
