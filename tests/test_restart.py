@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,13 +226,46 @@ async def test_after_a_day_an_undelivered_picture_is_deleted_refunded_and_told(w
     assert [tuple(row) for row in ledger] == [("reserved", 100), ("settled", 0), ("given_back", 100)]
 
 
-async def test_a_picture_whose_file_is_lost_costs_nothing_and_is_told(world: World) -> None:
+async def rendered_and_kept(world: World, count: int) -> list[Path]:
+    """Render a job whose result is not delivered before the loop is started. Returns its pictures' files."""
     world.env.bot.jobs.deliveries._started = False
-    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    for file in world.env.bot.settings.image_dir.iterdir():
-        file.unlink()
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=count)
+    rows = await world.env.bot.database.query("SELECT file FROM images ORDER BY position")
+    return [world.env.bot.settings.image_dir / row["file"] for row in rows]
+
+
+async def test_a_picture_whose_file_is_lost_is_not_charged(world: World) -> None:
+    lost, _ = await rendered_and_kept(world, count=2)
+    lost.unlink()
     world.env.bot.jobs.deliveries.start()
     await all_ended(world)
-    assert await jobs(world, "state, error_code") == [{"state": "expired", "error_code": "files_lost"}]
+    (message,) = results(world)
+    assert len(message.attachments) == 1
+    assert "1 of 2 images failed and were not charged." in message.content
+    ledger = await world.env.bot.database.query("SELECT entry, credits FROM ledger ORDER BY id")
+    assert [tuple(row) for row in ledger] == [("reserved", 200), ("settled", 100), ("given_back", 100)]
+
+
+async def test_a_job_whose_files_are_all_lost_is_refunded_and_told(world: World) -> None:
+    (lost,) = await rendered_and_kept(world, count=1)
+    lost.unlink()
+    world.env.bot.jobs.deliveries.start()
+    await all_ended(world)
     (message,) = world.channel.history()
     assert message.content.endswith("Your picture was lost on my side before I could post it. Nothing was charged.")
+    assert await jobs(world, "state, error_code") == [{"state": "expired", "error_code": "files_lost"}]
+
+
+async def test_a_file_that_cannot_be_read_now_is_not_given_up(world: World) -> None:
+    """As with too many open files: the picture is still there."""
+    (file,) = await rendered_and_kept(world, count=1)
+    moved = file.rename(file.with_suffix(".moved"))
+    file.mkdir()  # reading it fails, but not because it is gone
+    world.env.bot.jobs.deliveries.start()
+    await world.env.bot.jobs.deliveries.check()
+    await until(lambda: not world.env.bot.jobs.deliveries.job_ids)
+    assert await jobs(world, "state") == [{"state": "rendered"}]
+    file.rmdir()
+    moved.rename(file)
+    await all_ended(world)
+    assert len(results(world)) == 1

@@ -142,10 +142,13 @@ class Completion:
         if (row.rendered_at or 0) + DAY <= _now():
             await self._expire(row, "undelivered", _EXPIRED)
             return
-        pictures = await asyncio.to_thread(_read_pictures, self.image_dir, row)
+        pictures, lost = await asyncio.to_thread(_read_pictures, self.image_dir, row)
         if not pictures:
             await self._expire(row, "files_lost", _LOST)
             return
+        if lost:
+            await self.database.write(partial(store.images_lost, job_id=row.id, positions=lost))
+            row = await self._find(row.id) or row
         result = Result(pictures, _now() - row.created_at, row.device_ms / 1000, result_note(row))
         await self.database.write(partial(store.delivering, job_id=row.id))
         try:
@@ -232,17 +235,22 @@ def _next_attempt(row: JobRow) -> int:
     return _now() + pause_after(row.delivery_attempts + 1)
 
 
-def _read_pictures(image_dir: Path, row: JobRow) -> list[Picture]:
-    """Return the rendered images whose files can be read, in order. Blocks."""
+def _read_pictures(image_dir: Path, row: JobRow) -> tuple[list[Picture], list[int]]:
+    """Return the rendered images in order, and the positions of those whose files are gone. Blocks.
+
+    Raises :class:`OSError` if a file cannot be read now, such as when too many are open.
+    """
     pictures: list[Picture] = []
+    lost: list[int] = []
     for image in row.images:
         if image.state != "rendered" or image.file is None:
             continue
         try:
             pictures.append(Picture(image.id, image.seed, (image_dir / image.file).read_bytes()))
-        except OSError as error:
+        except FileNotFoundError as error:
             log.warning("picture_lost", job=row.id, image=image.id, reason=str(error))
-    return pictures
+            lost.append(image.position)
+    return pictures, lost
 
 
 def _now() -> int:

@@ -153,6 +153,14 @@ def image_ended(connection: sqlite3.Connection, job_id: int, position: int, end:
     )
 
 
+def images_lost(connection: sqlite3.Connection, job_id: int, positions: list[int]) -> None:
+    """Note that the files of rendered images are gone: these images have failed, and are not charged."""
+    connection.executemany(
+        "UPDATE images SET state = 'failed', file = NULL, charge = 0 WHERE job_id = ? AND position = ?",
+        [(job_id, position) for position in positions],
+    )
+
+
 def interrupted(connection: sqlite3.Connection, job_id: int, *, count_attempt: bool) -> None:
     """Queue a running job again. ``count_attempt`` if it may be the cause of the interruption.
 
