@@ -71,6 +71,12 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         """The ids of the jobs that some task works on or waits to work on."""
         return {*self._jobs, *self.deliveries.job_ids}
 
+    @property
+    def under_way(self) -> set[int]:
+        """The ids of the jobs that are on the device or being posted, or on the way from one to the other."""
+        busy = {job_id for job_id, active in self.items() if active.task is not None and not active.task.done()}
+        return {*busy, *self.dispatcher.started_ids, *self.deliveries.job_ids}
+
     def first_progress(self, job: Job) -> JobProgress:
         """Return what the job's card shows at first."""
         request = job.request
@@ -146,7 +152,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         unknown = in_progress.keys() - self.live
         self._unknown = {job_id: self._unknown.get(job_id, now) for job_id in unknown}
         for job_id, since in self._unknown.items():
-            if now - since < _UNKNOWN_SECONDS:
+            if now - since < _UNKNOWN_SECONDS or job_id in self.live:  # another check may have been quicker
                 continue
             log.warning("job_adopted", job=job_id, state=in_progress[job_id])
             row = await self._database.write(
@@ -162,6 +168,22 @@ class ActiveJobs(Mapping[int, ActiveJob]):
             if active.rendering is not None:
                 active.rendering.withdraw()
         self.show_waiting()
+
+    async def requeue_running(self) -> None:
+        """Queue the running jobs again without counting an attempt: the program ends as planned.
+
+        If the device was lost, each job's own task does so and counts one. A failure is only logged: the next process
+        then queues the jobs, as after a crash.
+        """
+        if self._engine.stats().state == "failed":
+            return
+        try:
+            count = await self._database.write(recovery.requeue_running)
+        except Exception:
+            log.exception("jobs_not_requeued")
+            return
+        if count:
+            log.info("jobs_kept", running=count)
 
     def show_waiting(self) -> None:
         """Show on the cards of waiting jobs what they wait for."""

@@ -122,7 +122,7 @@ class JobService:
     @property
     def under_way(self) -> int:
         """The number of jobs that are on the device or being posted."""
-        return len({*self._dispatcher.started_ids, *self.deliveries.job_ids})
+        return len(self._active.under_way)
 
     @property
     def live(self) -> set[int]:
@@ -215,9 +215,7 @@ class JobService:
         New jobs are still admitted, and kept. Call it before the engine is closed.
         """
         self._active.keep()
-        kept = await self._database.write(recovery.requeue_running)
-        if kept:
-            log.info("jobs_kept", running=kept)
+        await self._active.requeue_running()
 
     async def close(self, seconds: float) -> None:
         """Wait until every job has ended or is kept. Close the engine before: that gives its jobs back.
@@ -231,6 +229,7 @@ class JobService:
             async with asyncio.timeout_at(end):
                 await self._none_inserting.wait()
         await self._active.close(end)
+        await self._active.requeue_running()  # those that wrote their start after suspend()
 
     @contextmanager
     def _insertion(self) -> Iterator[None]:

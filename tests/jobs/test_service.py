@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
+from zimage_engine.types import DeviceLost
 from zimage_engine.weights import complete_profile
 
 MEMBER, SERVER = 5, 6
@@ -231,3 +233,58 @@ async def test_nothing_is_admitted_once_the_service_is_closed(service: JobServic
     with pytest.raises(Refusal, match="I'm restarting"):
         await service.run(request(1), show_card)
     assert await database.query("SELECT id FROM jobs") == []
+
+
+async def test_a_device_that_was_lost_counts_an_attempt_although_the_program_stops(
+    service: JobService, database: Database
+) -> None:
+    """Else a job that breaks the device every time would be tried for ever."""
+    job = await service.run(request(1), show_card)
+    assert job is not None
+    await until(lambda: bool(service.active[job.id].handles))
+    rendering = service.active[job.id].rendering
+    assert rendering is not None
+    await rendering._mark_started()
+    service._engine._fail(DeviceLost("The device hangs."))
+    await service.suspend()
+    await service.close(1.0)
+    (row,) = await database.query("SELECT state, attempts FROM jobs")
+    assert (row["state"], row["attempts"]) == ("queued", 1)
+
+
+async def test_a_stop_goes_on_although_rows_cannot_be_written(
+    service: JobService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(connection: sqlite3.Connection) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("bot.store.recovery.requeue_running", full)
+    await service.suspend()
+    await service.close(1.0)
+    assert service.closed
+
+
+async def test_a_job_between_the_device_and_its_delivery_is_under_way(service: JobService) -> None:
+    class CardBeingEdited(RecordingCard):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stopping, self.edited = asyncio.Event(), asyncio.Event()
+
+        async def stop(self) -> None:
+            self.stopping.set()
+            await self.edited.wait()
+
+    card = CardBeingEdited()
+
+    async def show(job: Job, progress: JobProgress) -> Card:
+        del job, progress
+        return card
+
+    job = await service.run(request(1), show)
+    assert job is not None
+    await until(lambda: bool(service.active[job.id].handles))
+    service.cancel(job.id)
+    await card.stopping.wait()
+    assert service.under_way == 1
+    card.edited.set()
+    await until(lambda: service.under_way == 0)
