@@ -213,7 +213,7 @@ class Completion:
         """End the card of a job that has ended. While Discord does not answer, that is tried again for a day."""
         await card.stop()
         try:
-            if row.state == "delivered" or not row.owner_id:
+            if not row.note:  # delivered, or its owner had their data deleted
                 await card.remove()
             elif row.state == "cancelled":
                 await card.remove(row.note)

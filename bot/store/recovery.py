@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.store import job_rows, jobs
 from bot.store.job_rows import JobRow
-from bot.store.job_states import IS_OPEN
+from bot.store.job_states import IS_OPEN, UNDELIVERED, EndState
 from bot.store.jobs import ImageEnd
 from bot.store.reply_tokens import ReplyToken
 
@@ -30,8 +30,10 @@ def recover(connection: sqlite3.Connection, now: int, *, given_up: str) -> Recov
     """Make all open jobs those of a new process, and make everything due now that is to be done in Discord.
 
     A job that was on the device is queued again, which counts as an attempt; after the last attempt it is given up,
-    and its owner told ``given_up``. A job that was being delivered may have been posted: it is looked for first.
+    and its owner told ``given_up``. A job that was being delivered may have been posted: it is looked for first. Jobs
+    of members who had their data deleted are ended.
     """
+    _end_forgotten(connection, now)
     running = _ids(connection, "running")
     lost = sum(requeue(connection, job_id, now, count_attempt=True, given_up=given_up) for job_id in running)
     for job_id in _ids(connection, "delivering"):
@@ -39,6 +41,17 @@ def recover(connection: sqlite3.Connection, now: int, *, given_up: str) -> Recov
     connection.execute(f"UPDATE {_OPEN_JOBS} SET due_at = ? WHERE {IS_OPEN} AND state = 'rendered'", (now,))
     connection.execute("UPDATE jobs SET due_at = ? WHERE due_at IS NOT NULL", (now,))
     return Recovered(len(_ids(connection, "queued")), lost, len(_ids(connection, "rendered")))
+
+
+def _end_forgotten(connection: sqlite3.Connection, now: int) -> None:
+    """End the open jobs of closed accounts: their cancellation was lost with the process that had begun it."""
+    rows = connection.execute(
+        f"SELECT id, state FROM {_OPEN_JOBS} WHERE {IS_OPEN}"
+        " AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)"
+    ).fetchall()
+    for row in rows:
+        state: EndState = "expired" if row["state"] in UNDELIVERED else "cancelled"
+        jobs.ended(connection, row["id"], state, error_code="forgotten", note="", now=now)
 
 
 def requeue(connection: sqlite3.Connection, job_id: int, now: int, *, count_attempt: bool, given_up: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bot.requests.spec import ImageSpec
-from bot.store import accounts, audit, images, jobs, ledger, moderation, privacy
+from bot.store import accounts, audit, images, jobs, ledger, moderation, privacy, recovery
 from bot.store.audit import Change
 from bot.store.database import Database
 from tests.helpers import job_ends
@@ -241,3 +241,20 @@ async def test_looking_for_old_jobs_and_closed_accounts_scans_nothing(database: 
     for sql in plans:
         for step in await table(database, f"EXPLAIN QUERY PLAN {sql}"):
             assert "SCAN jobs" not in step["detail"], step
+
+
+async def test_a_new_process_does_not_go_on_with_jobs_of_members_who_had_their_data_deleted(database: Database) -> None:
+    """The process ended while the jobs were being cancelled or delivered."""
+    for event_id, state in enumerate(("queued", "running", "rendered", "delivering"), 1):
+        await add(database, event_id, state=state)
+    live = {1, 2, 3, 4}
+    forgotten = await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW, live=live))
+    assert forgotten.still_open == 4
+    await add(database, 5, state="queued")  # of the new account
+    await add(database, 6, owner=NOA, state="rendered")
+    recovered = await database.write(partial(recovery.recover, now=NOW, given_up="given up"))
+    assert (recovered.queued, recovered.given_up, recovered.rendered) == (1, 0, 1)
+    states = await table(database, "SELECT state FROM jobs ORDER BY id")
+    assert [row["state"] for row in states] == ["cancelled", "cancelled", "expired", "expired", "queued", "rendered"]
+    forgotten = await database.write(partial(privacy.forget_closed, now=NOW))
+    assert (forgotten.jobs, forgotten.still_open) == (4, 0)
