@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from bot.playground.world import World
-from bot.store import open_cards
+from bot.store import open_cards, privacy
 from bot.store.accounts import DAY
 from bot.store.open_cards import OpenCard
+from bot.store.reply_tokens import Visibility
 from tests.helpers.faults import Faulty
 from tests.helpers.waiting import leave_running, until
 from tests.helpers.worlds import OpenWorld, new_client, restart
@@ -171,6 +172,58 @@ async def test_a_request_that_was_lost_while_its_picture_was_read_is_told_with_i
     (message,) = world.channel.history()
     assert PROMPT in message.content
     assert message.content.endswith("nothing was charged: please ask again.")
+    assert await world.env.bot.database.query("SELECT * FROM open_cards") == []
+
+
+async def leave_open_card(world: World, event_id: int, visibility: Visibility, message_id: int | None) -> None:
+    guild_id, channel_id = world.channel.guild.id, world.channel.id
+    left = OpenCard(event_id, world.member.id, guild_id, channel_id, visibility, PROMPT, None, message_id)
+    await world.env.bot.database.write(partial(open_cards.open_card, card=left, now=5))
+
+
+async def test_a_lost_request_whose_private_card_cannot_be_edited_is_told_directly(world: World) -> None:
+    await leave_open_card(world, 1, "private", 77)
+    await restart(world)
+    await world.env.bot.jobs.deliveries.check()
+    (message,) = world.member.user.dm_channel.history()
+    assert PROMPT in message.content
+    assert message.content.endswith("nothing was charged: please ask again.")
+    assert world.channel.history() == []
+
+
+async def test_the_card_of_a_lost_request_is_not_taken_for_another_bot_s_reply(world: World) -> None:
+    asked = await world.member.send(world.channel, "hello")
+    other = world.channel.guild.add_member(world.env.create_user("other", bot=True))
+    await other.send(world.channel, "hi", reply_to=asked)
+    posted = await world.env.bot.get_channel(world.channel.id).fetch_message(asked.id)
+    card = await posted.reply("Reading the picture …")
+    await leave_open_card(world, asked.id, "public", None)
+    await restart(world)
+    await world.env.bot.jobs.deliveries.check()
+    (told,) = [message for message in world.channel.history() if message.id == card.id]
+    assert PROMPT in told.content
+
+
+async def test_the_lost_request_of_a_member_who_had_their_data_deleted_is_not_repeated(world: World) -> None:
+    await leave_open_card(world, 1, "private", 77)
+    client = world.env.bot
+    await client.jobs.deliveries.prepare()
+    await client.database.write(partial(privacy.forget_member, member_id=world.member.id, now=6))
+    await client.jobs.deliveries.check()
+    assert world.member.user.dm_channel.history() == []
+
+
+async def test_a_lost_request_is_told_by_a_later_check_if_the_row_cannot_be_deleted_now(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await leave_open_card(world, 1, "private", 77)
+    await leave_open_card(world, 2, "private", 78)
+    deliveries = world.env.bot.jobs.deliveries
+    await deliveries.prepare()
+    with monkeypatch.context() as patch:
+        patch.setattr(open_cards, "close", None)
+        await deliveries.check()
+    await deliveries.check()
     assert await world.env.bot.database.query("SELECT * FROM open_cards") == []
 
 

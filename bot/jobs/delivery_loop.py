@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -21,7 +20,6 @@ from bot.store import job_rows, open_cards
 from bot.store import jobs as store
 from bot.store.database import Database
 from bot.store.job_states import State
-from bot.store.open_cards import OpenCard
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +45,7 @@ class DeliveryLoop:
         self._adopt = adopt
         self._turns: dict[int, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(_TURNS_MAX)
-        self._left_over: list[OpenCard] = []
+        self._left_over: set[int] = set()
         self._started = self._closed = False
 
     @property
@@ -57,7 +55,7 @@ class DeliveryLoop:
 
     async def prepare(self) -> None:
         """Read which cards of an ended process have no job. Call it before the first command is handled."""
-        self._left_over = await self._database.read(open_cards.left_over)
+        self._left_over = {card.event_id for card in await self._database.read(open_cards.left_over)}
 
     def start(self) -> None:
         """Let turns be taken from now on: the client knows its servers and channels.
@@ -116,11 +114,21 @@ class DeliveryLoop:
                 log.exception("turn_failed", job=job_id)
 
     async def _end_left_over(self) -> None:
-        """Tell the members whose requests were lost before they became jobs; again later if Discord does not answer."""
-        left, self._left_over = self._left_over, []
-        for card in left:
-            with suppress(Outage):
+        """Tell the members whose requests were lost before they became jobs; what fails is repeated by the next check.
+
+        The rows are read again, because a member may have had their data deleted meanwhile.
+        """
+        if not self._left_over:
+            return
+        cards = await self._database.read(open_cards.left_over)
+        self._left_over &= {card.event_id for card in cards}
+        for card in cards:
+            if card.event_id not in self._left_over:
+                continue
+            self._left_over.discard(card.event_id)  # another check may come meanwhile
+            try:
                 await self._completion.outbox.end_open_card(card)
                 await self._database.write(partial(open_cards.close, event_id=card.event_id))
-                continue
-            self._left_over.append(card)
+            except Exception as error:
+                log.warning("open_card_not_ended", source=card.event_id, exc_info=not isinstance(error, Outage))
+                self._left_over.add(card.event_id)

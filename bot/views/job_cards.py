@@ -44,7 +44,7 @@ class JobCards:
         return ProgressCard(job, message, self._interval, self._send_instead, restored=True)
 
     async def end_open_card(self, card: OpenCard) -> None:
-        """Tell a member, on the card, that their request was lost while the picture was being read.
+        """Tell a member that their request was lost while the picture was being read: on the card, or else directly.
 
         Raises :class:`bot.jobs.delivery.Outage`.
         """
@@ -53,7 +53,13 @@ class JobCards:
         try:
             await with_retry(lambda: message.edit(content=text, view=None, attachments=[]), EXPIRED_STATUSES)
         except Undeliverable as error:
-            log.warning("lost_request_not_told", event=card.event_id, reason=str(error))
+            log.info("open_card_not_edited", source=card.event_id, reason=str(error))
+        else:
+            return
+        try:
+            await self._send_directly(card.owner_id, text, f"o{card.event_id}")
+        except Undeliverable as error:
+            log.warning("lost_request_not_told", source=card.event_id, reason=str(error))
 
     def _restored_message(self, row: JobRow, note_card: NoteCard) -> CardMessage:
         channel = self._client.get_partial_messageable(row.channel_id, guild_id=row.guild_id)
@@ -79,25 +85,28 @@ class JobCards:
             return OriginalResponse(webhook, private=private)
         if private:
             return UnreachableCardMessage()
-        return ChannelCardMessage(channel, card.message_id, replies_to=card.event_id)
+        author_id = self._client.user.id if self._client.user is not None else None
+        return ChannelCardMessage(channel, card.message_id, replies_to=card.event_id, author_id=author_id)
 
     async def _send_instead(self, job: Job, text: str) -> None:
         """Send a text to the owner of a job whose card is gone: in the channel, or else directly."""
-        mentions = discord.AllowedMentions.none()
         if not job.private:
             channel = self._client.get_partial_messageable(job.request.channel_id, guild_id=job.request.guild_id)
-            nonce = "f" + job.nonce[1:]
             try:
-                await with_retry(
-                    lambda: channel.send(text, nonce=nonce, allowed_mentions=mentions, suppress_embeds=True)
-                )
+                await _send_text(channel, text, "f" + job.nonce[1:])
             except Undeliverable as error:
                 log.info("end_not_told_in_channel", job=job.id, reason=str(error))
             else:
                 return
-        owner = await with_retry(lambda: self._client.create_dm(discord.Object(job.request.owner_id)))
-        nonce = "g" + job.nonce[1:]
-        await with_retry(lambda: owner.send(text, nonce=nonce, allowed_mentions=mentions, suppress_embeds=True))
+        await self._send_directly(job.request.owner_id, text, "g" + job.nonce[1:])
+
+    async def _send_directly(self, member_id: int, text: str, nonce: str) -> None:
+        await _send_text(await with_retry(lambda: self._client.create_dm(discord.Object(member_id))), text, nonce)
+
+
+async def _send_text(channel: discord.abc.Messageable, text: str, nonce: str) -> None:
+    mentions = discord.AllowedMentions.none()
+    await with_retry(lambda: channel.send(text, nonce=nonce, allowed_mentions=mentions, suppress_embeds=True))
 
 
 def _webhook(client: discord.Client, reply: ReplyToken) -> discord.Webhook:

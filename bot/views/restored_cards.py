@@ -38,7 +38,7 @@ class OriginalResponse:
 
 
 class ChannelCardMessage:
-    """A message in a channel, by its id; or else the bot's reply to the message with the id ``replies_to``.
+    """A message in a channel, by its id; or else the reply of ``author_id`` to the message with the id ``replies_to``.
 
     Nothing here is private, so the owner gets no notices.
     """
@@ -46,10 +46,16 @@ class ChannelCardMessage:
     private = False
 
     def __init__(
-        self, channel: discord.PartialMessageable, message_id: int | None, *, replies_to: int | None = None
+        self,
+        channel: discord.PartialMessageable,
+        message_id: int | None,
+        *,
+        replies_to: int | None = None,
+        author_id: int | None = None,
     ) -> None:
         self._channel = channel
         self.message_id = message_id
+        self._author_id = author_id
         self._replies_to = replies_to
 
     async def edit(self, **changes: Any) -> None:
@@ -70,8 +76,8 @@ class ChannelCardMessage:
         if self.message_id is None and self._replies_to is not None:
             asked = discord.Object(self._replies_to)
             async for message in self._channel.history(limit=_MESSAGES_SEARCHED, after=asked, oldest_first=True):
-                reference = message.reference
-                if reference is not None and reference.message_id == self._replies_to and message.author.bot:
+                mine = message.author.id == self._author_id  # other bots may have replied, too
+                if mine and message.reference is not None and message.reference.message_id == self._replies_to:
                     self.message_id = message.id
                     break
         return self.message_id
