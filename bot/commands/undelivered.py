@@ -10,6 +10,7 @@ from discord.ext import commands
 
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
+from bot.errors import Refusal
 from bot.jobs.undelivered import UndeliveredResults
 from bot.throttle import Throttle
 from bot.views.undelivered import ShowButton, undelivered_text, undelivered_view
@@ -32,7 +33,10 @@ class UndeliveredActions:
         card_message = await invocation.open_card("Fetching your picture …", None, private=True)
         assert invocation.reply is not None, "a button is an interaction"
         assert card_message.message_id is not None, "it was just sent"
-        await self._results.show(row, invocation.reply, card_message.message_id, invocation.response_file_limit)
+        try:
+            await self._results.show(row, invocation.reply, card_message.message_id, invocation.response_file_limit)
+        except Refusal as refusal:
+            await card_message.edit(content=str(refusal))
 
     async def on_app_command_completion(
         self,

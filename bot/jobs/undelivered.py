@@ -23,6 +23,8 @@ from bot.store.reply_tokens import ReplyToken
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 5.0
+_POSTED = "This picture has been posted meanwhile."
+_NOT_KEPT = "This picture is no longer kept; nothing was charged for it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +56,15 @@ class UndeliveredResults:
         row = await self.database.read(partial(job_rows.find, job_id=job_id))
         if row is None or row.owner_id != member_id:
             raise Refusal("Only the member who asked for this picture can have it shown.")
-        if row.state in ("delivering", "delivered"):
-            raise Refusal("This picture has been posted meanwhile.")
         if row.state != "rendered":
-            raise Refusal("This picture is no longer kept; nothing was charged for it.")
+            raise Refusal(_POSTED if row.state in ("delivering", "delivered") else _NOT_KEPT)
         return row
 
     async def show(self, row: JobRow, reply: ReplyToken, message_id: int, file_limit: int | None) -> None:
         """Post a result now, into an interaction's response if its channel is closed; wait for the attempt.
 
-        The response takes the place of the job's card.
+        The response takes the place of the job's card. Raises :class:`Refusal` with what it has to say if it does not
+        show the result, and is not removed either.
         """
         with suppress(Outage):
             await self.completion.restore_card(Job.from_row(row), row).remove()
@@ -75,8 +76,13 @@ class UndeliveredResults:
             file_limit=file_limit,
             now=_now(),
         )
-        if await self.database.write(change):
-            await self.deliveries.turn(row.id)
+        is_card = await self.database.write(change)
+        await self.deliveries.turn(row.id)
+        after = await self.database.read(partial(job_rows.find, job_id=row.id))
+        if after is not None and after.ended_at is None:
+            raise Refusal("I still cannot post this picture, but I keep it and try again: /quota says when.")
+        if not is_card:  # it was being posted at this moment
+            raise Refusal(_POSTED if after is not None and after.state == "delivered" else _NOT_KEPT)
 
     async def _retry(self, change: partial[int]) -> None:
         count = await self.database.write(change)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import discord
 import pytest
 
 from bot.playground.world import World
+from bot.store import jobs
 from bot.views import attempts
 from tests.helpers.waiting import until
 
@@ -92,6 +94,36 @@ async def test_quota_names_what_could_not_be_posted(world: World) -> None:
     assert "I try again <t:" in answered.response.content
     await press(world, "Show it")
     assert (await state(world))[0]["state"] == "delivered"
+
+
+async def test_a_picture_that_still_cannot_be_posted_says_so_and_comes_later(world: World) -> None:
+    outage(world)
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    await world.member.slash(world.channel, "quota")
+    outage(world)
+    await press(world, "Show it")
+    assert "I still cannot post this picture, but I keep it and try again: /quota says when." in shown_to_member(world)
+    await world.env.bot.database.write(lambda c: c.execute("UPDATE jobs SET due_at = 1").rowcount)
+    await world.env.bot.jobs.deliveries.check()
+    await until(lambda: any(message.attachments for message in world.channel.history()))
+    await until(lambda: not any("I still cannot post" in text for text in shown_to_member(world)))
+
+
+async def test_a_picture_that_is_being_posted_when_its_owner_asks_for_it_is_named_as_posted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outage(world)
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    await world.member.slash(world.channel, "quota")
+
+    def too_late(connection: sqlite3.Connection, job_id: int, **changes: object) -> bool:
+        jobs.delivering(connection, job_id)
+        jobs.delivered(connection, job_id, world.channel.id, 77, 5)
+        return False
+
+    monkeypatch.setattr("bot.store.recovery.show_again", too_late)
+    await press(world, "Show it")
+    assert "This picture has been posted meanwhile." in shown_to_member(world)
 
 
 async def test_somebody_else_cannot_have_it_shown(world: World) -> None:
