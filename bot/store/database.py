@@ -41,12 +41,14 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
         _refuse_newer(path, set(applied) - {migration.id for migration in known})
         pending = backend.to_apply(known)
         names = [migration.id for migration in pending]
-        if applied and names:
-            back_up(path, names[0])
+        backup = back_up(path, names[0]) if applied and names else None
         try:
             with backend.lock():
                 backend.apply_migrations(pending)
         except Exception as error:
+            # A supervisor may start the program again and again, so nothing is kept of what changed nothing.
+            if backup is not None and _applied(backend) == applied:
+                backup.unlink(missing_ok=True)
             raise StartupError(
                 f"Migration of {path} failed and was rolled back: {error}. The data is as it was; please report this."
             ) from error

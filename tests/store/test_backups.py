@@ -77,6 +77,21 @@ def test_it_is_logged(path: Path, newer: Path, caplog: pytest.LogCaptureFixture)
     assert any("database_backed_up" in str(record.msg) for record in caplog.records)
 
 
+def test_a_migration_that_fails_at_each_start_does_not_fill_the_disk(path: Path, newer: Path) -> None:
+    (newer / "0098_future.sql").write_text("CREATE TABLE jobs (id INTEGER);\n")
+    with pytest.raises(StartupError, match="failed and was rolled back"):
+        migrate(path, newer)
+    assert backups(path) == []
+
+
+def test_the_backup_stays_if_only_a_later_migration_failed(path: Path, newer: Path) -> None:
+    (newer / "0099_loss.sql").write_text("CREATE TABLE jobs (id INTEGER);\n")
+    with pytest.raises(StartupError, match="failed and was rolled back"):
+        migrate(path, newer)
+    assert unapplied(path, newer) == ["0099_loss"]
+    assert len(backups(path)) == 1
+
+
 def test_without_room_for_the_backup_nothing_is_migrated(path: Path, newer: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("INSERT INTO facts VALUES ('big', ?)", ("x" * 500_000,))
