@@ -322,3 +322,21 @@ async def test_a_file_that_cannot_be_read_now_is_not_given_up(world: World) -> N
     moved.rename(file)
     await all_ended(world)
     assert len(results(world)) == 1
+
+
+async def test_a_row_that_cannot_be_read_keeps_no_other_job_from_going_on(world: World) -> None:
+    world.env.bot.jobs.deliveries._started = False
+    await world.member.slash(world.channel, "imagine", prompt="a result to post")
+    world.env.bot.jobs.drain()
+    for prompt in ("a damaged one", PROMPT):
+        await world.member.slash(world.channel, "imagine", prompt=prompt)
+    await change(world, "UPDATE jobs SET spec = '{}' WHERE id <= 2")
+    await restart(world)
+    await all_ended(world)
+    assert await jobs(world, "state, error_code") == [
+        {"state": "expired", "error_code": "unreadable"},
+        {"state": "failed", "error_code": "unreadable"},
+        {"state": "delivered", "error_code": None},
+    ]
+    given_back = await world.env.bot.database.query("SELECT job_id FROM ledger WHERE entry = 'given_back' ORDER BY 1")
+    assert [row["job_id"] for row in given_back] == [1, 2]

@@ -18,7 +18,7 @@ from bot.jobs.active import ActiveJob
 from bot.jobs.completion import Completion
 from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.dispatch import Dispatcher, DispatchJob
-from bot.jobs.job import Job, JobProgress
+from bot.jobs.job import Job, JobProgress, UnreadableRow
 from bot.jobs.runner import GIVEN_UP, JobRunner, Outcome
 from bot.requests.originals import OriginalFolder
 from bot.store import recovery
@@ -137,9 +137,16 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         if outcome != "ended":
             self.dispatch(active)
 
-    def go_on_with(self, row: JobRow) -> None:
-        """Dispatch a queued job that an earlier process had accepted, or whose row could not be changed for a while."""
-        job = Job.from_row(row)
+    async def go_on_with(self, row: JobRow) -> None:
+        """Dispatch a queued job that an earlier process had accepted, or whose row could not be changed for a while.
+
+        A job whose row cannot be read is ended.
+        """
+        try:
+            job = Job.from_row(row)
+        except UnreadableRow as error:
+            await self._completion.end_unreadable(row, error)
+            return
         active = self._jobs[job.id] = ActiveJob(job, self._completion.restore_card(job, row), row.images)
         self.dispatch(active)
 
@@ -159,7 +166,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
                 partial(recovery.adopt, job_id=job_id, now=int(time.time()), given_up=GIVEN_UP)
             )
             if row is not None and row.state == "queued" and job_id not in self._jobs:
-                self.go_on_with(row)
+                await self.go_on_with(row)
 
     def keep(self) -> None:
         """Start no more jobs, and take those back from the engine that have not started."""

@@ -27,7 +27,7 @@ from bot.jobs.delivery import (
     Undeliverable,
     deliver,
 )
-from bot.jobs.job import Job, result_note
+from bot.jobs.job import Job, UnreadableRow, result_note
 from bot.media.files import remove_files
 from bot.store import job_rows
 from bot.store import jobs as store
@@ -85,7 +85,11 @@ class Completion:
         row = await self._find(job_id)
         if row is None:
             return
-        job = Job.from_row(row)
+        try:
+            job = Job.from_row(row)
+        except UnreadableRow as error:
+            await self.end_unreadable(row, error)
+            return
         card = card or self.restore_card(job, row)
         if row.state == "rendered":
             await self._deliver(row, job, card)
@@ -105,6 +109,17 @@ class Completion:
         error_id = secrets.token_hex(4)
         log.error("job_failed", job=job.id, code=error.code, error_id=error_id, reason=str(error))
         await self.end(job, "failed", error.code, f"{error} Nothing was charged. (error {error_id})")
+
+    async def end_unreadable(self, row: JobRow, error: UnreadableRow) -> None:
+        """End a job of which nothing more is known than its row's id and state; it is not charged, its card stays."""
+        log.error("job_unreadable", job=row.id, reason=str(error))
+        if row.state == "rendered":
+            await self._expire(row, "unreadable", "")
+        elif row.ended_at is None:
+            await self.database.write(
+                partial(store.ended, job_id=row.id, state="failed", error_code="unreadable", note="", now=_now())
+            )
+        await self.database.write(partial(store.card_ended, job_id=row.id))
 
     async def fail(self, job: Job, sentence: str) -> bool:
         """End a job as failed after an unexpected error. Returns False if its row could not be changed to that.

@@ -55,6 +55,10 @@ class JobRequest:
         return self.requester.guild_id
 
 
+class UnreadableRow(Exception):
+    """A job's row is damaged, or was written by a program that this one does not understand."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job that was inserted. ``credits`` is its price in 1/100; ``image_ids`` are the images' public ids, in order.
@@ -76,10 +80,17 @@ class Job:
 
     @classmethod
     def from_row(cls, row: JobRow, original: Original | None = None) -> Job:
-        """Return the job of a row. An edit that is to be rendered needs its ``original``; a delivery does not."""
+        """Return the job of a row. An edit that is to be rendered needs its ``original``; a delivery does not.
+
+        Raises :class:`UnreadableRow`.
+        """
+        try:
+            spec = ImageSpec.from_json(row.spec)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UnreadableRow(f"the spec of job {row.id} cannot be read ({error})") from error
         request = JobRequest(
             event_id=row.event_id,
-            spec=ImageSpec.from_json(row.spec),
+            spec=spec,
             count=len(row.images),
             requester=Requester(row.owner_id, row.scope_id, row.guild_id),
             channel_id=row.channel_id,

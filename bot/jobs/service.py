@@ -84,7 +84,7 @@ class JobService:
         for guild_id in await self._database.read(paused_guilds):
             self._dispatcher.pause(guild_id)
         for row in await self._database.read(job_rows.queued):
-            self._active.go_on_with(row)
+            await self._active.go_on_with(row)
 
     async def run(self, request: JobRequest, show_card: ShowCard) -> Job | None:
         """Insert a job, show its card and dispatch it; a task of its own then renders and delivers it.
