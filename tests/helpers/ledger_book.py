@@ -103,6 +103,9 @@ class Book:
 
     def recovered(self, job: Job) -> bool:
         """Move a job as a new process does. Returns whether it was given up."""
+        if self.model.accounts[job.account - 1].closed_at is not None:
+            self.ended(job, "expired" if job.state in ("rendered", "delivering") else "cancelled")
+            return False
         if job.state == "delivering":
             job.state = "rendered"
         if job.state != "running":
