@@ -53,6 +53,7 @@ from bot.views.errors import answer, answer_error
 from bot.views.job_cards import JobCards
 from bot.views.outbox import DiscordOutbox
 from bot.views.privacy import is_about_privacy
+from bot.views.text import MESSAGE_LIMIT, inert
 from zimage_engine.engine import Engine
 from zimage_engine.types import EngineError
 
@@ -89,7 +90,11 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         if self.client.set_up and self.client.jobs.closed:
-            await answer(interaction, RESTARTING)
+            if interaction.type is not discord.InteractionType.autocomplete:
+                # Discord does not give a prompt back to the member who typed it.
+                prompt = str(interaction.namespace.prompt or "")
+                text = inert(prompt, MESSAGE_LIMIT - len(RESTARTING) - 1)
+                await answer(interaction, f"{RESTARTING}\n{text}" if prompt else RESTARTING)
             return False
         allowed = self.client.settings.allowed_guilds
         if not allowed or interaction.guild_id in allowed or is_about_privacy(interaction):

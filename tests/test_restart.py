@@ -340,3 +340,11 @@ async def test_a_row_that_cannot_be_read_keeps_no_other_job_from_going_on(world:
     ]
     given_back = await world.env.bot.database.query("SELECT job_id FROM ledger WHERE entry = 'given_back' ORDER BY 1")
     assert [row["job_id"] for row in given_back] == [1, 2]
+
+
+async def test_what_was_typed_in_the_last_moment_before_the_end_is_given_back(world: World) -> None:
+    await world.env.bot.jobs.close(0)
+    answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert answered.ephemeral
+    assert answered.response.content == f"I'm restarting; please ask again in a minute.\n``{PROMPT}``"
+    assert (await world.member.slash(world.channel, "ping")).response.content.endswith("in a minute.")
