@@ -67,7 +67,7 @@ class Picture:
 class Result:
     """What a job delivers: its pictures, and a ``note`` for the member, which may be empty.
 
-    ``waited`` are the seconds since it first went to the engine, ``device_seconds`` those it took on the device.
+    ``waited`` are the seconds since it was asked for, ``device_seconds`` those it took on the device.
     """
 
     pictures: list[Picture]
