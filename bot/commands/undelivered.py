@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import discord
+import structlog
 from discord import app_commands
 from discord.ext import commands
 
@@ -13,7 +14,10 @@ from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.jobs.undelivered import UndeliveredResults
 from bot.throttle import Throttle
+from bot.views.card_messages import NOT_SENT
 from bot.views.undelivered import ShowButton, undelivered_text, undelivered_view
+
+log = structlog.get_logger(__name__)
 
 _OFFER_SECONDS = 10 * 60.0
 _TELLS_ITSELF = "quota"
@@ -52,8 +56,12 @@ class UndeliveredActions:
         self._offers.start(member_id)
         await self._results.retry_of(member_id)
         left = await self._results.of(member_id)
-        if left:
+        if not left:
+            return
+        try:
             await interaction.followup.send(undelivered_text(left), view=undelivered_view(left), ephemeral=True)
+        except NOT_SENT as error:  # such as when the command came too late to be answered
+            log.info("undelivered_not_offered", user=member_id, reason=str(error))
 
     async def on_guild_channel_update(self, before: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
         del before

@@ -78,6 +78,15 @@ async def test_the_member_s_next_command_brings_it_or_offers_it(world: World) ->
     assert not message.flags.ephemeral
 
 
+async def test_an_offer_that_discord_refuses_is_only_logged(world: World) -> None:
+    outage(world)
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    outage(world)
+    world.env.inject_error("POST", "/webhooks/*/*", status=404, code=10015)
+    await world.member.slash(world.channel, "ping")  # an error that nothing handles would fail the test
+    assert not any(COULD_NOT in text for text in shown_to_member(world))
+
+
 async def test_the_next_command_says_nothing_if_the_picture_could_be_posted_then(world: World) -> None:
     outage(world)
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
