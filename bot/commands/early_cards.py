@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+
+import structlog
 
 from bot.commands.invocation import Invocation
 from bot.store import open_cards
 from bot.store.database import Database
 from bot.store.open_cards import OpenCard
 from bot.views.card_messages import CardMessage
+
+log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
@@ -20,7 +25,7 @@ async def early_card(
 ) -> AsyncIterator[CardMessage]:
     """Show a card, with a row that lets the next process end it if this one ends before the block does.
 
-    The job that is inserted takes the card over. Raises what discord.py raises.
+    The job that is inserted takes the card over. Raises what discord.py raises, and if the row cannot be written.
     """
     card = OpenCard(
         event_id=invocation.event_id,
@@ -35,8 +40,15 @@ async def early_card(
     try:
         card_message = await invocation.open_card(text, None, private=private)
         assert card_message.message_id is not None, "it was just sent"
-        sent = partial(open_cards.sent, event_id=card.event_id, message_id=card_message.message_id)
-        await database.write(sent)
+        await _write(database, partial(open_cards.sent, event_id=card.event_id, message_id=card_message.message_id))
         yield card_message
     finally:
-        await database.write(partial(open_cards.close, event_id=card.event_id))
+        await _write(database, partial(open_cards.close, event_id=card.event_id))
+
+
+async def _write(database: Database, change: Callable[[sqlite3.Connection], object]) -> None:
+    """Change the row; a failure is only logged, since the member has the card, and perhaps the job, already."""
+    try:
+        await database.write(change)
+    except Exception:
+        log.exception("open_card_not_noted")

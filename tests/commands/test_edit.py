@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 from PIL import Image
 
@@ -20,6 +22,17 @@ async def test_edit_with_an_attachment(world: World) -> None:
     fields = read_fields(await message.attachments[0].read())
     assert fields is not None
     assert (fields["prompt"], fields["strength"]) == (CHANGED, 0.9)
+
+
+async def test_an_edit_goes_on_although_its_card_cannot_be_noted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(connection: sqlite3.Connection, **changes: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("bot.store.open_cards.sent", full)
+    await world.member.slash(world.channel, "edit", prompt=CHANGED, image=("photo.png", photo()))
+    (message,) = world.channel.history()
+    assert message.attachments
+    assert await rows(world, "SELECT state FROM jobs") == [{"state": "delivered"}]
 
 
 async def test_edit_without_anything_takes_the_newest_here_and_links_it(world: World) -> None:
