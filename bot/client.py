@@ -42,8 +42,9 @@ from bot.commands.questions import Questions
 from bot.commands.result_actions import ResultActions
 from bot.commands.submission import Submission
 from bot.commands.undelivered import UndeliveredActions
+from bot.errors import RESTARTING
 from bot.jobs.delivery_loop import CHECK_SECONDS
-from bot.jobs.service import RESTARTING, JobService
+from bot.jobs.service import JobService
 from bot.media.untrusted_images import ImageReader
 from bot.privacy.privacy import Privacy
 from bot.services import Services
@@ -125,6 +126,7 @@ class ZImageBot(commands.Bot):
         self.services = services
         self._parts: BotParts | None = None
         self._closing = False
+        self._deaf = False
         self._set_up = asyncio.Event()
         self._delivery_checks = tasks.loop(seconds=CHECK_SECONDS)(self._check_deliveries)
 
@@ -177,11 +179,18 @@ class ZImageBot(commands.Bot):
             if not self._closing:
                 self._closing = True
                 self._delivery_checks.cancel()
+                await self.services.suspend()
+                self._deaf = True
                 await self.services.stop()
                 if self._parts is not None:
                     self._parts.charts.close()
         finally:
             await super().close()
+
+    def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
+        """Handle no more events once the database is about to be closed; interactions are answered all the same."""
+        if not self._deaf:
+            super().dispatch(event_name, *args, **kwargs)
 
     async def on_ready(self) -> None:
         log.info("online", user=str(self.user), guilds=len(self.guilds))

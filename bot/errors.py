@@ -19,6 +19,17 @@ class NotHere(Refusal):
         self.in_public = in_public or sentence
 
 
+RESTARTING = "I'm restarting; please ask again in a minute."
+"""What a member is told in the last moment before the program ends, when nothing can be kept any more."""
+
+
+class Restarting(Refusal):
+    """The program is about to end, and can neither do nor keep anything."""
+
+    def __init__(self) -> None:
+        super().__init__(RESTARTING)
+
+
 class StartupError(Exception):
     """The program cannot start; the message tells the operator in one sentence what to do."""
 

@@ -16,9 +16,9 @@ from bot.commands.input_images import InputImage
 from bot.commands.invocation import Invocation
 from bot.commands.parts import BotParts
 from bot.commands.questions import Questions
-from bot.errors import Refusal
+from bot.errors import RESTARTING, Refusal, Restarting
 from bot.jobs.job import Job, JobProgress, JobRequest, Kind
-from bot.jobs.service import RESTARTING, JobService
+from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage
 from bot.requests.flags import EDIT_FLAGS, read_flags
@@ -124,23 +124,25 @@ class Submission:
         await self.jobs.admission.check_words(invocation.requester.guild_id, options.prompt)
         await self._check_may_post(invocation, options.prompt, private=private)
         opening = f"{opening_text(options.prompt, input_image.link)}\nReading the picture …"
-        card = early_card(self.database, invocation, opening, options.prompt, private=private)
-        async with card as card_message:
-            try:
-                request = await self._edit_request(
-                    invocation, replace(edit, options=options), input_image, private=private
-                )
-                request = replace(request, defaults=defaults)
-                asked = await self._ask_first(invocation, request)
-                job = None if asked else await self.jobs.run(request, partial(self._card_on, card_message))
-            except Exception as error:  # noqa: BLE001 - explain() logs unexpected ones
-                await refuse_on(card_message, explain(error))
-                return
-            except asyncio.CancelledError:
-                await refuse_on(card_message, RESTARTING)
-                raise
-            if job is None:
-                await remove(card_message)
+        make_request = partial(
+            self._edit_request, invocation, replace(edit, options=options), input_image, private=private
+        )
+        with self.jobs.handling():
+            async with early_card(self.database, invocation, opening, options.prompt, private=private) as card_message:
+                try:
+                    request = replace(await make_request(), defaults=defaults)
+                    asked = await self._ask_first(invocation, request)
+                    job = None if asked else await self.jobs.run(request, partial(self._card_on, card_message))
+                except Restarting:
+                    await refuse_on(card_message, _restarting(options.prompt))
+                except Exception as error:  # noqa: BLE001 - explain() logs unexpected ones
+                    await refuse_on(card_message, explain(error))
+                except asyncio.CancelledError:
+                    await refuse_on(card_message, _restarting(options.prompt))
+                    raise
+                else:
+                    if job is None:
+                        await remove(card_message)
 
     async def with_settings(
         self, invocation: Invocation, options: ImageOptions, *, private: bool | None, edit: bool
@@ -248,6 +250,11 @@ class Submission:
             response_file_limit=invocation.response_file_limit,
             kind=kind,
         )
+
+
+def _restarting(prompt: str) -> str:
+    """Return what a member is told whose card is taken back, with what they typed."""
+    return f"{RESTARTING}\n{inert(prompt, MESSAGE_LIMIT - len(RESTARTING) - 1)}"
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from bot.errors import Refusal
+from bot.errors import Refusal, Restarting
 from bot.jobs.active import ActiveJob
 from bot.jobs.active_jobs import ActiveJobs
 from bot.jobs.admission import Admission
@@ -35,9 +35,6 @@ from bot.store.moderation import paused_guilds
 from zimage_engine.engine import Engine
 
 log = structlog.get_logger(__name__)
-
-RESTARTING = "I'm restarting; please ask again in a minute."
-"""What a member is told in the last moment before the program ends, when nothing can be kept any more."""
 
 
 class JobService:
@@ -64,9 +61,9 @@ class JobService:
         self._dispatcher = self._active.dispatcher
         self.deliveries = self._active.deliveries
         self.undelivered = UndeliveredResults(database, self._completion, self.deliveries)
-        self._inserting = 0
-        self._none_inserting = asyncio.Event()
-        self._none_inserting.set()
+        self._handling = 0
+        self._none_handled = asyncio.Event()
+        self._none_handled.set()
         self._draining = self._closed = False
 
     async def start(self) -> None:
@@ -92,7 +89,7 @@ class JobService:
         Returns the job, or None if its event made one before. Raises :class:`Refusal` if it is not admitted, and what
         ``show_card`` raises: then the job is cancelled and its credits are given back.
         """
-        with self._insertion():
+        with self.handling():
             job = await self._insert(request)
             if job is None:
                 log.info("duplicate_event", source=request.event_id)
@@ -223,30 +220,36 @@ class JobService:
         Admits no more jobs. Deliveries that take longer than ``seconds`` are cancelled; the next process makes sure
         that each result is posted once.
         """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        await self._wait_for_requests(loop.time() + seconds / 2)  # what they ask for is kept
         self._closed = True
-        end = asyncio.get_running_loop().time() + seconds
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(end):
-                await self._none_inserting.wait()
+        await self._wait_for_requests(end)
         await self._active.close(end)
-        await self._active.requeue_running()  # those that wrote their start after suspend()
 
     @contextmanager
-    def _insertion(self) -> Iterator[None]:
-        """Count a job that is being inserted, so that :meth:`close` waits for it."""
-        self._inserting += 1
-        self._none_inserting.clear()
+    def handling(self) -> Iterator[None]:
+        """Make :meth:`close` wait for a request that is being handled. Raises :class:`Restarting` after it."""
+        if self._closed:
+            raise Restarting
+        self._handling += 1
+        self._none_handled.clear()
         try:
             yield
         finally:
-            self._inserting -= 1
-            if not self._inserting:
-                self._none_inserting.set()
+            self._handling -= 1
+            if not self._handling:
+                self._none_handled.set()
+
+    async def _wait_for_requests(self, end: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(end):
+                await self._none_handled.wait()
 
     async def _insert(self, request: JobRequest) -> Job | None:
         """Store the edit's original and insert the job. Returns None if its event made one before."""
         if self._closed:
-            raise Refusal(RESTARTING)
+            raise Restarting
         if request.original is not None:
             original, mask = await asyncio.to_thread(self.originals.keep, request.original)
             request = replace(request, spec=replace(request.spec, original=original, mask=mask))

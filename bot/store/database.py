@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import aiosqlite
 import yoyo
 
-from bot.errors import StartupError
+from bot.errors import Restarting, StartupError
 from bot.store.backups import back_up
 from bot.store.database_thread import DatabaseThread
 
@@ -106,6 +106,7 @@ class Database:
         self._write_thread, self._write_connection = writer
         self._read_thread, self._read_connection = reader
         self._query_connection = query_connection
+        self._closed = False
 
     @classmethod
     async def open(cls, path: Path) -> Database:
@@ -123,23 +124,31 @@ class Database:
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` in one transaction and return its result; if it raises, roll back and raise the same."""
+        self._check_open()
         return await self._write_thread.run(partial(self._transaction, function))
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function``, which must not write, on one snapshot of the database and return its result."""
+        self._check_open()
         return await self._read_thread.run(partial(self._snapshot, function))
 
     async def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         """Return the rows of one SELECT."""
+        self._check_open()
         return list(await self._query_connection.execute_fetchall(sql, parameters))
 
     async def close(self) -> None:
-        """Finish the pending writes and close the file."""
+        """Finish the pending writes and close the file. Every later call raises :class:`Restarting`."""
+        self._closed = True
         await self._query_connection.close()
         await self._read_thread.run(self._read_connection.close)
         await self._write_thread.run(self._write_connection.close)
         self._read_thread.stop()
         self._write_thread.stop()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Restarting
 
     def _snapshot(self, function: Callable[[sqlite3.Connection], T]) -> T:
         self._read_connection.execute("BEGIN")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import StartupError
+from bot.errors import Restarting, StartupError
 from bot.store import ledger
 from bot.store.database import MIGRATIONS, Database, migrate
 from bot.store.facts import read_fact, write_fact
+from tests.helpers.databases import add_database
 
 
 def tables(path: Path) -> set[str]:
@@ -91,3 +92,15 @@ async def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
     assert await read_fact(database, "a") is None
     await write_fact(database, "a", "2")
     assert await read_fact(database, "a") == "2"
+
+
+async def test_a_closed_database_says_that_the_program_is_restarting(tmp_path: Path) -> None:
+    database = await Database.open(add_database(tmp_path / "bot.sqlite3"))
+    await database.close()
+    for call in (
+        database.query("SELECT 1"),
+        database.read(lambda c: c.execute("SELECT 1")),
+        database.write(lambda c: c.execute("SELECT 1")),
+    ):
+        with pytest.raises(Restarting, match="please ask again in a minute"):
+            await call
