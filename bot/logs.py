@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 import structlog
@@ -11,6 +12,15 @@ from structlog.typing import Processor
 from bot.settings import Settings
 
 _HANDLER = "zimage-bot"
+_TOKEN = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s'\"?]+")
+"""An interaction's token in a URL, as in the text of some of aiohttp's errors."""
+
+
+class _WithoutTokens(structlog.stdlib.ProcessorFormatter):
+    """Replaces interaction tokens in finished lines, including tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _TOKEN.sub(r"\1…", super().format(record))
 
 
 def configure_logging(settings: Settings) -> None:
@@ -39,7 +49,7 @@ def configure_logging(settings: Settings) -> None:
     )
     if settings.log_format == "json":
         last = structlog.processors.JSONRenderer(ensure_ascii=False)
-    formatter = structlog.stdlib.ProcessorFormatter(
+    formatter = _WithoutTokens(
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
