@@ -78,7 +78,8 @@ def _on_signal(stop: asyncio.Event, number: signal.Signals) -> None:
         return
     # Rows hold all there is to know of a job, and running jobs were queued again at the first signal.
     log.warning("stopped_at_once", signal=number.name)
-    sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):  # its terminal may be gone
+        sys.stdout.flush()
     os._exit(128 + number)
 
 
