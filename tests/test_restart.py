@@ -175,9 +175,11 @@ async def test_a_request_that_was_lost_while_its_picture_was_read_is_told_with_i
     assert await world.env.bot.database.query("SELECT * FROM open_cards") == []
 
 
-async def leave_open_card(world: World, event_id: int, visibility: Visibility, message_id: int | None) -> None:
+async def leave_open_card(
+    world: World, event_id: int, visibility: Visibility, message_id: int | None, prompt: str = PROMPT
+) -> None:
     guild_id, channel_id = world.channel.guild.id, world.channel.id
-    left = OpenCard(event_id, world.member.id, guild_id, channel_id, visibility, PROMPT, None, message_id)
+    left = OpenCard(event_id, world.member.id, guild_id, channel_id, visibility, prompt, None, message_id)
     await world.env.bot.database.write(partial(open_cards.open_card, card=left, now=5))
 
 
@@ -189,6 +191,20 @@ async def test_a_lost_request_whose_private_card_cannot_be_edited_is_told_direct
     assert PROMPT in message.content
     assert message.content.endswith("nothing was charged: please ask again.")
     assert world.channel.history() == []
+
+
+async def test_a_long_prompt_is_given_back_whole(world: World) -> None:
+    prompt = "circle " * 250 + "end"
+    await leave_open_card(world, 1, "private", 77, prompt)
+    await world.env.bot.jobs.deliveries.prepare()
+    await world.env.bot.jobs.deliveries.check()
+    (lost,) = await rendered_and_kept(world, count=1, prompt=prompt)
+    lost.unlink()
+    world.env.bot.jobs.deliveries.start()
+    await all_ended(world)
+    (told,), (failed,) = world.member.user.dm_channel.history(), world.channel.history()
+    assert prompt in told.content
+    assert prompt in failed.content
 
 
 async def test_the_card_of_a_lost_request_is_not_taken_for_another_bot_s_reply(world: World) -> None:
@@ -279,10 +295,10 @@ async def test_after_a_day_an_undelivered_picture_is_deleted_refunded_and_told(w
     assert [tuple(row) for row in ledger] == [("reserved", 100), ("settled", 0), ("given_back", 100)]
 
 
-async def rendered_and_kept(world: World, count: int) -> list[Path]:
+async def rendered_and_kept(world: World, count: int, prompt: str = PROMPT) -> list[Path]:
     """Render a job whose result is not delivered before the loop is started. Returns its pictures' files."""
     world.env.bot.jobs.deliveries._started = False
-    await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=count)
+    await world.member.slash(world.channel, "imagine", prompt=prompt, count=count)
     rows = await world.env.bot.database.query("SELECT file FROM images ORDER BY position")
     return [world.env.bot.settings.image_dir / row["file"] for row in rows]
 

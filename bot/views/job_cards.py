@@ -15,7 +15,7 @@ from bot.store.open_cards import OpenCard
 from bot.store.reply_tokens import ReplyToken
 from bot.views.attempts import EXPIRED_STATUSES, with_retry
 from bot.views.card_messages import CardMessage, ResponseCardMessage
-from bot.views.progress import ProgressCard, opening_text
+from bot.views.progress import ProgressCard, closing_text
 from bot.views.restored_cards import ChannelCardMessage, MovedCardMessage, OriginalResponse, UnreachableCardMessage
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ class JobCards:
         Raises :class:`bot.jobs.delivery.Outage`.
         """
         message = self._open_message(card)
-        text = f"{opening_text(card.prompt, None)}\n{_LOST_REQUEST}"
+        text = closing_text(card.prompt, None, _LOST_REQUEST)
         try:
             await with_retry(lambda: message.edit(content=text, view=None, attachments=[]), EXPIRED_STATUSES)
         except Undeliverable as error:

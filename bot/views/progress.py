@@ -19,7 +19,7 @@ from bot.requests.pricing import format_credits
 from bot.views.attempts import EXPIRED_STATUSES, with_retry
 from bot.views.buttons import progress_view
 from bot.views.card_messages import NOT_SENT, CardMessage, tell_privately
-from bot.views.text import duration, inert, made_from
+from bot.views.text import MESSAGE_LIMIT, duration, inert, made_from
 from zimage_engine.types import RawImage
 
 log = structlog.get_logger(__name__)
@@ -39,6 +39,12 @@ def opening_text(prompt: str, original_link: str | None) -> str:
     """Return the first lines of a card: the prompt, and the link to an edit's original."""
     origin = f"\n-# {made_from(original_link)}" if original_link else ""
     return inert(prompt, _PROMPT_SHOWN) + origin
+
+
+def closing_text(prompt: str, original_link: str | None, sentence: str) -> str:
+    """Return what a card says instead of a result: as much of the prompt as fits, to ask again, and the sentence."""
+    rest = f"\n-# {made_from(original_link)}\n{sentence}" if original_link else f"\n{sentence}"
+    return inert(prompt, MESSAGE_LIMIT - len(rest)) + rest
 
 
 def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
@@ -160,7 +166,7 @@ class ProgressCard:
 
     def _text(self, sentence: str) -> str:
         request = self._job.request
-        return f"{opening_text(request.spec.prompt, request.original_link)}\n{sentence}"
+        return closing_text(request.spec.prompt, request.original_link, sentence)
 
     async def _replace(self, sentence: str) -> None:
         """Make the card show a sentence, without buttons and previews."""
