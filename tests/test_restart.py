@@ -18,6 +18,7 @@ from bot.store import open_cards, privacy
 from bot.store.accounts import DAY
 from bot.store.open_cards import OpenCard
 from bot.store.reply_tokens import Visibility
+from bot.views.outbox import DiscordOutbox
 from tests.helpers.faults import Faulty
 from tests.helpers.waiting import leave_running, until
 from tests.helpers.worlds import OpenWorld, new_client, restart
@@ -163,12 +164,20 @@ async def test_images_that_are_rendered_are_kept(world_of: OpenWorld) -> None:
         ]
 
 
+async def end_left_over(world: World) -> None:
+    """Check once, and wait until the cards that an ended process left have been told, as far as that is possible."""
+    deliveries = world.env.bot.jobs.deliveries
+    await deliveries.check()
+    if deliveries._ending_left_over is not None:
+        await deliveries._ending_left_over
+
+
 async def test_a_request_that_was_lost_while_its_picture_was_read_is_told_with_its_prompt(world: World) -> None:
     card = await world.env.bot.get_channel(world.channel.id).send("Reading the picture …")
     left = OpenCard(1, world.member.id, world.channel.guild.id, world.channel.id, "public", PROMPT, None, card.id)
     await world.env.bot.database.write(partial(open_cards.open_card, card=left, now=5))
     await restart(world)
-    await world.env.bot.jobs.deliveries.check()
+    await end_left_over(world)
     (message,) = world.channel.history()
     assert PROMPT in message.content
     assert message.content.endswith("nothing was charged: please ask again.")
@@ -186,7 +195,7 @@ async def leave_open_card(
 async def test_a_lost_request_whose_private_card_cannot_be_edited_is_told_directly(world: World) -> None:
     await leave_open_card(world, 1, "private", 77)
     await restart(world)
-    await world.env.bot.jobs.deliveries.check()
+    await end_left_over(world)
     (message,) = world.member.user.dm_channel.history()
     assert PROMPT in message.content
     assert message.content.endswith("nothing was charged: please ask again.")
@@ -197,7 +206,7 @@ async def test_a_long_prompt_is_given_back_whole(world: World) -> None:
     prompt = "circle " * 250 + "end"
     await leave_open_card(world, 1, "private", 77, prompt)
     await world.env.bot.jobs.deliveries.prepare()
-    await world.env.bot.jobs.deliveries.check()
+    await end_left_over(world)
     (lost,) = await rendered_and_kept(world, count=1, prompt=prompt)
     lost.unlink()
     world.env.bot.jobs.deliveries.start()
@@ -205,6 +214,28 @@ async def test_a_long_prompt_is_given_back_whole(world: World) -> None:
     (told,), (failed,) = world.member.user.dm_channel.history(), world.channel.history()
     assert prompt in told.content
     assert prompt in failed.content
+
+
+async def test_lost_requests_hold_up_no_delivery_while_discord_is_slow(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = asyncio.Event()
+
+    async def slow(outbox: DiscordOutbox, card: OpenCard) -> None:
+        await answered.wait()
+
+    monkeypatch.setattr(DiscordOutbox, "end_open_card", slow)
+    await rendered_and_kept(world, count=1)
+    await leave_open_card(world, 1, "private", 77)
+    deliveries = world.env.bot.jobs.deliveries
+    await deliveries.prepare()
+    deliveries.start()
+    await deliveries.check()
+    await all_ended(world)
+    assert len(results(world)) == 1
+    answered.set()
+    await end_left_over(world)
+    assert await world.env.bot.database.query("SELECT * FROM open_cards") == []
 
 
 async def test_the_card_of_a_lost_request_is_not_taken_for_another_bot_s_reply(world: World) -> None:
@@ -215,7 +246,7 @@ async def test_the_card_of_a_lost_request_is_not_taken_for_another_bot_s_reply(w
     card = await posted.reply("Reading the picture …")
     await leave_open_card(world, asked.id, "public", None)
     await restart(world)
-    await world.env.bot.jobs.deliveries.check()
+    await end_left_over(world)
     (told,) = [message for message in world.channel.history() if message.id == card.id]
     assert PROMPT in told.content
 
@@ -225,7 +256,7 @@ async def test_the_lost_request_of_a_member_who_had_their_data_deleted_is_not_re
     client = world.env.bot
     await client.jobs.deliveries.prepare()
     await client.database.write(partial(privacy.forget_member, member_id=world.member.id, now=6))
-    await client.jobs.deliveries.check()
+    await end_left_over(world)
     assert world.member.user.dm_channel.history() == []
 
 
@@ -238,8 +269,8 @@ async def test_a_lost_request_is_told_by_a_later_check_if_the_row_cannot_be_dele
     await deliveries.prepare()
     with monkeypatch.context() as patch:
         patch.setattr(open_cards, "close", None)
-        await deliveries.check()
-    await deliveries.check()
+        await end_left_over(world)
+    await end_left_over(world)
     assert await world.env.bot.database.query("SELECT * FROM open_cards") == []
 
 

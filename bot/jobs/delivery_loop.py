@@ -20,6 +20,7 @@ from bot.store import job_rows, open_cards
 from bot.store import jobs as store
 from bot.store.database import Database
 from bot.store.job_states import State
+from bot.store.open_cards import OpenCard
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,7 @@ class DeliveryLoop:
         self._turns: dict[int, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(_TURNS_MAX)
         self._left_over: set[int] = set()
+        self._ending_left_over: asyncio.Task[None] | None = None
         self._started = self._closed = False
 
     @property
@@ -79,7 +81,7 @@ class DeliveryLoop:
             for job_id in to_do.due:
                 self._begin(job_id)
             await self._adopt(to_do.in_progress)
-            await self._end_left_over()
+            await self._begin_left_over()
         except Exception:
             log.exception("check_failed")
 
@@ -87,6 +89,8 @@ class DeliveryLoop:
         """Start no more turns, and wait up to ``seconds`` for those that are going on; then cancel them."""
         self._closed = True
         tasks = set(self._turns.values())
+        if self._ending_left_over is not None and not self._ending_left_over.done():
+            tasks.add(self._ending_left_over)
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=seconds)
@@ -113,22 +117,27 @@ class DeliveryLoop:
             except Exception:
                 log.exception("turn_failed", job=job_id)
 
-    async def _end_left_over(self) -> None:
-        """Tell the members whose requests were lost before they became jobs; what fails is repeated by the next check.
+    async def _begin_left_over(self) -> None:
+        """Begin to end the cards without a job, in a task of their own: while Discord is down, each of them takes long.
 
-        The rows are read again, because a member may have had their data deleted meanwhile.
+        Their rows are read again, because a member may have had their data deleted meanwhile.
         """
         if not self._left_over:
             return
         cards = await self._database.read(open_cards.left_over)
+        if self._ending_left_over is not None and not self._ending_left_over.done():
+            return
         self._left_over &= {card.event_id for card in cards}
+        left = [card for card in cards if card.event_id in self._left_over]
+        self._ending_left_over = asyncio.create_task(self._end_left_over(left), name="open-cards")
+
+    async def _end_left_over(self, cards: list[OpenCard]) -> None:
+        """Tell the members whose requests were lost before they became jobs. The next check repeats what fails."""
         for card in cards:
-            if card.event_id not in self._left_over:
-                continue
-            self._left_over.discard(card.event_id)  # another check may come meanwhile
             try:
                 await self._completion.outbox.end_open_card(card)
                 await self._database.write(partial(open_cards.close, event_id=card.event_id))
             except Exception as error:
                 log.warning("open_card_not_ended", source=card.event_id, exc_info=not isinstance(error, Outage))
-                self._left_over.add(card.event_id)
+            else:
+                self._left_over.discard(card.event_id)
