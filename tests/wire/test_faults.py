@@ -68,7 +68,7 @@ async def test_the_permission_is_lost_in_the_middle(drawing: Drawing) -> None:
 async def test_the_channel_is_deleted_in_the_middle(drawing: Drawing) -> None:
     """The picture goes to the member's direct messages."""
     asked = await drawing.ask(channel=TEXT_CHANNELS[2], steps=8, count=4)
-    await until(lambda: asked.has_job)
+    await until(lambda: asked.has_job and asked.job["progress_message_id"] is not None)
     drawing.discord.delete_channel(TEXT_CHANNELS[2])
     await asked.ended()
     direct = drawing.discord.state.conversation("4000").id
