@@ -395,3 +395,19 @@ async def test_what_was_typed_in_the_last_moment_before_the_end_is_given_back(wo
     assert answered.ephemeral
     assert answered.response.content == f"I'm restarting; please ask again in a minute.\n``{PROMPT}``"
     assert (await world.member.slash(world.channel, "ping")).response.content.endswith("in a minute.")
+
+
+async def test_a_kept_job_is_cancelled_on_its_card_before_and_after_the_restart(world: World) -> None:
+    world.env.bot.jobs.drain()
+    for prompt in (PROMPT, "a green star"):
+        await world.member.slash(world.channel, "imagine", prompt=prompt)
+    await world.member.click(world.channel.history()[0], label="Cancel")
+    await change(world, "INSERT INTO guild_settings VALUES (?, 'paused', 'on')", world.channel.guild.id)
+    await change(world, "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL")
+    await restart(world)
+    (card,) = world.channel.history()
+    await world.member.click(card, label="Cancel")
+    await until(lambda: not world.channel.history())
+    assert await jobs(world, "state") == [{"state": "cancelled"}] * 2
+    said = [message.content for message in world.channel.history(viewer=world.member)]
+    assert said == ["Cancelling …", "Cancelled.", "Cancelling …"], "no step is running"
