@@ -74,7 +74,8 @@ class Questions:
         """Handle a pressed button. Raises :class:`Refusal` if somebody else than the member pressed it."""
         question = self._open.get(question_id)
         if question is None:  # answered, expired, or asked before a restart
-            await interaction.response.edit_message(content=_OVER, view=None)
+            asked = f"{interaction.message.content}\n" if interaction.message is not None else ""
+            await interaction.response.edit_message(content=f"{asked}{_OVER}", view=None)
             return
         if question.invocation.user.id != interaction.user.id:
             raise Refusal("Only the member who was asked can answer this.")

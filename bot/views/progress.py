@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 _BAR = 12
 _PREVIEW_ALT_TEXT = "What the picture looks like so far"
 _PROMPT_SHOWN = 300
+_PROMPT_ASKED = 1500
+"""How many characters of a prompt a question repeats."""
 
 
 def card_text(job: Job, progress: JobProgress) -> str:
@@ -48,11 +50,15 @@ def closing_text(prompt: str, original_link: str | None, sentence: str) -> str:
 
 
 def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
-    """Return the question before a costly job: how many images, their price, what is left, and how long they take."""
+    """Return the question before a costly job: how many images, their price, what is left, and how long they take.
+
+    The prompt stays readable when the question is over.
+    """
     images = f"{request.count} images" if request.count > 1 else f"1 image of {request.spec.size}"
     left = f" of your {format_credits(quote.left)}" if quote.left is not None else ""
     defaults = f"\n-# with {request.defaults}" if request.defaults else ""
-    return f"{images} · {format_credits(quote.credits)}{left} credits · {duration(seconds)}{defaults}"
+    price = f"{images} · {format_credits(quote.credits)}{left} credits · {duration(seconds)}"
+    return f"{price}\n{inert(request.spec.prompt, _PROMPT_ASKED)}{defaults}"
 
 
 _RESTARTED = "I restarted; your request is back in the queue."

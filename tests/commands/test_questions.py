@@ -6,6 +6,7 @@ from bot.playground.world import World
 from tests.helpers.admins import admin_of, told
 from tests.helpers.credits import answer_text, count_jobs, credits_in_use
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest
+from tests.helpers.worlds import restart
 
 
 async def test_a_role_that_is_taken_away_counts_no_longer_not_even_for_an_open_question(world: World) -> None:
@@ -62,3 +63,14 @@ async def test_a_question_says_which_settings_were_applied_and_goes_with_their_d
     confirm = await told(world, world.member, "privacy delete")
     await world.member.click(confirm, label="Delete my data")
     assert world.env.bot.parts.questions.open_ids == []
+
+
+async def test_a_question_that_a_restart_has_ended_still_shows_the_prompt(world: World) -> None:
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=12)
+    await restart(world)
+    (question,) = world.channel.history(viewer=world.member)
+    await world.member.click(question, label="Draw")
+    (question,) = world.channel.history(viewer=world.member)
+    assert question.content.endswith(f"``{PROMPT}``\nThis question is over; please ask again.")
+    assert not question.components
+    assert await count_jobs(world) == 0
