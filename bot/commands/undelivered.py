@@ -64,20 +64,21 @@ class UndeliveredActions:
             log.info("undelivered_not_offered", user=member_id, reason=str(error))
 
     async def on_guild_channel_update(self, before: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
-        del before
-        await self._retry_in(after.guild)
+        if before.overwrites != after.overwrites:
+            await self._retry_in(after.guild)
 
     async def on_guild_role_update(self, before: discord.Role, after: discord.Role) -> None:
-        del before
-        await self._retry_in(after.guild)
+        if before.permissions != after.permissions:  # there are bots that change a role's colour every few seconds
+            await self._retry_in(after.guild)
 
     async def on_member_update(self, before: discord.Member, after: discord.Member) -> None:
-        if before.id == after.guild.me.id:
+        rights = before.roles != after.roles or before.timed_out_until != after.timed_out_until
+        if before.id == after.guild.me.id and rights:
             await self._retry_in(after.guild)
 
     async def on_thread_update(self, before: discord.Thread, after: discord.Thread) -> None:
-        del before
-        await self._retry_in(after.guild)
+        if (before.archived, before.locked) != (after.archived, after.locked):
+            await self._retry_in(after.guild)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         await self._retry_in(guild)

@@ -175,5 +175,18 @@ async def test_a_private_picture_whose_token_has_expired_is_shown_when_its_owner
 async def test_a_permission_that_comes_back_brings_the_picture(world: World) -> None:
     outage(world)
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    await world.env.bot.get_channel(world.channel.id).edit(topic="open again")
+    channel = world.env.bot.get_channel(world.channel.id)
+    await channel.set_permissions(channel.guild.default_role, attach_files=True)
     await until(lambda: any(message.attachments for message in world.channel.history()))
+
+
+async def test_a_change_that_gives_no_permission_makes_no_attempt(world: World) -> None:
+    """Other bots change a role's colour every few seconds, and refused requests count against this bot."""
+    role = world.channel.guild.create_role("Rainbow")
+    outage(world)
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    channel = world.env.bot.get_channel(world.channel.id)
+    await channel.guild.get_role(role.id).edit(colour=discord.Colour.red())
+    await channel.edit(topic="red")
+    await world.env.settle()
+    assert await state(world) == [{"state": "rendered", "attempts": 1, "parked": 0}]
