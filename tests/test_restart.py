@@ -411,3 +411,16 @@ async def test_a_kept_job_is_cancelled_on_its_card_before_and_after_the_restart(
     assert await jobs(world, "state") == [{"state": "cancelled"}] * 2
     said = [message.content for message in world.channel.history(viewer=world.member)]
     assert said == ["Cancelling …", "Cancelled.", "Cancelling …"], "no step is running"
+
+
+async def test_a_card_that_was_never_sent_keeps_no_other_lost_request_from_being_told(world: World) -> None:
+    card = await world.env.bot.get_channel(world.channel.id).send("Reading the picture …")
+    place = (world.member.id, world.channel.guild.id, world.channel.id, "public", PROMPT, None)
+    for number, message_id in enumerate((1, card.id), 1):
+        left = OpenCard(number, *place, message_id)
+        await world.env.bot.database.write(partial(open_cards.open_card, card=left, now=number))
+    await restart(world)
+    await world.env.bot.jobs.deliveries.check()
+    (message,) = world.channel.history()
+    assert message.content.endswith("nothing was charged: please ask again.")
+    assert await world.env.bot.database.query("SELECT * FROM open_cards") == []
