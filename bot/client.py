@@ -126,7 +126,7 @@ class ZImageBot(commands.Bot):
         self.services = services
         self._parts: BotParts | None = None
         self._closing = False
-        self._deaf = False
+        self._ignores_events = False
         self._set_up = asyncio.Event()
         self._delivery_checks = tasks.loop(seconds=CHECK_SECONDS)(self._check_deliveries)
 
@@ -180,7 +180,7 @@ class ZImageBot(commands.Bot):
                 self._closing = True
                 self._delivery_checks.cancel()
                 await self.services.suspend()
-                self._deaf = True
+                self._ignores_events = True
                 await self.services.stop()
                 if self._parts is not None:
                     self._parts.charts.close()
@@ -189,7 +189,7 @@ class ZImageBot(commands.Bot):
 
     def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
         """Handle no more events once the database is about to be closed; interactions are answered all the same."""
-        if not self._deaf:
+        if not self._ignores_events:
             super().dispatch(event_name, *args, **kwargs)
 
     async def on_ready(self) -> None:

@@ -15,6 +15,8 @@ ALTER TABLE jobs ADD COLUMN response_file_limit INTEGER;
 -- How many jobs of the owner may run at a time, as of the admission. NULL: any number.
 ALTER TABLE jobs ADD COLUMN concurrent_jobs INTEGER;
 ALTER TABLE jobs ADD COLUMN rendered_at INTEGER;
+-- When its owner or a moderator asked to cancel it; the running unit ends first.
+ALTER TABLE jobs ADD COLUMN cancelled_at INTEGER;
 -- Of a rendered job: when to post it next; NULL until its owner asks for it.
 -- Of an ended job: when to end its card next; NULL if that is done.
 ALTER TABLE jobs ADD COLUMN due_at INTEGER;

@@ -82,7 +82,7 @@ async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWo
         said = [message.content for message in world.channel.history(viewer=world.member)]
         assert said == ["Cancelling: it stops after the step that is running.", "Cancelled."]
         with pytest.raises(Refusal, match="already finished"):
-            world.env.bot.jobs.cancel(1)
+            await world.env.bot.jobs.cancel(1)
 
 
 async def test_an_unforeseen_error_tells_an_id_that_is_in_the_log(

@@ -14,6 +14,7 @@ from typing import Literal
 
 import structlog
 
+from bot.errors import Refusal
 from bot.jobs.active import ActiveJob
 from bot.jobs.completion import Completion
 from bot.jobs.delivery_loop import DeliveryLoop
@@ -120,6 +121,19 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         elif active.restarted:
             active.card.show(JobProgress(self._engine_state(), restarted=True))
 
+    def cancel(self, job_id: int) -> None:
+        """Stop a job at the end of the running unit. Raises :class:`Refusal` if nothing is left to stop."""
+        active = self._jobs.get(job_id)
+        waiting = self.dispatcher.is_waiting(job_id)
+        if active is None or (active.handles and all(handle.ended for handle in active.handles) and not waiting):
+            raise Refusal("This one is already finished; there is nothing left to cancel.")
+        active.cancelled = True
+        if waiting:
+            self.dispatcher.finish(job_id)
+            self.start(active)
+        for handle in active.handles:
+            handle.cancel()
+
     def start(self, active: ActiveJob) -> None:
         active.task = asyncio.create_task(self._run_to_end(active), name=f"job-{active.job.id}")
 
@@ -137,7 +151,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         if outcome != "ended":
             self.dispatch(active)
 
-    async def go_on_with(self, row: JobRow) -> None:
+    async def resume(self, row: JobRow) -> None:
         """Dispatch a queued job that an earlier process had accepted, or whose row could not be changed for a while.
 
         A job whose row cannot be read is ended.
@@ -148,6 +162,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
             await self._completion.end_unreadable(row, error)
             return
         active = self._jobs[job.id] = ActiveJob(job, self._completion.restore_card(job, row), row.images)
+        active.cancelled = row.cancelled_at is not None
         self.dispatch(active)
 
     async def _adopt(self, in_progress: Mapping[int, State]) -> None:
@@ -166,7 +181,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
                 partial(recovery.adopt, job_id=job_id, now=int(time.time()), given_up=GIVEN_UP)
             )
             if row is not None and row.state == "queued" and job_id not in self._jobs:
-                await self.go_on_with(row)
+                await self.resume(row)
 
     def keep(self) -> None:
         """Start no more jobs, and take those back from the engine that have not started."""

@@ -171,17 +171,17 @@ class Completion:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
                 posted = await deliver(job, destinations, result, look_first=row.delivery_attempts > 0)
         except OwnerMustAsk as error:
-            await self._leave(row, card, str(error), due_at=None)
+            await self._postpone(row, card, str(error), due_at=None)
         except Undeliverable as error:
             lacks = f"lack {', '.join(error.missing)} in this channel" if error.missing else "cannot post it here"
             why = f"I {lacks}, and I could not reach you by direct message"
-            await self._leave(row, card, str(error), _next_attempt(row), why)
+            await self._postpone(row, card, str(error), _next_attempt(row), why)
         except (Outage, TimeoutError) as error:
             reason = str(error) or "no answer in time"
-            await self._leave(row, card, reason, _next_attempt(row), "Discord is not taking it at the moment")
+            await self._postpone(row, card, reason, _next_attempt(row), "Discord is not taking it at the moment")
         except Exception as error:
             log.exception("delivery_failed", job=row.id)
-            await self._leave(row, card, type(error).__name__, _next_attempt(row), "something went wrong on my side")
+            await self._postpone(row, card, type(error).__name__, _next_attempt(row), "something went wrong on my side")
         else:
             await self._note_delivered(row, posted, len(pictures))
 
@@ -206,7 +206,7 @@ class Completion:
             device_seconds=round(row.device_ms / 1000, 3),
         )
 
-    async def _leave(self, row: JobRow, card: Card, reason: str, due_at: int | None, why: str = "") -> None:
+    async def _postpone(self, row: JobRow, card: Card, reason: str, due_at: int | None, why: str = "") -> None:
         """Keep a result that could not be posted; the card says ``why`` after the first attempt."""
         await self.database.write(partial(store.undelivered, job_id=row.id, due_at=due_at))
         log.warning("job_undelivered", job=row.id, attempt=row.delivery_attempts + 1, reason=reason)

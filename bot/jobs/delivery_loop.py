@@ -45,7 +45,7 @@ class DeliveryLoop:
         self._completion = completion
         self._adopt = adopt
         self._turns: dict[int, asyncio.Task[None]] = {}
-        self._places = asyncio.Semaphore(_TURNS_MAX)
+        self._slots = asyncio.Semaphore(_TURNS_MAX)
         self._left_over: set[int] = set()
         self._ending_left_over: asyncio.Task[None] | None = None
         self._started = self._closed = False
@@ -109,7 +109,7 @@ class DeliveryLoop:
         return task
 
     async def _take_turn(self, job_id: int, card: Card | None) -> None:
-        async with self._places:
+        async with self._slots:
             try:
                 await self._completion.turn(job_id, card)
             except store.StateError as error:  # such as a job that its owner had deleted meanwhile

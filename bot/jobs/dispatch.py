@@ -110,10 +110,10 @@ class Dispatcher:
         self._start_ready()
 
     def keep(self) -> None:
-        """Start no more jobs at all, until :meth:`go_on`."""
+        """Start no more jobs at all, until :meth:`stop_keeping`."""
         self._keeping = True
 
-    def go_on(self) -> None:
+    def stop_keeping(self) -> None:
         """Undo :meth:`keep`, and start what may run."""
         self._keeping = False
         self._start_ready()

@@ -81,7 +81,7 @@ class JobService:
         for guild_id in await self._database.read(paused_guilds):
             self._dispatcher.pause(guild_id)
         for row in await self._database.read(job_rows.queued):
-            await self._active.go_on_with(row)
+            await self._active.resume(row)
 
     async def run(self, request: JobRequest, show_card: ShowCard) -> Job | None:
         """Insert a job, show its card and dispatch it; a task of its own then renders and delivers it.
@@ -135,23 +135,15 @@ class JobService:
         """Return whether a job waits to be dispatched: for a pause to end, or for its owner's other jobs."""
         return self._dispatcher.is_waiting(job_id)
 
-    def cancel(self, job_id: int) -> None:
+    async def cancel(self, job_id: int) -> None:
         """Stop a job at the end of the running unit. Raises :class:`Refusal` if nothing is left to stop."""
-        active = self._active.get(job_id)
-        waiting = self._dispatcher.is_waiting(job_id)
-        if active is None or (active.handles and all(handle.ended for handle in active.handles) and not waiting):
-            raise Refusal("This one is already finished; there is nothing left to cancel.")
-        active.cancelled = True
-        if waiting:
-            self._dispatcher.finish(job_id)
-            self._active.start(active)
-        for handle in active.handles:
-            handle.cancel()
+        self._active.cancel(job_id)
+        await self._database.write(partial(recovery.cancel, job_ids=[job_id], now=_now()))
 
     async def cancel_waiting(self, member_id: int, guild_id: int) -> int:
         """Cancel a member's jobs in a server that have not started. Returns how many jobs those were."""
         mine = [active for active in self._of(member_id) if active.job.request.guild_id == guild_id]
-        return self._cancel_all([active for active in mine if not active.started])
+        return await self._cancel_all([active for active in mine if not active.started])
 
     async def cancel_all_of(self, member_id: int, seconds: float = 10.0) -> int:
         """Cancel all jobs of a member and wait up to ``seconds`` until they have ended. Returns how many jobs.
@@ -159,7 +151,7 @@ class JobService:
         Jobs that are already being delivered are not counted, but waited for.
         """
         mine = self._of(member_id)
-        count = self._cancel_all(mine)
+        count = await self._cancel_all(mine)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for active in mine:
@@ -203,7 +195,7 @@ class JobService:
     def undrain(self) -> None:
         """Undo :meth:`drain`, and start what may run."""
         self._draining = False
-        self._dispatcher.go_on()
+        self._dispatcher.stop_keeping()
         self._active.show_waiting()
 
     async def suspend(self) -> None:
@@ -285,14 +277,15 @@ class JobService:
     def _of(self, member_id: int) -> list[ActiveJob]:
         return [active for active in self._active.values() if active.job.request.owner_id == member_id]
 
-    def _cancel_all(self, jobs: list[ActiveJob]) -> int:
+    async def _cancel_all(self, jobs: list[ActiveJob]) -> int:
         """Cancel jobs. Returns how many of them could still be cancelled."""
-        count = 0
+        cancelled: list[int] = []
         for active in jobs:
             with suppress(Refusal):  # it is rendered, and being delivered
-                self.cancel(active.job.id)
-                count += 1
-        return count
+                self._active.cancel(active.job.id)
+                cancelled.append(active.job.id)
+        await self._database.write(partial(recovery.cancel, job_ids=cancelled, now=_now()))
+        return len(cancelled)
 
 
 def _now() -> int:

@@ -51,6 +51,7 @@ class JobRow:
     reply: ReplyToken | None
     by_interaction: bool
     created_at: int
+    cancelled_at: int | None
     rendered_at: int | None
     ended_at: int | None
     attempts: int
@@ -176,6 +177,7 @@ def _job_row(connection: sqlite3.Connection, row: sqlite3.Row) -> JobRow:
         reply=ReplyToken.of_row(row),
         by_interaction=row["application_id"] is not None,
         created_at=row["created_at"],
+        cancelled_at=row["cancelled_at"],
         rendered_at=row["rendered_at"],
         ended_at=row["ended_at"],
         attempts=row["attempts"],

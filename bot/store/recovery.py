@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bot.store import job_rows, jobs
@@ -82,6 +83,14 @@ def adopt(connection: sqlite3.Connection, job_id: int, now: int, *, given_up: st
     elif row is not None and row.state == "delivering":
         jobs.undelivered(connection, job_id, now)
     return job_rows.find(connection, job_id)
+
+
+def cancel(connection: sqlite3.Connection, job_ids: Collection[int], now: int) -> None:
+    """Note that jobs are to be cancelled, so that another process does not go on with them."""
+    connection.executemany(
+        f"UPDATE jobs SET cancelled_at = coalesce(cancelled_at, ?) WHERE id = ? AND {IS_OPEN}",
+        [(now, job_id) for job_id in job_ids],
+    )
 
 
 def requeue_running(connection: sqlite3.Connection) -> int:

@@ -31,7 +31,7 @@ class CancelButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:cance
         if request is not None and interaction.user.id != request.owner_id and not moderator:
             raise Refusal("Only the member who asked for this picture, or a moderator, can cancel it.")
         waiting = jobs.is_waiting(self.job_id)
-        jobs.cancel(self.job_id)
+        await jobs.cancel(self.job_id)
         await answer(interaction, "Cancelling …" if waiting else "Cancelling: it stops after the step that is running.")
 
 

@@ -259,7 +259,7 @@ async def test_what_waits_in_line_can_be_cancelled(world_of: OpenWorld) -> None:
         await until(entered.is_set)
         second = await typist.imagine(PROMPT)
         waiting = max(world.env.bot.jobs.active)
-        world.env.bot.jobs.cancel(waiting)
+        await world.env.bot.jobs.cancel(waiting)
         await until(lambda: second.told == ["Cancelled."])
         gate.set()
         await until(lambda: not world.env.bot.jobs.active)

@@ -82,7 +82,7 @@ async def test_jobs_go_on_in_their_old_order_and_one_that_was_on_the_device_goes
     shown = [[progress.state for progress in second.outbox.restored[job_id].shown] for job_id in ids]
     assert [states[-1] for states in shown] == ["loading", "waiting", "waiting"]
     assert all(progress.restarted for card in second.outbox.restored.values() for progress in card.shown)
-    second.service.cancel(ids[0])
+    await second.service.cancel(ids[0])
     await until(lambda: bool(active[ids[1]].handles))
     assert second.service.is_waiting(ids[2])
     await second.die()
@@ -134,3 +134,20 @@ async def test_an_edit_whose_original_is_gone_fails_with_a_sentence(database: Da
     assert "is no longer kept" in row.note
     await until(lambda: bool(second.outbox.restored[job.id].refusals))
     assert second.outbox.restored[job.id].refusals == [row.note]
+
+
+async def test_a_cancellation_outlives_the_process(database: Database, tmp_path: Path) -> None:
+    first = Process(database, tmp_path)
+    await first.service.start()
+    job = await first.service.run(request(1), show_card)
+    assert job is not None
+    await until(lambda: bool(first.service.active[job.id].handles))
+    await first.service.cancel(job.id)
+    await first.die()  # before the running unit had ended
+    second = Process(database, tmp_path)
+    await second.service.start()
+    second.service.deliveries.start()
+    await until(lambda: not second.service.active)
+    row = await database.read(partial(job_rows.find, job_id=job.id))
+    assert row is not None
+    assert (row.state, [image.charge for image in row.images]) == ("cancelled", [0, 0])

@@ -119,7 +119,7 @@ class DispatcherMachine(RuleBasedStateMachine):
     @rule()
     def go_on(self) -> None:
         self.keeping = False
-        self.dispatcher.go_on()
+        self.dispatcher.stop_keeping()
 
     @invariant()
     def no_member_has_more_jobs_running_than_the_highest_limit_among_them(self) -> None:

@@ -109,7 +109,7 @@ async def test_a_job_can_be_cancelled_while_its_card_is_being_shown(service: Job
     running = asyncio.create_task(service.run(request(1), slow))
     await slow.asked.wait()
     (job_id,) = service.active
-    service.cancel(job_id)
+    await service.cancel(job_id)
     slow.answer.set_result(card)
     job = await running
     assert job is not None
@@ -119,7 +119,7 @@ async def test_a_job_can_be_cancelled_while_its_card_is_being_shown(service: Job
     assert await state(database) == ("cancelled", None)
     assert await ledger(database) == GIVEN_BACK
     with pytest.raises(Refusal, match="already finished"):
-        service.cancel(job_id)
+        await service.cancel(job_id)
 
 
 async def test_cancelling_all_waits_for_a_job_whose_card_is_being_shown(service: JobService) -> None:
@@ -167,7 +167,7 @@ async def test_a_card_says_at_first_what_its_job_waits_for(service: JobService) 
     assert job is not None
     assert service.is_waiting(job.id)
     assert [progress.state for progress in card.shown] == ["paused", "paused"]
-    service.cancel(job.id)
+    await service.cancel(job.id)
     await until(lambda: not service.active)
     assert card.refusals == ["Cancelled."]
 
@@ -202,7 +202,7 @@ async def test_a_card_that_breaks_at_the_end_keeps_no_place_of_its_owner(
 ) -> None:
     job = await service.run(request(1), show_broken_card)
     assert job is not None
-    service.cancel(job.id)
+    await service.cancel(job.id)
     await until(lambda: not service.active)
     assert await state(database) == ("cancelled", None)
     (row,) = await database.query("SELECT due_at > ended_at AS later FROM jobs")
@@ -283,7 +283,7 @@ async def test_a_job_between_the_device_and_its_delivery_is_under_way(service: J
     job = await service.run(request(1), show)
     assert job is not None
     await until(lambda: bool(service.active[job.id].handles))
-    service.cancel(job.id)
+    await service.cancel(job.id)
     await card.stopping.wait()
     assert service.under_way == 1
     card.edited.set()
