@@ -12,6 +12,7 @@ from tests.helpers.loopback.faults import rate_limit, redirect, refusal
 from tests.helpers.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+CALLBACK = "interactions/.*/callback"
 POSTED = r"channels/\d+/messages"
 UNREADABLE = {
     "429 of Cloudflare, without JSON": rate_limit("POST", POSTED, scope="cloudflare"),
@@ -108,3 +109,13 @@ async def test_the_thread_is_archived_in_the_middle_50083(drawing: Drawing) -> N
     drawing.discord.archive(THREAD)
     await asked.ended()
     assert asked.check_one_picture().interaction is None, "an ordinary message"
+
+
+async def test_the_answer_to_the_first_response_is_lost(drawing: Drawing) -> None:
+    """The card stands in the channel, and the bot does not know: it ends as a picture, or nothing is left of it."""
+    drawing.discord.faults.add(Fault("POST", CALLBACK, drop="after"))
+    asked = await drawing.ask()
+    await asked.ended("delivered", "cancelled", seconds=60)
+    assert len(asked.results) == (asked.job["state"] == "delivered")
+    left = [each for each in drawing.discord.seen() if f"zib:cancel:{asked.job['id']}" in each.custom_ids]
+    assert left == []
