@@ -98,7 +98,8 @@ async def test_an_unforeseen_error_tells_an_id_that_is_in_the_log(
     sentence = answered.response.content
     assert "Something went wrong on my side" in sentence
     assert "ZeroDivision" not in sentence
-    error_id = sentence.rpartition("(error ")[2].rstrip(")")
+    assert sentence.endswith("``a red circle``"), "what was typed is given back"
+    error_id = sentence.partition("(error ")[2].partition(")")[0]
     assert any(error_id in str(record.msg) for record in caplog.records)
     (swallowed,) = world.env.errors
     assert "nobody foresaw this" in str(swallowed)

@@ -274,7 +274,9 @@ async def test_a_lost_request_is_told_by_a_later_check_if_the_row_cannot_be_dele
     await deliveries.prepare()
     with monkeypatch.context() as patch:
         patch.setattr(open_cards, "close", None)
-        await end_left_over(world)
+        await deliveries.check()
+        assert deliveries._ending_left_over is not None
+        await deliveries._ending_left_over
     await end_left_over(world)
     assert await world.env.bot.database.query("SELECT * FROM open_cards") == []
 

@@ -97,7 +97,7 @@ class OwnerCommands(app_commands.Group):
         text = (
             f"{left} to finish; /owner drain tells again"
             if left
-            else "nothing is on the device or being posted: the bot can be stopped"
+            else "nothing is on the device or being posted: it is safe to stop the bot now"
         )
         await answer(interaction, f"I start nothing more; {text}. What waits is kept for a restart or /owner resume.")
 

@@ -207,10 +207,10 @@ class Completion:
         )
 
     async def _postpone(self, row: JobRow, card: Card, reason: str, due_at: int | None, why: str = "") -> None:
-        """Keep a result that could not be posted; the card says ``why`` after the first attempt."""
+        """Keep a result that could not be posted; the card says ``why``, unless its owner has to ask for the result."""
         await self.database.write(partial(store.undelivered, job_id=row.id, due_at=due_at))
         log.warning("job_undelivered", job=row.id, attempt=row.delivery_attempts + 1, reason=reason)
-        if row.delivery_attempts or due_at is None:
+        if due_at is None:
             return
         until = f"<t:{(row.rendered_at or 0) + DAY}:f>"
         try:

@@ -23,7 +23,7 @@ from bot.store.reply_tokens import ReplyToken
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 5.0
-_POSTED = "This picture has been posted meanwhile."
+_POSTED = "This picture has already been posted."
 _NOT_KEPT = "This picture is no longer kept; nothing was charged for it."
 
 

@@ -9,7 +9,7 @@ import structlog
 from discord import app_commands
 
 from bot.errors import Refusal
-from bot.views.text import cut
+from bot.views.text import MESSAGE_LIMIT, cut, inert
 from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
@@ -54,5 +54,13 @@ async def answer(interaction: discord.Interaction, sentence: str) -> None:
 
 
 async def answer_error(interaction: discord.Interaction, error: BaseException) -> None:
-    """Tell the member of an error, as every command, button and modal does."""
-    await answer(interaction, explain(error))
+    """Tell the member of an error, as every command, button and modal does.
+
+    After an unexpected one, the prompt that a member typed is given back: Discord does not keep it.
+    """
+    sentence = explain(error)
+    cause = getattr(error, "original", error)
+    prompt = getattr(interaction.namespace, "prompt", None)
+    if prompt and not isinstance(cause, (Refusal, EngineError, app_commands.AppCommandError)):
+        sentence = f"{sentence}\n{inert(str(prompt), MESSAGE_LIMIT - len(sentence) - 1)}"
+    await answer(interaction, sentence)

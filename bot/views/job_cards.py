@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import discord
@@ -29,6 +30,7 @@ class JobCards:
     def __init__(self, client: discord.Client, interval: float) -> None:
         self._client = client
         self._interval = interval
+        self._moving = asyncio.Lock()
 
     def card_on(self, job: Job, card_message: CardMessage) -> ProgressCard:
         """Return a card on an existing message, whose text stays until the first progress."""
@@ -71,9 +73,10 @@ class JobCards:
             return OriginalResponse(webhook, note_card, private=private)
         if private:
             return UnreachableCardMessage()
-        if row.card_message_id is not None and not row.by_interaction:
-            return ChannelCardMessage(channel, row.card_message_id)
-        return MovedCardMessage(channel, row.card_message_id, "c" + row.nonce[1:], note_card)
+        if not row.by_interaction:
+            author_id = self._client.user.id if self._client.user is not None else None
+            return ChannelCardMessage(channel, row.card_message_id, replies_to=row.event_id, author_id=author_id)
+        return MovedCardMessage(channel, row.card_message_id, "c" + row.nonce[1:], note_card, self._moving)
 
     def _open_message(self, card: OpenCard) -> CardMessage:
         channel = self._client.get_partial_messageable(card.channel_id, guild_id=card.guild_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
@@ -86,7 +87,8 @@ class ChannelCardMessage:
 class MovedCardMessage:
     """A card whose interaction has expired: the first edit sends an ordinary message and deletes the old card.
 
-    ``note_card`` is called with the new message's id.
+    ``note_card`` is called with the new message's id. Cards that share ``moving`` move one at a time: Discord's limit
+    for messages in a channel is that of the results, too.
     """
 
     private = False
@@ -97,17 +99,23 @@ class MovedCardMessage:
         old_message_id: int | None,
         nonce: str,
         note_card: NoteCard,
+        moving: asyncio.Lock,
     ) -> None:
         self._channel = channel
         self.message_id = old_message_id
         self._nonce = nonce
         self._note_card = note_card
+        self._moving = moving
         self._moved = False
 
     async def edit(self, **changes: Any) -> None:
         if self._moved and self.message_id is not None:
             await self._channel.get_partial_message(self.message_id).edit(**changes)
             return
+        async with self._moving:
+            await self._move(changes)
+
+    async def _move(self, changes: dict[str, Any]) -> None:
         view = {"view": changes["view"]} if changes.get("view") is not None else {}
         sent = await self._channel.send(changes.get("content"), nonce=self._nonce, suppress_embeds=True, **view)
         old_id, self.message_id, self._moved = self.message_id, sent.id, True

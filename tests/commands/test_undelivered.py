@@ -132,7 +132,7 @@ async def test_a_picture_that_is_being_posted_when_its_owner_asks_for_it_is_name
 
     monkeypatch.setattr("bot.store.recovery.show_again", too_late)
     await press(world, "Show it")
-    assert "This picture has been posted meanwhile." in shown_to_member(world)
+    assert "This picture has already been posted." in shown_to_member(world)
 
 
 async def test_somebody_else_cannot_have_it_shown(world: World) -> None:

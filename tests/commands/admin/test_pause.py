@@ -160,7 +160,7 @@ async def test_the_owner_s_commands_are_for_owners_in_their_server_alone(world: 
     assert answered.response.content.startswith("My operator has paused me.")
     assert "paused everywhere" in await say("health")
     assert "I go on" in await say("resume")
-    assert "nothing is on the device or being posted: the bot can be stopped" in await say("drain")
+    assert "nothing is on the device or being posted: it is safe to stop the bot now" in await say("drain")
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert "new orders are kept" in await say("health")
     assert "I go on" in await say("resume")
