@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -33,10 +34,12 @@ class ZipEntry:
 
 
 class ZipPacker:
-    """Packs entries into a series of ZIPs and holds one of them in memory at a time."""
+    """Packs entries into a series of ZIPs and holds one of them in memory at a time. Must be closed."""
 
     def __init__(self) -> None:
-        self._begin()
+        self._buffer = BytesIO()
+        self._zip: zipfile.ZipFile | None = None
+        self._bytes = _END_BYTES
 
     def add(self, entry: ZipEntry, limit: int) -> bytes | None:
         """Add an entry. If the ZIP would pass ``limit`` bytes, return it without the entry, which begins the next."""
@@ -45,21 +48,29 @@ class ZipPacker:
             full = self.finish()
         # Pictures are compressed already; deflating them again makes them larger.
         kind = zipfile.ZIP_DEFLATED if entry.name.endswith(".json") else zipfile.ZIP_STORED
-        self._zip.writestr(entry.name, entry.data, kind)
+        self._open().writestr(entry.name, entry.data, kind)
         self._bytes += entry.bytes_max
         return full
 
     def finish(self) -> bytes:
         """Return the ZIP as it is; the next entry begins another."""
-        self._zip.close()
-        data = self._buffer.getvalue()
-        self._begin()
-        return data
+        self._open().close()
+        self._zip = None
+        return self._buffer.getvalue()
 
-    def _begin(self) -> None:
-        self._buffer = BytesIO()
-        self._zip = zipfile.ZipFile(self._buffer, "w")
-        self._bytes = _END_BYTES
+    def close(self) -> None:
+        """End the ZIP that was begun, if there is one."""
+        if self._zip is not None:
+            self._zip.close()
+            self._zip = None
+
+    def _open(self) -> zipfile.ZipFile:
+        """Return the ZIP that entries go to, begun if there is none."""
+        if self._zip is None:
+            self._buffer = BytesIO()
+            self._zip = zipfile.ZipFile(self._buffer, "w")
+            self._bytes = _END_BYTES
+        return self._zip
 
 
 def split(part: bytes, limit: int) -> Iterator[bytes]:
@@ -67,13 +78,12 @@ def split(part: bytes, limit: int) -> Iterator[bytes]:
     if len(part) <= limit:
         yield part
         return
-    packer = ZipPacker()
-    with zipfile.ZipFile(BytesIO(part)) as whole:
+    with closing(ZipPacker()) as packer, zipfile.ZipFile(BytesIO(part)) as whole:
         for name in whole.namelist():
             full = packer.add(ZipEntry(name, whole.read(name)), limit)
             if full is not None:
                 yield full
-    yield packer.finish()
+        yield packer.finish()
 
 
 def json_entries(title: str, rows: Sequence[Readable], job_id: int, limit: int) -> list[ZipEntry]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -122,14 +122,15 @@ class Privacy:
         """Send a member everything about them, with their jobs from ``first_job`` on; one ZIP in memory at a time."""
         packing = _Packing(self._database, self._image_dir, self._original_dir, member_id, sender)
         number, next_job = 0, first_job
-        async for part in packing.parts(first_job):
-            try:
-                await sender.send(number + 1, part.data)
-            except Undeliverable as error:
-                log.info("export_broken_off", user=member_id, part=number + 1, reason=str(error))
-                self._exports.start(member_id, _RESUME_SECONDS)
-                return Exported(number, next_job, packing.missing)
-            number, next_job = number + 1, part.next_job or next_job
+        async with aclosing(packing.parts(first_job)) as parts:
+            async for part in parts:
+                try:
+                    await sender.send(number + 1, part.data)
+                except Undeliverable as error:
+                    log.info("export_broken_off", user=member_id, part=number + 1, reason=str(error))
+                    self._exports.start(member_id, _RESUME_SECONDS)
+                    return Exported(number, next_job, packing.missing)
+                number, next_job = number + 1, part.next_job or next_job
         log.info("exported", user=member_id, parts=number)
         self._exports.start(member_id)
         return Exported(number, None, packing.missing)
@@ -218,14 +219,14 @@ class _Packing:
         self._packed: set[str] = set()
         self.missing = 0
 
-    async def parts(self, first_job: int) -> AsyncIterator[Part]:
+    async def parts(self, first_job: int) -> AsyncGenerator[Part, None]:
         """Yield the ZIP files, each within the sender's limit at the time."""
-        packer = ZipPacker()
-        async for entry in self._entries(first_job):
-            full = await asyncio.to_thread(packer.add, entry, self._sender.limit)
-            if full is not None:
-                yield Part(full, entry.job_id)
-        yield Part(await asyncio.to_thread(packer.finish), None)
+        with closing(ZipPacker()) as packer:
+            async for entry in self._entries(first_job):
+                full = await asyncio.to_thread(packer.add, entry, self._sender.limit)
+                if full is not None:
+                    yield Part(full, entry.job_id)
+            yield Part(await asyncio.to_thread(packer.finish), None)
 
     async def _entries(self, first_job: int) -> AsyncIterator[ZipEntry]:
         """Yield what is stored about the member, then their jobs page by page, each page followed by its pictures."""
