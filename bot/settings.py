@@ -97,7 +97,9 @@ class Settings(BaseSettings):
     )
     progress_interval: float = Field(1.5, ge=0.01, description="Least seconds between two edits of a progress message.")
     shutdown_seconds: float = Field(
-        8.0, gt=0, description="How long shutting down waits for the picture in the making."
+        8.0,
+        gt=0,
+        description="How long stopping waits for the running step; the picture is drawn again after the restart.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="DEBUG also logs prompts; the other levels never do."
