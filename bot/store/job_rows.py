@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from bot.store.accounts import DAY
 from bot.store.guild_settings import PAUSED
-from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_WAITING, State
+from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_WAITING, OPEN_JOBS, State
 from bot.store.jobs import ImageState
 from bot.store.reply_tokens import ReplyToken, Visibility
 
-_OPEN_JOBS = "jobs INDEXED BY jobs_by_state"
 _IS_DUE = f"due_at <= :now AND (state = 'rendered' OR {HAS_ENDED})"
 
 
@@ -124,7 +123,7 @@ def find(connection: sqlite3.Connection, job_id: int) -> JobRow | None:
 
 def queued(connection: sqlite3.Connection) -> list[JobRow]:
     """Return all queued jobs, in the order in which they were admitted."""
-    rows = connection.execute(f"SELECT * FROM {_OPEN_JOBS} WHERE {IS_OPEN} AND state = 'queued' ORDER BY id")
+    rows = connection.execute(f"SELECT * FROM {OPEN_JOBS} WHERE {IS_OPEN} AND state = 'queued' ORDER BY id")
     return [_job_row(connection, row) for row in rows.fetchall()]
 
 
@@ -135,10 +134,10 @@ def to_do(connection: sqlite3.Connection, now: int, at_most: int) -> ToDo:
         {"now": now, "most": at_most},
     )
     overdue = connection.execute(
-        f"SELECT id FROM {_OPEN_JOBS} WHERE {IS_OPEN} AND state = 'rendered' AND rendered_at <= ?", (now - DAY,)
+        f"SELECT id FROM {OPEN_JOBS} WHERE {IS_OPEN} AND state = 'rendered' AND rendered_at <= ?", (now - DAY,)
     )
     in_progress = connection.execute(
-        f"SELECT id, state FROM {_OPEN_JOBS} WHERE {IS_OPEN} AND state <> 'rendered' ORDER BY id"
+        f"SELECT id, state FROM {OPEN_JOBS} WHERE {IS_OPEN} AND state <> 'rendered' ORDER BY id"
     )
     return ToDo(
         tuple(row["id"] for row in (*due, *overdue)),
@@ -149,7 +148,7 @@ def to_do(connection: sqlite3.Connection, now: int, at_most: int) -> ToDo:
 def undelivered_of(connection: sqlite3.Connection, member_id: int) -> list[Undelivered]:
     """Return a member's results that could not be posted at the first attempt, the oldest first."""
     rows = connection.execute(
-        f"SELECT id, rendered_at, due_at FROM {_OPEN_JOBS} WHERE {IS_OPEN} AND state = 'rendered'"
+        f"SELECT id, rendered_at, due_at FROM {OPEN_JOBS} WHERE {IS_OPEN} AND state = 'rendered'"
         " AND delivery_attempts > 0 AND owner_id = ? ORDER BY id",
         (member_id,),
     )

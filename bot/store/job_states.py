@@ -43,6 +43,8 @@ def sql_list(states: Iterable[State]) -> str:
 
 
 # SQLite uses the partial indexes jobs_by_state and jobs_open only for conditions worded as in the indexes.
+OPEN_JOBS = "jobs INDEXED BY jobs_by_state"
+"""The table for queries with the condition IS_OPEN; SQLite would otherwise read every job that a member ever had."""
 IS_OPEN = f"state NOT IN {sql_list(ENDED)}"
 HAS_ENDED = f"state IN {sql_list(ENDED)}"
 IS_WAITING = f"state IN {sql_list(WAITING)}"

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bot.store.accounts import DAY, OVER, account_of
-from bot.store.job_states import IS_OPEN
+from bot.store.job_states import IS_OPEN, OPEN_JOBS
 
 Parameters = dict[str, int]
 
 # Indexes are named: SQLite would otherwise read a server's whole day, or every job that a member ever had.
 _LEDGER = "ledger INDEXED BY ledger_by_account"
-_OPEN_JOBS = "jobs INDEXED BY jobs_by_state"
 
 _MEMBERS = "account_id IN (SELECT id FROM accounts WHERE member_id = :member)"
 _RESERVED_BEFORE = f"{IS_OPEN} AND created_at <= :since"
@@ -41,7 +40,7 @@ _USED = f"""
         SELECT {_IN_USE_OF_DAY} FROM {_LEDGER}
         WHERE {_MEMBERS} AND counted_at > :since AND scope_id = :scope AND job_id > (SELECT job_id FROM forgiven)
     ), 0) + coalesce((
-        SELECT sum(credits - granted) FROM {_OPEN_JOBS}
+        SELECT sum(credits - granted) FROM {OPEN_JOBS}
         WHERE {_RESERVED_BEFORE} AND owner_id = :member AND scope_id = :scope AND id > (SELECT job_id FROM forgiven)
     ), 0)
 """
@@ -174,7 +173,7 @@ def _total(connection: sqlite3.Connection, ledger_condition: str, jobs_condition
     """Return all credits in use since ``:since``: of the ledger's rows, and of open jobs that reserved before it."""
     rows = connection.execute(
         f"SELECT {_IN_USE} FROM ledger WHERE {ledger_condition} AND counted_at > :since"
-        f" UNION ALL SELECT sum(credits) FROM {_OPEN_JOBS} WHERE {jobs_condition} AND {_RESERVED_BEFORE}",
+        f" UNION ALL SELECT sum(credits) FROM {OPEN_JOBS} WHERE {jobs_condition} AND {_RESERVED_BEFORE}",
         parameters,
     )
     return sum(row[0] or 0 for row in rows)

@@ -15,7 +15,7 @@ from pathlib import Path
 from bot.store import jobs, ledger, open_cards
 from bot.store.accounts import DAY, close_account, unlink_closed
 from bot.store.database import Database
-from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_UNDELIVERED
+from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_UNDELIVERED, OPEN_JOBS
 
 _WIPED = (
     "spec = json_replace(spec, '$.prompt', '', '$.negative_prompt', '', '$.source', '', '$.mask', ''),"
@@ -239,7 +239,7 @@ def _forget_jobs(
         [(now, row["id"]) for row in rows],
     )
     left = connection.execute(
-        f"SELECT count(*) FROM jobs INDEXED BY jobs_by_state WHERE {IS_OPEN} AND {_OF_CLOSED_ACCOUNTS}",
+        f"SELECT count(*) FROM {OPEN_JOBS} WHERE {IS_OPEN} AND {_OF_CLOSED_ACCOUNTS}",
         {"member": member_id},
     )
     return Forgotten(len(rows), files, originals, int(left.fetchone()[0]))
@@ -248,7 +248,7 @@ def _forget_jobs(
 def _expire_left(connection: sqlite3.Connection, member_id: int, live: Collection[int], now: int) -> None:
     """Expire undelivered jobs of a member's closed accounts that are not ``live``, giving their credits back."""
     rows = connection.execute(
-        f"SELECT id FROM jobs INDEXED BY jobs_by_state WHERE {IS_OPEN} AND {IS_UNDELIVERED} AND {_OF_CLOSED_ACCOUNTS}",
+        f"SELECT id FROM {OPEN_JOBS} WHERE {IS_OPEN} AND {IS_UNDELIVERED} AND {_OF_CLOSED_ACCOUNTS}",
         {"member": member_id},
     ).fetchall()
     for row in rows:

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 from bot.store import job_rows, jobs
 from bot.store.job_rows import JobRow
-from bot.store.job_states import IS_OPEN, UNDELIVERED, EndState
+from bot.store.job_states import IS_OPEN, OPEN_JOBS, UNDELIVERED, EndState
 from bot.store.jobs import ImageEnd
 from bot.store.reply_tokens import ReplyToken
 
 ATTEMPTS_MAX = 3
 """A job that was on the device each time is given up after so many crashes."""
-
-_OPEN_JOBS = "jobs INDEXED BY jobs_by_state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ def recover(connection: sqlite3.Connection, now: int, *, given_up: str) -> Recov
     lost = sum(requeue(connection, job_id, now, count_attempt=True, given_up=given_up) for job_id in running)
     for job_id in _ids(connection, "delivering"):
         jobs.undelivered(connection, job_id, now)
-    connection.execute(f"UPDATE {_OPEN_JOBS} SET due_at = ? WHERE {IS_OPEN} AND state = 'rendered'", (now,))
+    connection.execute(f"UPDATE {OPEN_JOBS} SET due_at = ? WHERE {IS_OPEN} AND state = 'rendered'", (now,))
     connection.execute("UPDATE jobs SET due_at = ? WHERE due_at IS NOT NULL", (now,))
     return Recovered(len(_ids(connection, "queued")), lost, len(_ids(connection, "rendered")))
 
@@ -47,7 +45,7 @@ def recover(connection: sqlite3.Connection, now: int, *, given_up: str) -> Recov
 def _end_forgotten(connection: sqlite3.Connection, now: int) -> None:
     """End the open jobs of closed accounts: their cancellation was lost with the process that had begun it."""
     rows = connection.execute(
-        f"SELECT id, state FROM {_OPEN_JOBS} WHERE {IS_OPEN}"
+        f"SELECT id, state FROM {OPEN_JOBS} WHERE {IS_OPEN}"
         " AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)"
     ).fetchall()
     for row in rows:
@@ -107,7 +105,7 @@ def requeue_running(connection: sqlite3.Connection) -> int:
 def retry_in_server(connection: sqlite3.Connection, guild_id: int, now: int) -> int:
     """Make the undelivered results of a server due now. Returns how many there are."""
     return connection.execute(
-        f"UPDATE {_OPEN_JOBS} SET due_at = :now"
+        f"UPDATE {OPEN_JOBS} SET due_at = :now"
         f" WHERE {IS_OPEN} AND state = 'rendered' AND due_at > :now AND guild_id = :guild",
         {"now": now, "guild": guild_id},
     ).rowcount
@@ -116,7 +114,7 @@ def retry_in_server(connection: sqlite3.Connection, guild_id: int, now: int) -> 
 def retry_of_member(connection: sqlite3.Connection, member_id: int, now: int) -> int:
     """Make a member's undelivered results due now, without those that they have to ask for. Returns how many."""
     return connection.execute(
-        f"UPDATE {_OPEN_JOBS} SET due_at = :now"
+        f"UPDATE {OPEN_JOBS} SET due_at = :now"
         f" WHERE {IS_OPEN} AND state = 'rendered' AND due_at > :now AND owner_id = :member",
         {"now": now, "member": member_id},
     ).rowcount
@@ -138,5 +136,5 @@ def show_again(
 
 
 def _ids(connection: sqlite3.Connection, state: str) -> list[int]:
-    rows = connection.execute(f"SELECT id FROM {_OPEN_JOBS} WHERE {IS_OPEN} AND state = ? ORDER BY id", (state,))
+    rows = connection.execute(f"SELECT id FROM {OPEN_JOBS} WHERE {IS_OPEN} AND state = ? ORDER BY id", (state,))
     return [row["id"] for row in rows]

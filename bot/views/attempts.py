@@ -12,6 +12,7 @@ import discord
 import structlog
 
 from bot.jobs.delivery import Outage, TooLargeForDiscord, Undeliverable
+from bot.store.reply_tokens import ReplyToken
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,13 @@ T = TypeVar("T")
 LOST_CONNECTION = (aiohttp.ClientError, OSError)
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 """What discord.py raises for an answer that is not the JSON that it expects."""
+
+
+def webhook_of(client: discord.Client, reply: ReplyToken) -> discord.Webhook:
+    """Return the webhook of an interaction, which another process may have received."""
+    webhook = discord.Webhook.partial(reply.application_id, reply.token, client=client)
+    webhook.type = discord.WebhookType.application  # it can send private messages
+    return webhook
 
 
 async def with_retry(request: Callable[[], Awaitable[T]], expired: tuple[int, ...] = ()) -> T:

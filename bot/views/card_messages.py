@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import aiohttp
 import discord
 import structlog
 
+from bot.views.attempts import EXPIRED_STATUSES, LOST_CONNECTION
+
 log = structlog.get_logger(__name__)
 
-NOT_SENT = (discord.HTTPException, aiohttp.ClientError, OSError)
+NOT_SENT = (discord.HTTPException, *LOST_CONNECTION)
 SHORT_LIVED_SECONDS = 20.0
-_CLOSED = (401, 404)
-"""The HTTP statuses with which Discord answers an expired interaction token."""
 _CANNOT_REPLY = (10008, 50035, 160002)
 """Discord's codes for a reply to a message that is gone, or that the bot may not read in the history."""
 
@@ -61,7 +60,7 @@ class ResponseCardMessage:
         try:
             await self._webhook.edit_message(self.message_id, **changes)
         except discord.HTTPException as error:
-            if self._in_channel is None or error.status not in _CLOSED:
+            if self._in_channel is None or error.status not in EXPIRED_STATUSES:
                 raise
             await self._in_channel.edit(**changes)
 
@@ -69,7 +68,7 @@ class ResponseCardMessage:
         try:
             await self._webhook.delete_message(self.message_id)
         except discord.HTTPException as error:
-            if self._in_channel is None or error.status not in _CLOSED:
+            if self._in_channel is None or error.status not in EXPIRED_STATUSES:
                 raise
             await self._in_channel.delete()
 

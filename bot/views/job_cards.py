@@ -13,8 +13,7 @@ from bot.jobs.delivery import Undeliverable
 from bot.jobs.job import Job
 from bot.store.job_rows import JobRow
 from bot.store.open_cards import OpenCard
-from bot.store.reply_tokens import ReplyToken
-from bot.views.attempts import EXPIRED_STATUSES, with_retry
+from bot.views.attempts import EXPIRED_STATUSES, webhook_of, with_retry
 from bot.views.card_messages import CardMessage, ResponseCardMessage
 from bot.views.progress import ProgressCard, closing_text
 from bot.views.restored_cards import ChannelCardMessage, MovedCardMessage, OriginalResponse, UnreachableCardMessage
@@ -67,7 +66,7 @@ class JobCards:
         channel = self._client.get_partial_messageable(row.channel_id, guild_id=row.guild_id)
         private = row.visibility == "private"
         if row.reply is not None and row.reply.expires_at > time.time():
-            webhook = _webhook(self._client, row.reply)
+            webhook = webhook_of(self._client, row.reply)
             if row.card_message_id is not None:
                 return ResponseCardMessage(webhook, row.card_message_id, private=private, channel=channel)
             return OriginalResponse(webhook, note_card, private=private)
@@ -82,7 +81,7 @@ class JobCards:
         channel = self._client.get_partial_messageable(card.channel_id, guild_id=card.guild_id)
         private = card.visibility == "private"
         if card.reply is not None and card.reply.expires_at > time.time():
-            webhook = _webhook(self._client, card.reply)
+            webhook = webhook_of(self._client, card.reply)
             if card.message_id is not None:
                 return ResponseCardMessage(webhook, card.message_id, private=private, channel=channel)
             return OriginalResponse(webhook, private=private)
@@ -110,10 +109,3 @@ class JobCards:
 async def _send_text(channel: discord.abc.Messageable, text: str, nonce: str) -> None:
     mentions = discord.AllowedMentions.none()
     await with_retry(lambda: channel.send(text, nonce=nonce, allowed_mentions=mentions, suppress_embeds=True))
-
-
-def _webhook(client: discord.Client, reply: ReplyToken) -> discord.Webhook:
-    """Return the webhook of an interaction that an earlier process received."""
-    webhook = discord.Webhook.partial(reply.application_id, reply.token, client=client)
-    webhook.type = discord.WebhookType.application  # it can send private messages
-    return webhook

@@ -14,7 +14,7 @@ from bot.jobs.job import Job
 from bot.jobs.upload_limits import FILE_LIMIT, server_file_limit
 from bot.store.job_rows import JobRow
 from bot.store.open_cards import OpenCard
-from bot.views.attempts import EXPIRED_STATUSES, with_retry
+from bot.views.attempts import EXPIRED_STATUSES, webhook_of, with_retry
 from bot.views.job_cards import JobCards
 from bot.views.permissions import MANAGE_THREADS, ServerChannel, missing_permissions
 from bot.views.progress import ProgressCard
@@ -122,7 +122,7 @@ class ResponseDestination:
         reply = self._job.request.reply
         if reply is None or reply.expires_at <= time.time():
             raise Undeliverable("the interaction has expired")
-        return discord.Webhook.partial(reply.application_id, reply.token, client=self._client)
+        return webhook_of(self._client, reply)
 
 
 class DirectMessageDestination:
