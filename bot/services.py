@@ -27,7 +27,7 @@ from zimage_engine.weights import complete_profile
 
 log = structlog.get_logger(__name__)
 
-_LAST_WORDS_SECONDS = 1.5
+_CLOSING_SECONDS = 1.5
 StartEngine = Callable[[EngineConfig], Engine]
 
 
@@ -162,7 +162,7 @@ class Services:
         await self.suspend()
         started, self._started = self._started, []
         if "jobs" in started:
-            await self.jobs.close(_LAST_WORDS_SECONDS)
+            await self.jobs.close(_CLOSING_SECONDS)
         if "housekeeping" in started:
             await self.housekeeping.close()
         try:
