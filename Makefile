@@ -10,7 +10,7 @@ export PROMPT OUT
 demo: .venv/.installed  ## The whole way on a simulated Discord: /imagine, progress, picture
 	@$(BIN)/zimage-bot demo --out "$$OUT" -- "$$PROMPT"
 
-test: .venv/.installed  ## Every test but those of `make test-system`; under four minutes on two cores
+test: .venv/.installed  ## Every test but those of `make test-system`; under five minutes on two cores
 	$(BIN)/pytest
 
 test-system: .venv/.installed  ## Slow proofs of the whole program in processes of its own; under eight minutes
