@@ -156,12 +156,16 @@ def check_sentences(evidence: Evidence) -> Iterator[str]:
     waiting = Counter(prompts[number] for number in failed if not evidence.card_sentences(number))
     accepted = {str(job["source_id"]) for job in evidence.jobs}
     # What a crash interrupted before there was a job may be told, too.
-    others = Counter(ask.prompt for ask in evidence.asks if ask.prompt and ask.event_id not in accepted)
+    lost = [ask.prompt for ask in evidence.asks if ask.event_id not in accepted]
+    others, buttons = Counter(prompt for prompt in lost if prompt), lost.count(None)  # a button repeats any prompt
     for prompt in {*prompts.values(), *others}:
         told = sum(prompt in content for content in loose)
-        if told < waiting[prompt] or told > waiting[prompt] + others[prompt]:
-            lost = ": lost" if told < waiting[prompt] else ""
-            yield f"{told} sentences for {waiting[prompt]} failed jobs of {prompt!r}{lost}"
+        more = told - waiting[prompt] - others[prompt]
+        if more > 0:
+            buttons -= more
+        if told < waiting[prompt] or (more > 0 and buttons < 0):
+            missing = ": lost" if told < waiting[prompt] else ""
+            yield f"{told} sentences for {waiting[prompt]} failed jobs of {prompt!r}{missing}"
 
 
 def _loose_sentences(evidence: Evidence) -> list[str]:

@@ -74,7 +74,13 @@ NO_JOB = replace(GOOD, record=record(("posted", READING), ("edited", SENTENCE)),
 IN_PLACE = replace(RESULT, id="10", interaction=TOKEN)
 LOOSE = replace(SENTENCE, id="12", interaction=None)
 
+BUTTON = Ask("101", "strong", MEMBER, CHANNEL, "token-101")
+LOST_BUTTON = [("posted", CARD), ("posted", RESULT), ("deleted", CARD), ("posted", LOOSE)]
+
 RIGHT = {
+    "a lost request of a button, which repeats a prompt": replace(
+        GOOD, record=record(*LOST_BUTTON), asks=[ASK, BUTTON]
+    ),
     "a result and no card": GOOD,
     "a result in place of the card": replace(
         GOOD, record=record(("posted", CARD), ("edited", IN_PLACE)), jobs=[JOB | {"result_message_id": 10}]
@@ -152,6 +158,10 @@ WRONG: dict[str, tuple[Evidence, str]] = {
     "a picture that cannot be decoded": (
         replace(GOOD, record=record(("posted", replace(RESULT, attachments=(replace(PICTURE, data=b"no"),))))),
         "cannot be decoded",
+    ),
+    "a lost request of a button that was told twice": (
+        replace(GOOD, record=record(*LOST_BUTTON, ("posted", replace(LOOSE, id="13"))), asks=[ASK, BUTTON]),
+        "2 sentences for 0 failed jobs",
     ),
     "a broken database": (replace(GOOD, integrity="row 3 missing"), "row 3 missing"),
     "a row in open_cards": (replace(GOOD, open_cards=1), "left in open_cards"),
