@@ -11,8 +11,8 @@ import structlog
 
 from bot.store.limits import Requester
 from bot.store.reply_tokens import ReplyToken
-from bot.views.attempts import LOST_CONNECTION
 from bot.views.card_messages import CardMessage, ReplyCardMessage, ResponseCardMessage, reply_or_send
+from bot.views.discord_requests import LOST_CONNECTION
 from bot.views.permissions import ServerChannel, missing_permissions
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import discord
 import structlog
 
-from bot.views.attempts import EXPIRED_STATUSES, LOST_CONNECTION
+from bot.views.discord_requests import EXPIRED_STATUSES, LOST_CONNECTION
 
 log = structlog.get_logger(__name__)
 

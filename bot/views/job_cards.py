@@ -13,8 +13,8 @@ from bot.jobs.delivery import Undeliverable
 from bot.jobs.job import Job
 from bot.store.job_rows import JobRow
 from bot.store.open_cards import OpenCard
-from bot.views.attempts import EXPIRED_STATUSES, webhook_of, with_retry
 from bot.views.card_messages import CardMessage, ResponseCardMessage
+from bot.views.discord_requests import EXPIRED_STATUSES, webhook_of, with_retry
 from bot.views.progress import ProgressCard, closing_text
 from bot.views.restored_cards import ChannelCardMessage, MovedCardMessage, OriginalResponse, UnreachableCardMessage
 

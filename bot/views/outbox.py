@@ -14,7 +14,7 @@ from bot.jobs.job import Job
 from bot.jobs.upload_limits import FILE_LIMIT, server_file_limit
 from bot.store.job_rows import JobRow
 from bot.store.open_cards import OpenCard
-from bot.views.attempts import EXPIRED_STATUSES, webhook_of, with_retry
+from bot.views.discord_requests import EXPIRED_STATUSES, webhook_of, with_retry
 from bot.views.job_cards import JobCards
 from bot.views.permissions import MANAGE_THREADS, ServerChannel, missing_permissions
 from bot.views.progress import ProgressCard

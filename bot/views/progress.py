@@ -16,9 +16,9 @@ from bot.jobs.delivery import Undeliverable
 from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.media.previews import preview_sheet
 from bot.requests.pricing import format_credits
-from bot.views.attempts import EXPIRED_STATUSES, with_retry
 from bot.views.buttons import progress_view
 from bot.views.card_messages import NOT_SENT, CardMessage, tell_privately
+from bot.views.discord_requests import EXPIRED_STATUSES, with_retry
 from bot.views.text import MESSAGE_LIMIT, duration, inert, made_from
 from zimage_engine.types import RawImage
 

@@ -10,7 +10,7 @@ import pytest
 
 from bot.playground.world import World
 from bot.store import jobs
-from bot.views import attempts
+from bot.views import discord_requests
 from tests.helpers.waiting import until
 
 PROMPT = "a red circle on a blue background"
@@ -20,7 +20,7 @@ COULD_NOT = "I couldn't post your picture from <t:"
 
 @pytest.fixture(autouse=True)
 def _retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(discord_requests, "_RETRY_SECONDS", 0.0)
 
 
 async def state(world: World) -> list[dict[str, Any]]:
@@ -178,6 +178,8 @@ async def test_a_permission_that_comes_back_brings_the_picture(world: World) -> 
     channel = world.env.bot.get_channel(world.channel.id)
     await channel.set_permissions(channel.guild.default_role, attach_files=True)
     await until(lambda: any(message.attachments for message in world.channel.history()))
+    await until(lambda: not world.env.bot.jobs.deliveries.job_ids)
+    assert await state(world) == [{"state": "delivered", "attempts": 2, "parked": 1}]
 
 
 async def test_a_change_that_gives_no_permission_makes_no_attempt(world: World) -> None:

@@ -14,7 +14,7 @@ from bot.media.metadata import read_fields
 from bot.playground.world import World
 from bot.requests.spec import ImageSpec
 from bot.store.limits import Requester
-from bot.views import attempts, outbox
+from bot.views import discord_requests, outbox
 from bot.views.buttons import progress_view
 from tests.helpers.deliveries import NONCE, SPEC, delivered, direct, job_in, noise, pictures_in, reply, result, ways
 from tests.helpers.pictures import picture_of
@@ -33,7 +33,7 @@ async def world(world_of: OpenWorld) -> AsyncIterator[World]:
 
 @pytest.fixture(autouse=True)
 def _retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(discord_requests, "_RETRY_SECONDS", 0.0)
 
 
 def channel_without(world: World, **denied: bool) -> Any:

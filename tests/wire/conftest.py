@@ -22,7 +22,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Onl
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         # Repeated deliveries, without the pauses that spare Discord.
-        patch.setattr("bot.views.attempts._RETRY_SECONDS", 0.05)
+        patch.setattr("bot.views.discord_requests._RETRY_SECONDS", 0.05)
         patch.setattr("bot.jobs.completion._PAUSES", (1,) * 20)
         patch.setattr("bot.client.CHECK_SECONDS", 0.2)
         async with online(settings, patch) as opened:

@@ -12,7 +12,7 @@ from bot.jobs import delivery
 from bot.jobs.delivery import Outage, Posted, deliver
 from bot.jobs.job import Job
 from bot.media.metadata import read_fields
-from bot.views import attempts
+from bot.views import discord_requests
 from tests.helpers.deliveries import job_for, noise, result, ways
 from tests.helpers.drawing import Drawing
 from tests.helpers.loopback import (
@@ -38,7 +38,7 @@ _JOBS = itertools.count(1_000_000)
 
 @pytest.fixture(autouse=True)
 def _retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(discord_requests, "_RETRY_SECONDS", 0.0)
 
 
 def job(channel: str = CHANNEL) -> Job:
