@@ -43,6 +43,11 @@ class BotProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def log(self) -> str:
+        """What all processes have printed so far."""
+        return (self._folder / "bot.log").read_text(encoding="utf-8")
+
     async def start(self, crash: str | None = None) -> None:
         """Start the bot, and wait until it is connected or has died. ``crash`` is the launcher's ``CRASH``."""
         environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
