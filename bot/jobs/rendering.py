@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 _STOPPED = (EngineClosed, DeviceLost, ModelNotFound)
 """Errors after which the engine takes no requests any more: the job goes on in another process."""
-_NOT_KEPT = "The picture could not be kept; the operator's log says why."
+_NOT_KEPT = "The picture could not be saved on my side: please try again; if it happens again, tell an admin."
 
 
 class Rendering:

@@ -18,7 +18,7 @@ from bot.jobs.card import Card
 from bot.jobs.completion import Completion
 from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.dispatch import Dispatcher
-from bot.jobs.job import Job, JobProgress
+from bot.jobs.job import Job
 from bot.jobs.rendering import Rendering
 from bot.requests.originals import OriginalFolder
 from bot.store import jobs as store
@@ -87,7 +87,7 @@ class JobRunner:
     async def _render(self, active: ActiveJob, card: Card) -> Outcome:
         if active.rendering is None:
             try:
-                job = await self._with_original(active.job)
+                job = active.job if active.cancelled else await self._with_original(active.job)
             except Refusal as refusal:
                 await self._completion.end(active.job, "failed", refusal.code, f"{refusal} Nothing was charged.")
                 return "ended"
@@ -109,7 +109,7 @@ class JobRunner:
         if rendering.withdrawn and not active.cancelled:
             return "withdrawn"
         if rendering.stopped is not None and not active.cancelled:
-            return await self._keep(active, card, rendering)
+            return await self._keep(active, rendering)
         await rendering.end_rest()
         if rendering.images_done:
             await self._database.write(partial(store.rendered, job_id=active.job.id, now=_now()))
@@ -117,14 +117,11 @@ class JobRunner:
             await self._completion.end_without_pictures(active.job, rendering.error)
         return "ended"
 
-    async def _keep(self, active: ActiveJob, card: Card, rendering: Rendering) -> Outcome:
+    async def _keep(self, active: ActiveJob, rendering: Rendering) -> Outcome:
         """Leave a job to the next process. It counts as an attempt if the device was lost with the job on it."""
         lost = isinstance(rendering.stopped, DeviceLost) and rendering.started
         requeue = partial(recovery.requeue, job_id=active.job.id, now=_now(), count_attempt=lost, given_up=GIVEN_UP)
-        if await self._database.write(requeue):
-            return "ended"
-        card.show(JobProgress("kept"))
-        return "kept"
+        return "ended" if await self._database.write(requeue) else "kept"
 
     async def _with_original(self, job: Job) -> Job:
         """Return the job with the original of its edit. Raises :class:`Refusal` if that is no longer there."""

@@ -52,7 +52,6 @@ class JobService:
     ) -> None:
         self._database = database
         self._engine = engine
-        self._outbox = outbox
         self._image_dir = image_dir
         self.admission = Admission(database, engine.profile, terms)
         self.originals = OriginalFolder(image_dir.parent / "sources")
@@ -240,8 +239,6 @@ class JobService:
 
     async def _insert(self, request: JobRequest) -> Job | None:
         """Store the edit's original and insert the job. Returns None if its event made one before."""
-        if self._closed:
-            raise Restarting
         if request.original is not None:
             original, mask = await asyncio.to_thread(self.originals.keep, request.original)
             request = replace(request, spec=replace(request.spec, original=original, mask=mask))

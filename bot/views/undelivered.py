@@ -42,4 +42,4 @@ def undelivered_view(results: Sequence[Undelivered]) -> discord.ui.View:
 
 
 def _next(result: Undelivered) -> str:
-    return f" I try again <t:{result.due_at}:R>." if result.due_at is not None else " Have it shown to see it."
+    return f" I try again <t:{result.due_at}:R>." if result.due_at is not None else " The button shows it to you."
