@@ -140,10 +140,10 @@ class Completion:
 
         Raises :class:`store.StateError` if the state cannot follow the job's own.
         """
-        await self.database.write(
+        settled = await self.database.write(
             partial(store.ended, job_id=job.id, state=state, error_code=code, note=note, now=_now())
         )
-        log.info("job_ended", job=job.id, state=state, code=code)
+        log.info("job_ended", job=job.id, state=state, code=code, credits=settled)
 
     async def _note_card(self, job_id: int, message_id: int, *, moved: bool) -> None:
         note = store.card_moved if moved else store.card_shown

@@ -218,21 +218,22 @@ def ended(
     error_code: str | None,
     note: str,
     now: int,
-) -> None:
+) -> int:
     """End the job without a result and give back what it is not charged; ``note`` is what its owner is told.
 
     A cancelled job is charged for the steps that its images took, other jobs nothing. The card is due to be ended,
-    unless ``note`` is empty and there can be none.
+    unless ``note`` is empty and there can be none. Returns the credits (1/100) that were settled.
     """
     _move(connection, job_id, state)
     spent = _charges(connection, job_id) if state == "cancelled" else 0
-    _close(connection, job_id, spent, now)
+    settled = _close(connection, job_id, spent, now)
     connection.execute(
         "UPDATE jobs SET error_code = :code, note = :note,"
         f" due_at = CASE WHEN :note <> '' OR {_HAS_CARD} THEN :now END WHERE id = :job",
         {"code": error_code, "note": note, "now": now, "job": job_id},
     )
     _wipe_unneeded_token(connection, job_id)
+    return settled
 
 
 def expired(connection: sqlite3.Connection, job_id: int, *, error_code: str, note: str, now: int) -> list[str]:
@@ -291,8 +292,9 @@ def _charges(connection: sqlite3.Connection, job_id: int) -> int:
     return int(row["total"] or 0)
 
 
-def _close(connection: sqlite3.Connection, job_id: int, spent: int, now: int) -> None:
-    """Settle the ledger and count the job's usage. Its interaction token is kept until its card has ended."""
+def _close(connection: sqlite3.Connection, job_id: int, spent: int, now: int) -> int:
+    """Settle the ledger and count the job's usage; return the settled credits. The token is for the card to use."""
     settled = ledger.close(connection, job_id, spent, now)
     usage.add(connection, job_id, settled, now)
     connection.execute("UPDATE jobs SET ended_at = ?, due_at = NULL WHERE id = ?", (now, job_id))
+    return settled

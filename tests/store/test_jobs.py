@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bot.store import job_rows, jobs, recovery
 from bot.store.database import Database
 from bot.store.job_rows import JobRow
+from bot.store.job_states import EndState
 from bot.store.jobs import ImageEnd
 from bot.store.reply_tokens import ReplyToken
 from tests.helpers.databases import add_database
@@ -184,3 +185,13 @@ def test_no_order_of_steps_breaks_the_ledger(tmp_path_factory: pytest.TempPathFa
         await database.close()
 
     asyncio.run(live())
+
+
+@pytest.mark.parametrize(("state", "settled"), [("cancelled", 70), ("failed", 0)])
+async def test_what_a_job_without_a_result_costs_is_returned(database: Database, state: EndState, settled: int) -> None:
+    job_id = await insert(database, new_job())
+    end = ImageEnd("cancelled", 70, 1)
+    await database.write(partial(jobs.image_ended, job_id=job_id, position=0, end=end))
+    ended = partial(jobs.ended, job_id=job_id, state=state, error_code=None, note="", now=2)
+    assert await database.write(ended) == settled
+    assert await balance(database) == (0, settled)
