@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.profiles import ModelProfile, Size
@@ -113,8 +114,12 @@ def _time_if_it_fits(model: ZImageModel, size: Size, samples: int) -> float | No
     """Return :func:`_step_time`, or None if the device has too little memory."""
     try:
         return _step_time(model, size, samples)
-    except torch.OutOfMemoryError:
-        return None
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        error.__traceback__ = None
+    free_memory()
+    return None
 
 
 def _step_time(model: ZImageModel, size: Size, samples: int) -> float:

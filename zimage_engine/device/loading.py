@@ -21,6 +21,7 @@ from zimage_engine.device.memory import (
     part_sizes,
     plan_memory,
 )
+from zimage_engine.device.out_of_memory import is_out_of_memory
 from zimage_engine.model.model import Components
 from zimage_engine.model.omni import Vision
 from zimage_engine.types import DeviceNotFound, ModelNotFound, OutOfMemory
@@ -92,9 +93,9 @@ def load_components(
         text_encoder = AutoModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options)
         _place(text_encoder, device if resident else torch.device("cpu"))
         scheduler_config = FlowMatchEulerDiscreteScheduler.load_config(folder / "scheduler")
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory("The device ran out of memory while loading: free it of other programs' work.") from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory("The device ran out of memory while loading: free it of other programs' work.") from error
         raise ModelNotFound(
             f"The weights in {folder} cannot be read ({type(error).__name__}: {str(error)[:200]}). "
             "Download them again, or name another folder with MODEL."

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from zimage_engine.device.memory import Placement
+from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.model.captions import Embedding, EmbeddingCache, Transformer
 from zimage_engine.model.generation import Generation, Inpainting
 from zimage_engine.model.omni import Omni, OmniTransformer, Vision
@@ -230,13 +231,14 @@ class ZImageModel:
         """Return pixels ``(3, height, width)``; decodes in tiles with blended seams if memory is too small for all."""
         try:
             whole: torch.Tensor = vae.decode(latents, return_dict=False)[0][0]
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             error.__traceback__ = None  # its frames hold tensors that have to be freed
         else:
             return whole
         log.info("too little memory to decode %s latents at once; in tiles", tuple(latents.shape[-2:]))
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_memory()
         vae.enable_tiling()
         try:
             tiled: torch.Tensor = vae.decode(latents, return_dict=False)[0][0]

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderTiny
 
+from zimage_engine.device.out_of_memory import is_out_of_memory
 from zimage_engine.model.sampling import to_raw_image
 from zimage_engine.types import RawImage
 
@@ -107,7 +108,10 @@ class Previewer:
         began = time.perf_counter()
         try:
             image = to_raw_image(self._decoder(latents))  # copies to the host, so it waits for the device
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            error.__traceback__ = None
             image = None  # the picture itself goes on
         return image, time.perf_counter() - began
 
