@@ -38,6 +38,6 @@ def load_executor(config: EngineConfig, report: Report) -> Executor:
 
 def free_memory() -> None:
     """Return the memory of a worker that was dropped to the device."""
-    from zimage_engine.device import worker  # noqa: PLC0415 - imports torch, diffusers and transformers
+    from zimage_engine.device import out_of_memory  # noqa: PLC0415 - imports torch
 
-    worker.free_memory()
+    out_of_memory.free_memory()

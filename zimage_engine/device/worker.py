@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.calibration import known_costs, warm_up
 from zimage_engine.device.loading import load_components, pick_device, plan_for
+from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.previews import TIME_SHARE_MAX, Previewer, find_previewer
@@ -80,7 +80,9 @@ class Worker:
         try:
             self._run(plan.unit, plan.requests, outcome)
             self.model.synchronise()
-        except torch.OutOfMemoryError as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             outcome = self._out_of_memory(plan.requests, error)
         else:
             for request_id in (*outcome.failures, *outcome.images):  # an image ends its request
@@ -121,7 +123,9 @@ class Worker:
         for request in requests:
             try:
                 self._run(unit, (request,), outcome)
-            except torch.OutOfMemoryError as error:
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
                 # The others may have moved on, so the unit cannot be planned again as a whole.
                 outcome.failures |= self._out_of_memory((request,), error).failures
 
@@ -129,12 +133,12 @@ class Worker:
         """Do the unit for all requests at once. Returns the error that prevented it; raises if out of memory."""
         try:
             self._do(unit, requests, outcome)
-        except torch.OutOfMemoryError:
-            raise
         except EngineError as error:
             error.__traceback__ = None
             return error
-        except Exception:
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
             # A bug in the model's code must not end the driver thread: this request fails and the next one runs.
             log.exception("unit failed: unit=%s requests=%s", unit.value, [request.id for request in requests])
             return UnitFailed("The model failed on this picture; the operator's log says why.")
@@ -188,15 +192,6 @@ class _Outcome:
     caption_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
     out_of_memory: bool = False
     previews: dict[str, RawImage] = field(default_factory=dict)
-
-
-def free_memory() -> None:
-    """Return unused cached memory to the device."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()
 
 
 def _device_name(device: torch.device) -> str:

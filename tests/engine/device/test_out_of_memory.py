@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.helpers.four_requests import make_request
+from tests.helpers.four_requests import make_request, outcomes, same_picture
 from zimage_engine.catalog import find_profile
 from zimage_engine.device.calibration import _time_if_it_fits
 from zimage_engine.device.out_of_memory import is_out_of_memory
@@ -59,6 +59,29 @@ def test_the_message_of_this_cpu_is_known() -> None:
 )
 def test_other_errors_are_not(error: Exception) -> None:
     assert not is_out_of_memory(error)
+
+
+async def test_a_large_batch_is_halved_whatever_the_allocator_raises(
+    start_demo: Callable[..., Engine], undisturbed: dict[str, bytes]
+) -> None:
+    sizes: list[int] = []
+
+    def wrap(worker: Worker) -> Executor:
+        forward: Any = worker.model.transformer
+
+        def small(latents: Any, *rest: Any) -> Any:
+            sizes.append(len(latents))
+            if len(latents) > 1:
+                raise RuntimeError(MESSAGES["mps"])
+            return forward(latents, *rest)
+
+        worker.model.transformer = small  # type: ignore[assignment]
+        return worker
+
+    ended = await outcomes(start_demo(wrap))
+    assert all(same_picture(data, undisturbed[name]) for name, data in ended.items())
+    assert max(sizes) > 1
+    assert sizes[-4:] == [1, 1, 1, 1]
 
 
 async def test_a_picture_is_decoded_in_tiles_whatever_the_allocator_raises(start_demo: Callable[..., Engine]) -> None:
