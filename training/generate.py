@@ -32,7 +32,7 @@ def draw_requests(model: ZImageModel, requests: Sequence[ImageRequest]) -> list[
                 model.read_image(generation)
         for _ in range(batch[0].real_steps):
             model.step(generations)
-        pictures += [to_picture(model.decode(generation)) for generation in generations]
+        pictures += [to_picture(model.to_image(generation, model.decode(generation))) for generation in generations]
     return pictures
 
 

@@ -144,6 +144,8 @@ class ModelProfile:
             raise InvalidRequest("The mask marks nothing: make what is to be drawn anew white in it.")
         if not 0 < request.strength <= 1:
             raise InvalidRequest(f"Strength must be above 0 and at most 1, not {request.strength:g}.")
+        if request.real_steps < 1:
+            raise InvalidRequest(f"Strength {request.strength:g} is too small to change anything.")
 
     def check_steps(self, steps: int) -> None:
         """Raise :class:`InvalidRequest` unless the number of steps lies in the profile's range."""

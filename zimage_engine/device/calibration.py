@@ -94,7 +94,7 @@ def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
             times[large, 1] = seconds
     base_linear_square = _fit({(model.tokens(size), n): seconds for (size, n), seconds in times.items()})
     generation = _generations(model, base, 1)[0]
-    decode = _median(lambda: model.decode(generation), 2)
+    decode = _median(lambda: model.to_image(generation, model.decode(generation)), 2)
     return CostModel(
         *base_linear_square,
         encode_text=encode,

@@ -154,10 +154,12 @@ class Worker:
                 for request in requests:
                     self.model.read_image(self._generations[request.id])
             case Unit.DENOISE:
-                outcome.failures |= self.model.step([self._generations[request.id] for request in requests])
+                generations = [self._generations[request.id] for request in requests]
+                outcome.failures |= self.model.failures(generations, self.model.step(generations))
             case Unit.DECODE:
                 for request in requests:
-                    outcome.images[request.id] = self.model.decode(self._generations[request.id])
+                    generation = self._generations[request.id]
+                    outcome.images[request.id] = self.model.to_image(generation, self.model.decode(generation))
             case _:
                 assert_never(unit)
 

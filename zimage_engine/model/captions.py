@@ -116,7 +116,8 @@ class Transformer:
         outputs: dict[int, torch.Tensor] = {}
         for key in set(keys):
             group = [i for i, other in enumerate(keys) if other == key]
-            group_outputs = self._forward([latents[i] for i in group], time[group], [prompts[i] for i in group])
+            times = torch.stack([time[i] for i in group])  # unlike time[group], copies no index to the device
+            group_outputs = self._forward([latents[i] for i in group], times, [prompts[i] for i in group])
             outputs |= zip(group, group_outputs, strict=True)
         return [outputs[i] for i in range(len(prompts))]
 

@@ -63,7 +63,7 @@ class ZImageModel:
     def __init__(self, components: Components, device: torch.device) -> None:
         self.parts = components
         self._device = device
-        self._schedule = SigmaSchedule(components.scheduler_config)
+        self._schedule = SigmaSchedule(components.scheduler_config, device)
         self._embeddings = EmbeddingCache()
         config: Any = components.vae.config
         self._latent_scale = 2 ** (len(config.block_out_channels) - 1)
@@ -81,8 +81,10 @@ class ZImageModel:
         """Encode the prompt (and the negative prompt if guidance is on) and create the noise.
 
         If the request has an image, :meth:`read_image` comes next and, except in omni mode, replaces the latents.
+        Raises :class:`NumericalError` if the model's scheduler cannot do so many steps.
         """
         rows, columns = request.height // self._latent_scale, request.width // self._latent_scale
+        self._schedule.levels(request.steps, rows // 2 * (columns // 2))  # no step has to wait for its table
         channels: Any = self.parts.transformer.in_channels
         return Generation(
             request=request,
@@ -110,7 +112,7 @@ class ZImageModel:
         clean = (encode(pixels[None]).latent_dist.sample(generator)[0] - self._shift) * self._scaling
         noise = torch.randn((1, *clean.shape), generator=generator, dtype=dtype)[0].to(self._device)
         generation.step = request.first_step
-        sigma = self._levels(generation)[0][generation.step].to(self._device, dtype)
+        sigma = self._levels(generation)[0][generation.step].to(dtype)
         generation.latents = add_noise(clean, noise, sigma)
         if request.mask is not None:
             to_cells = grow_mask if request.keep_outside else latent_mask
@@ -162,11 +164,11 @@ class ZImageModel:
                 encoder.to("cpu")
 
     @torch.inference_mode()
-    def step(self, generations: Sequence[Generation]) -> dict[str, NumericalError]:
+    def step(self, generations: Sequence[Generation]) -> torch.Tensor:
         """Do one denoising step of generations of one size in one forward; they may be at different steps.
 
-        They change together at the end or, if something is raised, not at all. Returns an error by request id for those
-        whose latents are no longer finite.
+        They change together at the end or, if something is raised, not at all. Does not wait for the device: returns
+        ``(generations,)`` booleans on it, True if the latents are finite, for :meth:`failures`.
         """
         inputs: list[torch.Tensor] = []
         captions: list[Embedding] = []
@@ -178,15 +180,24 @@ class ZImageModel:
             inputs += [generation.latents.to(self._dtype).unsqueeze(1)] * len(prompts)
             captions += prompts
             times += [self._levels(generation)[1][generation.step]] * len(prompts)
-        time = torch.stack(times).to(self._device)
-        outputs = iter(self.transformer(inputs, time, captions))
+        outputs = iter(self.transformer(inputs, torch.stack(times), captions))
         stepped = [self._latents_after(generation, outputs) for generation in generations]
-        finite = torch.stack([torch.isfinite(latents).all() for latents in stepped]).tolist()
+        finite = torch.stack([torch.isfinite(latents).all() for latents in stepped])
         for generation, latents in zip(generations, stepped, strict=True):
             generation.latents = latents
             generation.step += 1
-        pairs = zip(generations, finite, strict=True)
-        return {generation.request.id: not_finite() for generation, ok in pairs if not ok}
+        return finite
+
+    def failures(self, generations: Sequence[Generation], finite: torch.Tensor) -> dict[str, NumericalError]:
+        """Return an error by request id for the generations whose latents are not finite; waits for the device.
+
+        ``finite`` is what :meth:`step` returned for them. Embeddings of failed generations leave the cache, since they
+        may be the cause.
+        """
+        failed = [generation for generation, ok in zip(generations, finite.tolist(), strict=True) if not ok]
+        if failed:
+            self._embeddings.clear()
+        return {generation.request.id: broken_numbers() for generation in failed}
 
     def _levels(self, generation: Generation) -> tuple[torch.Tensor, torch.Tensor]:
         tokens = (generation.latents.shape[1] // 2) * (generation.latents.shape[2] // 2)
@@ -197,7 +208,7 @@ class ZImageModel:
         output = next(outputs).float()
         if generation.negative is not None:
             output = guided(output, next(outputs).float(), generation.request.guidance_scale)
-        sigmas = self._levels(generation)[0].to(self._device)
+        sigmas = self._levels(generation)[0]
         after = sigmas[generation.step + 1]
         latents = euler_step(generation.latents, -output.squeeze(1), sigmas[generation.step], after)
         if generation.request.previews:
@@ -208,24 +219,36 @@ class ZImageModel:
         return latents
 
     @torch.inference_mode()
-    def decode(self, generation: Generation) -> RawImage:
-        """Decode the latents; with ``keep_outside`` the image's own pixels are put back outside the mask.
+    def decode(self, generation: Generation) -> torch.Tensor:
+        """Decode the latents to pixels ``(3, height, width)`` in −1 … 1 on the device, for :meth:`to_image`.
 
-        Raises :class:`NumericalError` if the pixels are not finite, in float32 either.
+        Does not wait for the device.
+        """
+        return self._decode(self.parts.vae, self._vae_latents(generation))
+
+    @torch.inference_mode()
+    def to_image(self, generation: Generation, decoded: torch.Tensor) -> RawImage:
+        """Return what :meth:`decode` decoded as a picture; waits for the device.
+
+        With ``keep_outside`` the image's own pixels are put back outside the mask. Raises :class:`NumericalError` if
+        the pixels are not finite or all black, after decoding in float32, too.
         """
         request, inpainting = generation.request, generation.inpainting
         vae: Any = self.parts.vae
-        latents = generation.latents.to(vae.dtype)[None] / self._scaling + self._shift
-        decoded = self._decode(vae, latents)
-        if not torch.isfinite(decoded).all() and vae.dtype != torch.float32:
+        image = _checked_image(decoded)
+        if image is None and vae.dtype != torch.float32:
             # Some decoders overflow in half precision; the latents are finite, so float32 may still decode them.
-            decoded = self._decode_in_float32(vae, latents)
-        if not torch.isfinite(decoded).all():
-            raise not_finite()
-        image = to_raw_image(decoded)
+            image = _checked_image(self._decode_in_float32(vae, self._vae_latents(generation)))
+        if image is None:
+            raise broken_numbers()
         if request.image is not None and inpainting is not None and request.keep_outside:
             return composite(image, request.image, inpainting.mask)
         return image
+
+    def _vae_latents(self, generation: Generation) -> torch.Tensor:
+        """Return the latents as the autoencoder takes them: ``(1, channels, h, w)`` in its dtype."""
+        dtype: Any = self.parts.vae.dtype
+        return generation.latents.to(dtype)[None] / self._scaling + self._shift
 
     def _decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
         """Return pixels ``(3, height, width)``; decodes in tiles with blended seams if memory is too small for all."""
@@ -246,14 +269,12 @@ class ZImageModel:
             vae.disable_tiling()
         return tiled
 
-    @staticmethod
-    def _decode_in_float32(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    def _decode_in_float32(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
         dtype = vae.dtype
         try:
-            decoded: torch.Tensor = vae.to(torch.float32).decode(latents.float(), return_dict=False)[0][0]
+            return self._decode(vae.to(torch.float32), latents.float())
         finally:
             vae.to(dtype)
-        return decoded
 
     def forget_caches(self) -> None:
         """Free what can be computed again."""
@@ -267,8 +288,19 @@ class ZImageModel:
             torch.mps.synchronize()
 
 
-def not_finite() -> NumericalError:
-    """Return the error for values that are not finite."""
+def _checked_image(decoded: torch.Tensor) -> RawImage | None:
+    """Return ``(3, height, width)`` pixels as an image; None if they are not finite or all black.
+
+    A decoder that overflows may saturate instead of returning NaN, which also gives a black picture.
+    """
+    if not torch.isfinite(decoded).all():
+        return None
+    image = to_raw_image(decoded)
+    return None if image.data.count(0) == len(image.data) else image
+
+
+def broken_numbers() -> NumericalError:
+    """Return the error for a picture of values that are not finite."""
     return NumericalError(
         "The model produced broken numbers for this picture. Try another seed; if it happens again, tell the "
         "operator: the data type may not suit the device."

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch.nn import functional
 
-from zimage_engine.types import MASK_THRESHOLD, RawImage
+from zimage_engine.types import MASK_THRESHOLD, NumericalError, RawImage
+
+_SCHEDULES_MAX = 1000
 
 
 def initial_noise(seed: int, shape: tuple[int, int, int]) -> torch.Tensor:
@@ -26,26 +29,38 @@ def add_noise(clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> 
 
 
 class SigmaSchedule:
-    """The noise levels of the model's scheduler config, cached by steps and image tokens."""
+    """The noise levels of the model's scheduler config, cached on the device by steps and image tokens."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], device: torch.device) -> None:
         self._config = config
+        self._device = device
         self._known: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
     def levels(self, steps: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return σ as ``(steps + 1,)`` ending in 0, and the model's time ``(1000 − t) ÷ 1000`` as ``(steps,)``.
 
-        ``tokens`` is the number of image tokens, unpadded; only models with dynamic shifting use it.
+        Both are float32 on the device. ``tokens`` is the number of image tokens, unpadded; only models with dynamic
+        shifting use it. Raises :class:`NumericalError` if the config gives no finite levels for so many steps.
         """
-        key = (steps, tokens)
+        key = (steps, tokens if self._config.get("use_dynamic_shifting") else 0)
         if key not in self._known:
-            # A scheduler object keeps its own step count, so each schedule gets a new one.
-            scheduler = FlowMatchEulerDiscreteScheduler.from_config(self._config)
-            linear = torch.linspace(1.0, 1 / steps, steps).tolist()
-            scheduler.set_timesteps(sigmas=linear, device="cpu", mu=self._shift(tokens))
-            times = (1000 - scheduler.timesteps.float()) / 1000
-            self._known[key] = (scheduler.sigmas.float(), times)
+            if len(self._known) >= _SCHEDULES_MAX:
+                self._known.clear()
+            self._known[key] = self._compute(steps, tokens)
         return self._known[key]
+
+    def _compute(self, steps: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+        # A scheduler object keeps its own step count, so each schedule gets a new one.
+        scheduler = FlowMatchEulerDiscreteScheduler.from_config(self._config)
+        linear = torch.linspace(1.0, 1 / steps, steps).tolist()
+        with np.errstate(all="ignore"):  # checked below
+            scheduler.set_timesteps(sigmas=linear, device="cpu", mu=self._shift(tokens))
+        sigmas, times = scheduler.sigmas.float(), (1000 - scheduler.timesteps.float()) / 1000
+        if not torch.isfinite(sigmas).all():
+            raise NumericalError(
+                f"The model's scheduler has no {steps}-step schedule: ask for another number of steps."
+            )
+        return sigmas.to(self._device), times.to(self._device)
 
     def _shift(self, tokens: int) -> float:
         """Return the shift as the pipeline's ``calculate_shift`` does: linear between two sequence lengths."""
@@ -66,9 +81,12 @@ def euler_step(latents: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tenso
 
 
 def to_raw_image(decoded: torch.Tensor) -> RawImage:
-    """Convert ``(3, height, width)`` in −1 … 1 to bytes, rounded as by diffusers' ``VaeImageProcessor``."""
-    scaled = (decoded * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 0).float().cpu()
-    pixels = (scaled * 255).round().to(torch.uint8).contiguous()
+    """Convert ``(3, height, width)`` in −1 … 1 to bytes, rounded as by diffusers' ``VaeImageProcessor``.
+
+    Waits for the device.
+    """
+    scaled = (decoded * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 0).float()
+    pixels = (scaled * 255).round().to(torch.uint8).contiguous().cpu()
     height, width, _ = pixels.shape
     return RawImage(width, height, pixels.numpy().tobytes())
 

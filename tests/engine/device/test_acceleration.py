@@ -43,7 +43,7 @@ def test_a_kernel_without_masks_is_never_given_one(*, replay: bool) -> None:
         model.transformer = Transformer(whole, replay=replay, masks=masks)
         generations = [model.start(ask) for ask in asks]
         for _ in range(3):
-            assert model.step(generations) == {}
+            assert model.step(generations).all()
         return [generation.latents for generation in generations]
 
     with_masks = latents(masks=True)

@@ -26,7 +26,7 @@ def latents_after(model: ZImageModel, asks: list[ImageRequest], *, replay: bool)
     model.transformer = Transformer(model.parts.transformer, replay=replay)
     generations = [model.start(ask) for ask in asks]
     for _ in range(asks[0].steps):
-        assert model.step(generations) == {}
+        assert model.step(generations).all()
     return [generation.latents for generation in generations]
 
 

@@ -84,8 +84,8 @@ def draw(model: ZImageModel, *asks: ImageRequest) -> list[RawImage]:
     """Generate all requests in one batch."""
     generations = [begin(model, ask) for ask in asks]
     for _ in range(asks[0].steps):
-        assert model.step(generations) == {}
-    return [model.decode(generation) for generation in generations]
+        assert model.step(generations).all()
+    return [model.to_image(generation, model.decode(generation)) for generation in generations]
 
 
 def begin(model: ZImageModel, ask: ImageRequest) -> Generation:
