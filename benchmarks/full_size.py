@@ -26,8 +26,9 @@ from zimage_engine.device.memory import GB
 from zimage_engine.device.unit_benchmark import peak_memory
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
+from zimage_engine.executor import ThreadExecutor
 from zimage_engine.types import ImageRequest
-from zimage_engine.weights import complete_profile
+from zimage_engine.weights import Report, complete_profile
 
 _WARM_UP_PICTURES = 2
 
@@ -35,14 +36,14 @@ _WARM_UP_PICTURES = 2
 async def measure(config: EngineConfig, sides: list[int], count: int, rounds: int, console: Console) -> None:
     workers: list[Worker] = []
 
-    def make_worker() -> Worker:
+    def load(_: Report) -> Worker:
         workers.append(
             Worker.load(config, lambda stage: console.print(f"{time.perf_counter() - began:6.1f} s {stage}"))
         )
         return workers[-1]
 
     began = time.perf_counter()
-    engine = Engine.start(config, make_worker)
+    engine = Engine.start(config, lambda: ThreadExecutor(load))
     await engine.ready()
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GB
     device = pick_device(config.device)

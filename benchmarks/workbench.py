@@ -17,10 +17,11 @@ from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
+from zimage_engine.executor import ThreadExecutor
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import ImageRequest
-from zimage_engine.weights import complete_profile
+from zimage_engine.weights import Report, complete_profile
 
 _NUMBERS = itertools.count()
 SHAPES = ("circle", "square", "star", "heart", "triangle")
@@ -118,11 +119,11 @@ async def open_workbench(make_scheduler: Callable[[], Scheduler] | None = None) 
     workers: list[Worker] = []
     config = demo_config()
 
-    def make_worker() -> Worker:
-        workers.append(Worker.load(config))
+    def load(report: Report) -> Worker:
+        workers.append(Worker.load(config, report))
         return workers[-1]
 
-    engine = Engine.start(config, make_worker, make_scheduler() if make_scheduler else None)
+    engine = Engine.start(config, lambda: ThreadExecutor(load), make_scheduler() if make_scheduler else None)
     await engine.ready()
     pipeline = await asyncio.to_thread(ZImagePipeline.from_pretrained, DEMO_WEIGHTS)
     pipeline.set_progress_bar_config(disable=True)

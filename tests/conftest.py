@@ -23,7 +23,7 @@ from bot.store.database import Database
 from tests.helpers.databases import add_database
 from tests.helpers.worlds import OpenWorld, new_client
 from zimage_engine.device.worker import Worker
-from zimage_engine.executor import Executor
+from zimage_engine.executor import UnitWorker
 
 # Machines are busy at times; a slow example is no fault.
 hypothesis.settings.register_profile("house", deadline=None)
@@ -67,7 +67,7 @@ def world_of(settings: Settings) -> OpenWorld:
 
     @asynccontextmanager
     async def opened(
-        wrap: Callable[[Worker], Executor] | None = None, *, load: bool = True, **changes: object
+        wrap: Callable[[Worker], UnitWorker] | None = None, *, load: bool = True, **changes: object
     ) -> AsyncIterator[World]:
         client = new_client(settings.model_copy(update=changes), wrap)
         async with open_world(client) as world:

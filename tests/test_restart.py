@@ -7,9 +7,9 @@ import sqlite3
 import threading
 from contextlib import closing
 from functools import partial
-from typing import Any
 
 from bot.playground.world import World
+from tests.helpers.faults import Immediate
 from tests.helpers.job_worlds import PROMPT, HeldUp, all_ended, change, jobs, results, start_again
 from tests.helpers.waiting import leave_running, until
 from tests.helpers.worlds import OpenWorld, new_client, restart
@@ -67,24 +67,22 @@ async def test_the_card_says_that_the_request_is_back_in_the_queue(world: World)
     assert len(results(world)) == 1
 
 
-class CountsImages:
+class CountsImages(Immediate):
     """A device that counts decoded images, and waits before it decodes one."""
 
     def __init__(self, inner: Worker, waits_at: int) -> None:
-        self.inner, self.waits_at = inner, waits_at
+        super().__init__(inner)
+        self.waits_at = waits_at
         self.decoded = 0
         self.reached, self.gate = threading.Event(), threading.Event()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
     def execute(self, plan: Plan) -> PlanResult:
         if plan.unit is Unit.DECODE:
-            self.decoded += len(plan.requests)
+            self.decoded += len(plan.ids)
             if self.decoded >= self.waits_at:
                 self.reached.set()
                 self.gate.wait(30)
-        return self.inner.execute(plan)
+        return super().execute(plan)
 
 
 async def test_images_that_are_rendered_are_kept(world_of: OpenWorld) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import ImageRequest
@@ -15,10 +16,12 @@ class EngineConfig:
 
     ``device`` and ``dtype`` are names of torch's, or ``auto``. ``cache_dir`` keeps what was measured on this device;
     without it every start measures again. ``batch_tokens`` replaces the measured token budget of a batch; 0 measures.
-    A unit that takes longer than ``unit_limit`` seconds counts as hung. ``preview_decoder`` is a folder or downloaded
+    A unit that takes longer than ``unit_limit`` seconds and five times as long as predicted counts as hung, and so does
+    loading that makes no progress for ``load_limit`` seconds. ``preview_decoder`` is a folder or downloaded
     hub id of a tiny decoder such as TAEF1, for sharper previews. ``attention`` and ``compiled`` are those of
     :class:`zimage_engine.device.acceleration.Acceleration`. Without ``measure`` nothing is measured before the first
-    request, and pictures are generated one at a time.
+    request, and pictures are generated one at a time. ``worker`` says where the model runs: in threads of this process,
+    or in a process of its own.
     """
 
     profile: ModelProfile
@@ -27,10 +30,12 @@ class EngineConfig:
     cache_dir: Path | None = None
     batch_tokens: int = 0
     unit_limit: float = 600.0
+    load_limit: float = 1800.0
     measure: bool = True
     attention: str = "auto"
     compiled: bool = False
     preview_decoder: str | None = None
+    worker: Literal["thread", "process"] = "thread"
 
 
 def base_request(profile: ModelProfile) -> ImageRequest:

@@ -142,12 +142,32 @@ class Unit(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The next work of a worker: one unit for these requests, after it has freed what it holds of ``release``."""
+class NewRequest:
+    """A request that a worker has not seen. Embeddings of its prompts are shared only within its ``scope``."""
 
-    unit: Unit
-    requests: tuple[ImageRequest, ...]
+    request: ImageRequest
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The next work of a worker: one unit for the requests with these ``ids``.
+
+    ``new`` holds those that the worker has not seen: their first unit is this one. Before the unit, the worker frees
+    what it holds of the requests in ``release`` and forgets the embeddings of the scopes in ``forget``; without a
+    ``unit`` that is all it does. ``seconds`` is what the unit is predicted to take.
+
+    With ``ahead`` the plan was made before the result of the plan before it was known: if that one fails, even in part,
+    the worker skips this one.
+    """
+
+    unit: Unit | None
+    ids: tuple[str, ...] = ()
+    new: tuple[NewRequest, ...] = ()
     release: tuple[str, ...] = ()
+    forget: tuple[str, ...] = ()
+    seconds: float = 0.0
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +178,8 @@ class PlanResult:
     long for the model. ``caption_tokens`` holds the number of tokens of the prompt and, if guidance is on, of the
     negative prompt; those of an image that is edited by instruction are included. ``out_of_memory`` is True if the unit
     was too large as a whole: it changed nothing, and ``failures`` holds the error of each request in case it is not
-    retried. ``previews`` holds small pictures of some of the requests that asked for them.
+    retried. ``previews`` holds small pictures of some of the requests that asked for them. ``skipped`` is True if
+    nothing was done, because the plan before had failed.
     """
 
     seconds: float
@@ -168,6 +189,7 @@ class PlanResult:
     caption_tokens: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     out_of_memory: bool = False
     previews: Mapping[str, RawImage] = field(default_factory=dict)
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

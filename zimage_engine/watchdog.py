@@ -1,4 +1,4 @@
-"""Notices a unit that hangs: it cannot be stopped in this process, but the requests can be ended."""
+"""Notices work on the device that takes far longer than it should."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ _CHECK_SECONDS = 1.0
 
 
 class Watchdog:
-    """A thread that calls ``on_hang`` once, when a unit has run for longer than ``limit`` seconds."""
+    """A thread that calls ``on_hang`` when what it was told has begun has not ended within its limit."""
 
-    def __init__(self, limit: float, on_hang: Callable[[], None]) -> None:
-        self._limit = limit
+    def __init__(self, on_hang: Callable[[], None]) -> None:
         self._on_hang = on_hang
-        self._began: float | None = None
+        self._deadline: tuple[float, str, float] | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="zimage-watchdog", daemon=True)
 
@@ -28,18 +27,18 @@ class Watchdog:
     def stop(self) -> None:
         self._stopped.set()
 
-    def unit_begins(self) -> None:
-        """Start the clock of a unit."""
-        self._began = time.monotonic()
+    def begins(self, what: str, limit: float) -> None:
+        """Expect the end of ``what`` within ``limit`` seconds from now; replaces what was expected before."""
+        self._deadline = (time.monotonic() + limit, what, limit)
 
     def idle(self) -> None:
-        """Stop the clock: no unit is running."""
-        self._began = None
+        """Expect nothing."""
+        self._deadline = None
 
     def _watch(self) -> None:
         while not self._stopped.wait(_CHECK_SECONDS):
-            began = self._began
-            if began is not None and time.monotonic() - began > self._limit:
-                log.error("the device hangs: a unit has run for more than %s s", self._limit)
+            deadline = self._deadline
+            if deadline is not None and time.monotonic() > deadline[0]:
+                self.idle()
+                log.error("the device hangs: no end of “%s” within %.0f s", deadline[1], deadline[2])
                 self._on_hang()
-                return

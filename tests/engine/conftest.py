@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.engines import load_worker
+from tests.helpers.engines import in_thread, load_worker
 from tests.helpers.four_requests import Wrap, draw_each_alone, make_edit, make_request
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
@@ -31,7 +31,7 @@ async def start_demo() -> AsyncIterator[Callable[..., Engine]]:
         profile = complete_profile(find_profile("demo"))
         # With fixed costs, batches are the same on every machine.
         config = EngineConfig(profile, "cpu", measure=False, batch_tokens=4 * 96, **changes)
-        engines.append(Engine.start(config, lambda: wrap(load(config))))
+        engines.append(Engine.start(config, in_thread(lambda: wrap(load(config)))))
         return engines[-1]
 
     yield made

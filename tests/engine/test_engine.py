@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.engines import start_engine
-from tests.helpers.faults import Faulty
+from tests.helpers.faults import Faulty, Immediate
 from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.executor import Executor
+from zimage_engine.executor import UnitWorker
 from zimage_engine.types import (
     Cancelled,
     EngineClosed,
@@ -28,6 +28,8 @@ from zimage_engine.types import (
     InvalidRequest,
     ModelNotFound,
     NumericalError,
+    Plan,
+    PlanResult,
     Queued,
     RawImage,
     Step,
@@ -47,7 +49,7 @@ def request(name: str, **changes: object) -> ImageRequest:
 async def start(cache_dir: Path) -> AsyncIterator[StartEngine]:
     engines: list[Engine] = []
 
-    def made(wrap: Callable[[Worker], Executor] = lambda worker: worker, **changes: object) -> Engine:
+    def made(wrap: Callable[[Worker], UnitWorker] = lambda worker: worker, **changes: object) -> Engine:
         config = EngineConfig(complete_profile(find_profile("demo")), "cpu", cache_dir=cache_dir)
         config = replace(config, **changes)  # type: ignore[arg-type]
         engines.append(start_engine(config, wrap))
@@ -85,7 +87,7 @@ async def test_the_same_seed_draws_the_same_bytes_and_another_does_not(start: St
 async def test_requests_wait_while_the_model_loads(start: StartEngine) -> None:
     loaded = threading.Event()
 
-    def slow(worker: Worker) -> Executor:
+    def slow(worker: Worker) -> UnitWorker:
         loaded.wait(30)
         return worker
 
@@ -115,15 +117,12 @@ async def test_cancel_stops_at_the_end_of_the_running_unit(start: StartEngine) -
 
 
 async def test_a_request_that_fails_fails_alone(start: StartEngine) -> None:
-    class BreaksOne:
-        def __init__(self, worker: Worker) -> None:
-            self.worker, self.device, self.costs = worker, worker.device, worker.costs
-
-        def execute(self, plan):
-            if plan.unit is Unit.DENOISE and "bad" in {each.id for each in plan.requests}:
-                slot = self.worker._generations["bad"]
+    class BreaksOne(Immediate):
+        def execute(self, plan: Plan) -> PlanResult:
+            if plan.unit is Unit.DENOISE and "bad" in plan.ids:
+                slot = self.inner._held["bad"].generation
                 slot.latents = slot.latents * float("nan")
-            return self.worker.execute(plan)
+            return super().execute(plan)
 
     engine = start(BreaksOne)
     bad, good = engine.submit(request("bad"), owner=1), engine.submit(request("good"), owner=1)
@@ -133,7 +132,7 @@ async def test_a_request_that_fails_fails_alone(start: StartEngine) -> None:
 
 
 async def test_an_exception_in_the_model_fails_the_request_and_not_the_engine(start: StartEngine) -> None:
-    def breaks(worker: Worker) -> Executor:
+    def breaks(worker: Worker) -> UnitWorker:
         original = worker.model.decode
 
         def once(generation):
@@ -154,7 +153,7 @@ async def test_an_exception_in_the_model_fails_the_request_and_not_the_engine(st
 async def test_a_model_that_cannot_be_loaded_fails_what_waits_and_what_comes(start: StartEngine) -> None:
     submitted = threading.Event()
 
-    def missing(_: Worker) -> Executor:
+    def missing(_: Worker) -> UnitWorker:
         submitted.wait(30)
         raise ModelNotFound("there are no weights")
 
@@ -235,14 +234,14 @@ def test_the_event_loop_closed_under_the_engine_is_survived(cache_dir: Path) -> 
 
     engine = asyncio.run(leave())
     asyncio.run(engine.close(drain=True, timeout=30))
-    assert not engine._thread.is_alive()
+    assert not engine._driver._thread.is_alive()
     assert engine.stats().finished == 1
 
 
 async def test_the_prompt_is_encoded_once(start: StartEngine) -> None:
     calls: list[str] = []
 
-    def counting(worker: Worker) -> Executor:
+    def counting(worker: Worker) -> UnitWorker:
         encode = worker.model._encode
 
         def counted(prompt: str):

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.faults import Faulty
+from tests.helpers.faults import Faulty, Immediate
 from tests.helpers.four_requests import METHODS, PROMPTS, make_edit, make_request, outcomes, same_picture
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.executor import Executor
+from zimage_engine.executor import UnitWorker
 from zimage_engine.types import DeviceLost, Plan, PlanResult, Unit, UnitFailed, WorkerLost
 
 
@@ -27,12 +27,12 @@ async def test_a_slow_unit_delays_and_nothing_else(
 
     pause: list[float] = []
 
-    def wrap(worker: Worker) -> Executor:
+    def wrap(worker: Worker) -> UnitWorker:
         original = getattr(worker.model, METHODS[unit])
 
-        def slow(argument: Any) -> Any:
+        def slow(argument: Any, *rest: Any) -> Any:
             time.sleep(pause[0])
-            return original(argument)
+            return original(argument, *rest)
 
         setattr(worker.model, METHODS[unit], slow)
         return worker
@@ -62,18 +62,19 @@ async def test_a_slow_unit_delays_and_nothing_else(
 async def test_a_lost_worker_is_replaced_and_everything_begins_again(
     start_demo: Callable[..., Engine], undisturbed: dict[str, bytes]
 ) -> None:
-    workers: list[Executor] = []
+    workers: list[UnitWorker] = []
 
-    class Dies:
+    class Dies(Immediate):
         def __init__(self, worker: Worker) -> None:
-            self.worker, self.device, self.costs, self.units = worker, worker.device, worker.costs, 0
+            super().__init__(worker)
+            self.units = 0
             workers.append(self)
 
         def execute(self, plan: Plan) -> PlanResult:
             self.units += 1
             if len(workers) == 1 and self.units == 5:
                 raise WorkerLost("the device fell off the bus")
-            return self.worker.execute(plan)
+            return super().execute(plan)
 
     ended = await outcomes(start_demo(Dies))
     assert all(same_picture(data, undisturbed[name]) for name, data in ended.items())
@@ -81,10 +82,7 @@ async def test_a_lost_worker_is_replaced_and_everything_begins_again(
 
 
 async def test_a_worker_that_is_always_lost_ends_the_engine(start_demo: Callable[..., Engine]) -> None:
-    class Dead:
-        def __init__(self, worker: Worker) -> None:
-            self.device, self.costs = worker.device, worker.costs
-
+    class Dead(Immediate):
         def execute(self, plan: Plan) -> PlanResult:
             raise WorkerLost("the device fell off the bus")
 
@@ -100,12 +98,12 @@ async def test_a_device_that_cannot_be_loaded_again_is_lost(start_demo: Callable
     """If every new load fails, the device is reported lost, so that the program can exit."""
     loads: list[int] = []
 
-    class Poisoned:
+    class Poisoned(Immediate):
         def __init__(self, worker: Worker) -> None:
             loads.append(1)
             if len(loads) > 1:
                 raise RuntimeError("CUDA error: an illegal memory access was encountered")
-            self.device, self.costs = worker.device, worker.costs
+            super().__init__(worker)
 
         def execute(self, plan: Plan) -> PlanResult:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -144,5 +142,5 @@ async def test_closing_in_the_middle_of_a_batch_ends_with_the_unit(start_demo: C
         if getattr(event, "done", 0) > 2:
             break
     await engine.close(drain=False, timeout=10)
-    assert not engine._thread.is_alive()
+    assert not engine._driver._thread.is_alive()
     assert engine.stats().waiting == engine.stats().running == 0

@@ -12,6 +12,8 @@ import threading
 
 import psutil
 
+from tests.helpers.engines import in_thread
+from tests.helpers.faults import Immediate
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
@@ -21,31 +23,30 @@ from zimage_engine.types import Cancelled, EngineError, Finished, ImageRequest, 
 from zimage_engine.weights import complete_profile
 
 
-class Instant:
-    """An executor that takes no time and tracks which requests it holds."""
-
-    device = "instant"
+class Instant(Immediate):
+    """A worker that takes no time and tracks which requests it holds."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.costs = CostModel(budget=8 * 96)
-        self.slots: set[str] = set()
+        self.held: dict[str, ImageRequest] = {}
 
     def execute(self, plan: Plan) -> PlanResult:
-        self.slots.difference_update(plan.release)
-        names = [request.id for request in plan.requests]
-        if plan.unit is not Unit.ENCODE_TEXT:
-            assert self.slots.issuperset(names)
-        self.slots.update(names)
+        for name in plan.release:
+            self.held.pop(name, None)
+        self.held |= {new.request.id: new.request for new in plan.new}
+        asks = [self.held[name] for name in plan.ids]
         images = {}
         if plan.unit is Unit.DECODE:
-            self.slots.difference_update(names)
-            images = {each.id: RawImage(each.width, each.height, bytes(3 * each.width)) for each in plan.requests}
-        texts = dict.fromkeys(names, (20,)) if plan.unit is Unit.ENCODE_TEXT else {}
+            images = {each.id: RawImage(each.width, each.height, bytes(3 * each.width)) for each in asks}
+            for name in plan.ids:
+                del self.held[name]
+        texts = dict.fromkeys(plan.ids, (20,)) if plan.unit is Unit.ENCODE_TEXT else {}
         return PlanResult(1e-6, images, caption_tokens=texts)
 
 
 def engine_with(worker: Instant) -> Engine:
-    return Engine.start(EngineConfig(complete_profile(find_profile("demo"))), lambda: worker)
+    return Engine.start(EngineConfig(complete_profile(find_profile("demo"))), in_thread(lambda: worker))
 
 
 def ask(number: int) -> ImageRequest:

@@ -10,10 +10,10 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import pick_device
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.executor import Executor
+from zimage_engine.executor import Finish, ThreadExecutor, UnitWorker
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.previews import find_previewer
-from zimage_engine.types import Plan, PlanResult
+from zimage_engine.types import Plan
 from zimage_engine.weights import weights_folder
 
 _LOADED: dict[str, Worker] = {}
@@ -23,9 +23,10 @@ _LOADING, _EXECUTING = threading.Lock(), threading.Lock()
 class SharedWorker(Worker):
     """A worker over weights that other workers of this process use, too: one unit at a time among all of them."""
 
-    def execute(self, plan: Plan) -> PlanResult:
+    def begin(self, plan: Plan) -> Finish:
         with _EXECUTING:
-            return super().execute(plan)
+            result = super().begin(plan)()
+        return lambda: result
 
 
 def load_worker(config: EngineConfig) -> Worker:
@@ -47,6 +48,11 @@ def load_worker(config: EngineConfig) -> Worker:
     return SharedWorker(ZImageModel(parts, device), device, costs, previewer)
 
 
-def start_engine(config: EngineConfig, wrap: Callable[[Worker], Executor] = lambda worker: worker) -> Engine:
+def start_engine(config: EngineConfig, wrap: Callable[[Worker], UnitWorker] = lambda worker: worker) -> Engine:
     """``Engine.start(config)`` with :func:`load_worker`; ``wrap`` replaces the worker or changes its model."""
-    return Engine.start(config, lambda: wrap(load_worker(config)))
+    return Engine.start(config, in_thread(lambda: wrap(load_worker(config))))
+
+
+def in_thread(load: Callable[[], UnitWorker]) -> Callable[[], ThreadExecutor]:
+    """Return what makes the executors of an engine: threads with the worker that ``load`` returns."""
+    return lambda: ThreadExecutor(lambda report: load())

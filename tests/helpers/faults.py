@@ -3,41 +3,56 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
-from zimage_engine.executor import Executor
+from zimage_engine.executor import Finish, UnitWorker
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import EngineError, Plan, PlanResult, Unit
 
 
-@dataclass
-class Faulty:
+class Immediate:
+    """A worker whose units are done when they begin: by :meth:`execute`, which tests replace."""
+
+    device = "test"
+    ahead_seconds = 0.0
+
+    def __init__(self, inner: UnitWorker | None = None) -> None:
+        self.costs = CostModel() if inner is None else inner.costs
+        self.inner = inner
+
+    def begin(self, plan: Plan) -> Finish:
+        result = self.execute(plan)
+        return lambda: result
+
+    def execute(self, plan: Plan) -> PlanResult:
+        """Return the result of a plan; here, that of the inner worker."""
+        assert self.inner is not None
+        return self.inner.begin(plan)()
+
+
+class Faulty(Immediate):
     """Passes plans to the real worker, except units of one kind: those fail with ``error`` or wait for ``gate``.
 
     ``entered`` is set when such a unit begins.
     """
 
-    inner: Executor
-    unit: Unit
-    error: Exception | None = None
-    gate: threading.Event | None = None
-    entered: threading.Event | None = None
-
-    @property
-    def device(self) -> str:
-        return self.inner.device
-
-    @property
-    def costs(self) -> CostModel:
-        return self.inner.costs
+    def __init__(
+        self,
+        inner: UnitWorker,
+        unit: Unit,
+        error: Exception | None = None,
+        gate: threading.Event | None = None,
+        entered: threading.Event | None = None,
+    ) -> None:
+        super().__init__(inner)
+        self.device = inner.device
+        self._unit, self._error, self._gate, self._entered = unit, error, gate, entered
 
     def execute(self, plan: Plan) -> PlanResult:
-        if plan.unit is self.unit:
-            if self.entered is not None:
-                self.entered.set()
-            if self.gate is not None:
-                self.gate.wait(30)
-            if isinstance(self.error, EngineError):
-                failures = {request.id: self.error for request in plan.requests}
-                return PlanResult(0.0, failures=failures)
-        return self.inner.execute(plan)
+        if plan.unit is self._unit:
+            if self._entered is not None:
+                self._entered.set()
+            if self._gate is not None:
+                self._gate.wait(30)
+            if isinstance(self._error, EngineError):
+                return PlanResult(0.0, failures=dict.fromkeys(plan.ids, self._error))
+        return super().execute(plan)

@@ -15,13 +15,13 @@ from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.executor import Executor
+from zimage_engine.executor import UnitWorker
 from zimage_engine.types import EngineError, ImageRequest, RawImage, Unit
 from zimage_engine.weights import complete_profile
 
 PROMPTS = {"a": "a red circle", "b": "a blue star", "c": "a green heart", "d": "a white square"}
 METHODS = {Unit.ENCODE_TEXT: "start", Unit.ENCODE_IMAGE: "read_image", Unit.DENOISE: "step", Unit.DECODE: "decode"}
-Wrap = Callable[[Worker], Executor]
+Wrap = Callable[[Worker], UnitWorker]
 
 
 def make_request(name: str, steps: int = 2) -> ImageRequest:
@@ -68,17 +68,17 @@ def same_picture(one: bytes | Exception, other: bytes) -> bool:
 def break_for(prompt: str, unit: Unit, error: Callable[[], BaseException]) -> Wrap:
     """Wrap the real worker so that its model raises in one unit if that prompt is in it."""
 
-    def wrap(worker: Worker) -> Executor:
+    def wrap(worker: Worker) -> UnitWorker:
         model: Any = worker.model
         original = getattr(model, METHODS[unit])
 
-        def broken(argument: Any) -> Any:
+        def broken(argument: Any, *rest: Any) -> Any:
             requests = [argument] if unit is Unit.ENCODE_TEXT else [
                 generation.request for generation in (argument if unit is Unit.DENOISE else [argument])
             ]  # fmt: skip
             if prompt in {request.prompt for request in requests}:
                 raise error()
-            return original(argument)
+            return original(argument, *rest)
 
         setattr(model, METHODS[unit], broken)
         return worker

@@ -13,12 +13,12 @@ from bot.settings import Settings
 from tests.helpers.databases import add_database
 from tests.helpers.engines import start_engine
 from zimage_engine.device.worker import Worker
-from zimage_engine.executor import Executor
+from zimage_engine.executor import UnitWorker
 
 OpenWorld = Callable[..., AbstractAsyncContextManager[World]]
 
 
-def new_client(settings: Settings, wrap: Callable[[Worker], Executor] | None = None) -> ZImageBot:
+def new_client(settings: Settings, wrap: Callable[[Worker], UnitWorker] | None = None) -> ZImageBot:
     """The whole program, not yet connected, over the process's shared weights and an up-to-date database."""
     add_database(settings.database_path)
     return create_client(settings, start_engine=partial(start_engine, wrap=wrap) if wrap else start_engine)

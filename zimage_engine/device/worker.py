@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import assert_never
 
 import torch
@@ -15,6 +17,8 @@ from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.calibration import known_costs, warm_up
 from zimage_engine.device.loading import load_components, pick_device, plan_for
 from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
+from zimage_engine.device.unit_clock import SideStream, UnitClock
+from zimage_engine.executor import Finish
 from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.previews import TIME_SHARE_MAX, Previewer, find_previewer
@@ -33,18 +37,58 @@ from zimage_engine.weights import Report, weights_folder
 
 log = logging.getLogger(__name__)
 
+_AHEAD_SECONDS = 0.5
+"""On a GPU, units up to this long are queued one ahead: the processor's part of a step takes some milliseconds."""
+
+_BROKEN_UNIT = "The model failed on this picture; the operator's log says why."
+
+
+@dataclass(slots=True)
+class Held:
+    """A request that the worker has been given. ``previews`` is False once one of its previews has failed."""
+
+    request: ImageRequest
+    scope: str
+    previews: bool
+    generation: Generation | None = None
+
+
+@dataclass(slots=True)
+class Begun:
+    """What a plan has begun: its results are still on the device, or hold failures that are known already.
+
+    ``finite`` holds what the steps returned, ``decoded`` the pictures, ``expected`` the latents for previews.
+    """
+
+    clock: UnitClock
+    finite: list[tuple[list[Generation], torch.Tensor]] = field(default_factory=list)
+    decoded: list[tuple[Generation, torch.Tensor]] = field(default_factory=list)
+    expected: list[tuple[Held, torch.Tensor]] = field(default_factory=list)
+    failures: dict[str, EngineError] = field(default_factory=dict)
+    truncated: set[str] = field(default_factory=set)
+    caption_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    out_of_memory: bool = False
+
 
 class Worker:
-    """One model on one device: an :class:`zimage_engine.executor.Executor` in this process."""
+    """One model on one device: a :class:`zimage_engine.executor.UnitWorker`.
+
+    :meth:`begin` is called by one thread, and what it returns by one other thread, in the same order.
+    """
 
     def __init__(
         self, model: ZImageModel, device: torch.device, costs: CostModel, previewer: Previewer | None = None
     ) -> None:
         self.device = _device_name(device)
         self.costs = costs
+        self.ahead_seconds = _AHEAD_SECONDS if device.type == "cuda" else 0.0
         self.model = model
+        self._device = device
         self._previewer = previewer
-        self._generations: dict[str, Generation] = {}
+        self._held: dict[str, Held] = {}
+        self._failed = False
+        self._side_stream = SideStream(device)
+        self._model_lock = threading.Lock()  # reading a picture may change the decoder's dtype for a moment
 
     @classmethod
     def load(cls, config: EngineConfig, report: Report = lambda _: None) -> Worker:
@@ -68,132 +112,199 @@ class Worker:
             costs = known_costs(model, config.profile, name, config.cache_dir)
         if config.batch_tokens:
             costs.budget = config.batch_tokens
-        previewer = find_previewer(folder, model.parts.vae, config.preview_decoder, device)
-        return cls(model, device, costs, previewer)
+        return cls(model, device, costs, load_previewer(folder, model, config.preview_decoder, device))
 
-    def execute(self, plan: Plan) -> PlanResult:
-        """Do the plan's unit for its requests. Failures stand in the result and are not raised."""
-        for request_id in plan.release:
-            self._generations.pop(request_id, None)
-        outcome = _Outcome()
-        began = time.perf_counter()
-        try:
-            self._run(plan.unit, plan.requests, outcome)
-            self.model.synchronise()
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            outcome = self._out_of_memory(plan.requests, error)
-        else:
-            for request_id in (*outcome.failures, *outcome.images):  # an image ends its request
-                self._generations.pop(request_id, None)
-            self._preview(plan, outcome, time.perf_counter() - began)
-        return PlanResult(
-            seconds=time.perf_counter() - began,
-            images=outcome.images,
-            failures=outcome.failures,
-            truncated=frozenset(outcome.truncated),
-            caption_tokens=outcome.caption_tokens,
-            out_of_memory=outcome.out_of_memory,
-            previews=outcome.previews,
-        )
+    def begin(self, plan: Plan) -> Finish:
+        """Start the plan's unit. Failures of requests stand in the result and are not raised."""
+        self._update(plan)
+        if plan.ahead and self._failed:
+            return partial(PlanResult, 0.0, skipped=True)
+        if plan.unit is None:
+            return partial(PlanResult, 0.0)
+        # A request that failed while this plan was on its way is held no longer.
+        held = [self._held[name] for name in plan.ids if name in self._held]
+        with self._model_lock:
+            begun = Begun(UnitClock(self._device))
+            try:
+                self._run(plan.unit, held, begun)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                begun.failures = self._out_of_memory(held, error)
+                begun.out_of_memory = True
+            else:
+                self._note_expected(plan.unit, held, begun)
+            begun.clock.end()
+        self._failed = bool(begun.failures)
+        return partial(self._finish, begun)
 
-    def _preview(self, plan: Plan, outcome: _Outcome, seconds: float) -> None:
-        """Add previews for the requests that want them and have time left for one."""
-        if self._previewer is None or plan.unit is not Unit.DENOISE:
-            return
-        for request in plan.requests:
-            generation = self._generations.get(request.id)
-            if generation is None or generation.expected is None or generation.step == request.steps:
-                continue  # failed, wants no preview, or is decoded next
-            generation.preview_allowance += TIME_SHARE_MAX * seconds / len(plan.requests)
-            image, spent = self._previewer.preview(generation.expected, generation.preview_allowance)
-            generation.preview_allowance -= spent
-            if image is not None:
-                outcome.previews[request.id] = image
+    def _update(self, plan: Plan) -> None:
+        """Free what the plan releases, and take in its new requests."""
+        for name in plan.release:
+            self._held.pop(name, None)
+        if plan.forget:
+            self.model.forget_caches()
+        for new in plan.new:
+            self._held[new.request.id] = Held(new.request, new.scope, new.request.previews)
 
-    def _run(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> None:
-        """Do the unit for all requests; after an error for each alone, so that only the cause of it fails."""
-        failure = self._try(unit, requests, outcome)
+    def _run(self, unit: Unit, held: Sequence[Held], begun: Begun) -> None:
+        """Start the unit for all requests; after an error for each alone, so that only the cause of it fails."""
+        failure = self._try(unit, held, begun)
         if failure is None:
             return
-        if len(requests) == 1:
-            outcome.failures[requests[0].id] = failure
+        if len(held) == 1:
+            begun.failures[held[0].request.id] = failure
             return
-        for request in requests:
+        for each in held:
             try:
-                self._run(unit, (request,), outcome)
+                self._run(unit, (each,), begun)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 # The others may have moved on, so the unit cannot be planned again as a whole.
-                outcome.failures |= self._out_of_memory((request,), error).failures
+                begun.failures |= self._out_of_memory((each,), error)
 
-    def _try(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> EngineError | None:
-        """Do the unit for all requests at once. Returns the error that prevented it; raises if out of memory."""
+    def _try(self, unit: Unit, held: Sequence[Held], begun: Begun) -> EngineError | None:
+        """Start the unit for all requests at once. Returns the error that prevented it; raises if out of memory."""
         try:
-            self._do(unit, requests, outcome)
+            self._do(unit, held, begun)
         except EngineError as error:
             error.__traceback__ = None
             return error
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            # A bug in the model's code must not end the driver thread: this request fails and the next one runs.
-            log.exception("unit failed: unit=%s requests=%s", unit.value, [request.id for request in requests])
-            return UnitFailed("The model failed on this picture; the operator's log says why.")
+            # A bug in the model's code must not end the worker: this request fails and the next one runs.
+            log.exception("unit failed: unit=%s requests=%s", unit.value, [each.request.id for each in held])
+            return UnitFailed(_BROKEN_UNIT)
         return None
 
-    def _do(self, unit: Unit, requests: Sequence[ImageRequest], outcome: _Outcome) -> None:
-        """Call the model's method for the unit and put what it returns into ``outcome``."""
+    def _do(self, unit: Unit, held: Sequence[Held], begun: Begun) -> None:
+        """Call the model's method for the unit and put what it returns into ``begun``."""
+        if unit is Unit.ENCODE_TEXT:
+            for each in held:
+                self._start(each, begun)
+            return
+        generations = [each.generation for each in held if each.generation is not None]
         match unit:
-            case Unit.ENCODE_TEXT:
-                for request in requests:
-                    self._start(request, outcome)
             case Unit.ENCODE_IMAGE:
-                for request in requests:
-                    self.model.read_image(self._generations[request.id])
+                for generation in generations:
+                    self.model.read_image(generation)
             case Unit.DENOISE:
-                generations = [self._generations[request.id] for request in requests]
-                outcome.failures |= self.model.failures(generations, self.model.step(generations))
+                if generations:
+                    begun.finite.append((generations, self.model.step(generations)))
             case Unit.DECODE:
-                for request in requests:
-                    generation = self._generations[request.id]
-                    outcome.images[request.id] = self.model.to_image(generation, self.model.decode(generation))
+                begun.decoded += [(generation, self.model.decode(generation)) for generation in generations]
             case _:
                 assert_never(unit)
 
-    def _start(self, request: ImageRequest, outcome: _Outcome) -> None:
-        generation = self._generations[request.id] = self.model.start(request)
+    def _start(self, held: Held, begun: Begun) -> None:
+        generation = held.generation = self.model.start(held.request)
         prompts = [generation.positive] if generation.negative is None else [generation.positive, generation.negative]
-        outcome.caption_tokens[request.id] = tuple(prompt.tokens for prompt in prompts)
+        begun.caption_tokens[held.request.id] = tuple(prompt.tokens for prompt in prompts)
         if generation.positive.truncated:
-            outcome.truncated.add(request.id)
+            begun.truncated.add(held.request.id)
 
-    def _out_of_memory(self, requests: Sequence[ImageRequest], error: BaseException) -> _Outcome:
+    def _note_expected(self, unit: Unit, held: Sequence[Held], begun: Begun) -> None:
+        """Keep the latents for previews: the next step replaces them. The last step's picture is decoded next."""
+        if self._previewer is None or unit is not Unit.DENOISE:
+            return
+        for each in held:
+            generation = each.generation
+            if not each.previews or generation is None or generation.step == each.request.steps:
+                continue
+            if generation.expected is not None:
+                begun.expected.append((each, generation.expected))
+
+    def _finish(self, begun: Begun) -> PlanResult:
+        """Wait for what has begun, and read its results. Raises if the device is lost."""
+        seconds = begun.clock.wait()
+        images: dict[str, RawImage] = {}
+        with self._side_stream.use():
+            self._check_steps(begun)
+            for generation, decoded in begun.decoded:
+                self._read_picture(generation, decoded, images, begun)
+            previews, spent = self._preview(begun, seconds)
+        if not begun.out_of_memory:
+            for name in (*begun.failures, *images):  # an image ends its request
+                self._held.pop(name, None)
+        return PlanResult(
+            seconds=seconds + spent,
+            images=images,
+            failures=begun.failures,
+            truncated=frozenset(begun.truncated),
+            caption_tokens=begun.caption_tokens,
+            out_of_memory=begun.out_of_memory,
+            previews=previews,
+        )
+
+    def _check_steps(self, begun: Begun) -> None:
+        for generations, finite in begun.finite:
+            flags = finite.cpu()
+            if not flags.all():
+                with self._model_lock:
+                    begun.failures |= self.model.failures(generations, flags)
+
+    def _read_picture(
+        self, generation: Generation, decoded: torch.Tensor, images: dict[str, RawImage], begun: Begun
+    ) -> None:
+        request = generation.request
+        try:
+            with self._model_lock:
+                images[request.id] = self.model.to_image(generation, decoded)
+        except EngineError as error:
+            error.__traceback__ = None
+            begun.failures[request.id] = error
+        except Exception as error:
+            if is_out_of_memory(error):
+                begun.failures |= self._out_of_memory((self._held[request.id],), error)
+            else:
+                log.exception("reading a picture failed: request=%s", request.id)
+                begun.failures[request.id] = UnitFailed(_BROKEN_UNIT)
+
+    def _preview(self, begun: Begun, seconds: float) -> tuple[dict[str, RawImage], float]:
+        """Return the previews there is time for, and the seconds that they took."""
+        previews: dict[str, RawImage] = {}
+        total = 0.0
+        for held, expected in begun.expected:
+            generation, name = held.generation, held.request.id
+            if self._previewer is None or generation is None or name in begun.failures:
+                continue
+            generation.preview_allowance += TIME_SHARE_MAX * seconds / len(begun.expected)
+            try:
+                image, spent = self._previewer.preview(expected, generation.preview_allowance)
+            except Exception:
+                # The picture itself goes on.
+                log.exception("a preview failed; no more of them for request=%s", name)
+                held.previews = False
+                continue
+            generation.preview_allowance -= spent
+            total += spent
+            if image is not None:
+                previews[name] = image
+        return previews, total
+
+    def _out_of_memory(self, held: Sequence[Held], error: BaseException) -> dict[str, EngineError]:
+        """Free what can be freed; returns the error of each request."""
         # The traceback's frames hold the tensors that have to be freed.
         error.__traceback__ = None
         self.model.forget_caches()
         free_memory()
-        failures: dict[str, EngineError] = {
-            request.id: OutOfMemory(
-                f"The device has too little memory for {request.width}x{request.height}; try a smaller size."
+        return {
+            each.request.id: OutOfMemory(
+                f"The device has too little memory for {each.request.width}x{each.request.height}; try a smaller size."
             )
-            for request in requests
+            for each in held
         }
-        return _Outcome(failures=failures, out_of_memory=True)
 
 
-@dataclass(slots=True)
-class _Outcome:
-    """The parts of a :class:`PlanResult`, while the plan is executed."""
-
-    images: dict[str, RawImage] = field(default_factory=dict)
-    failures: dict[str, EngineError] = field(default_factory=dict)
-    truncated: set[str] = field(default_factory=set)
-    caption_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    out_of_memory: bool = False
-    previews: dict[str, RawImage] = field(default_factory=dict)
+def load_previewer(folder: Path, model: ZImageModel, tiny: str | None, device: torch.device) -> Previewer | None:
+    """Return the model's previewer; None if there is none or if it fails, since pictures need no previews."""
+    try:
+        return find_previewer(folder, model.parts.vae, tiny, device)
+    except Exception:
+        log.exception("previews cannot be made with this model and decoder; there are none")
+        return None
 
 
 def _device_name(device: torch.device) -> str:

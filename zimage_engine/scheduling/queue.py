@@ -6,12 +6,15 @@ The scheduler decides the order. Pure Python without threads or torch; the engin
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 
+from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.estimates import step_samples, step_tokens, unit_seconds, units_of
-from zimage_engine.scheduling.scheduler import Batch, Scheduler, Task
+from zimage_engine.scheduling.scheduler import BEFORE_STEPS, Batch, Scheduler, Task
 from zimage_engine.scheduling.tokens import padded
 from zimage_engine.types import (
     Cancelled,
@@ -20,6 +23,7 @@ from zimage_engine.types import (
     Failed,
     Finished,
     ImageRequest,
+    NewRequest,
     Plan,
     PlanResult,
     Queued,
@@ -41,11 +45,12 @@ class RequestState:
     """A request that has not ended. ``seconds`` is its share of the device's time so far.
 
     ``retried`` is True after it ran out of memory alone, until a unit succeeds. ``losses`` counts the workers that were
-    lost during one of its units. ``on_worker`` is True if the worker may hold tensors of it.
+    lost during one of its units. ``on_worker`` is True if the worker has been given the request.
     """
 
     request: ImageRequest
     task: Task
+    scope: str
     seconds: float = 0.0
     steps_done: int = 0
     cancelled: bool = False
@@ -55,19 +60,32 @@ class RequestState:
     on_worker: bool = False
 
 
+@dataclass(slots=True)
+class Launched:
+    """A plan without a result, and its batch: None if it only frees memory.
+
+    ``doomed`` is True if the plan before it has failed, so that the worker skips it.
+    """
+
+    plan: Plan
+    batch: Batch | None
+    doomed: bool = False
+
+
 class RequestQueue:
     """The requests of one device. ``pixels_per_token`` is the area of one image token in pixels.
 
-    ``waiting`` counts the requests none of whose units is done, ``running`` the others.
+    ``waiting`` counts the requests none of whose units was launched, ``running`` the others.
     """
 
     def __init__(self, scheduler: Scheduler, pixels_per_token: int) -> None:
         self._scheduler = scheduler
+        self._budget = BatchBudget(scheduler.costs)
         self._pixels_per_token = pixels_per_token
         self._states: dict[str, RequestState] = {}
-        self._batch: Batch | None = None
-        self._plan: Plan | None = None
+        self._launched: deque[Launched] = deque()
         self._release: list[str] = []
+        self._forget_scopes: list[str] = []
         self._forecast_at = float("-inf")
         self.busy_seconds = 0.0
         self.finished = 0
@@ -81,9 +99,15 @@ class RequestQueue:
     def running(self) -> int:
         return len(self._states) - self.waiting
 
+    @property
+    def is_empty(self) -> bool:
+        """True if no request is left."""
+        return not self._states
+
     def use_costs(self, costs: CostModel, base: ImageRequest) -> None:
         """Predict with these costs from now on. The scheduler's burst becomes the cost of the request ``base``."""
         self._scheduler.costs = costs
+        self._budget = BatchBudget(costs)
         self._scheduler.burst = self.seconds_alone(base)
         for state in self._states.values():
             if not state.task.started:
@@ -101,7 +125,7 @@ class RequestQueue:
             raise ValueError(f"The request {request.id} is already in the queue.")
         task = self._task(request, owner, weight)
         self._scheduler.add(task)
-        self._states[request.id] = RequestState(request, task)
+        self._states[request.id] = RequestState(request, task, scope_of(owner))
         position = self._scheduler.position(task)
         return [(request.id, Queued(position, None if position else task.remaining))]
 
@@ -113,39 +137,61 @@ class RequestQueue:
         state.cancelled = True
         return [] if self._is_on_device(request_id) else self._end_cancelled(state)
 
+    def forget(self, owner: Hashable) -> None:
+        """Have the worker forget the embeddings of the owner's prompts."""
+        self._forget_scopes.append(scope_of(owner))
+
     def next(self) -> Plan | None:
-        """Return the unit to run now, or None if there are no requests. Each plan must be given to :meth:`done`."""
-        assert self._plan is None, "the last plan is not done"
-        self._batch = self._scheduler.next()
-        if self._batch is None:
+        """Return the plan to launch now, or None if there is nothing to do. Each plan must be given to :meth:`done`."""
+        assert not self._launched, "the last plan is not done"
+        batch = self._scheduler.next()
+        if batch is not None or self._release or self._forget_scopes:
+            return self._launch(batch)
+        return None
+
+    def next_ahead(self, longest: float) -> Plan | None:
+        """Return the plan to launch before the running one has ended; None if there is none yet.
+
+        That is so if its unit needs the result of the running one, or is predicted to take more than ``longest``
+        seconds: whoever cancels or comes meanwhile waits for it, too.
+        """
+        if len(self._launched) != 1:
             return None
-        states = [self._states[task.id] for task in self._batch.tasks]
-        for state in states:
-            state.on_worker = True
-        self._plan = Plan(self._batch.unit, tuple(state.request for state in states), tuple(self._release))
-        self._release.clear()
-        return self._plan
+        running = self._launched[0]
+        batch = self._scheduler.next()
+        if batch is None or running.batch is None or running.doomed or self._predicted(batch) > longest:
+            return None
+        needs_result = running.batch.unit in BEFORE_STEPS and not set(batch.tasks).isdisjoint(running.batch.tasks)
+        if needs_result or any(self._states[task.id].cancelled for task in batch.tasks):
+            return None
+        return self._launch(batch, ahead=True)
 
     def done(self, plan: Plan, result: PlanResult) -> Published:
-        """Record the result of a plan and return the events that follow from it."""
-        batch = self._batch
-        assert batch is not None
-        assert plan is self._plan
-        self._batch = self._plan = None
+        """Record the result of the plan that was launched first; returns the events that follow from it."""
+        assert self.is_running(plan)
+        batch = self._launched.popleft().batch
         self.busy_seconds += result.seconds
+        if batch is None:
+            return []
+        # A request of a plan that was launched ahead may have ended meanwhile.
+        batch = replace(batch, tasks=tuple(task for task in batch.tasks if self._is_current(task)))
+        if result.skipped:
+            return self._take_back(batch)
+        if result.failures and self._launched:
+            self._launched[0].doomed = True
         if result.out_of_memory and (cancelled := self._retry_smaller(batch)) is not None:
             return cancelled
         if not result.failures:
-            self._learn(batch, result.seconds)
+            self._budget.ran(result.seconds)
+            self._learn(plan, result.seconds)
         total = sum(task.costs[batch.unit] for task in batch.tasks)
         for task in batch.tasks:
             self._states[task.id].seconds += result.seconds * task.costs[batch.unit] / total
-        self._scheduler.served(batch)
         return [event for task in batch.tasks for event in self._record(self._states[task.id], batch.unit, result)]
 
     def is_running(self, plan: Plan) -> bool:
         """Return False if :meth:`drop_all` or :meth:`restart` has abandoned the plan."""
-        return plan is self._plan
+        return bool(self._launched) and plan is self._launched[0].plan
 
     def restart(self) -> Published:
         """Set all started requests back to their first unit, after the worker was lost with their tensors.
@@ -153,10 +199,11 @@ class RequestQueue:
         The seconds that they took stay charged. A request fails if its unit was running for the second time when a
         worker was lost, since it may be the cause.
         """
-        suspects = {task.id for task in self._batch.tasks} if self._batch is not None else set()
-        self._batch = self._plan = None
+        suspects = {name for launched in self._launched for name in launched.plan.ids}
+        self._launched.clear()
         events: Published = []
         for state in list(self._states.values()):
+            state.on_worker = False
             if state.request.id in suspects:
                 state.losses += 1
             if state.cancelled:
@@ -164,16 +211,18 @@ class RequestQueue:
             elif state.losses > 1:
                 events += self._fail(state, UnitFailed("The model failed on this picture twice; try another prompt."))
             elif state.task.started:
-                state.steps_done, state.on_worker = 0, False
+                state.steps_done = 0
                 self._scheduler.restart(state.task)
         self._release.clear()
+        self._forget_scopes.clear()
         return events
 
     def drop_all(self, error: EngineError) -> Published:
         """End every request with ``error``: the engine is closing, or its device is lost."""
-        self._batch = self._plan = None
+        self._launched.clear()
         ended = [event for state in list(self._states.values()) for event in self._fail(state, error)]
         self._release.clear()
+        self._forget_scopes.clear()
         return ended
 
     def forecast_due(self, now: float) -> Scheduler | None:
@@ -188,9 +237,29 @@ class RequestQueue:
         events: Published = []
         tasks = sorted(self._scheduler.in_order(), key=lambda task: ends.get(task.id, math.inf))
         for position, task in enumerate(tasks):
-            if not task.started and not self._is_on_device(task.id):
+            if not task.started:
                 events.append((task.id, Queued(position, ends.get(task.id))))
         return events
+
+    def _launch(self, batch: Batch | None, *, ahead: bool = False) -> Plan:
+        states = [self._states[task.id] for task in batch.tasks] if batch is not None else []
+        plan = Plan(
+            None if batch is None else batch.unit,
+            tuple(state.request.id for state in states),
+            tuple(NewRequest(state.request, state.scope) for state in states if not state.on_worker),
+            tuple(self._release),
+            tuple(self._forget_scopes),
+            seconds=0.0 if batch is None else self._predicted(batch),
+            ahead=ahead,
+        )
+        self._release.clear()
+        self._forget_scopes.clear()
+        for state in states:
+            state.on_worker = True
+        if batch is not None:
+            self._scheduler.served(batch)
+        self._launched.append(Launched(plan, batch))
+        return plan
 
     def _task(self, request: ImageRequest, owner: Hashable, weight: float) -> Task:
         tokens, samples = step_tokens(request, self._pixels_per_token), step_samples(request)
@@ -208,14 +277,17 @@ class RequestQueue:
     def _unit_seconds(self, request: ImageRequest) -> dict[Unit, float]:
         return unit_seconds(request, self._scheduler.costs, self._pixels_per_token)
 
-    def _learn(self, batch: Batch, seconds: float) -> None:
-        """Correct the costs by the seconds of a unit, unless a text came from the cache."""
+    def _predicted(self, batch: Batch) -> float:
+        """Return the seconds that the batch's unit takes by the present costs."""
         if batch.unit is Unit.DENOISE:
-            predicted = self._scheduler.seconds(batch)
-        else:
-            predicted = sum(self._unit_seconds(self._states[task.id].request)[batch.unit] for task in batch.tasks)
-        if batch.unit is not Unit.ENCODE_TEXT or seconds > _CACHE_HIT_SHARE * predicted:
-            self._scheduler.costs.observe(batch.unit, predicted, seconds)
+            return self._scheduler.seconds(batch)
+        return sum(self._unit_seconds(self._states[task.id].request)[batch.unit] for task in batch.tasks)
+
+    def _learn(self, plan: Plan, seconds: float) -> None:
+        """Correct the costs by the seconds of a unit, unless a text came from the cache."""
+        assert plan.unit is not None
+        if plan.unit is not Unit.ENCODE_TEXT or seconds > _CACHE_HIT_SHARE * plan.seconds:
+            self._scheduler.costs.observe(plan.unit, plan.seconds, seconds)
 
     def _record(self, state: RequestState, unit: Unit, result: PlanResult) -> Published:
         """Apply a unit's result to one request; returns its event."""
@@ -242,18 +314,24 @@ class RequestQueue:
         The unit changed nothing on the device, so it can be planned again. Returns the events of requests that were
         cancelled meanwhile; None if the unit has failed for good.
         """
+        if not batch.tasks:
+            return []
         leader = batch.tasks[0]
         state = self._states[leader.id]
         if len(batch.tasks) == 1 and state.retried:
             return None
         state.retried = len(batch.tasks) == 1
-        costs = self._scheduler.costs
         if batch.ahead_for is not None:
             batch.ahead_for.encode_ahead = 0.0  # encode each request when it leads
         elif len(batch.tasks) > 1:
-            costs.budget = min(costs.budget, len(batch.tasks) * leader.tokens * leader.samples // 2)
-        cancelled = [self._states[task.id] for task in batch.tasks if self._states[task.id].cancelled]
-        return [event for each in cancelled for event in self._end_cancelled(each)]
+            self._budget.halve(len(batch.tasks) * leader.tokens * leader.samples)
+        return self._take_back(batch)
+
+    def _take_back(self, batch: Batch) -> Published:
+        """Plan a batch that was launched, but changed nothing, again. Returns the ends of the cancelled requests."""
+        self._scheduler.undo(batch)
+        cancelled = [state for task in batch.tasks if (state := self._states[task.id]).cancelled]
+        return [event for state in cancelled for event in self._end_cancelled(state)]
 
     def _set_key(self, state: RequestState, captions: list[int]) -> None:
         """Tell the scheduler the captions' padded lengths, which decide who shares steps and what they cost."""
@@ -278,4 +356,13 @@ class RequestQueue:
             self._release.append(state.request.id)
 
     def _is_on_device(self, request_id: str) -> bool:
-        return self._batch is not None and any(task.id == request_id for task in self._batch.tasks)
+        return any(request_id in launched.plan.ids for launched in self._launched)
+
+    def _is_current(self, task: Task) -> bool:
+        state = self._states.get(task.id)
+        return state is not None and state.task is task
+
+
+def scope_of(owner: Hashable) -> str:
+    """Return the owner's scope of embeddings. It does not say who the owner is."""
+    return blake2b(repr(owner).encode(), digest_size=8).hexdigest()

@@ -174,6 +174,21 @@ class Scheduler:
                 batch.ahead_for.encode_ahead -= seconds
         self._encoded_ahead = batch.ahead_for is not None
 
+    def undo(self, batch: Batch) -> None:
+        """Take back one :meth:`served` of a batch whose unit was not done after all."""
+        for task in batch.tasks:
+            seconds = task.costs[batch.unit]
+            if task.id not in self.tasks:
+                self.owners.setdefault(task.owner, Owner(self._virtual_time(), task.weight)).tasks.append(task)
+                self.tasks[task.id] = task
+            owner = self.owners[task.owner]
+            owner.meter -= seconds / owner.weight
+            owner.cached = None
+            task.remaining += seconds
+            task.done -= 1
+            if batch.ahead_for is not None:
+                batch.ahead_for.encode_ahead += seconds
+
     def set_key(self, task: Task, key: Hashable, tokens: int, step: float) -> None:
         """Record a task's key, which is known now, and the tokens and the seconds of a step that follow from it."""
         task.key, task.tokens = key, tokens
@@ -188,6 +203,9 @@ class Scheduler:
         """Set a task back to its first unit; its owner's meter stays."""
         task.done, task.key = 0, None
         self._reset_work(task)
+        if task.id not in self.tasks:
+            self.owners.setdefault(task.owner, Owner(self._virtual_time(), task.weight)).tasks.append(task)
+            self.tasks[task.id] = task
         self.owners[task.owner].cached = None
 
     def position(self, task: Task) -> int:

@@ -14,7 +14,7 @@ from zimage_engine.device.calibration import _time_if_it_fits
 from zimage_engine.device.out_of_memory import is_out_of_memory
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.executor import Executor
+from zimage_engine.executor import UnitWorker
 from zimage_engine.model.previews import LinearMap, Previewer
 
 CPU = torch.device("cpu")
@@ -66,7 +66,7 @@ async def test_a_large_batch_is_halved_whatever_the_allocator_raises(
 ) -> None:
     sizes: list[int] = []
 
-    def wrap(worker: Worker) -> Executor:
+    def wrap(worker: Worker) -> UnitWorker:
         forward: Any = worker.model.transformer
 
         def small(latents: Any, *rest: Any) -> Any:
@@ -87,7 +87,7 @@ async def test_a_large_batch_is_halved_whatever_the_allocator_raises(
 async def test_a_picture_is_decoded_in_tiles_whatever_the_allocator_raises(start_demo: Callable[..., Engine]) -> None:
     seen: list[bool] = []
 
-    def wrap(worker: Worker) -> Executor:
+    def wrap(worker: Worker) -> UnitWorker:
         vae: Any = worker.model.parts.vae
         decode = vae.decode
 

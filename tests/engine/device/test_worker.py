@@ -13,7 +13,7 @@ import torch
 from tests.helpers.four_requests import PROMPTS, break_for, make_edit, make_request, outcomes, same_picture
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.executor import Executor
+from zimage_engine.executor import UnitWorker
 from zimage_engine.types import NumericalError, OutOfMemory, Unit, UnitFailed
 
 
@@ -44,7 +44,7 @@ async def test_a_batch_that_does_not_fit_is_drawn_in_smaller_ones(
 ) -> None:
     sizes: list[int] = []
 
-    def wrap(worker: Worker) -> Executor:
+    def wrap(worker: Worker) -> UnitWorker:
         step = worker.model.step
 
         def small(generations: Any) -> Any:
@@ -67,7 +67,7 @@ async def test_pixels_that_are_not_finite_are_decoded_once_more_in_full_precisio
 ) -> None:
     seen: list[torch.dtype] = []
 
-    def wrap(worker: Worker) -> Executor:
+    def wrap(worker: Worker) -> UnitWorker:
         vae: Any = worker.model.parts.vae.to(torch.bfloat16)
         decode = vae.decode
 
@@ -91,7 +91,7 @@ async def test_a_large_picture_that_cannot_be_decoded_at_once_is_decoded_in_tile
     large = replace(make_request("a"), width=512, height=512)
     drawn: list[np.ndarray] = []
 
-    def little_memory(worker: Worker) -> Executor:
+    def little_memory(worker: Worker) -> UnitWorker:
         decoder: Any = worker.model.parts.vae.decoder  # type: ignore[union-attr]
         forward = decoder.forward
 
@@ -115,7 +115,7 @@ async def test_running_out_of_memory_while_requests_run_apart_fails_that_request
 ) -> None:
     """After an exception in a batch one of its requests runs out of memory: the others step once, not twice."""
 
-    def wrap(worker: Worker) -> Executor:
+    def wrap(worker: Worker) -> UnitWorker:
         step = worker.model.step
 
         def broken(generations: Any) -> Any:
@@ -137,10 +137,10 @@ async def test_a_finished_or_failed_request_leaves_nothing_on_the_worker(start_d
     workers: list[Worker] = []
     broken = break_for(PROMPTS["b"], Unit.DECODE, lambda: RuntimeError("the kernel is on fire"))
 
-    def wrap(worker: Worker) -> Executor:
+    def wrap(worker: Worker) -> UnitWorker:
         workers.append(worker)
         return broken(worker)
 
     ended = await outcomes(start_demo(wrap), make_edit)
     assert isinstance(ended["b"], UnitFailed)
-    assert workers[0]._generations == {}
+    assert workers[0]._held == {}

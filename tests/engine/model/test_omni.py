@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 import torch
 from diffusers import ZImageOmniPipeline
 
+from tests.helpers.engines import in_thread
+from tests.helpers.faults import Immediate
 from tests.helpers.tiny_omni import (
     EVEN,
     ODD,
@@ -35,13 +37,13 @@ from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.omni import OmniTransformer
 from zimage_engine.profiles import ModelProfile, Range
-from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.estimates import units_of
 from zimage_engine.types import (
     Cancelled,
     ImageRequest,
     InvalidRequest,
     ModelNotFound,
+    NewRequest,
     Plan,
     PlanResult,
     RawImage,
@@ -95,24 +97,20 @@ def begin(model: ZImageModel, ask: ImageRequest) -> Generation:
     return generation
 
 
-@dataclass
-class Recorder:
+class Recorder(Immediate):
     """The real worker; records which requests shared a unit."""
 
-    inner: Worker
-    batches: list[tuple[Unit, set[str]]] = field(default_factory=list)
-
-    @property
-    def device(self) -> str:
-        return self.inner.device
-
-    @property
-    def costs(self) -> CostModel:
-        return self.inner.costs
+    def __init__(self, inner: Worker) -> None:
+        super().__init__(inner)
+        self.batches: list[tuple[Unit | None, set[str]]] = []
 
     def execute(self, plan: Plan) -> PlanResult:
-        self.batches.append((plan.unit, {request.id for request in plan.requests}))
-        return self.inner.execute(plan)
+        self.batches.append((plan.unit, set(plan.ids)))
+        return super().execute(plan)
+
+
+def execute(worker: Worker, unit: Unit, *names: str, new: tuple[ImageRequest, ...] = ()) -> PlanResult:
+    return worker.begin(Plan(unit, names, tuple(NewRequest(ask) for ask in new)))()
 
 
 @pytest.mark.parametrize("guidance", [0.0, 3.0])
@@ -135,7 +133,7 @@ async def test_edits_equal_the_pipeline_alone_and_in_company(
         recorders.append(Recorder(Worker.load(config)))
         return recorders[-1]
 
-    engine = Engine.start(config, record)
+    engine = Engine.start(config, in_thread(record))
     try:
         alone = await engine.submit(edits[0], owner=1).result()
         assert np.abs(pixels(alone.image) - theirs["first"]).max() <= 1
@@ -212,7 +210,7 @@ def test_an_edit_runs_all_its_steps_and_can_be_watched(profile: ModelProfile) ->
     ask = an_edit("a", previews=True)
     units = units_of(ask)
     assert units == (Unit.ENCODE_TEXT, Unit.ENCODE_IMAGE, *(Unit.DENOISE,) * ask.steps, Unit.DECODE)
-    results = [worker.execute(Plan(unit, (ask,))) for unit in units]
+    results = [execute(worker, units[0], "a", new=(ask,)), *(execute(worker, unit, "a") for unit in units[1:])]
     assert [result.failures for result in results] == [{}] * len(units)
     previews = [result.previews["a"] for result in results if "a" in result.previews]
     assert previews
@@ -262,10 +260,10 @@ def test_an_image_that_cannot_be_read_fails_alone(profile: ModelProfile, monkeyp
         return forward(pixel_values, **more)
 
     monkeypatch.setattr(encoder, "forward", fail_on_others)
-    worker.execute(Plan(Unit.ENCODE_TEXT, asks))
-    result = worker.execute(Plan(Unit.ENCODE_IMAGE, asks))
+    execute(worker, Unit.ENCODE_TEXT, "good", "bad", new=asks)
+    result = execute(worker, Unit.ENCODE_IMAGE, "good", "bad")
     assert {name: type(error) for name, error in result.failures.items()} == {"bad": UnitFailed}
-    assert worker.execute(Plan(Unit.DENOISE, asks[:1])).failures == {}
+    assert execute(worker, Unit.DENOISE, "good").failures == {}
 
 
 def test_a_mask_a_strength_and_an_image_of_another_size_are_refused(profile: ModelProfile) -> None:

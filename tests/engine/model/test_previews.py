@@ -13,7 +13,7 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
-from tests.helpers.engines import load_worker, start_engine
+from tests.helpers.engines import in_thread, load_worker, start_engine
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
@@ -118,7 +118,7 @@ async def test_the_previews_of_a_picture_take_a_twentieth_of_its_time_at_most(co
         worker._previewer = Previewer(Counted(), 16, CPU)
         return worker
 
-    engine = Engine.start(config, make_worker)
+    engine = Engine.start(config, in_thread(make_worker))
     try:
         for number in range(3):
             await draw(engine, replace(ASK, id=f"unwatched {number}"))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.forecast import run_forward
-from zimage_engine.scheduling.queue import Published, RequestQueue
+from zimage_engine.scheduling.queue import Published, RequestQueue, scope_of
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import (
     Cancelled,
@@ -40,14 +43,14 @@ def ask(name: str, steps: int = 2, side: int = 256) -> ImageRequest:
 
 
 def answer(plan: Plan, **changes: object) -> PlanResult:
-    names = [request.id for request in plan.requests]
+    names = list(plan.ids)
     images = dict.fromkeys(names, IMAGE) if plan.unit is Unit.DECODE else {}
     texts = dict.fromkeys(names, (20,)) if plan.unit is Unit.ENCODE_TEXT else {}
     return PlanResult(1.0, images=images, caption_tokens=texts, **changes)  # type: ignore[arg-type]
 
 
 def exhausted(plan: Plan) -> PlanResult:
-    failures: dict[str, EngineError] = {request.id: OutOfMemory("too large") for request in plan.requests}
+    failures: dict[str, EngineError] = {name: OutOfMemory("too large") for name in plan.ids}
     return PlanResult(1.0, failures=failures, out_of_memory=True)
 
 
@@ -62,7 +65,7 @@ def must(plan: Plan | None) -> Plan:
 
 
 def names_of(plan: Plan) -> list[str]:
-    return [request.id for request in plan.requests]
+    return list(plan.ids)
 
 
 def test_units_of_a_request_in_order() -> None:
@@ -101,7 +104,7 @@ def test_captions_of_another_padded_length_do_not_share_a_step() -> None:
     shared: list[int] = []
     while (plan := queue.next()) is not None:
         if plan.unit is Unit.DENOISE:
-            shared.append(len(plan.requests))
+            shared.append(len(plan.ids))
         lengths = {name: (20,) if name == "a" else (40,) for name in names_of(plan)}
         images = {name: IMAGE for name in names_of(plan) if plan.unit is Unit.DECODE}
         queue.done(plan, PlanResult(1.0, images=images, caption_tokens=lengths))
@@ -131,9 +134,9 @@ def test_too_little_memory_halves_the_batch_and_then_fails_the_request_that_does
     sizes: list[int] = []
     ended: dict[str, object] = {}
     while (plan := queue.next()) is not None:
-        small = plan.unit is not Unit.DENOISE or (len(plan.requests) == 1 and "b" not in names_of(plan))
+        small = plan.unit is not Unit.DENOISE or (len(plan.ids) == 1 and "b" not in names_of(plan))
         if plan.unit is Unit.DENOISE:
-            sizes.append(len(plan.requests))
+            sizes.append(len(plan.ids))
         ended |= dict(queue.done(plan, answer(plan) if small else exhausted(plan)))
     assert sizes == [4, 2, 1, 1, 1, 1, 1]
     assert isinstance(ended["b"], Failed)
@@ -212,61 +215,175 @@ def test_a_lost_worker_s_requests_begin_again_and_a_second_loss_fails_the_runnin
     assert (names_of(plan), plan.release) == (["b"], ())
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["submit", "cancel", "run", "fail", "memory", "lose"]), st.integers(0, 9))),
-    st.sampled_from([0, 200, 1000]),
-)
+class PipelinedWorker:
+    """Executes a queue's plans in order, up to two launched at a time, and holds what a real worker would hold."""
+
+    def __init__(self, queue: RequestQueue) -> None:
+        self.queue = queue
+        self.ended: set[str] = set()
+        self.plans: deque[Plan] = deque()
+        self.held: set[str] = set()
+        self.failed = False
+
+    def launch(self, *, ahead: bool) -> bool:
+        """Launch the next plan, if there is one."""
+        if not ahead and self.plans:
+            return False
+        plan = self.queue.next_ahead(math.inf) if ahead and self.plans else self.queue.next()
+        if plan is not None:
+            self.plans.append(plan)
+        return plan is not None
+
+    def finish(self, kind: str) -> Published:
+        """Do the plan that was launched first; it ends as ``kind`` says."""
+        plan = self.plans.popleft()
+        self.held -= set(plan.release)
+        self.held |= {new.request.id for new in plan.new}
+        assert set(plan.ids) <= self.held | self.ended
+        if kind == "lose":
+            self.plans.clear()
+            self.held.clear()
+            self.failed = False
+            return self.queue.restart()
+        if plan.ahead and self.failed:
+            return self.queue.done(plan, PlanResult(0.0, skipped=True))
+        self.failed = False
+        if plan.unit is None:
+            return self.queue.done(plan, PlanResult(0.0))
+        held = [name for name in plan.ids if name in self.held]
+        if kind == "memory" and held:
+            self.failed = True
+            return self.queue.done(plan, exhausted(plan))
+        failures: dict[str, EngineError] = {held[0]: UnitFailed("x")} if kind == "fail" and held else {}
+        self.failed = bool(failures)
+        self.held -= set(failures) | (set(held) if plan.unit is Unit.DECODE else set())
+        return self.queue.done(plan, answer(plan, failures=failures))
+
+
+OPERATIONS = ["submit", "cancel", "run", "ahead", "fail", "memory", "lose"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 9))), st.sampled_from([0, 200, 1000]))
 def test_every_request_ends_exactly_once_and_the_worker_is_told_to_forget(
     operations: list[tuple[str, int]], budget: int
 ) -> None:
     """After any operations in any order: one terminal event each, and the worker holds nothing of ended requests."""
-    queue, live, ended, slots, count = queue_of(budget), list[str](), list[str](), set[str](), 0
+    queue, live, count = queue_of(budget), list[str](), 0
+    worker = PipelinedWorker(queue)
 
-    def book(events: list) -> None:
+    def note(events: Published) -> None:
         for name, event in events:
             if isinstance(event, Finished | Failed | Cancelled):
                 live.remove(name)
-                ended.append(name)
-
-    def run(kind: str = "run") -> None:
-        plan = queue.next()
-        if plan is None:
-            assert not live
-            return
-        slots.difference_update(plan.release)
-        if kind == "lose":
-            slots.clear()
-            book(queue.restart())
-            return
-        assert plan.unit is Unit.ENCODE_TEXT or slots.issuperset(names_of(plan))
-        slots.update(names_of(plan))
-        failures: dict[str, EngineError] = {names_of(plan)[0]: UnitFailed("x")} if kind == "fail" else {}
-        result = exhausted(plan) if kind == "memory" else answer(plan, failures=failures)
-        if plan.unit is Unit.DECODE and kind != "memory":
-            slots.difference_update(names_of(plan))
-        book(queue.done(plan, result))
+                assert name not in worker.ended
+                worker.ended.add(name)
 
     def submit(steps: int, owner: int) -> None:
         nonlocal count
         live.append(f"r{count}")
-        book(queue.submit(ask(f"r{count}", steps=steps, side=256 * (1 + owner % 2)), owner=owner))
+        note(queue.submit(ask(f"r{count}", steps=steps, side=256 * (1 + owner % 2)), owner=owner))
         count += 1
 
     for operation, number in operations:
         if operation == "submit":
             submit(1 + number % 3, number)
         elif operation == "cancel" and live:
-            book(queue.cancel(live[number % len(live)]))
-        else:
-            run(operation)
-    while live:
-        run()
-    submit(1, 0)
-    while live:
-        run()
-    assert len(ended) == len(set(ended)) == count
-    assert not slots
+            note(queue.cancel(live[number % len(live)]))
+        elif operation == "ahead":
+            worker.launch(ahead=True)
+        elif worker.plans or worker.launch(ahead=False):
+            note(worker.finish(operation))
+    while worker.plans or worker.launch(ahead=False):
+        worker.launch(ahead=True)
+        note(worker.finish("run"))
+    assert not live
+    assert len(worker.ended) == count
+    assert not worker.held
     assert (queue.waiting, queue.running) == (0, 0)
+
+
+def test_a_plan_ahead_needs_no_result_of_the_running_one() -> None:
+    queue = queue_of()
+    queue.submit(ask("a", steps=2), owner=1)
+    encode = must(queue.next())
+    assert queue.next_ahead(math.inf) is None, "the caption's length decides what a step costs"
+    queue.done(encode, answer(encode))
+    step = must(queue.next())
+    assert queue.next_ahead(step.seconds / 2) is None, "too long a unit to be waited for by who comes meanwhile"
+    follower = must(queue.next_ahead(math.inf))
+    assert (follower.unit, follower.ids, follower.ahead, follower.new) == (Unit.DENOISE, ("a",), True, ())
+    assert queue.next_ahead(math.inf) is None, "one unit ahead and no more"
+    queue.done(step, answer(step))
+    decode = must(queue.next_ahead(math.inf))
+    assert decode.unit is Unit.DECODE
+    queue.done(follower, answer(follower))
+    assert queue.done(decode, answer(decode)) == [("a", Finished(IMAGE, 4.0))]
+
+
+def test_a_cancelled_request_ends_with_its_unit_and_is_released_after_the_one_ahead() -> None:
+    queue = queue_of()
+    queue.submit(ask("a", steps=3), owner=1)
+    encode = must(queue.next())
+    queue.done(encode, answer(encode))
+    step = must(queue.next())
+    follower = must(queue.next_ahead(math.inf))
+    queue.cancel("a")
+    assert queue.done(step, answer(step)) == [("a", Cancelled(1, 2.0))], "the unit ahead is not charged"
+    assert queue.done(follower, answer(follower)) == []
+    release = must(queue.next())
+    assert (release.unit, release.release) == (None, ("a",))
+    queue.done(release, PlanResult(0.0))
+    assert queue.next() is None
+
+
+def test_a_skipped_plan_is_planned_again() -> None:
+    queue = queue_of()
+    queue.submit(ask("a", steps=2), owner=1)
+    encode = must(queue.next())
+    queue.done(encode, answer(encode))
+    step = must(queue.next())
+    follower = must(queue.next_ahead(math.inf))
+    assert queue.done(step, exhausted(step)) == []
+    assert queue.next_ahead(math.inf) is None, "the follower will be skipped"
+    assert queue.done(follower, PlanResult(0.0, skipped=True)) == []
+    units = []
+    while (plan := queue.next()) is not None:
+        units.append(plan.unit)
+        events = queue.done(plan, answer(plan))
+    assert units == [Unit.DENOISE, Unit.DENOISE, Unit.DECODE]
+    assert isinstance(events[-1][1], Finished)
+
+
+def test_the_worker_is_told_at_once_to_forget_an_owner_and_what_was_cancelled() -> None:
+    queue = queue_of()
+    queue.submit(ask("a"), owner=1)
+    queue.submit(ask("b"), owner=2)
+    plan = must(queue.next())
+    assert [new.scope for new in plan.new] == [scope_of(1)]
+    assert scope_of(1) != scope_of(2)
+    queue.done(plan, answer(plan))
+    queue.cancel("a")
+    queue.cancel("b")
+    queue.forget(1)
+    last = must(queue.next())
+    assert (last.unit, last.release, last.forget) == (None, ("a",), (scope_of(1),))
+    queue.done(last, PlanResult(0.0))
+    assert queue.next() is None
+
+
+def test_a_budget_that_was_halved_grows_back_after_a_quiet_while() -> None:
+    costs = CostModel(budget=800)
+    budget = BatchBudget(costs)
+    budget.halve(800)
+    budget.halve(400)
+    assert costs.budget == 200
+    grown = []
+    for _ in range(30):
+        budget.ran(100.0)
+        grown.append(costs.budget)
+    assert grown == [200] * 5 + [400] * 6 + [800] * 19
+    budget.halve(2000)
+    assert costs.budget == 800, "batches are that small already"
 
 
 def test_dropping_everything_fails_what_is_left() -> None:

@@ -1,0 +1,112 @@
+"""The child process of a :class:`zimage_engine.process_executor.ProcessExecutor`. Importing this loads no torch."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+
+from zimage_engine.executor import LoadWorker, ThreadExecutor, Ticket
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.shared_pixels import SharedPixels
+from zimage_engine.types import EngineError, ModelNotFound
+
+log = logging.getLogger(__name__)
+
+_CHECK_SECONDS = 0.5
+
+Send = Callable[[object], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The worker is loaded: the attributes of its executor."""
+
+    device: str
+    costs: CostModel
+    ahead_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """The worker cannot be loaded."""
+
+    error: EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker is lost; the log says more."""
+
+    reason: str
+
+
+def serve(connection: Connection, pixels_name: str, pixels_size: int, load: LoadWorker, level: int) -> None:
+    """Load a worker, then execute the plans that come through the pipe, until its other end is closed.
+
+    Sends stages of loading as texts, log records, and then a packed result for each plan, in order.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ())):
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole group or unit: the parent ends this process
+    threading.Thread(target=_end_with_parent, name="zimage-parent", daemon=True).start()
+    lock = threading.Lock()
+
+    def send(message: object) -> None:
+        try:
+            with lock:
+                connection.send(message)
+        except OSError:
+            os._exit(0)  # the parent is gone
+
+    logging.basicConfig(handlers=[_ToParent(send)], level=level, force=True)
+    executor = ThreadExecutor(load)
+    try:
+        executor.load(send)
+    except EngineError as error:
+        send(LoadFailed(error))
+        return
+    except Exception as error:
+        log.exception("loading failed")
+        send(LoadFailed(ModelNotFound(f"The model could not be loaded ({type(error).__name__}: {str(error)[:200]}).")))
+        return
+    send(Loaded(executor.device, executor.costs, executor.ahead_seconds))
+    _execute(connection, executor, SharedPixels(pixels_size, pixels_name), send)
+
+
+def _execute(connection: Connection, executor: ThreadExecutor, pixels: SharedPixels, send: Send) -> None:
+    def ended(ticket: Ticket) -> None:
+        error = ticket.exception()
+        send(pixels.pack(ticket.result()) if error is None else Lost(str(error)))
+
+    while True:
+        try:
+            plan = connection.recv()
+        except EOFError:
+            os._exit(0)
+        executor.launch(plan).add_done_callback(ended)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, whatever the main thread is doing."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    while not wait([parent.sentinel], _CHECK_SECONDS) and os.getppid() == parent.pid:
+        pass
+    os._exit(1)
+
+
+class _ToParent(logging.handlers.QueueHandler):
+    """Sends log records, with their tracebacks as text, to the parent's log."""
+
+    def __init__(self, send: Send) -> None:
+        super().__init__(None)  # type: ignore[arg-type]
+        self._send = send
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self._send(record)

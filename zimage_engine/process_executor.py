@@ -1,0 +1,150 @@
+"""An executor in a child process: the bot's interpreter stays free, and a device that hangs can be killed."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+import threading
+from collections import deque
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from zimage_engine.device.child import Loaded, LoadFailed, Lost, serve
+from zimage_engine.executor import LoadWorker, Ticket
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.shared_pixels import Packed, SharedPixels
+from zimage_engine.types import Plan, PlanResult, WorkerLost
+from zimage_engine.weights import Report
+
+log = logging.getLogger(__name__)
+
+_CONTEXT = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
+
+
+class ProcessExecutor:
+    """Executes plans in a child process that runs a :class:`~zimage_engine.executor.ThreadExecutor`.
+
+    ``load`` must be picklable. ``pixels`` is the number of pixels of the largest picture. One thread of this process
+    receives what the child sends. The child ends when this process does.
+    """
+
+    device = ""
+    ahead_seconds = 0.0
+
+    def __init__(self, load: LoadWorker, pixels: int) -> None:
+        self.costs = CostModel()
+        self._load = load
+        self._pixels = pixels
+        self._lock = threading.Lock()
+        self._lost: WorkerLost | None = None
+        self._loaded: Future[None] = Future()
+        self._open: deque[Ticket] = deque()
+        self._connection: Connection | None = None
+        self._process: BaseProcess | None = None
+        self._receiver: threading.Thread | None = None
+
+    def load(self, report: Report) -> None:
+        shared = SharedPixels(3 * self._pixels)
+        here, there = _CONTEXT.Pipe()
+        level = logging.getLogger().getEffectiveLevel()
+        process = _CONTEXT.Process(
+            target=serve, args=(there, shared.name, shared.size, self._load, level), name="zimage-worker", daemon=True
+        )
+        receiver = threading.Thread(
+            target=self._receive, args=(here, shared, report), name="zimage-receiver", daemon=True
+        )
+        with self._lock:
+            if self._lost is None:
+                process.start()
+                self._connection, self._process, self._receiver = here, process, receiver
+        there.close()  # so that the end of the child is the end of the pipe
+        receiver.start()
+        self._loaded.result()
+
+    def launch(self, plan: Plan) -> Ticket:
+        ticket: Ticket = Future()
+        with self._lock:
+            if self._lost is not None:
+                ticket.set_exception(self._lost)
+                return ticket
+            self._open.append(ticket)
+            connection = self._connection
+        assert connection is not None, "not loaded"
+        try:
+            connection.send(plan)
+        except OSError:
+            log.debug("the worker process has ended")  # the receiver fails the ticket
+        return ticket
+
+    def wait(self, ticket: Ticket) -> PlanResult:
+        return ticket.result()
+
+    def kill(self, timeout: float = 0.0) -> None:
+        with self._lock:
+            self._lost = self._lost or WorkerLost("The worker process was killed.")
+            process, receiver = self._process, self._receiver
+        if process is not None:
+            process.kill()
+        if timeout and receiver is not None:
+            receiver.join(timeout)
+
+    def _receive(self, connection: Connection, shared: SharedPixels, report: Report) -> None:
+        """Handle what the child sends, until it ends."""
+        try:
+            while True:
+                self._handle(connection.recv(), shared, report)
+        except (EOFError, OSError):
+            self._lose(WorkerLost(f"The worker process ended ({self._reason()})."))
+        except Exception as error:
+            log.exception("the worker process sent something unreadable")
+            self._lose(WorkerLost(f"The worker process sent something unreadable ({type(error).__name__})."))
+        finally:
+            connection.close()
+            shared.close(unlink=True)
+
+    def _handle(self, message: object, shared: SharedPixels, report: Report) -> None:
+        match message:
+            case Packed():
+                result = shared.unpack(message)
+                with self._lock:
+                    ticket = self._open.popleft() if self._open else None
+                if ticket is not None:
+                    ticket.set_result(result)
+            case str():
+                report(message)
+            case logging.LogRecord():
+                logger = logging.getLogger(message.name)
+                if logger.isEnabledFor(message.levelno):
+                    logger.handle(message)
+            case Loaded():
+                self.device, self.costs, self.ahead_seconds = message.device, message.costs, message.ahead_seconds
+                self._loaded.set_result(None)
+            case LoadFailed():
+                self._loaded.set_exception(message.error)
+            case Lost():
+                self._lose(WorkerLost(message.reason))
+
+    def _reason(self) -> str:
+        """Return how the child ended, waiting a moment for it."""
+        if self._process is None:
+            return "killed"
+        self._process.join(5)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            return f"{name}: out of memory?" if name == "SIGKILL" and self._lost is None else name
+        return f"exit status {code}"
+
+    def _lose(self, error: WorkerLost) -> None:
+        """Fail every open ticket and every later one, and end the child."""
+        with self._lock:
+            self._lost = self._lost or error
+            tickets, self._open = self._open, deque()
+        if not self._loaded.done():
+            self._loaded.set_exception(self._lost)
+        for ticket in tickets:
+            ticket.set_exception(self._lost)
+        if self._process is not None:
+            self._process.kill()
