@@ -77,9 +77,7 @@ class TextToLatents(nn.Module):
     def read_shipped(self) -> None:
         """Load the shipped weights; they are rounded, which a few steps of training repair."""
         self.text_encoder = Qwen3Model.from_pretrained(DEMO_WEIGHTS / "text_encoder", dtype=torch.float32)
-        self.transformer = ZImageTransformer2DModel.from_pretrained(
-            DEMO_WEIGHTS / "transformer", torch_dtype=torch.float32
-        )
+        self.transformer = ZImageTransformer2DModel.from_pretrained(DEMO_WEIGHTS / "transformer", dtype=torch.float32)
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return caption embeddings ``(n, tokens, 128)`` as Z-Image takes them: the last hidden state but one."""

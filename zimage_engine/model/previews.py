@@ -139,7 +139,7 @@ def _find_decoder(folder: Path, vae: Any, tiny: str | None, device: torch.device
 
 def _load_tiny(weights: str, vae: Any, device: torch.device) -> TinyDecoder | None:
     try:
-        tiny = AutoencoderTiny.from_pretrained(weights, torch_dtype=vae.dtype, local_files_only=True)
+        tiny = AutoencoderTiny.from_pretrained(weights, dtype=vae.dtype, local_files_only=True)
     except (OSError, ValueError) as error:
         log.warning("the preview decoder %s cannot be read (%s); previews are coarse", weights, type(error).__name__)
         return None
