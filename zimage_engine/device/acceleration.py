@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from zimage_engine.types import NotAvailable
+from zimage_engine.device.out_of_memory import is_out_of_memory
+from zimage_engine.types import NotAvailable, OutOfMemory
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class Acceleration:
     def apply(self, transformer: Any, *, resident: bool) -> None:
         """Set up the transformer. ``resident`` says that all of it is on its device; otherwise it is not compiled.
 
-        Raises :class:`NotAvailable` if the kernel is unknown, not installed or does not run on this device.
+        Raises :class:`NotAvailable` if the kernel is unknown, not installed or does not run on this device,
+        and :class:`OutOfMemory` if the device is too full to try it.
         """
         if self.attention != "auto":
             try:
@@ -51,6 +53,8 @@ class Acceleration:
                 if resident:
                     _try_out(transformer)
             except (ValueError, RuntimeError, ImportError, NotImplementedError, AssertionError) as error:
+                if is_out_of_memory(error):
+                    raise OutOfMemory("The device has too little memory left to run the model.") from error
                 raise NotAvailable(
                     f"The attention kernel “{self.attention}” cannot be used here ({type(error).__name__}: "
                     f"{str(error).strip()[:200]}). Install what it needs, or set ATTENTION=auto."

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -18,14 +21,18 @@ from zimage_engine.device.memory import (
     DeviceKind,
     MemoryPlan,
     Placement,
+    fitting_plans,
     part_sizes,
-    plan_memory,
 )
-from zimage_engine.device.out_of_memory import is_out_of_memory
+from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.model.model import Components
 from zimage_engine.model.omni import Vision
 from zimage_engine.types import DeviceNotFound, ModelNotFound, OutOfMemory
 from zimage_engine.weights import Report, has_siglip
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _NO_ACCELERATION = Acceleration()
 
@@ -33,7 +40,7 @@ _NO_ACCELERATION = Acceleration()
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device of that name; ``auto`` is the first CUDA device, else Apple's GPU, else the CPU.
 
-    Raises :class:`DeviceNotFound` if there is no such device.
+    Raises :class:`DeviceNotFound` if there is no such device, :class:`OutOfMemory` if it has no memory left.
     """
     if name != "auto":
         return _named_device(name)
@@ -47,21 +54,64 @@ def _named_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise _out_of_memory() from error
         raise DeviceNotFound(f"There is no device “{name}” here: set DEVICE to auto, cpu, cuda or mps.") from error
     return device
 
 
 def plan_for(folder: Path, device: torch.device, dtype_name: str = "auto") -> MemoryPlan:
-    """Return where the parts of the model in ``folder`` go on this machine, and their data type.
+    """Return the first of :func:`plans_for`."""
+    return plans_for(folder, device, dtype_name)[0]
+
+
+def plans_for(folder: Path, device: torch.device, dtype_name: str = "auto") -> list[MemoryPlan]:
+    """Return where the parts of the model in ``folder`` may go with the memory that is free now, the fastest way first.
 
     ``auto`` is bfloat16 on a GPU and, on the CPU, float32 if it fits. float16 is not offered: Z-Image overflows in it.
     Raises :class:`OutOfMemory` with the GB that are missing.
     """
-    host = float(psutil.virtual_memory().total)
-    memory = float(torch.cuda.get_device_properties(device).total_memory) if device.type == "cuda" else host
     kind: DeviceKind = "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
     width = {"auto": None, "bfloat16": 2, "float32": 4}[dtype_name]
-    return plan_memory(part_sizes(folder), kind, memory, host, width)
+    host, own = host_memory_free(), device_memory_free(device)
+    return fitting_plans(part_sizes(folder), kind, host if own is None else own, host, width)
+
+
+def host_memory_free() -> float:
+    """Return the bytes that programs can still allocate, caches of files included: the system gives those up."""
+    return float(psutil.virtual_memory().available)
+
+
+def device_memory_free(device: torch.device) -> float | None:
+    """Return the bytes that can still be allocated on a CUDA device; None for devices that use the host's memory."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(free + cached)
+
+
+def load_stepping_down(plans: Sequence[MemoryPlan], load: Callable[[MemoryPlan], T]) -> T:
+    """Return what ``load`` returns for the first plan with which it does not run out of memory.
+
+    Raises :class:`OutOfMemory` if the last plan runs out, too.
+    """
+    for plan, slower in pairwise(plans):
+        try:
+            return load(plan)
+        except (OutOfMemory, RuntimeError, MemoryError) as error:
+            if not isinstance(error, OutOfMemory) and not is_out_of_memory(error):
+                raise
+            log.warning("too little memory for %s (%s); next: %s", plan, error, slower)
+            # The frames of the error and of its cause hold what was loaded.
+            error.__traceback__ = error.__cause__ = error.__context__ = None
+        free_memory()
+    try:
+        return load(plans[-1])
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise _out_of_memory() from error
+        raise
 
 
 def load_components(
@@ -74,28 +124,29 @@ def load_components(
     """Load the weights as the plan says, ready to run.
 
     Each part goes from its safetensors to its device before the next is read, so that the host holds only one.
+
     Raises :class:`ModelNotFound` if a part is missing, damaged or of another architecture, :class:`OutOfMemory` if the
     device is too full, and :class:`NotAvailable` if the acceleration is not supported.
     """
     dtype = torch.float32 if plan.width == FULL_WIDTH else torch.bfloat16
-    options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
     resident = plan.placement is Placement.RESIDENT
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False)
         report("reading the transformer")
-        transformer = ZImageTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=dtype, **options)
+        transformer = ZImageTransformer2DModel.from_pretrained(folder / "transformer", **options)
         _place_transformer(transformer, device, plan)
         report("reading the image decoder")
-        vae = _place(AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **options), device)
-        vision = _load_vision(folder, device, transformer.config.siglip_feat_dim, {"dtype": dtype, **options}, report)
+        vae = _place(AutoencoderKL.from_pretrained(folder / "vae", **options), device)
+        vision = _load_vision(folder, device, transformer.config.siglip_feat_dim, options, report)
         report("reading the text encoder")
         # Last, since it may stay on the host, which holds one part at a time until here.
-        text_encoder = AutoModel.from_pretrained(folder / "text_encoder", dtype=dtype, **options)
+        text_encoder = AutoModel.from_pretrained(folder / "text_encoder", **options)
         _place(text_encoder, device if resident else torch.device("cpu"))
         scheduler_config = FlowMatchEulerDiscreteScheduler.load_config(folder / "scheduler")
     except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise OutOfMemory("The device ran out of memory while loading: free it of other programs' work.") from error
+            raise _out_of_memory() from error
         raise ModelNotFound(
             f"The weights in {folder} cannot be read ({type(error).__name__}: {str(error)[:200]}). "
             "Download them again, or name another folder with MODEL."
@@ -135,6 +186,10 @@ def _place_transformer(transformer: Any, device: torch.device, plan: MemoryPlan)
         use_stream=device.type == "cuda",
         low_cpu_mem_usage=True,
     )
+
+
+def _out_of_memory() -> OutOfMemory:
+    return OutOfMemory("The device ran out of memory while loading: close other programs that use it.")
 
 
 def _place(part: Any, device: torch.device) -> Any:

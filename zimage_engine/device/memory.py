@@ -1,14 +1,14 @@
-"""Plans where the parts of a model go, from their sizes and the device's memory. Pure functions, free of torch."""
+"""Plans where the parts of a model go, from their sizes and the free memory. Free of torch."""
 
 from __future__ import annotations
 
 import json
 import math
-import struct
+import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from zimage_engine.catalog import CPU_PROFILE
 from zimage_engine.types import ModelNotFound, OutOfMemory
@@ -28,7 +28,11 @@ _OFFLOAD_ACTIVATIONS = 3 * GB
 """The same while the transformer is moved block by block, with the blocks that are in flight."""
 
 _USABLE_SHARE = 0.95
-_HEADER_MAX = 100_000_000
+
+_CONVERTED = {"BF16", "F16", "F32", "F64"}
+"""safetensors' names of the types that loading converts to the model's type."""
+
+_FLOAT8 = {"F8_E4M3", "F8_E5M2"}
 
 
 class Placement(Enum):
@@ -41,21 +45,40 @@ class Placement(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class PartSize:
+    """The weights of a part: ``converted`` values take the model's type, ``kept`` bytes stay as they are stored.
+
+    ``from_pretrained(dtype=…)`` converts floating-point tensors and keeps the others: the integers of weights that were
+    saved quantised. float8 is kept if the part's config names a quantisation, else it is converted.
+    """
+
+    converted: int
+    kept: int = 0
+
+    def bytes(self, width: int) -> int:
+        """Return the bytes of the loaded part if a converted value takes ``width`` bytes."""
+        return self.converted * width + self.kept
+
+    def __add__(self, other: PartSize) -> PartSize:
+        return PartSize(self.converted + other.converted, self.kept + other.kept)
+
+
+@dataclass(frozen=True, slots=True)
 class PartSizes:
-    """Numbers of parameters of the parts. ``vae`` includes SigLIP, if there is one: both are always on the device."""
+    """The sizes of the parts. ``vae`` includes SigLIP, if there is one: both are always on the device."""
 
-    text_encoder: int
-    transformer: int
-    vae: int
+    text_encoder: PartSize
+    transformer: PartSize
+    vae: PartSize
 
-    def bytes(self, width: int) -> tuple[float, float, float]:
-        """Return the bytes of each part if a parameter takes ``width`` bytes."""
-        return self.text_encoder * width, self.transformer * width, self.vae * width
+    def bytes(self, width: int) -> tuple[int, int, int]:
+        """Return the bytes of each loaded part if a converted value takes ``width`` bytes."""
+        return self.text_encoder.bytes(width), self.transformer.bytes(width), self.vae.bytes(width)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """A placement and the bytes that a parameter takes (4: float32, 2: bfloat16)."""
+    """A placement and the bytes that a converted value takes (4: float32, 2: bfloat16)."""
 
     placement: Placement
     width: int
@@ -64,63 +87,124 @@ class MemoryPlan:
         return f"{self.placement.value}, {'float32' if self.width == FULL_WIDTH else 'bfloat16'}"
 
 
-def plan_memory(
-    sizes: PartSizes, kind: DeviceKind, device_memory: float, host_memory: float, width: int | None = None
-) -> MemoryPlan:
-    """Return the fastest placement that fits into these bytes of memory.
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """A plan and the bytes that it takes on the device and, while loading or after it, on the host."""
 
-    ``width`` is the bytes of a parameter; None chooses 4 on a CPU if that fits, else 2. The CPU and Apple's GPU share
-    the host's memory, so there everything is resident. Raises :class:`OutOfMemory` with the GB that are missing.
+    plan: MemoryPlan
+    device: float
+    host: float = 0.0
+
+
+def plan_memory(
+    sizes: PartSizes, kind: DeviceKind, device_free: float, host_free: float, width: int | None = None
+) -> MemoryPlan:
+    """Return the first of :func:`fitting_plans`."""
+    return fitting_plans(sizes, kind, device_free, host_free, width)[0]
+
+
+def fitting_plans(
+    sizes: PartSizes, kind: DeviceKind, device_free: float, host_free: float, width: int | None = None
+) -> list[MemoryPlan]:
+    """Return the plans that fit into these bytes of free memory, the fastest first.
+
+    ``width`` is the bytes of a converted value; None means 4, then 2 on a CPU, and 2 on a GPU. The CPU and Apple's GPU
+    share the host's memory, so there everything is resident. Raises :class:`OutOfMemory` with the GB that are missing.
     """
-    usable = _USABLE_SHARE * device_memory
-    if kind == "cpu":
-        for choice in (width,) if width else (4, 2):
-            if sum(sizes.bytes(choice)) + _ACTIVATIONS <= usable:
-                return MemoryPlan(Placement.RESIDENT, choice)
-        raise _missing(sum(sizes.bytes(width or 2)) + _ACTIVATIONS - usable, "memory")
-    width = width or 2
+    demands = _demands(sizes, kind, width)
+    device, host = _USABLE_SHARE * device_free, _USABLE_SHARE * host_free
+    fitting = [demand.plan for demand in demands if demand.device <= device and demand.host <= host]
+    if fitting:
+        return fitting
+    slowest = demands[-1]
+    if kind != "cuda":
+        raise _missing(slowest.device - device, "memory")
+    if slowest.device > device:
+        raise _missing(slowest.device - device, "GPU memory")
+    raise _missing(min(demand.host for demand in demands if demand.device <= device) - host, "host memory")
+
+
+def _demands(sizes: PartSizes, kind: DeviceKind, width: int | None) -> list[_Demand]:
+    """Return what each plan for this kind of device takes, the fastest plan first."""
+    if kind == "cuda":
+        return _gpu_demands(sizes, width or 2)
+    choices = (width,) if width else (4, 2) if kind == "cpu" else (2,)
+    return [
+        _Demand(MemoryPlan(Placement.RESIDENT, choice), sum(sizes.bytes(choice)) + _ACTIVATIONS) for choice in choices
+    ]
+
+
+def _gpu_demands(sizes: PartSizes, width: int) -> list[_Demand]:
     encoder, transformer, vae = sizes.bytes(width)
-    if encoder + transformer + vae + _ACTIVATIONS <= usable:
-        return MemoryPlan(Placement.RESIDENT, width)
-    if kind == "mps":
-        raise _missing(encoder + transformer + vae + _ACTIVATIONS - usable, "memory")
-    host = _USABLE_SHARE * host_memory
-    if max(encoder, transformer) > host:
-        raise _missing(max(encoder, transformer) - host, "host memory")
-    if transformer + vae + max(encoder, _ACTIVATIONS) <= usable:
-        return MemoryPlan(Placement.ENCODER_MOVES, width)
-    if transformer + vae + _ACTIVATIONS <= usable:
-        return MemoryPlan(Placement.ENCODER_ON_CPU, width)
-    if vae + _OFFLOAD_ACTIVATIONS > usable:
-        raise _missing(vae + _OFFLOAD_ACTIVATIONS - usable, "GPU memory")
-    if encoder + transformer > host:
-        raise _missing(encoder + transformer - host, "host memory")
-    return MemoryPlan(Placement.GROUP_OFFLOAD, width)
+    # Parts are mapped from their files and loaded one by one; the host holds those that stay on it.
+    return [
+        _Demand(MemoryPlan(placement, width), device, host)
+        for placement, device, host in (
+            (Placement.RESIDENT, encoder + transformer + vae + _ACTIVATIONS, 0.0),
+            (Placement.ENCODER_MOVES, transformer + vae + max(encoder, _ACTIVATIONS), max(encoder, transformer)),
+            (Placement.ENCODER_ON_CPU, transformer + vae + _ACTIVATIONS, max(encoder, transformer)),
+            (Placement.GROUP_OFFLOAD, vae + _OFFLOAD_ACTIVATIONS, encoder + transformer),
+        )
+    ]
 
 
 def _missing(lacking: float, what: str) -> OutOfMemory:
     return OutOfMemory(
-        f"The model needs {math.ceil(lacking / GB * 10) / 10:.1f} GB more {what} than there is: "
-        f"use a machine with more, or PROFILE={CPU_PROFILE}."
+        f"The model needs {math.ceil(lacking / GB * 10) / 10:.1f} GB more {what} than is free: "
+        f"close other programs, use a machine with more, or set PROFILE={CPU_PROFILE}."
     )
 
 
 def part_sizes(folder: Path) -> PartSizes:
-    """Count the parameters of a model folder. Reads only the headers of the safetensors files.
+    """Count the weights of a model folder. Reads only the headers of the safetensors files.
 
     Raises :class:`ModelNotFound` if one is damaged.
     """
-    encoder, transformer, vae, siglip = (
-        sum(map(_parameters, sorted((folder / part).glob("*.safetensors")))) for part in (*PARTS, SIGLIP)
-    )
+    encoder, transformer, vae, siglip = (_part_size(folder / part) for part in (*PARTS, SIGLIP))
     return PartSizes(encoder, transformer, vae + siglip)
 
 
-def _parameters(path: Path) -> int:
+def _part_size(part: Path) -> PartSize:
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - imports NumPy
+
+    converted_types = _CONVERTED if _is_quantised(part) else _CONVERTED | _FLOAT8
+    converted = kept = 0
+    for path in _weight_files(part):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                for name in file.keys():  # noqa: SIM118 - no mapping
+                    tensor = file.get_slice(name)
+                    dtype, values = tensor.get_dtype(), math.prod(tensor.get_shape())
+                    if dtype in converted_types:
+                        converted += values
+                    else:
+                        kept += math.ceil(values * _bits(dtype) / 8)
+        except (OSError, SafetensorError) as error:
+            raise ModelNotFound(f"{path} is damaged ({type(error).__name__}): download the weights again.") from error
+    return PartSize(converted, kept)
+
+
+def _weight_files(part: Path) -> list[Path]:
+    """Return the files that ``from_pretrained`` reads: those of the index or, without one, all."""
+    for index in part.glob("*.safetensors.index.json"):
+        named = set(_read_json(index).get("weight_map", {}).values())
+        return [part / name for name in sorted(named)]
+    return sorted(part.glob("*.safetensors"))
+
+
+def _is_quantised(part: Path) -> bool:
+    config = part / "config.json"
+    return config.is_file() and bool(_read_json(config).get("quantization_config"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, _HEADER_MAX)))
-    except (OSError, ValueError, struct.error) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise ModelNotFound(f"{path} is damaged ({type(error).__name__}): download the weights again.") from error
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+
+
+def _bits(dtype: str) -> int:
+    """Return the bits of a safetensors type such as ``I8``, ``F8_E4M3`` or ``BOOL``."""
+    digits = re.search(r"\d+", dtype)
+    return int(digits[0]) if digits else 8

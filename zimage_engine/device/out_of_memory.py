@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 
 import torch
@@ -29,6 +30,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM  # a file cannot be mapped
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(message in text for message in _MESSAGES)
 

@@ -15,7 +15,8 @@ import torch
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.calibration import known_costs, warm_up
-from zimage_engine.device.loading import load_components, pick_device, plan_for
+from zimage_engine.device.loading import load_components, load_stepping_down, pick_device, plans_for
+from zimage_engine.device.memory import MemoryPlan
 from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.device.unit_clock import SideStream, UnitClock
 from zimage_engine.executor import Finish
@@ -98,7 +99,13 @@ class Worker:
         """
         device = pick_device(config.device)
         folder = weights_folder(config.profile, report)
-        plan = plan_for(folder, device, config.dtype)
+        plans = plans_for(folder, device, config.dtype)
+        return load_stepping_down(plans, lambda plan: cls._load(config, folder, device, plan, report))
+
+    @classmethod
+    def _load(
+        cls, config: EngineConfig, folder: Path, device: torch.device, plan: MemoryPlan, report: Report
+    ) -> Worker:
         acceleration = Acceleration(config.attention, config.compiled)
         name = ", ".join(filter(None, (_device_name(device), str(plan), str(acceleration))))
         log.info("loading %s on %s", config.profile.title, name)

@@ -52,7 +52,7 @@ class SigmaSchedule:
     def _compute(self, steps: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         # A scheduler object keeps its own step count, so each schedule gets a new one.
         scheduler = FlowMatchEulerDiscreteScheduler.from_config(self._config)
-        linear = torch.linspace(1.0, 1 / steps, steps).tolist()
+        linear = torch.linspace(1.0, 1 / steps, steps, dtype=torch.float32).tolist()
         with np.errstate(all="ignore"):  # checked below
             scheduler.set_timesteps(sigmas=linear, device="cpu", mu=self._shift(tokens))
         sigmas, times = scheduler.sigmas.float(), (1000 - scheduler.timesteps.float()) / 1000

@@ -7,11 +7,11 @@ import torch
 
 from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.device.loading import load_components
-from zimage_engine.device.memory import GB, MemoryPlan, PartSizes, Placement, part_sizes, plan_memory
+from zimage_engine.device.memory import GB, MemoryPlan, PartSize, PartSizes, Placement, part_sizes, plan_memory
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.types import ImageRequest, OutOfMemory
 
-TURBO = PartSizes(text_encoder=4_020_000_000, transformer=6_155_000_000, vae=84_000_000)
+TURBO = PartSizes(PartSize(4_020_000_000), PartSize(6_155_000_000), PartSize(84_000_000))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_an_asked_data_type_is_kept() -> None:
 
 def test_sizes_are_read_from_the_headers_alone() -> None:
     sizes = part_sizes(DEMO_WEIGHTS)
-    assert sizes.transformer > sizes.vae > sizes.text_encoder > 0
+    assert sizes.transformer.converted > sizes.vae.converted > sizes.text_encoder.converted > 0
     assert sum(sizes.bytes(2)) < 16_000_000
 
 

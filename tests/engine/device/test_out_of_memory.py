@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ def test_it_is_known_by_its_message(message: str) -> None:
 def test_it_is_known_by_its_type() -> None:
     assert is_out_of_memory(torch.OutOfMemoryError("too large"))
     assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
 
 
 def test_the_message_of_this_cpu_is_known() -> None:
@@ -53,6 +55,7 @@ def test_the_message_of_this_cpu_is_known() -> None:
     [
         RuntimeError("CUDA error: device-side assert triggered"),
         RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        OSError(errno.ENOSPC, "No space left on device"),
         ValueError("the caption says: CUDA out of memory"),
     ],
     ids=str,

@@ -30,7 +30,7 @@ from tests.helpers.tiny_omni import (
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.loading import load_components
-from zimage_engine.device.memory import MemoryPlan, Placement, part_sizes
+from zimage_engine.device.memory import MemoryPlan, PartSize, Placement, part_sizes
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.model.generation import Generation
@@ -302,5 +302,5 @@ def test_the_memory_plan_counts_siglip(folder: Path, pipeline: ZImageOmniPipelin
         name: sum(parameter.numel() for parameter in getattr(pipeline, name).parameters())
         for name in ("text_encoder", "transformer", "vae", "siglip")
     }
-    assert sizes.vae == parameters["vae"] + parameters["siglip"]
+    assert sizes.vae == PartSize(parameters["vae"] + parameters["siglip"])
     assert sum(sizes.bytes(1)) == sum(parameters.values())
