@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _NO_ACCELERATION = Acceleration()
+
+LOADING = threading.RLock()
+"""Held while a model is loaded."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -94,24 +98,25 @@ def device_memory_free(device: torch.device) -> float | None:
 def load_stepping_down(plans: Sequence[MemoryPlan], load: Callable[[MemoryPlan], T]) -> T:
     """Return what ``load`` returns for the first plan with which it does not run out of memory.
 
-    Raises :class:`OutOfMemory` if the last plan runs out, too.
+    Only one model is loaded in this process at a time. Raises :class:`OutOfMemory` if the last plan runs out, too.
     """
-    for plan, slower in pairwise(plans):
+    with LOADING:
+        for plan, slower in pairwise(plans):
+            try:
+                return load(plan)
+            except (OutOfMemory, RuntimeError, MemoryError) as error:
+                if not isinstance(error, OutOfMemory) and not is_out_of_memory(error):
+                    raise
+                log.warning("too little memory for %s (%s); next: %s", plan, error, slower)
+                # The frames of the error and of its cause hold what was loaded.
+                error.__traceback__ = error.__cause__ = error.__context__ = None
+            free_memory()
         try:
-            return load(plan)
-        except (OutOfMemory, RuntimeError, MemoryError) as error:
-            if not isinstance(error, OutOfMemory) and not is_out_of_memory(error):
-                raise
-            log.warning("too little memory for %s (%s); next: %s", plan, error, slower)
-            # The frames of the error and of its cause hold what was loaded.
-            error.__traceback__ = error.__cause__ = error.__context__ = None
-        free_memory()
-    try:
-        return load(plans[-1])
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise _out_of_memory() from error
-        raise
+            return load(plans[-1])
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise _out_of_memory() from error
+            raise
 
 
 def load_components(
@@ -123,11 +128,20 @@ def load_components(
 ) -> Components:
     """Load the weights as the plan says, ready to run.
 
-    Each part goes from its safetensors to its device before the next is read, so that the host holds only one.
+    Each part goes from its safetensors to its device before the next is read, so that the host holds only one. Only
+    one model is loaded in this process at a time: while they load, transformers and diffusers change the base class of
+    modules and torch's default type, for all threads.
 
     Raises :class:`ModelNotFound` if a part is missing, damaged or of another architecture, :class:`OutOfMemory` if the
     device is too full, and :class:`NotAvailable` if the acceleration is not supported.
     """
+    with LOADING:
+        return _load_components(folder, device, plan, acceleration, report)
+
+
+def _load_components(
+    folder: Path, device: torch.device, plan: MemoryPlan, acceleration: Acceleration, report: Report
+) -> Components:
     dtype = torch.float32 if plan.width == FULL_WIDTH else torch.bfloat16
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
     resident = plan.placement is Placement.RESIDENT

@@ -1,4 +1,4 @@
-"""Loading: what loaded weights take, the memory that is free, the next slower placement."""
+"""Loading: what loaded weights take, the memory that is free, the next slower placement, one model at a time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -146,3 +147,13 @@ def test_another_error_is_not_tried_again() -> None:
     with pytest.raises(RuntimeError, match="too old"):
         load_stepping_down([FULL, HALF], load)
     assert tried == [FULL]
+
+
+def test_two_engines_can_load_at_once() -> None:
+    """Without a lock it fails: "Cannot copy out of meta tensor"."""
+
+    def load(_: int) -> torch.device:
+        return load_components(DEMO_WEIGHTS, CPU, FULL).text_encoder.device  # type: ignore[return-value]
+
+    with ThreadPoolExecutor(3) as threads:
+        assert set(threads.map(load, range(9))) == {CPU}
