@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from training.captions import plain_caption
-from training.generate import STEPS, draw_requests, to_raw
+from training.generate import STEPS, draw_requests
 from training.reading import Reading, read
 from training.scenes import (
     COLOURS,
@@ -29,6 +29,7 @@ from training.scenes import (
 )
 from zimage_engine.catalog import find_profile
 from zimage_engine.model.model import ZImageModel
+from zimage_engine.pixels import to_png
 from zimage_engine.types import ImageRequest
 
 Kind = Literal["colour", "shape", "background"]
@@ -87,13 +88,13 @@ class EditCase:
             height=_SIDE,
             steps=STEPS,
             seed=self.seed,
-            image=to_raw(self.picture()),
+            original=to_png(self.picture()),
             strength=strength,
         )
 
     def by_mask(self) -> ImageRequest:
         """Return the edit by caption and mask, with everything outside the mask kept."""
-        return replace(self.by_prompt(strength=1.0), mask=self.mask().tobytes(), keep_outside=True)
+        return replace(self.by_prompt(strength=1.0), mask=to_png(self.mask()), keep_outside=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def judge(edit: EditCase, request: ImageRequest, drawn: Image.Image) -> Outcome:
         made=edit.kind not in wrong,
         place=after.colour is not None and moved < _MOVED_MAX,
         rest=not set(wrong) - {edit.kind},
-        outside=None if request.mask is None else _outside_is_kept(edit.picture(), request.mask, drawn),
+        outside=None if request.mask is None else _outside_is_kept(edit.picture(), edit.mask(), drawn),
     )
 
 
@@ -156,8 +157,8 @@ def _differences(scene: Scene, other: Scene | Reading) -> list[str]:
     return [part.name for part in fields(Scene) if getattr(scene, part.name) != getattr(other, part.name)]
 
 
-def _outside_is_kept(before: Image.Image, mask: bytes, after: Image.Image) -> bool:
-    marked = np.frombuffer(mask, np.uint8).reshape(_SIDE // _CELL, _CELL, _SIDE // _CELL, _CELL).max(axis=(1, 3)) >= 128
+def _outside_is_kept(before: Image.Image, mask: Image.Image, after: Image.Image) -> bool:
+    marked = np.asarray(mask).reshape(_SIDE // _CELL, _CELL, _SIDE // _CELL, _CELL).max(axis=(1, 3)) >= 128
     outside = ~marked.repeat(_CELL, 0).repeat(_CELL, 1)
     return np.array_equal(np.asarray(before)[outside], np.asarray(after)[outside])
 

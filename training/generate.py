@@ -28,7 +28,7 @@ def draw_requests(model: ZImageModel, requests: Sequence[ImageRequest]) -> list[
     for batch in (requests[i : i + _BATCH] for i in range(0, len(requests), _BATCH)):
         generations = [model.start(request) for request in batch]
         for generation in generations:
-            if generation.request.image is not None:
+            if generation.request.original is not None:
                 model.read_image(generation)
         for _ in range(batch[0].real_steps):
             model.step(generations)
@@ -38,7 +38,3 @@ def draw_requests(model: ZImageModel, requests: Sequence[ImageRequest]) -> list[
 
 def to_picture(image: RawImage) -> Image.Image:
     return Image.frombytes("RGB", (image.width, image.height), image.data)
-
-
-def to_raw(picture: Image.Image) -> RawImage:
-    return RawImage(*picture.size, picture.convert("RGB").tobytes())

@@ -122,30 +122,24 @@ class ModelProfile:
         self.check_guidance(request.guidance_scale)
         if request.negative_prompt:
             self.check_negative_prompt(request.negative_prompt, request.guidance_scale)
-        if request.image is not None or request.mask is not None:
-            self.check_edit(request)
+        if request.original is not None:
+            self.check_edit(request.strength, masked=request.mask is not None)
+            if request.real_steps < 1:
+                raise InvalidRequest(f"Strength {request.strength:g} is too small to change anything.")
+        elif request.mask is not None:
+            raise InvalidRequest("A mask needs an image to go with it.")
 
-    def check_edit(self, request: ImageRequest) -> None:
-        """Raise :class:`InvalidRequest` unless the model can change this image in this way."""
+    def check_edit(self, strength: float, *, masked: bool) -> None:
+        """Raise :class:`InvalidRequest` unless the model edits pictures with this strength and with a mask, if any.
+
+        The pixels are checked when they are read: :mod:`zimage_engine.pixels`.
+        """
         if self.editing == "none":
             raise InvalidRequest(f"{self.title} cannot change pictures that are given to it.")
-        if self.editing == "instruction" and (request.mask is not None or request.strength != 1):
+        if self.editing == "instruction" and (masked or strength != 1):
             raise InvalidRequest(f"{self.title} changes pictures as the prompt says: leave out mask and strength.")
-        pixels = request.width * request.height
-        image = request.image
-        if image is None:
-            raise InvalidRequest("A mask needs an image to go with it.")
-        if (image.width, image.height) != (request.width, request.height) or len(image.data) != 3 * pixels:
-            raise InvalidRequest(f"The image must have exactly {request.width}x{request.height} pixels.")
-        if request.mask is not None and len(request.mask) != pixels:
-            raise InvalidRequest(f"The mask must have exactly {request.width}x{request.height} pixels.")
-        # Bytes below 128 are ASCII: the fastest way to search megabytes for a higher one.
-        if request.mask is not None and request.mask.isascii():
-            raise InvalidRequest("The mask marks nothing: make what is to be drawn anew white in it.")
-        if not 0 < request.strength <= 1:
-            raise InvalidRequest(f"Strength must be above 0 and at most 1, not {request.strength:g}.")
-        if request.real_steps < 1:
-            raise InvalidRequest(f"Strength {request.strength:g} is too small to change anything.")
+        if not 0 < strength <= 1:
+            raise InvalidRequest(f"Strength must be above 0 and at most 1, not {strength:g}.")
 
     def check_steps(self, steps: int) -> None:
         """Raise :class:`InvalidRequest` unless the number of steps lies in the profile's range."""
@@ -209,6 +203,13 @@ def check_seed(seed: int) -> None:
     """Raise :class:`InvalidRequest` unless the seed is from 0 to 2³²−1."""
     if not 0 <= seed < SEED_LIMIT:
         raise InvalidRequest(f"The seed must be from 0 to {SEED_LIMIT - 1}.")
+
+
+def check_mask(mask: bytes) -> None:
+    """Raise :class:`InvalidRequest` if no byte of the mask reaches ``MASK_THRESHOLD``."""
+    # Bytes below 128 are ASCII: the fastest way to search megabytes for a higher one.
+    if mask.isascii():
+        raise InvalidRequest("The mask marks nothing: make what is to be drawn anew white in it.")
 
 
 def parse_aspect(text: str) -> Fraction:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import ClassVar, Literal
 
 
@@ -21,6 +22,12 @@ class InvalidRequest(EngineError):
     """The model cannot do what the request asks for; nothing was generated."""
 
     code = "invalid_request"
+
+
+class OriginalUnreadable(EngineError):
+    """The original of an edit, or its mask, is missing or damaged."""
+
+    code = "original_unreadable"
 
 
 class ModelNotFound(EngineError):
@@ -90,17 +97,22 @@ class RawImage:
     data: bytes = field(repr=False)
 
 
+ImageFile = Path | bytes
+"""A PNG: its path, or its content."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
     """One image to generate. ``width`` and ``height`` in pixels; ``seed`` in 0 … 2³²−1; ``steps`` ≥ 1.
 
     ``guidance_scale`` above 0 doubles the work: the transformer runs for the negative prompt, too.
 
-    ``image``, of exactly the request's size, makes it an edit. ``strength``, above 0 and up to 1, says how much is
-    changed; below 1 the first steps are left out. ``mask`` (``height · width`` bytes) limits the edit to the pixels
-    where it is 128 or more. With ``keep_outside`` the mask is grown to whole cells of the latents, and every pixel
-    outside the grown mask is the original's, byte for byte; without it the result is that of diffusers' inpainting. A
-    model that edits by instruction takes neither mask nor strength.
+    ``original``, of exactly the request's size, makes it an edit. ``strength``, above 0 and up to 1, says how much is
+    changed; below 1 the first steps are left out. ``mask``, of the same size, limits the edit to the pixels where it is
+    128 or more. Both are read by :mod:`zimage_engine.pixels` when the edit begins, so that a waiting request holds no
+    pixels; a path must stay readable until the request has ended. With ``keep_outside`` the mask is grown to whole
+    cells of the latents, and every pixel outside the grown mask is the original's, byte for byte; without it the result
+    is that of diffusers' inpainting. A model that edits by instruction takes neither mask nor strength.
 
     ``previews`` asks for a preview after each step but the last, as long as they take little time.
     """
@@ -113,8 +125,8 @@ class ImageRequest:
     seed: int
     guidance_scale: float = 0.0
     negative_prompt: str = ""
-    image: RawImage | None = None
-    mask: bytes | None = field(default=None, repr=False)
+    original: ImageFile | None = field(default=None, repr=False)
+    mask: ImageFile | None = field(default=None, repr=False)
     strength: float = 1.0
     previews: bool = False
     keep_outside: bool = False
@@ -122,7 +134,7 @@ class ImageRequest:
     @property
     def first_step(self) -> int:
         """The steps that an edit leaves out: ``int(steps − steps · strength)``, as diffusers' pipelines do."""
-        if self.image is None:
+        if self.original is None:
             return 0
         return int(max(self.steps - min(self.steps * self.strength, self.steps), 0))
 

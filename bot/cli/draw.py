@@ -49,6 +49,7 @@ def edit_to_files(settings: Settings, picture: Path, options: ImageOptions, mask
     original = fit_original(read, drawn, size, options.fit)
     masked = original.mask is not None
     spec, count = build_edit_spec(options, profile, max_count=settings.max_count, size=size, masked=masked)
+    original.check(profile, spec.strength)
     _run(settings, profile, replace(spec, original=original.name), count, original, out)
 
 

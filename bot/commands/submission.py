@@ -226,7 +226,7 @@ class Submission:
         spec, count = build_edit_spec(
             edit.options, self.profile, max_count=self.max_count, size=wanted, masked=original.mask is not None
         )
-        self.profile.check(original.applied_to(spec.request("")))
+        original.check(self.profile, spec.strength)
         request = self._request(invocation, spec, count, kind=edit.kind, private=private)
         return replace(
             request, original=original, parent_image_id=input_image.parent_id, original_link=input_image.link

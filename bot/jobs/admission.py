@@ -136,7 +136,7 @@ class Admission:
             await asyncio.to_thread(words.check, prompt)
 
     def _demand(self, request: JobRequest) -> JobDemand:
-        price = pricing.quote(request.spec, request.count, self._profile, edit=request.original is not None)
+        price = pricing.quote(request.spec, request.count, self._profile, edit=request.is_edit)
         return JobDemand(price, request.count, request.spec.size.pixels)
 
 

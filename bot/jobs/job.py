@@ -21,7 +21,8 @@ class JobRequest:
 
     ``event_id`` is the id of the interaction or message that asks for it, ``channel_id`` where the result goes.
     ``reply`` is the way to an interaction's own response, and ``response_file_limit`` the largest file in bytes that
-    it takes. An edit has an ``original``; also a ``parent_image_id`` if that is an image of the bot's, and an
+    it takes. An edit has an ``original`` until that is stored and its ``spec`` names the files; then nothing keeps its
+    pixels in memory. It also has a ``parent_image_id`` if that is an image of the bot's, and an
     ``original_link`` to its message. ``defaults`` names in a few words the member's own settings that were applied.
     With ``spoiler`` pictures are hidden until somebody clicks.
     """
@@ -44,6 +45,10 @@ class JobRequest:
     @property
     def owner_id(self) -> int:
         return self.requester.member_id
+
+    @property
+    def is_edit(self) -> bool:
+        return self.original is not None or bool(self.spec.original)
 
     @property
     def scope_id(self) -> int:
@@ -79,11 +84,8 @@ class Job:
     attempts: int = 0
 
     @classmethod
-    def from_row(cls, row: JobRow, original: Original | None = None) -> Job:
-        """Return the job of a row. An edit that is to be rendered needs its ``original``; a delivery does not.
-
-        Raises :class:`UnreadableRow`.
-        """
+    def from_row(cls, row: JobRow) -> Job:
+        """Return the job of a row. Raises :class:`UnreadableRow`."""
         try:
             spec = ImageSpec.from_json(row.spec)
         except (ValueError, TypeError, AttributeError) as error:
@@ -98,7 +100,6 @@ class Job:
             reply=row.reply,
             response_file_limit=row.response_file_limit,
             kind=cast("Kind", row.kind),
-            original=original,
             parent_image_id=row.parent_image_id,
             original_link=row.original_link,
             defaults=row.defaults,

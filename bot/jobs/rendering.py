@@ -18,6 +18,7 @@ import structlog
 from bot.jobs.card import Card
 from bot.jobs.job import Job, JobProgress
 from bot.media.files import write_file
+from bot.requests.originals import OriginalFolder
 from bot.requests.parameters import encode_picture
 from bot.requests.pricing import ImageOutcome, charge
 from bot.store import jobs as store
@@ -59,6 +60,7 @@ class Rendering:
         job: Job,
         engine: Engine,
         database: Database,
+        originals: OriginalFolder,
         image_dir: Path,
         card: Card,
         *,
@@ -68,6 +70,7 @@ class Rendering:
         self._job = job
         self._engine = engine
         self._database = database
+        self._originals = originals
         self._image_dir = image_dir
         self._card = card
         self._wants_previews = previews
@@ -140,13 +143,13 @@ class Rendering:
 
     def submit(self) -> None:
         """Submit every image that has not ended. If the engine refuses one, that becomes ``error``."""
-        job_request = self._job.request
+        job_request, spec = self._job.request, self._job.request.spec
         self._withdrawn = False
         for position in sorted(self._unfinished):
             image_id = self._job.image_ids[position]
-            request = replace(job_request.spec.image(position).request(image_id), previews=self._wants_previews)
-            if job_request.original is not None:
-                request = job_request.original.applied_to(request)
+            request = replace(spec.image(position).request(image_id), previews=self._wants_previews)
+            if spec.original:
+                request = self._originals.applied_to(request, spec.original, spec.mask)
             try:
                 self._handles[position] = self._engine.submit(request, owner=job_request.owner_id)
             except _STOPPED as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,6 @@ from bot.jobs.card import Card
 from bot.jobs.completion import Completion
 from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.dispatch import Dispatcher
-from bot.jobs.job import Job
 from bot.jobs.rendering import Rendering
 from bot.requests.originals import OriginalFolder
 from bot.store import jobs as store
@@ -86,15 +84,18 @@ class JobRunner:
 
     async def _render(self, active: ActiveJob, card: Card) -> Outcome:
         if active.rendering is None:
+            spec = active.job.request.spec
             try:
-                job = active.job if active.cancelled else await self._with_original(active.job)
+                if spec.original and not active.cancelled:
+                    await asyncio.to_thread(self._originals.check, spec.original, spec.mask)
             except Refusal as refusal:
                 await self._completion.end(active.job, "failed", refusal.code, f"{refusal} Nothing was charged.")
                 return "ended"
             active.rendering = Rendering(
-                job,
+                active.job,
                 self._engine,
                 self._database,
+                self._originals,
                 self._image_dir,
                 card,
                 previews=self._previews,
@@ -122,14 +123,6 @@ class JobRunner:
         lost = isinstance(rendering.stopped, DeviceLost) and rendering.started
         requeue = partial(recovery.requeue, job_id=active.job.id, now=_now(), count_attempt=lost, given_up=GIVEN_UP)
         return "ended" if await self._database.write(requeue) else "kept"
-
-    async def _with_original(self, job: Job) -> Job:
-        """Return the job with the original of its edit. Raises :class:`Refusal` if that is no longer there."""
-        spec = job.request.spec
-        if not spec.original or job.request.original is not None:
-            return job
-        original = await asyncio.to_thread(self._originals.load, spec.original, spec.mask)
-        return replace(job, request=replace(job.request, original=original))
 
 
 def _now() -> int:

@@ -106,8 +106,8 @@ class JobService:
     def seconds_of(self, request: JobRequest) -> float:
         """Return how many seconds an idle device would take for the job."""
         image_request = request.spec.request("")
-        if request.original is not None:
-            image_request = request.original.applied_to(image_request)
+        if request.is_edit:
+            image_request = replace(image_request, original=b"")  # the time does not depend on what it shows
         return request.count * self._engine.seconds_alone(image_request)
 
     @property
@@ -241,7 +241,8 @@ class JobService:
         """Store the edit's original and insert the job. Returns None if its event made one before."""
         if request.original is not None:
             original, mask = await asyncio.to_thread(self.originals.keep, request.original)
-            request = replace(request, spec=replace(request.spec, original=original, mask=mask))
+            spec = replace(request.spec, original=original, mask=mask)
+            request = replace(request, spec=spec, original=None)
         job = await self.admission.insert(request)
         if job is not None:
             log.info(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
@@ -18,7 +18,8 @@ from bot.errors import Refusal
 from bot.media.files import write_file
 from bot.media.resizing import Fit, fit_image, fit_mask
 from bot.media.untrusted_images import DecodedImage
-from zimage_engine.profiles import Size
+from zimage_engine.pixels import to_png
+from zimage_engine.profiles import ModelProfile, Size, check_mask
 from zimage_engine.types import ImageRequest, RawImage
 
 _NAME = re.compile(r"[0-9a-f]{32}")
@@ -39,11 +40,31 @@ class Original:
     @property
     def name(self) -> str:
         """The name of the image's file: a hash of its pixels."""
-        return _fingerprint(Image.frombytes("RGB", (self.image.width, self.image.height), self.image.data))
+        return _fingerprint(self.picture)
+
+    @property
+    def picture(self) -> Image.Image:
+        return Image.frombytes("RGB", (self.image.width, self.image.height), self.image.data)
+
+    @property
+    def mask_picture(self) -> Image.Image | None:
+        return None if self.mask is None else Image.frombytes("L", (self.image.width, self.image.height), self.mask)
+
+    def check(self, profile: ModelProfile, strength: float) -> None:
+        """Raise :class:`InvalidRequest` unless the model can edit the image with this mask and strength."""
+        profile.check_edit(strength, masked=self.mask is not None)
+        if self.mask is not None:
+            check_mask(self.mask)
 
     def applied_to(self, request: ImageRequest) -> ImageRequest:
-        """Return the request with this image and mask; pixels outside the mask are kept."""
-        return replace(request, image=self.image, mask=self.mask, keep_outside=self.mask is not None)
+        """Return the request with the content of this image and mask; pixels outside the mask are kept."""
+        mask = self.mask_picture
+        return replace(
+            request,
+            original=to_png(self.picture),
+            mask=None if mask is None else to_png(mask),
+            keep_outside=mask is not None,
+        )
 
 
 def fit_original(picture: DecodedImage, mask: DecodedImage | None, size: Size, fit: str | None) -> Original:
@@ -68,15 +89,30 @@ class OriginalFolder:
     def keep(self, original: Original) -> tuple[str, str]:
         """Write the image and the mask; return their names for :meth:`load`, "" for no mask."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        size = (original.image.width, original.image.height)
-        image = self._write(Image.frombytes("RGB", size, original.image.data))
-        return image, self._write(Image.frombytes("L", size, original.mask)) if original.mask is not None else ""
+        mask = original.mask_picture
+        return self._write(original.picture), "" if mask is None else self._write(mask)
 
     def load(self, image: str, mask: str = "") -> Original:
         """Return the original with these names. Raises :class:`Refusal` if a file is no longer there."""
         picture = self._read(image, "RGB")
         drawn = self._read(mask, "L").tobytes() if mask else None
         return Original(RawImage(picture.width, picture.height, picture.tobytes()), drawn)
+
+    def check(self, image: str, mask: str = "") -> None:
+        """Raise :class:`Refusal` if one of the files with these names is no longer there."""
+        for name in filter(None, (image, mask)):
+            if not self._path(name).is_file():
+                raise Refusal(_GONE)
+
+    def applied_to(self, request: ImageRequest, image: str, mask: str = "") -> ImageRequest:
+        """Return the request with the paths of these files, which the engine reads when it begins the edit.
+
+        Pixels outside the mask are kept. Does not block. Raises :class:`Refusal` if one is no name of a file.
+        """
+        masked = bool(mask)
+        return replace(
+            request, original=self._path(image), mask=self._path(mask) if masked else None, keep_outside=masked
+        )
 
     def picture(self, image: str) -> bytes:
         """Return the PNG with this name. Raises :class:`Refusal` if it is no longer there."""
@@ -88,12 +124,10 @@ class OriginalFolder:
     def _write(self, picture: Image.Image) -> str:
         digest = _fingerprint(picture)
         path = self.folder / f"{digest}.png"
-        try:
+        with suppress(FileNotFoundError):
             os.utime(path)  # housekeeping deletes files by age
-        except FileNotFoundError:
-            buffer = BytesIO()
-            picture.save(buffer, "PNG", compress_level=6)
-            write_file(path, buffer.getvalue())
+        if not _holds(path, digest):
+            write_file(path, to_png(picture))
         return digest
 
     def _path(self, name: str) -> Path:
@@ -108,6 +142,15 @@ class OriginalFolder:
                 return picture.convert(mode)
         except OSError as error:
             raise Refusal(_GONE) from error
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Return whether the file exists and has the pixels that its name says: a disk may have damaged it."""
+    try:
+        with Image.open(path) as picture:
+            return _fingerprint(picture) == digest
+    except OSError:
+        return False
 
 
 def _fingerprint(picture: Image.Image) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -10,6 +12,7 @@ from PIL import Image
 from bot.media.metadata import read_fields
 from bot.playground.world import World
 from tests.helpers.pictures import CHANGED, drawn, newest, photo, picture_of, png, rows, seen_in
+from tests.helpers.waiting import until
 
 
 async def test_edit_with_an_attachment(world: World) -> None:
@@ -33,6 +36,29 @@ async def test_an_edit_goes_on_although_its_card_cannot_be_noted(world: World, m
     (message,) = world.channel.history()
     assert message.attachments
     assert await rows(world, "SELECT state FROM jobs") == [{"state": "delivered"}]
+
+
+async def test_an_edit_whose_stored_image_is_damaged_while_it_waits_fails_and_costs_nothing(world: World) -> None:
+    service = world.env.bot.jobs
+    service.pause(world.channel.guild.id)
+    edit = partial(world.member.slash, world.channel, "edit", prompt=CHANGED, image=("photo.png", photo()))
+    asked = asyncio.create_task(edit())
+    await until(lambda: any(map(service.is_waiting, service.active)))
+    (active,) = service.active.values()
+    assert active.job.request.original is None, "no pixels wait with it"
+    file = service.originals.folder / f"{active.job.request.spec.original}.png"
+    file.write_bytes(file.read_bytes()[:-100])
+    service.resume(world.channel.guild.id)
+    await asked
+    (message,) = world.channel.history()
+    assert "The image of this edit is missing or damaged: please give it again. Nothing was charged." in message.content
+    assert await rows(world, "SELECT state, error_code FROM jobs") == [
+        {"state": "failed", "error_code": "original_unreadable"}
+    ]
+    ledger = await rows(world, "SELECT entry, credits FROM ledger ORDER BY id")
+    assert ledger[1:] == [{"entry": "settled", "credits": 0}, {"entry": "given_back", "credits": 88}]
+    await edit()
+    assert newest(world).attachments, "the damaged file was written anew"
 
 
 async def test_edit_without_anything_takes_the_newest_here_and_links_it(world: World) -> None:

@@ -31,7 +31,6 @@ from zimage_engine.types import (
     Plan,
     PlanResult,
     Queued,
-    RawImage,
     Step,
     Unit,
 )
@@ -181,12 +180,9 @@ async def test_a_model_that_cannot_be_loaded_fails_what_waits_and_what_comes(sta
         {"steps": 99},
         {"guidance_scale": 2.0},
         {"negative_prompt": "blur"},
-        {"image": RawImage(256, 192, bytes(256 * 192 * 3))},
-        {"image": RawImage(256, 256, b"short")},
-        {"mask": bytes(256 * 256)},
-        {"image": RawImage(256, 256, bytes(256 * 256 * 3)), "mask": b"short"},
-        {"image": RawImage(256, 256, bytes(256 * 256 * 3)), "strength": 0.0},
-        {"image": RawImage(256, 256, bytes(256 * 256 * 3)), "strength": 1.1},
+        {"mask": Path("mask.png")},
+        {"original": Path("original.png"), "strength": 0.0},
+        {"original": Path("original.png"), "strength": 1.1},
     ],
 )
 async def test_what_the_profile_cannot_do_is_refused_at_once(start: StartEngine, changes: dict[str, object]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from tests.helpers.engines import start_engine
 from zimage_engine.catalog import find_profile
@@ -16,7 +17,8 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import UnitWorker
-from zimage_engine.types import EngineError, ImageRequest, RawImage, Unit
+from zimage_engine.pixels import to_png
+from zimage_engine.types import EngineError, ImageRequest, Unit
 from zimage_engine.weights import complete_profile
 
 PROMPTS = {"a": "a red circle", "b": "a blue star", "c": "a green heart", "d": "a white square"}
@@ -30,8 +32,8 @@ def make_request(name: str, steps: int = 2) -> ImageRequest:
 
 def make_edit(name: str) -> ImageRequest:
     """Return an edit of a grey picture, which needs a unit of each kind."""
-    grey = RawImage(256, 256, bytes([128]) * (3 * 256 * 256))
-    return replace(make_request(name), image=grey, strength=0.9)
+    grey = to_png(Image.new("RGB", (256, 256), (128, 128, 128)))
+    return replace(make_request(name), original=grey, strength=0.9)
 
 
 def draw_each_alone(make: Callable[[str], ImageRequest], cache_dir: Path) -> dict[str, bytes]:

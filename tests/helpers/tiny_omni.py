@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from transformers import (
 
 from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.model.previews import PREVIEW_FILE
+from zimage_engine.pixels import to_png
 from zimage_engine.types import ImageRequest, RawImage
 
 SIZE_MULTIPLE = 8
@@ -143,16 +145,16 @@ def pipeline_of(folder: Path, **options: object) -> ZImageOmniPipeline:
     return loaded
 
 
-def a_photo(width: int, height: int, shift: int = 0) -> RawImage:
-    """Return a picture with edges and gradients; ``shift`` moves it sideways to make another one."""
+def a_photo(width: int, height: int, shift: int = 0) -> bytes:
+    """Return a PNG with edges and gradients; ``shift`` moves it sideways to make another one."""
     across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     pixels = np.roll(np.stack([across, down, 255 - across], axis=2).astype(np.uint8), shift, axis=1)
     pixels[height // 4 : height // 2, width // 4 : width // 2] = (200, 30, 30)
-    return RawImage(width, height, pixels.tobytes())
+    return to_png(Image.fromarray(pixels))
 
 
 def an_edit(name: str, size: tuple[int, int] = EVEN, **changes: Any) -> ImageRequest:
-    ask = ImageRequest(name, "make the circle green", *size, 4, 1, image=a_photo(*size))
+    ask = ImageRequest(name, "make the circle green", *size, 4, 1, original=a_photo(*size))
     return replace(ask, **changes)
 
 
@@ -170,7 +172,7 @@ def drawn_by(pipeline: ZImageOmniPipeline, ask: ImageRequest) -> np.ndarray:
 
 def call(pipeline: ZImageOmniPipeline, ask: ImageRequest, **more: Any) -> Any:
     return pipeline(
-        image=ask.image and Image.frombytes("RGB", (ask.image.width, ask.image.height), ask.image.data),
+        image=Image.open(BytesIO(ask.original)) if isinstance(ask.original, bytes) else None,
         prompt=ask.prompt,
         negative_prompt=ask.negative_prompt or None,
         height=ask.height,

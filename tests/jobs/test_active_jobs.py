@@ -21,6 +21,7 @@ from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
+from zimage_engine.pixels import read_mask, read_original
 from zimage_engine.types import RawImage
 from zimage_engine.weights import complete_profile
 
@@ -109,12 +110,13 @@ async def test_a_job_that_is_rebuilt_is_the_job_that_was_admitted(database: Data
         admitted.credits,
         admitted.created_at,
     )
-    # Roles and places are needed for the admission alone; the original is read when the job is started.
-    requester = Requester(5, 6, 6)
-    assert replace(rebuilt.request, original=None) == replace(admitted.request, original=None, requester=requester)
+    # Roles and places are needed for the admission alone.
+    assert rebuilt.request == replace(admitted.request, requester=Requester(5, 6, 6))
     (handle,) = active.handles
-    assert handle.request.image == edit_request(1).original.image  # type: ignore[union-attr]
-    assert handle.request.mask == edit_request(1).original.mask  # type: ignore[union-attr]
+    original = edit_request(1).original
+    assert original is not None
+    assert read_original(handle.request) == original.image
+    assert read_mask(handle.request) == original.mask
     assert handle.request.keep_outside
     await second.die()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from zimage_engine.model.captions import Embedding
-from zimage_engine.types import ImageRequest
+from zimage_engine.types import ImageRequest, RawImage
 
 
 @dataclass(slots=True)
@@ -32,8 +32,12 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Inpainting:
-    """What an inpainting restores outside its mask: clean latents and their noise. ``mask`` is 1 inside."""
+    """What an inpainting restores outside its mask: clean latents and their noise. ``mask`` is 1 inside.
+
+    ``original`` holds the pixels to restore in the result, None if the decoded ones are kept.
+    """
 
     clean: torch.Tensor
     noise: torch.Tensor
     mask: torch.Tensor
+    original: RawImage | None = None

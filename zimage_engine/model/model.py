@@ -26,6 +26,7 @@ from zimage_engine.model.sampling import (
     latent_mask,
     to_raw_image,
 )
+from zimage_engine.pixels import read_mask, read_original
 from zimage_engine.profiles import Size
 from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE, padded
 from zimage_engine.types import ImageRequest, NumericalError, RawImage
@@ -97,27 +98,31 @@ class ZImageModel:
     def read_image(self, generation: Generation) -> None:
         """Encode the request's image and add noise up to its first step; in omni mode, add it to the prompts.
 
+        Raises what :func:`zimage_engine.pixels.read_original` raises.
+
         As in diffusers' pipelines, one generator makes first the posterior's noise and then the latents', and the
         latents have the embeddings' dtype until the first step.
         """
         request = generation.request
-        assert request.image is not None
+        original = read_original(request)
+        drawn_mask = read_mask(request) if request.mask is not None else None
         if self._omni is not None:
-            self._omni.encode_image(request.image, [generation.positive, generation.negative])
+            self._omni.encode_image(original, [generation.positive, generation.negative])
             return
         vae, dtype = self.parts.vae, generation.positive.states.dtype
         generator = torch.Generator("cpu").manual_seed(request.seed)
-        pixels = from_raw_image(request.image).to(self._device, dtype)
+        pixels = from_raw_image(original).to(self._device, dtype)
         encode: Any = vae.encode
         clean = (encode(pixels[None]).latent_dist.sample(generator)[0] - self._shift) * self._scaling
         noise = torch.randn((1, *clean.shape), generator=generator, dtype=dtype)[0].to(self._device)
         generation.step = request.first_step
         sigma = self._levels(generation)[0][generation.step].to(dtype)
         generation.latents = add_noise(clean, noise, sigma)
-        if request.mask is not None:
+        if drawn_mask is not None:
             to_cells = grow_mask if request.keep_outside else latent_mask
-            mask = to_cells(request.mask, request.width, request.height, self._latent_scale)
-            generation.inpainting = Inpainting(clean, noise, mask.to(self._device, dtype))
+            mask = to_cells(drawn_mask, request.width, request.height, self._latent_scale)
+            kept = original if request.keep_outside else None
+            generation.inpainting = Inpainting(clean, noise, mask.to(self._device, dtype), kept)
 
     def tokens(self, size: Size) -> int:
         """Return the tokens of one sample's forward with a short prompt, padding included."""
@@ -233,7 +238,7 @@ class ZImageModel:
         With ``keep_outside`` the image's own pixels are put back outside the mask. Raises :class:`NumericalError` if
         the pixels are not finite or all black, after decoding in float32, too.
         """
-        request, inpainting = generation.request, generation.inpainting
+        inpainting = generation.inpainting
         vae: Any = self.parts.vae
         image = _checked_image(decoded)
         if image is None and vae.dtype != torch.float32:
@@ -241,8 +246,8 @@ class ZImageModel:
             image = _checked_image(self._decode_in_float32(vae, self._vae_latents(generation)))
         if image is None:
             raise broken_numbers()
-        if request.image is not None and inpainting is not None and request.keep_outside:
-            return composite(image, request.image, inpainting.mask)
+        if inpainting is not None and inpainting.original is not None:
+            return composite(image, inpainting.original, inpainting.mask)
         return image
 
     def _vae_latents(self, generation: Generation) -> torch.Tensor:

@@ -85,7 +85,7 @@ class Omni:
 
         ``embed`` encodes one piece and should cache it: the pieces around the text are always the same.
         """
-        if request.image is None:
+        if request.original is None:
             alone = embed(text.join(_AROUND_TEXT_ALONE))
             return Instruction(alone.states, alone.truncated)
         embedding = embed(text.join(_AROUND_TEXT))

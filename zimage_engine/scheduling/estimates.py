@@ -12,7 +12,7 @@ _TYPICAL_CAPTION_TOKENS = 32
 def units_of(request: ImageRequest) -> tuple[Unit, ...]:
     """Return the units that a request needs, in order."""
     units = [Unit.ENCODE_TEXT]
-    if request.image is not None:
+    if request.original is not None:
         units.append(Unit.ENCODE_IMAGE)
     units += [Unit.DENOISE] * request.real_steps
     return (*units, Unit.DECODE)

@@ -14,6 +14,7 @@ from PIL import Image
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
+from zimage_engine.pixels import to_png
 from zimage_engine.profiles import Range
 from zimage_engine.types import ImageRequest, RawImage, Step
 from zimage_engine.weights import complete_profile
@@ -120,8 +121,8 @@ async def test_edits_equal_the_pipelines(
             seed=int(strength * 10),
             guidance_scale=guidance,
             negative_prompt="a green square" if guidance else "",
-            image=RawImage(*size, photo.tobytes()),
-            mask=mask.tobytes() if inpaint else None,
+            original=to_png(photo),
+            mask=to_png(mask) if inpaint else None,
             strength=strength,
         )
         for strength in (0.3, 0.6, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from zimage_engine.device.loading import load_components
 from zimage_engine.device.memory import MemoryPlan, Placement
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.sampling import SigmaSchedule
-from zimage_engine.types import ImageRequest, InvalidRequest, NumericalError, RawImage
+from zimage_engine.types import ImageRequest, InvalidRequest, NumericalError
 from zimage_engine.weights import complete_profile
 
 CPU = torch.device("cpu")
@@ -108,7 +109,7 @@ def test_a_number_of_steps_for_which_the_scheduler_has_no_levels_is_refused(mode
 
 def test_a_strength_that_leaves_no_step_is_refused() -> None:
     profile = complete_profile(find_profile("demo"))
-    photo = RawImage(256, 256, bytes(3 * 256 * 256))
-    profile.check(replace(ASK, image=photo, strength=0.001))
+    photo = Path("photo.png")
+    profile.check(replace(ASK, original=photo, strength=0.001))
     with pytest.raises(InvalidRequest, match="too small to change anything"):
-        profile.check(replace(ASK, image=photo, strength=1e-17))
+        profile.check(replace(ASK, original=photo, strength=1e-17))
