@@ -169,7 +169,8 @@ class Driver:
 
     def _load(self, executor: Executor) -> bool:
         """Load the executor; returns False if that failed for good. Raises :class:`WorkerLost`."""
-        self._report("loading")
+        self.stage = "loading"
+        self._watchdog.begins(self.stage, self._config.load_limit)
         try:
             executor.load(self._report)
         except WorkerLost:
