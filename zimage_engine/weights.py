@@ -7,6 +7,7 @@ first needed: importing it takes longer than everything else that the bot needs 
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 from collections.abc import Callable
@@ -17,10 +18,13 @@ from typing import Any
 from zimage_engine.catalog import downloadable_profiles, either
 from zimage_engine.device.memory import GB, PARTS, SIGLIP
 from zimage_engine.profiles import ModelProfile
-from zimage_engine.types import ModelNotFound
+from zimage_engine.types import ModelNotFound, NotAvailable
 
 Report = Callable[[str], None]
 """Receives a few words on what loading is doing, such as "reading the transformer"."""
+
+_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+_UNSUPPORTED_OPTIONS = ("stochastic_sampling", "invert_sigmas")
 
 _PATTERNS = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
 
@@ -29,7 +33,8 @@ def complete_profile(profile: ModelProfile) -> ModelProfile:
     """Return the profile with the ``size_multiple`` of the model's config files. Downloads a few kB at most.
 
     Raises :class:`ModelNotFound` if the files are missing, are not a Z-Image model's, or belong to a model that edits
-    in another way than the profile says.
+    in another way than the profile says or has a scheduler that the engine does not implement, and
+    :class:`NotAvailable` if the scheduler needs a package that is not installed.
     """
     index = _read_json(profile, "model_index.json")
     if not str(index.get("_class_name", "")).startswith("ZImage"):
@@ -44,10 +49,28 @@ def complete_profile(profile: ModelProfile) -> ModelProfile:
     if profile.editing == "img2img" and has_siglip(index):
         by_instruction = either(downloadable_profiles("instruction"))
         raise ModelNotFound(f"{profile.weights} is a model that edits by instruction: set PROFILE={by_instruction}.")
+    check_scheduler(_read_json(profile, "scheduler/scheduler_config.json"), profile.weights)
     blocks = _read_json(profile, "vae/config.json").get("block_out_channels", [])
     if not blocks:
         raise ModelNotFound(f"{profile.weights} has an image decoder of an unknown kind; it needs AutoencoderKL.")
     return replace(profile, size_multiple=2 ** (len(blocks) - 1) * 2)
+
+
+def check_scheduler(config: dict[str, Any], weights: str) -> None:
+    """Check that the engine computes what this scheduler config says; ``weights`` is the model's name for people.
+
+    The engine does the deterministic Euler step from noise to clean latents, with the noise levels of diffusers'
+    FlowMatchEulerDiscreteScheduler. The options that only change the levels (shifts, Karras, exponential and beta
+    sigmas) are computed by diffusers itself. Raises :class:`ModelNotFound` or :class:`NotAvailable`.
+    """
+    name = config.get("_class_name")
+    if name != _SCHEDULER:
+        raise ModelNotFound(f"{weights} has the scheduler {name}; the engine implements {_SCHEDULER} alone.")
+    for option in _UNSUPPORTED_OPTIONS:
+        if config.get(option):
+            raise ModelNotFound(f"{weights} has a scheduler with {option}, which the engine does not implement.")
+    if config.get("use_beta_sigmas") and importlib.util.find_spec("scipy") is None:
+        raise NotAvailable(f"{weights} has a scheduler with beta sigmas, which needs a package: pip install scipy.")
 
 
 def has_siglip(index: dict[str, Any]) -> bool:

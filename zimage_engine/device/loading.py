@@ -28,12 +28,15 @@ from zimage_engine.device.memory import (
 from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.model.model import Components
 from zimage_engine.model.omni import Vision
-from zimage_engine.types import DeviceNotFound, ModelNotFound, OutOfMemory
-from zimage_engine.weights import Report, has_siglip
+from zimage_engine.model.sampling import SigmaSchedule
+from zimage_engine.types import DeviceNotFound, ModelNotFound, NumericalError, OutOfMemory
+from zimage_engine.weights import Report, check_scheduler, has_siglip
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_TRIAL_STEPS, _TRIAL_TOKENS = 8, 1024
 
 _NO_ACCELERATION = Acceleration()
 
@@ -157,7 +160,7 @@ def _load_components(
         # Last, since it may stay on the host, which holds one part at a time until here.
         text_encoder = AutoModel.from_pretrained(folder / "text_encoder", **options)
         _place(text_encoder, device if resident else torch.device("cpu"))
-        scheduler_config = FlowMatchEulerDiscreteScheduler.load_config(folder / "scheduler")
+        scheduler = _load_scheduler(folder)
     except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise _out_of_memory() from error
@@ -166,8 +169,19 @@ def _load_components(
             "Download them again, or name another folder with MODEL."
         ) from error
     acceleration.apply(transformer, resident=plan.placement is not Placement.GROUP_OFFLOAD)
-    scheduler, masks = dict(scheduler_config), acceleration.takes_masks
+    masks = acceleration.takes_masks
     return Components(tokenizer, text_encoder, transformer, vae, scheduler, plan.placement, masks, vision)
+
+
+def _load_scheduler(folder: Path) -> dict[str, Any]:
+    """Return the scheduler's config. Raises :class:`ModelNotFound` if the engine cannot do what it says."""
+    config = dict(FlowMatchEulerDiscreteScheduler.load_config(folder / "scheduler"))
+    check_scheduler(config, str(folder))
+    try:
+        SigmaSchedule(config, torch.device("cpu")).levels(_TRIAL_STEPS, _TRIAL_TOKENS)
+    except (ValueError, ArithmeticError, NumericalError) as error:
+        raise ModelNotFound(f"The scheduler in {folder} gives no noise levels: {str(error)[:200]}") from error
+    return config
 
 
 def _load_vision(
