@@ -65,7 +65,8 @@ class ModelProfile:
     """What a model can do.
 
     ``weights`` is a folder or a hub id in diffusers' layout. ``base_side`` is the side in pixels of the square base
-    size; ``size_multiple`` is the model's own ``vae_scale_factor × 2``, read from its config (0: not read yet).
+    size; ``size_multiple`` is the model's own ``vae_scale_factor × 2``, read from its config (0: not read yet), as are
+    ``width_max`` and ``height_max``, the pixels that its tables of positions reach (0: no limit).
     ``strength`` is the one for an edit that names none and has no mask; with a mask it is 1. ``random_weights`` is True
     if the model has the dimensions that ``zimage-bot bench`` builds with random weights.
     """
@@ -83,6 +84,8 @@ class ModelProfile:
     strength: float = DEFAULT_STRENGTH
     random_weights: bool = False
     size_multiple: int = 0
+    width_max: int = 0
+    height_max: int = 0
 
     @property
     def base_size(self) -> Size:
@@ -180,6 +183,9 @@ class ModelProfile:
             )
         if not Fraction(1, ASPECT_MAX) <= Fraction(size.width, size.height) <= ASPECT_MAX:
             raise InvalidRequest(f"{size} is too narrow: one side may be at most {ASPECT_MAX} times the other.")
+        widest, tallest = self.width_max or size.width, self.height_max or size.height
+        if size.width > widest or size.height > tallest:
+            raise InvalidRequest(f"{size} is too large: {self.title} draws up to {widest}x{tallest}.")
         if size.pixels > self.max_pixels:
             side = math.isqrt(self.max_pixels)
             raise InvalidRequest(

@@ -26,11 +26,14 @@ Report = Callable[[str], None]
 _SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 _UNSUPPORTED_OPTIONS = ("stochastic_sampling", "invert_sigmas")
 
+_AXES_LENS = (1024, 512, 512)
+"""diffusers' default: the positions that the transformer knows for captions, rows and columns."""
+
 _PATTERNS = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
 
 
 def complete_profile(profile: ModelProfile) -> ModelProfile:
-    """Return the profile with the ``size_multiple`` of the model's config files. Downloads a few kB at most.
+    """Return the profile with the sizes that the model's config files allow. Downloads a few kB at most.
 
     Raises :class:`ModelNotFound` if the files are missing, are not a Z-Image model's, or belong to a model that edits
     in another way than the profile says or has a scheduler that the engine does not implement, and
@@ -53,7 +56,11 @@ def complete_profile(profile: ModelProfile) -> ModelProfile:
     blocks = _read_json(profile, "vae/config.json").get("block_out_channels", [])
     if not blocks:
         raise ModelNotFound(f"{profile.weights} has an image decoder of an unknown kind; it needs AutoencoderKL.")
-    return replace(profile, size_multiple=2 ** (len(blocks) - 1) * 2)
+    multiple = 2 ** (len(blocks) - 1) * 2
+    _, rows, columns = _read_json(profile, "transformer/config.json").get("axes_lens", _AXES_LENS)
+    # In omni mode SigLIP's features have the positions of latents; an image has those of its tokens, 2 by 2 latents.
+    unit = multiple // 2 if profile.editing == "instruction" else multiple
+    return replace(profile, size_multiple=multiple, width_max=columns * unit, height_max=rows * unit)
 
 
 def check_scheduler(config: dict[str, Any], weights: str) -> None:

@@ -37,6 +37,11 @@ class Embedding:
     def tokens(self) -> int:
         return self.states.shape[0]
 
+    @property
+    def last_position(self) -> int:
+        """The highest position on the first axis: the image's, which follows those of the padded caption, from 1 on."""
+        return padded(self.tokens) + 1
+
 
 class EmbeddingCache:
     """Embeddings by prompt: the least recently used are dropped beyond ``limit`` bytes."""

@@ -29,7 +29,7 @@ from zimage_engine.model.sampling import (
 from zimage_engine.pixels import read_mask, read_original
 from zimage_engine.profiles import Size
 from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE, padded
-from zimage_engine.types import ImageRequest, NumericalError, RawImage
+from zimage_engine.types import ImageRequest, InvalidRequest, NumericalError, RawImage
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ class ZImageModel:
         self._latent_scale = 2 ** (len(config.block_out_channels) - 1)
         self._scaling, self._shift = float(config.scaling_factor), float(config.shift_factor or 0.0)
         self._dtype = next(components.transformer.parameters()).dtype
+        transformer_config: Any = components.transformer.config
+        self._positions: int = transformer_config.axes_lens[0]
         replay = components.placement is not Placement.GROUP_OFFLOAD
         self.transformer = Transformer(components.transformer, replay=replay, masks=components.masks)
         self._omni: Omni | None = None
@@ -82,7 +84,8 @@ class ZImageModel:
         """Encode the prompt (and the negative prompt if guidance is on) and create the noise.
 
         If the request has an image, :meth:`read_image` comes next and, except in omni mode, replaces the latents.
-        Raises :class:`NumericalError` if the model's scheduler cannot do so many steps.
+        Raises :class:`NumericalError` if the model's scheduler cannot do so many steps, and :class:`InvalidRequest` if
+        a prompt has more tokens than the transformer has positions: on CUDA such an index ends the process's context.
         """
         rows, columns = request.height // self._latent_scale, request.width // self._latent_scale
         self._schedule.levels(request.steps, rows // 2 * (columns // 2))  # no step has to wait for its table
@@ -136,7 +139,11 @@ class ZImageModel:
         self.synchronise()
 
     def _encode_prompt(self, request: ImageRequest, prompt: str) -> Embedding:
-        return self._embed(prompt) if self._omni is None else self._omni.instruction(request, prompt, self._embed)
+        embedding = self._embed(prompt) if self._omni is None else self._omni.instruction(request, prompt, self._embed)
+        if embedding.last_position >= self._positions:
+            share = int(90 * self._positions / embedding.last_position)
+            raise InvalidRequest(f"“{prompt[:40]}…” is too long for this model: keep at most {share} % of it.")
+        return embedding
 
     def _embed(self, prompt: str) -> Embedding:
         embedding = self._embeddings.get(prompt)

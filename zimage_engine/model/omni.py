@@ -67,6 +67,16 @@ class Instruction(Embedding):
         """Tokens that are joined to those of the generated picture. Each piece is padded on its own."""
         return self.image_tokens + sum(padded(piece.shape[0]) for piece in self.pieces)
 
+    @property
+    def last_position(self) -> int:
+        """The highest position on the first axis: after each piece, unpadded, an image and its features have one."""
+        start = last = 1
+        for piece in self.pieces:
+            tokens = piece.shape[0]
+            last = max(last, start + padded(tokens) - 1, start + tokens + 1)
+            start += tokens + 2
+        return last
+
 
 class Omni:
     """Encodes prompts and images for the omni mode. ``dtype`` is the transformer's."""
