@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import torch
 
 from zimage_engine.device.memory import Placement
-from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.model.captions import Embedding, EmbeddingCache, Transformer
+from zimage_engine.model.decoding import ImageDecoder, broken_numbers
 from zimage_engine.model.generation import Generation, Inpainting
 from zimage_engine.model.omni import Omni, OmniTransformer, Vision
 from zimage_engine.model.sampling import (
@@ -24,14 +23,11 @@ from zimage_engine.model.sampling import (
     guided,
     initial_noise,
     latent_mask,
-    to_raw_image,
 )
 from zimage_engine.pixels import read_mask, read_original
 from zimage_engine.profiles import Size
 from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE, padded
 from zimage_engine.types import ImageRequest, InvalidRequest, NumericalError, RawImage
-
-log = logging.getLogger(__name__)
 
 _PROMPT_TOKENS_MAX = 512
 
@@ -64,6 +60,7 @@ class ZImageModel:
     def __init__(self, components: Components, device: torch.device) -> None:
         self.parts = components
         self._device = device
+        self._decoder = ImageDecoder(components.vae)
         self._schedule = SigmaSchedule(components.scheduler_config, device)
         self._embeddings = EmbeddingCache()
         config: Any = components.vae.config
@@ -236,7 +233,7 @@ class ZImageModel:
 
         Does not wait for the device.
         """
-        return self._decode(self.parts.vae, self._vae_latents(generation))
+        return self._decoder.decode(generation.latents)
 
     @torch.inference_mode()
     def to_image(self, generation: Generation, decoded: torch.Tensor) -> RawImage:
@@ -246,47 +243,10 @@ class ZImageModel:
         the pixels are not finite or all black, after decoding in float32, too.
         """
         inpainting = generation.inpainting
-        vae: Any = self.parts.vae
-        image = _checked_image(decoded)
-        if image is None and vae.dtype != torch.float32:
-            # Some decoders overflow in half precision; the latents are finite, so float32 may still decode them.
-            image = _checked_image(self._decode_in_float32(vae, self._vae_latents(generation)))
-        if image is None:
-            raise broken_numbers()
+        image = self._decoder.to_image(generation.latents, decoded)
         if inpainting is not None and inpainting.original is not None:
             return composite(image, inpainting.original, inpainting.mask)
         return image
-
-    def _vae_latents(self, generation: Generation) -> torch.Tensor:
-        """Return the latents as the autoencoder takes them: ``(1, channels, h, w)`` in its dtype."""
-        dtype: Any = self.parts.vae.dtype
-        return generation.latents.to(dtype)[None] / self._scaling + self._shift
-
-    def _decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
-        """Return pixels ``(3, height, width)``; decodes in tiles with blended seams if memory is too small for all."""
-        try:
-            whole: torch.Tensor = vae.decode(latents, return_dict=False)[0][0]
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            error.__traceback__ = None  # its frames hold tensors that have to be freed
-        else:
-            return whole
-        log.info("too little memory to decode %s latents at once; in tiles", tuple(latents.shape[-2:]))
-        free_memory()
-        vae.enable_tiling()
-        try:
-            tiled: torch.Tensor = vae.decode(latents, return_dict=False)[0][0]
-        finally:
-            vae.disable_tiling()
-        return tiled
-
-    def _decode_in_float32(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
-        dtype = vae.dtype
-        try:
-            return self._decode(vae.to(torch.float32), latents.float())
-        finally:
-            vae.to(dtype)
 
     def forget_caches(self) -> None:
         """Free what can be computed again."""
@@ -298,22 +258,3 @@ class ZImageModel:
             torch.cuda.synchronize(self._device)
         elif self._device.type == "mps":
             torch.mps.synchronize()
-
-
-def _checked_image(decoded: torch.Tensor) -> RawImage | None:
-    """Return ``(3, height, width)`` pixels as an image; None if they are not finite or all black.
-
-    A decoder that overflows may saturate instead of returning NaN, which also gives a black picture.
-    """
-    if not torch.isfinite(decoded).all():
-        return None
-    image = to_raw_image(decoded)
-    return None if image.data.count(0) == len(image.data) else image
-
-
-def broken_numbers() -> NumericalError:
-    """Return the error for a picture of values that are not finite."""
-    return NumericalError(
-        "The model produced broken numbers for this picture. Try another seed; if it happens again, tell the "
-        "operator: the data type may not suit the device."
-    )

@@ -53,7 +53,7 @@ def positions(model: ZImageModel, count: int) -> Iterator[None]:
 
 def step(model: ZImageModel, ask: ImageRequest) -> bool:
     generation = model.start(ask)
-    if ask.image is not None:
+    if ask.original is not None:
         model.read_image(generation)
     return bool(model.step([generation]).all())
 
