@@ -149,8 +149,8 @@ class Worker:
         """Free what the plan releases, and take in its new requests."""
         for name in plan.release:
             self._held.pop(name, None)
-        if plan.forget:
-            self.model.forget_caches()
+        for scope in plan.forget:
+            self.model.forget(scope)
         for new in plan.new:
             self._held[new.request.id] = Held(new.request, new.scope, new.request.previews)
 
@@ -206,7 +206,7 @@ class Worker:
                 assert_never(unit)
 
     def _start(self, held: Held, begun: Begun) -> None:
-        generation = held.generation = self.model.start(held.request)
+        generation = held.generation = self.model.start(held.request, held.scope)
         prompts = [generation.positive] if generation.negative is None else [generation.positive, generation.negative]
         begun.caption_tokens[held.request.id] = tuple(prompt.tokens for prompt in prompts)
         if generation.positive.truncated:

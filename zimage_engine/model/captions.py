@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
+from zimage_engine.scheduling.known_prompts import EMBEDDINGS_MAX, TextKey, text_key
 from zimage_engine.scheduling.tokens import padded
 
 _EMBEDDING_CACHE_BYTES = 256 * 2**20
@@ -44,28 +45,45 @@ class Embedding:
 
 
 class EmbeddingCache:
-    """Embeddings by prompt: the least recently used are dropped beyond ``limit`` bytes."""
+    """Embeddings by scope and prompt; the least recently used are dropped beyond ``limit`` bytes or ``count`` entries.
 
-    def __init__(self, limit: int = _EMBEDDING_CACHE_BYTES) -> None:
+    A scope is an opaque name of whoever asked for the prompt: nobody can tell from the time that a picture takes what
+    others have asked for, and a scope can be forgotten. Prompts are kept as digests.
+    """
+
+    def __init__(self, limit: int = _EMBEDDING_CACHE_BYTES, count: int = EMBEDDINGS_MAX) -> None:
         self._limit = limit
+        self._count = count
         self._bytes = 0
-        self._entries: OrderedDict[str, Embedding] = OrderedDict()
+        self._entries: OrderedDict[TextKey, Embedding] = OrderedDict()
 
-    def get(self, prompt: str) -> Embedding | None:
-        found = self._entries.get(prompt)
+    def get(self, scope: str, prompt: str) -> Embedding | None:
+        key = text_key(scope, prompt)
+        found = self._entries.get(key)
         if found is not None:
-            self._entries.move_to_end(prompt)
+            self._entries.move_to_end(key)
         return found
+
+    def put(self, scope: str, prompt: str, embedding: Embedding) -> None:
+        key = text_key(scope, prompt)
+        self._drop(key)
+        self._entries[key] = embedding
+        self._bytes += self._size(embedding)
+        while len(self._entries) > max(1, self._count) or (self._bytes > self._limit and len(self._entries) > 1):
+            self._drop(next(iter(self._entries)))
+
+    def forget(self, scope: str) -> None:
+        """Drop all embeddings of a scope."""
+        for key in [key for key in self._entries if key[0] == scope]:
+            self._drop(key)
 
     def clear(self) -> None:
         self._entries.clear()
         self._bytes = 0
 
-    def put(self, prompt: str, embedding: Embedding) -> None:
-        self._entries[prompt] = embedding
-        self._bytes += self._size(embedding)
-        while self._bytes > self._limit and len(self._entries) > 1:
-            _, dropped = self._entries.popitem(last=False)
+    def _drop(self, key: TextKey) -> None:
+        dropped = self._entries.pop(key, None)
+        if dropped is not None:
             self._bytes -= self._size(dropped)
 
     @staticmethod

@@ -77,8 +77,10 @@ class ZImageModel:
             self._omni = Omni(components.vision, components.vae, device, self._dtype)
 
     @torch.inference_mode()
-    def start(self, request: ImageRequest) -> Generation:
+    def start(self, request: ImageRequest, scope: str = "") -> Generation:
         """Encode the prompt (and the negative prompt if guidance is on) and create the noise.
+
+        ``scope`` is an opaque name of whoever asks: embeddings are reused within it alone, until :meth:`forget`.
 
         If the request has an image, :meth:`read_image` comes next and, except in omni mode, replaces the latents.
         Raises :class:`NumericalError` if the model's scheduler cannot do so many steps, and :class:`InvalidRequest` if
@@ -89,8 +91,10 @@ class ZImageModel:
         channels: Any = self.parts.transformer.in_channels
         return Generation(
             request=request,
-            positive=self._encode_prompt(request, request.prompt),
-            negative=self._encode_prompt(request, request.negative_prompt) if request.guidance_scale > 0 else None,
+            positive=self._encode_prompt(request, request.prompt, scope),
+            negative=self._encode_prompt(request, request.negative_prompt, scope)
+            if request.guidance_scale > 0
+            else None,
             latents=initial_noise(request.seed, (channels, rows, columns)).to(self._device),
         )
 
@@ -135,18 +139,22 @@ class ZImageModel:
         self._encode(prompt)
         self.synchronise()
 
-    def _encode_prompt(self, request: ImageRequest, prompt: str) -> Embedding:
-        embedding = self._embed(prompt) if self._omni is None else self._omni.instruction(request, prompt, self._embed)
+    def _encode_prompt(self, request: ImageRequest, prompt: str, scope: str) -> Embedding:
+        scope = scope if prompt else ""  # an empty negative prompt says nothing about anybody
+        if self._omni is None:
+            embedding = self._embed(scope, prompt)
+        else:
+            embedding = self._omni.instruction(request, prompt, scope, self._embed)
         if embedding.last_position >= self._positions:
             share = int(90 * self._positions / embedding.last_position)
             raise InvalidRequest(f"“{prompt[:40]}…” is too long for this model: keep at most {share} % of it.")
         return embedding
 
-    def _embed(self, prompt: str) -> Embedding:
-        embedding = self._embeddings.get(prompt)
+    def _embed(self, scope: str, prompt: str) -> Embedding:
+        embedding = self._embeddings.get(scope, prompt)
         if embedding is None:
             embedding = self._encode(prompt)
-            self._embeddings.put(prompt, embedding)
+            self._embeddings.put(scope, prompt, embedding)
         return embedding
 
     def _encode(self, prompt: str) -> Embedding:
@@ -247,6 +255,10 @@ class ZImageModel:
         if inpainting is not None and inpainting.original is not None:
             return composite(image, inpainting.original, inpainting.mask)
         return image
+
+    def forget(self, scope: str) -> None:
+        """Drop the embeddings of a scope's prompts. Generations that are running keep theirs."""
+        self._embeddings.forget(scope)
 
     def forget_caches(self) -> None:
         """Free what can be computed again."""

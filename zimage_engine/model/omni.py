@@ -26,6 +26,10 @@ _AROUND_TEXT = ("<|vision_end|>", "<|im_end|>\n<|im_start|>assistant\n<|vision_s
 _AFTER_TEXT = "<|vision_end|><|im_end|>"
 
 
+Embed = Callable[[str, str], Embedding]
+"""Encodes a text for a scope."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vision:
     """A SigLIP 2 vision model, and the processor that cuts an image into patches."""
@@ -90,20 +94,21 @@ class Omni:
         self._scaling, self._shift = float(config.scaling_factor), float(config.shift_factor or 0.0)
         self._pixels_per_token = (2 ** len(config.block_out_channels)) ** 2
 
-    def instruction(self, request: ImageRequest, text: str, embed: Callable[[str], Embedding]) -> Instruction:
+    def instruction(self, request: ImageRequest, text: str, scope: str, embed: Embed) -> Instruction:
         """Encode the request's prompt or negative prompt, in the pieces in which the pipeline encodes it.
 
-        ``embed`` encodes one piece and should cache it: the pieces around the text are always the same.
+        ``embed`` encodes one piece for a scope and should cache it. The pieces around the text are always the same,
+        and so are of no scope.
         """
         if request.original is None:
-            alone = embed(text.join(_AROUND_TEXT_ALONE))
+            alone = embed(scope, text.join(_AROUND_TEXT_ALONE))
             return Instruction(alone.states, alone.truncated)
-        embedding = embed(text.join(_AROUND_TEXT))
+        embedding = embed(scope, text.join(_AROUND_TEXT))
         return Instruction(
             embedding.states,
             embedding.truncated,
-            before=(embed(_BEFORE_IMAGE).states,),
-            after=(embed(_AFTER_TEXT).states,),
+            before=(embed("", _BEFORE_IMAGE).states,),
+            after=(embed("", _AFTER_TEXT).states,),
             image_tokens=self._tokens(request),
         )
 
