@@ -27,6 +27,10 @@ app = typer.Typer(
 )
 
 _EXIT_FIXABLE = 2
+_LOGIN_HELP = (
+    "DISCORD_TOKEN is not set: copy .env.example to .env and put the bot's token from the Discord developer portal "
+    "there. To try the bot without Discord, run `make demo`."
+)
 _PROFILE_HELP = f"{either(PROFILES)}. Default: the PROFILE setting."
 _BENCH_PROFILE_HELP = f"{', '.join(random_weight_profiles())}, or with --weights own any profile."
 T = TypeVar("T")
@@ -66,9 +70,12 @@ def root(
 def run() -> None:
     """Run the bot on Discord, with the settings from the environment and .env."""
     settings = _settings()
+    token = settings.discord_token
+    if token is None:
+        _stop(_LOGIN_HELP)
     from bot.cli.run import run_bot
 
-    _or_explain(lambda: run_bot(settings))
+    _or_explain(lambda: run_bot(settings, token.get_secret_value()))
 
 
 @app.command()

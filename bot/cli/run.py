@@ -28,15 +28,10 @@ _STOP_SIGNALS = tuple(
 )
 
 
-def run_bot(settings: Settings) -> None:
+def run_bot(settings: Settings, token: str) -> None:
     """Run until a signal. Raises :class:`StartupError` if the operator has something to fix."""
-    if settings.discord_token is None:
-        raise StartupError(
-            "DISCORD_TOKEN is not set: copy .env.example to .env and put the bot's token from the Discord developer "
-            "portal there. To try the bot without Discord, run `make demo`."
-        )
     configure_logging(settings)
-    asyncio.run(_run(create_client(settings), settings.discord_token.get_secret_value()))
+    asyncio.run(_run(create_client(settings), token))
 
 
 async def _run(client: ZImageBot, token: str) -> None:

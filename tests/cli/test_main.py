@@ -6,10 +6,13 @@ as a person does.
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,6 +141,30 @@ def test_migrate_makes_the_database_once_for_its_user_alone(tmp_path: Path) -> N
     database = tmp_path / "data" / "zimage.sqlite3"
     assert database.stat().st_mode & 0o077 == 0
     assert database.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_missing_token_is_said_before_anything_slow_is_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom bot.cli.main import app\n"
+        "try:\n    app(['run'])\nexcept SystemExit as end:\n    assert end.code == 2\n"
+        "print(*{'torch', 'diffusers', 'discord', 'aiohttp', 'PIL', 'numpy', 'yoyo'} & set(sys.modules))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "DISCORD_TOKEN"}
+    kept = {"cwd": tmp_path, "env": environment | {"PYTHONPATH": str(ROOT)}, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", code], check=True, **kept)
+    assert done.stderr.startswith("DISCORD_TOKEN is not set")
+    assert done.stdout.split() == []
+    # What is left is Python, typer, and reading the settings.
+    least = min(cpu_seconds(["-c", "import typer, pydantic_settings"], **kept) for _ in range(3))
+    assert min(cpu_seconds(["-m", "bot", "run"], **kept) for _ in range(3)) <= 2 * least
+
+
+def cpu_seconds(arguments: list[str], **options: Any) -> float:
+    """Return the CPU seconds of a Python process, which other programs change less than its duration."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], check=False, **options)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_help_answers_and_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from pydantic import SecretStr
 
 from bot.cli.run import run_bot
 from bot.errors import DeviceGone, StartupError
@@ -72,12 +71,12 @@ async def test_a_result_is_posted_once_although_discord_stumbles(
 
 def test_a_wrong_token_is_one_sentence(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with elsewhere(monkeypatch), pytest.raises(StartupError, match="does not accept the token"):
-        run_bot(settings.model_copy(update={"discord_token": SecretStr("wrong.token.here")}))
+        run_bot(settings, "wrong.token.here")
 
 
 def test_an_intent_that_is_not_granted_is_one_sentence(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with elsewhere(monkeypatch, gateway_close=4014), pytest.raises(StartupError, match="does not grant an intent"):
-        run_bot(settings.model_copy(update={"discord_token": SecretStr(TOKEN)}))
+        run_bot(settings, TOKEN)
 
 
 def test_a_lost_device_ends_the_program_with_status_70(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +94,7 @@ def test_a_lost_device_ends_the_program_with_status_70(settings: Settings, monke
         requester = threading.Thread(target=ask_until_heard, args=(discord,))
         requester.start()
         with pytest.raises(DeviceGone, match="has to be restarted") as caught:
-            run_bot(settings.model_copy(update={"discord_token": SecretStr(TOKEN)}))
+            run_bot(settings, TOKEN)
         requester.join()
     assert caught.value.exit_status == 70
     assert any("Your request is saved and starts when I'm back." in json.dumps(call.body) for call in discord.calls)
