@@ -21,7 +21,7 @@ from rich.console import Console
 from benchmarks.workbench import Workbench, ask
 from zimage_engine.catalog import GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import pick_device
+from zimage_engine.device.devices import pick_device
 from zimage_engine.device.memory import GB
 from zimage_engine.device.unit_benchmark import peak_memory
 from zimage_engine.device.worker import Worker

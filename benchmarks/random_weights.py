@@ -16,7 +16,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from transformers import AutoTokenizer
 
 from zimage_engine.catalog import DEMO_WEIGHTS
-from zimage_engine.device.loading import pick_device
+from zimage_engine.device.devices import pick_device
 from zimage_engine.device.unit_benchmark import RandomParts
 
 _SHARD = "5GB"

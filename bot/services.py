@@ -19,6 +19,7 @@ from bot.store.database import Database
 from bot.store.limits import CEILINGS, LIMITS, LimitUnit
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
+from zimage_engine.device.probe import DeviceReport, probe
 from zimage_engine.engine import Engine
 from zimage_engine.executor import import_worker
 from zimage_engine.profiles import ModelProfile
@@ -31,16 +32,15 @@ _CLOSING_SECONDS = 1.5
 StartEngine = Callable[[EngineConfig], Engine]
 
 
-def choose_profile(settings: Settings) -> ModelProfile:
+def choose_profile(settings: Settings, find_devices: Callable[[str], DeviceReport] = probe) -> ModelProfile:
     """Return the profile that the settings name, completed from its config files.
 
-    Blocks: may ask the hub, and ``auto`` imports torch to look for a GPU. Raises :class:`EngineError`.
+    Blocks: may ask the hub, and ``auto`` looks for a GPU. Raises :class:`EngineError`.
     """
     name = settings.profile
     if name == "auto":
-        from zimage_engine.device.loading import pick_device  # noqa: PLC0415 - imports torch
-
-        name = CPU_PROFILE if pick_device(settings.device).type == "cpu" else GPU_PROFILE
+        on_cpu = settings.device == "cpu" or find_devices(settings.device).chosen.kind == "cpu"
+        name = CPU_PROFILE if on_cpu else GPU_PROFILE
     return complete_profile(find_profile(name, weights=settings.model))
 
 
@@ -55,6 +55,7 @@ def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:
         attention=settings.attention,
         compiled=settings.compiled,
         preview_decoder=settings.preview_decoder,
+        worker=settings.worker,
     )
 
 
@@ -124,8 +125,9 @@ class Services:
         self.database = await Database.open(settings.database_path)
         self._started.append("database")
         profile = await asyncio.to_thread(choose_profile, settings)
-        # Now, while nobody waits for an answer: the engine's thread would hold up the event loop with it later.
-        await asyncio.to_thread(import_worker)
+        if settings.worker == "thread":
+            # Now, while nobody waits for an answer: the engine's thread would hold up the event loop with it later.
+            await asyncio.to_thread(import_worker)
         self.engine = self._start_engine(engine_config(settings, profile))
         self._started.append("engine")
         log.info("model_loading", profile=profile.name, source=profile.weights)

@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     batch_tokens: int = Field(
         0, ge=0, description="Most tokens that pictures drawn together may have in all. 0: measured at the first start."
     )
+    worker: Literal["thread", "process"] = Field(
+        "thread",
+        description="Where the model runs: thread, in the bot's own process, or process, in one of its own.",
+    )
     attention: str = Field(
         "auto",
         description="The attention kernel: auto (torch's own), or one that diffusers knows, such as flash or sage.",

@@ -13,7 +13,8 @@ from bot.services import choose_profile
 from bot.settings import Settings
 from zimage_engine.catalog import GPU_PROFILE, either, find_profile, random_weight_profiles
 from zimage_engine.device.acceleration import Acceleration
-from zimage_engine.device.loading import load_components, pick_device, plan_for
+from zimage_engine.device.devices import pick_device
+from zimage_engine.device.loading import load_components, plan_for
 from zimage_engine.device.memory import GB, Placement
 from zimage_engine.device.unit_benchmark import (
     LoadedParts,

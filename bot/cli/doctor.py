@@ -8,12 +8,12 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import aiohttp
 import discord
-import torch
-from huggingface_hub.constants import HF_HUB_CACHE
 from rich.console import Console
 from rich.table import Table
 
@@ -22,11 +22,12 @@ from bot.services import choose_profile
 from bot.settings import Settings
 from bot.store.database import unapplied
 from zimage_engine.catalog import CPU_PROFILE
-from zimage_engine.device.loading import pick_device, plan_for
-from zimage_engine.device.memory import GB
+from zimage_engine.device.memory import GB, WIDTHS, part_sizes, plan_memory
+from zimage_engine.device.probe import DeviceReport, probe
 from zimage_engine.types import EngineError
 from zimage_engine.weights import cached_folder
 
+FindDevices = Callable[[str], DeviceReport]
 _DATA_DISK = 2 * GB
 _WEIGHTS_DISK = 35 * GB
 
@@ -55,10 +56,11 @@ def examine(settings: Settings, console: Console | None = None) -> bool:
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Yield the finding of every check. Blocks; asks Discord if there is a token."""
+    find_devices = cache(probe)
     checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
         ("python", lambda: [_python()]),
-        ("device", lambda: [_device(settings)]),
-        ("weights", lambda: _model(settings)),
+        ("device", lambda: [_device(find_devices(settings.device))]),
+        ("weights", lambda: _model(settings, find_devices)),
         ("data", lambda: [_data(settings)]),
         ("database", lambda: [_database(settings)]),
         ("token", lambda: [_token(settings)]),
@@ -82,20 +84,20 @@ def _python() -> Finding:
     return Finding(
         "python",
         ok=True,
-        text=f"{platform.python_version()}, torch {torch.__version__}, discord.py {discord.__version__}",
+        text=f"{platform.python_version()}, torch {version('torch')}, discord.py {discord.__version__}",
     )
 
 
-def _device(settings: Settings) -> Finding:
-    device = pick_device(settings.device)
-    if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        text = f"{properties.name}, {properties.total_memory / GB:.1f} GB, CUDA {torch.version.cuda}"
-        if torch.cuda.is_bf16_supported():
+def _device(report: DeviceReport) -> Finding:
+    device = report.chosen
+    if device.kind == "cuda":
+        build = f"ROCm {report.hip}" if report.hip else f"CUDA {report.cuda}"
+        text = f"{device.title}, {device.memory_free / GB:.1f} of {device.memory_total / GB:.1f} GB free, {build}"
+        if device.bfloat16:
             return Finding("device", ok=True, text=f"{text}, bfloat16")
         return Finding("device", ok=False, text=f"{text}: no bfloat16, set DTYPE=float32 or use a newer GPU.")
-    if device.type == "mps":
-        return Finding("device", ok=True, text="Apple GPU")
+    if device.kind == "mps":
+        return Finding("device", ok=True, text=device.title)
     if shutil.which("nvidia-smi"):
         return Finding(
             "device",
@@ -107,24 +109,27 @@ def _device(settings: Settings) -> Finding:
     )
 
 
-def _model(settings: Settings) -> Iterator[Finding]:
+def _model(settings: Settings, find_devices: FindDevices) -> Iterator[Finding]:
     """Check the weights, the memory for them, and the disk for what is still to be downloaded."""
-    profile = choose_profile(settings)
+    profile = choose_profile(settings, find_devices)
     folder = cached_folder(profile)
     wanted = [(settings.data_dir, _DATA_DISK)]
     if folder is None:
+        from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415 - slow to import
+
         yield Finding("weights", ok=None, text=f"{profile.title} will be downloaded at the first start.")
         wanted.append((Path(HF_HUB_CACHE), _WEIGHTS_DISK))
     else:
         yield Finding("weights", ok=True, text=f"{profile.title} in {folder}")
-        yield _memory(settings, folder)
+        yield _memory(settings, folder, find_devices(settings.device))
     for place, needed in wanted:
         yield _disk(place, needed)
 
 
-def _memory(settings: Settings, folder: Path) -> Finding:
+def _memory(settings: Settings, folder: Path, report: DeviceReport) -> Finding:
+    device, width = report.chosen, WIDTHS[settings.dtype]
     try:
-        plan = plan_for(folder, pick_device(settings.device), settings.dtype)
+        plan = plan_memory(part_sizes(folder), device.kind, device.memory_free, report.host_memory_free, width)
     except EngineError as error:
         return Finding("memory", ok=False, text=str(error))
     return Finding("memory", ok=True, text=str(plan))

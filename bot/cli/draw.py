@@ -71,7 +71,7 @@ def _run(
 
     console = Console(stderr=True)
     disable_progress_bar()  # transformers' own bar would be mixed with the line that says what is loading
-    config = replace(engine_config(settings, profile), measure=False)
+    config = replace(engine_config(settings, profile), measure=False, worker="thread")
     asyncio.run(_draw(config, [spec.image(number) for number in range(count)], original, paths, console))
 
 

@@ -48,11 +48,14 @@ class BotProcess:
         """What all processes have printed so far."""
         return (self._folder / "bot.log").read_text(encoding="utf-8")
 
-    async def start(self, crash: str | None = None) -> None:
-        """Start the bot, and wait until it is connected or has died. ``crash`` is the launcher's ``CRASH``."""
+    async def start(self, crash: str | None = None, **more: str) -> None:
+        """Start the bot, and wait until it is connected or has died. ``crash`` is the launcher's ``CRASH``.
+
+        ``more`` are further environment variables.
+        """
         environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
         environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"} | _SETTINGS
-        environment |= {"LOOPBACK": self._discord.base, "DATA_DIR": str(self._folder / "data")}
+        environment |= {"LOOPBACK": self._discord.base, "DATA_DIR": str(self._folder / "data")} | more
         if crash is not None:
             environment["CRASH"] = crash
         with (self._folder / "bot.log").open("ab") as log:

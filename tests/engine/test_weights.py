@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
-from zimage_engine.device.loading import load_components, pick_device, plan_for
+from zimage_engine.device.devices import pick_device
+from zimage_engine.device.loading import load_components, plan_for
 from zimage_engine.device.memory import MemoryPlan, Placement
 from zimage_engine.types import ModelNotFound
 from zimage_engine.weights import _reporting_bar, complete_profile

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.loading import pick_device
+from zimage_engine.device.devices import pick_device
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import Finish, ThreadExecutor, UnitWorker

@@ -2,16 +2,19 @@
 
 ``LOOPBACK`` is the server's address as ``host:port``; the settings come from the environment as always. With
 ``CRASH=before:delivering:2`` the process kills itself before the second write of the database whose function has that
-name; with ``after`` when that write is committed.
+name; with ``after`` when that write is committed. With ``MODULES`` the names of all modules that this process has
+imported are written to that file at its end.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import discord
@@ -55,8 +58,14 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", "")
 
 
+def write_modules(path: Path) -> None:
+    path.write_text("\n".join(sys.modules), encoding="utf-8")
+
+
 if __name__ == "__main__":
     connect_to(os.environ["LOOPBACK"])
+    if "MODULES" in os.environ:
+        atexit.register(write_modules, Path(os.environ["MODULES"]))
     if "CRASH" in os.environ:
         crash_at(os.environ["CRASH"])
     sys.argv = ["zimage-bot", "run"]

@@ -10,16 +10,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImageTransformer2DModel
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from zimage_engine.device.acceleration import Acceleration
+from zimage_engine.device.devices import device_memory_free, host_memory_free, kind_of
 from zimage_engine.device.memory import (
     FULL_WIDTH,
     SIGLIP,
-    DeviceKind,
+    WIDTHS,
     MemoryPlan,
     Placement,
     fitting_plans,
@@ -29,7 +29,7 @@ from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.model.model import Components
 from zimage_engine.model.omni import Vision
 from zimage_engine.model.sampling import SigmaSchedule
-from zimage_engine.types import DeviceNotFound, ModelNotFound, NumericalError, OutOfMemory
+from zimage_engine.types import ModelNotFound, NumericalError, OutOfMemory
 from zimage_engine.weights import Report, check_scheduler, has_siglip
 
 log = logging.getLogger(__name__)
@@ -44,29 +44,6 @@ LOADING = threading.RLock()
 """Held while a model is loaded."""
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """Return the device of that name; ``auto`` is the first CUDA device, else Apple's GPU, else the CPU.
-
-    Raises :class:`DeviceNotFound` if there is no such device, :class:`OutOfMemory` if it has no memory left.
-    """
-    if name != "auto":
-        return _named_device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda", 0)
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _named_device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        if is_out_of_memory(error):
-            raise _out_of_memory() from error
-        raise DeviceNotFound(f"There is no device “{name}” here: set DEVICE to auto, cpu, cuda or mps.") from error
-    return device
-
-
 def plan_for(folder: Path, device: torch.device, dtype_name: str = "auto") -> MemoryPlan:
     """Return the first of :func:`plans_for`."""
     return plans_for(folder, device, dtype_name)[0]
@@ -78,24 +55,9 @@ def plans_for(folder: Path, device: torch.device, dtype_name: str = "auto") -> l
     ``auto`` is bfloat16 on a GPU and, on the CPU, float32 if it fits. float16 is not offered: Z-Image overflows in it.
     Raises :class:`OutOfMemory` with the GB that are missing.
     """
-    kind: DeviceKind = "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
-    width = {"auto": None, "bfloat16": 2, "float32": 4}[dtype_name]
     host, own = host_memory_free(), device_memory_free(device)
-    return fitting_plans(part_sizes(folder), kind, host if own is None else own, host, width)
-
-
-def host_memory_free() -> float:
-    """Return the bytes that programs can still allocate, caches of files included: the system gives those up."""
-    return float(psutil.virtual_memory().available)
-
-
-def device_memory_free(device: torch.device) -> float | None:
-    """Return the bytes that can still be allocated on a CUDA device; None for devices that use the host's memory."""
-    if device.type != "cuda":
-        return None
-    free, _ = torch.cuda.mem_get_info(device)
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return float(free + cached)
+    device_free = host if own is None else own
+    return fitting_plans(part_sizes(folder), kind_of(device), device_free, host, WIDTHS[dtype_name])
 
 
 def load_stepping_down(plans: Sequence[MemoryPlan], load: Callable[[MemoryPlan], T]) -> T:

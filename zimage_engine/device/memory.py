@@ -15,6 +15,8 @@ from zimage_engine.types import ModelNotFound, OutOfMemory
 
 GB = 10**9
 FULL_WIDTH = 4
+WIDTHS: dict[str, int | None] = {"auto": None, "bfloat16": 2, "float32": FULL_WIDTH}
+"""The bytes of a converted value by the name of the data type; None leaves it to the plan."""
 
 DeviceKind = Literal["cuda", "mps", "cpu"]
 PARTS = ("text_encoder", "transformer", "vae")

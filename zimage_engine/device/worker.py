@@ -15,7 +15,8 @@ import torch
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.calibration import known_costs, warm_up
-from zimage_engine.device.loading import load_components, load_stepping_down, pick_device, plans_for
+from zimage_engine.device.devices import pick_device, title_of
+from zimage_engine.device.loading import load_components, load_stepping_down, plans_for
 from zimage_engine.device.memory import MemoryPlan
 from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.device.unit_clock import SideStream, UnitClock
@@ -80,7 +81,7 @@ class Worker:
     def __init__(
         self, model: ZImageModel, device: torch.device, costs: CostModel, previewer: Previewer | None = None
     ) -> None:
-        self.device = _device_name(device)
+        self.device = title_of(device)
         self.costs = costs
         self.ahead_seconds = _AHEAD_SECONDS if device.type == "cuda" else 0.0
         self.model = model
@@ -107,7 +108,7 @@ class Worker:
         cls, config: EngineConfig, folder: Path, device: torch.device, plan: MemoryPlan, report: Report
     ) -> Worker:
         acceleration = Acceleration(config.attention, config.compiled)
-        name = ", ".join(filter(None, (_device_name(device), str(plan), str(acceleration))))
+        name = ", ".join(filter(None, (title_of(device), str(plan), str(acceleration))))
         log.info("loading %s on %s", config.profile.title, name)
         model = ZImageModel(load_components(folder, device, plan, acceleration, report), device)
         if config.compiled:
@@ -312,9 +313,3 @@ def load_previewer(folder: Path, model: ZImageModel, tiny: str | None, device: t
     except Exception:
         log.exception("previews cannot be made with this model and decoder; there are none")
         return None
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type, device.type)

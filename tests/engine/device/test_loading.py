@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device import loading
+from zimage_engine.device import devices, loading
 from zimage_engine.device.loading import load_components, load_stepping_down, plans_for
 from zimage_engine.device.memory import GB, MemoryPlan, PartSize, Placement, part_sizes
 from zimage_engine.device.worker import Worker
@@ -99,8 +99,8 @@ def test_a_gpu_s_free_memory_includes_what_torch_has_cached(monkeypatch: pytest.
         "mem_get_info": (5 * GB, 24 * GB), "memory_reserved": 3 * GB, "memory_allocated": 1 * GB
     }.items():  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, lambda _, answer=answer: answer)
-    assert loading.device_memory_free(device) == 7 * GB
-    assert loading.device_memory_free(CPU) is None
+    assert devices.device_memory_free(device) == 7 * GB
+    assert devices.device_memory_free(CPU) is None
 
 
 def test_loading_steps_down_when_a_part_runs_out_of_memory(
