@@ -15,7 +15,8 @@ from benchmarks.policies import Fifo
 from benchmarks.rows import Row
 from benchmarks.workbench import Workbench, ask, open_workbench
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.scheduler import Scheduler, Task
+from zimage_engine.scheduling.scheduler import Scheduler
+from zimage_engine.scheduling.tasks import Task
 from zimage_engine.types import Cancelled, ImageRequest, Queued, Step, Unit
 
 Figure = Callable[[Workbench, int], Awaitable[list[Row]]]
@@ -125,7 +126,8 @@ def planning() -> list[Row]:
         assert batch is not None
         scheduler.served(batch)
         for task in batch.tasks:
-            task.key = task.key or task.shape
+            if task.key is None:
+                scheduler.set_key(task, task.shape, task.tokens, task.costs[Unit.DENOISE])
     return [Row("planning with 1,000 waiting of 100 owners", median(times), "ms", 1.0)]
 
 

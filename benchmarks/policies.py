@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zimage_engine.scheduling.scheduler import Batch, Scheduler, Task
+from zimage_engine.scheduling.scheduler import Scheduler
+from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.types import Unit
 
 _AGE_STEP = 1e6  # seconds: more than any task's work, so that the age decides
@@ -12,9 +13,10 @@ class Fifo(Scheduler):
     """First come first served with the same batching: all tasks belong to one owner, oldest first."""
 
     def add(self, task: Task) -> None:
-        task.owner = "everybody"
+        task.owner = task.group = "everybody"
         super().add(task)
         task.added_at = _AGE_STEP * task.sequence
+        self._place(task)
 
     def _room(self, leader: Task, *, alone: bool) -> int:  # noqa: ARG002
         """Limit batches as with several owners: the one owner stands for many."""

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.policies import Fifo, Lockstep
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.scheduler import Scheduler, Task
+from zimage_engine.scheduling.scheduler import Scheduler
+from zimage_engine.scheduling.tasks import Task
 from zimage_engine.types import Unit
 
 PLOT = Path("docs/images/scheduling.png")
@@ -81,7 +82,8 @@ def waits(policy: type[Scheduler], asks: list[Ask]) -> list[float]:
         clock += scheduler.seconds(batch)
         scheduler.served(batch)
         for task in batch.tasks:
-            task.key = task.key or task.shape
+            if task.key is None:
+                scheduler.set_key(task, task.shape, task.tokens, task.costs[Unit.DENOISE])
             if task.done == len(task.units):
                 ends[task.id] = clock
     return [ends[str(number)] - ask.at for number, ask in enumerate(asks)]

@@ -31,7 +31,8 @@ def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> dict[str, 
                 ends[task.id] = clock
             elif task.key is None:
                 # The caption's length is not known: the key of another task of this shape is the best guess.
-                task.key = keys.get(task.shape, task.shape)
+                key = keys.get(task.shape, task.shape)
+                scheduler.set_key(task, key, task.tokens, task.costs[Unit.DENOISE])
             else:
                 keys[task.shape] = task.key
     return ends

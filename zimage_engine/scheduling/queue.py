@@ -14,7 +14,8 @@ from hashlib import blake2b
 from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.estimates import step_samples, step_tokens, unit_seconds, units_of
-from zimage_engine.scheduling.scheduler import BEFORE_STEPS, Batch, Scheduler, Task
+from zimage_engine.scheduling.scheduler import Scheduler
+from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.scheduling.tokens import padded
 from zimage_engine.types import (
     Cancelled,
@@ -152,8 +153,8 @@ class RequestQueue:
     def next_ahead(self, longest: float) -> Plan | None:
         """Return the plan to launch before the running one has ended; None if there is none yet.
 
-        That is so if its unit needs the result of the running one, or is predicted to take more than ``longest``
-        seconds: whoever cancels or comes meanwhile waits for it, too.
+        That is so if it needs the result of the running one, as a step needs the length of its caption, or if it is
+        predicted to take more than ``longest`` seconds: whoever cancels or comes meanwhile waits for it, too.
         """
         if len(self._launched) != 1:
             return None
@@ -161,8 +162,7 @@ class RequestQueue:
         batch = self._scheduler.next()
         if batch is None or running.batch is None or running.doomed or self._predicted(batch) > longest:
             return None
-        needs_result = running.batch.unit in BEFORE_STEPS and not set(batch.tasks).isdisjoint(running.batch.tasks)
-        if needs_result or any(self._states[task.id].cancelled for task in batch.tasks):
+        if any(self._states[task.id].cancelled for task in batch.tasks):
             return None
         return self._launch(batch, ahead=True)
 

@@ -1,222 +1,142 @@
 """Decides who runs next: virtual finish. Pure Python without clock, threads or torch; the engine calls it locked.
 
-Work is predicted device seconds alone. Each owner has a meter: the work served, divided by the owner's weight. The tag
-of a task is its owner's meter plus all the work that the owner must still be served until the task ends, divided by
-the weight. The task with the lowest tag leads: plain fair sharing would let it finish first. Serving a task raises its
-owner's meter and lowers its remaining work by the same amount, so its tag stays and it leads until it is done: no
-thrashing.
+Work is predicted device seconds alone. Groups share the device, and owners share what their group gets; both are a
+:class:`Share`. The task that leads is found from the top: the group with the lowest tag, in it the owner with the
+lowest tag, of the owner's tasks the shortest. Plain fair sharing would let the task of the lowest tag finish first.
+Serving it leaves its tags as they are, so that it leads until it is done: no thrashing.
 
-A bound on how long a task takes: let T be its tag and V the lowest active meter when it is added, without its own
-owner's later tasks. Only work with tags up to T leads before it ends: at most ``w · (T − meter)`` for an owner of
-weight w, and no meter is below ``V − burst ÷ w``. So with n owners it ends within
-``stretch · [Σ w · (T − V) + n · burst] + one unit``. The one unit is what was running when it was added. ``stretch``
-(3) bounds what a second of a leader's work can take: riders at most double the time of a step, and encoding ahead for
-riders takes at most as long as all of the leader's steps.
+A bound on how long a task takes, although strangers keep coming: look at its owner among the owners of the group. Let T
+be the task's tag when it is added and V the virtual time, W the largest sum of weights that ever wait at once, b the
+burst, m the meters, w the weights and r the clock rate.
+
+- Whoever has tasks already is served at most ``B = Σ w · max(0, T − m)`` before the task, as only tags up to T lead.
+- Whoever comes later starts at ``V − b ÷ w`` or above, with a tag above that. Virtual time only grows, by at least
+  r ÷ W for each second that is served. So after ``W · (T + b ÷ w − V) ÷ r`` seconds nobody who comes goes first, and
+  those who came before then are served at most ``w · (T + b ÷ w − V)`` each, ``W · (T + b ÷ w − V)`` in all.
+
+Together the group is served at most ``X = B + W · (1 + 1 ÷ r) · (T + b ÷ w − V)`` before the task ends, with the lowest
+w. The same holds for the group among the groups, for which T is its meter plus X divided by its weight: the device
+serves at most Y, which is that expression with the groups' values, and the task ends within
+``stretch · Y + one unit``. The one unit is what was running when it was added. ``stretch`` (3) bounds what a second of
+a leader's work can take: riders at most double the time of a step, and encoding ahead for riders takes at most as long
+as all of the leader's steps.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Hashable, Iterable, Mapping
-from copy import copy
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Iterator
+from itertools import islice
 
 from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.shares import Share
+from zimage_engine.scheduling.tasks import BEFORE_STEPS, Batch, Task, rounded
 from zimage_engine.types import Unit
 
 _SLOWDOWN_MAX = 2.0
 """How many times longer than alone a leader's step may take because of its riders, while other owners wait."""
 
-BEFORE_STEPS = (Unit.ENCODE_TEXT, Unit.ENCODE_IMAGE)
-"""Units that come before the steps; requests that will share a step are served them ahead."""
-
-
-@dataclass(slots=True, eq=False)
-class Task:
-    """One request as the scheduler sees it: the units that it needs, in order, and the seconds that each takes alone.
-
-    Tasks share a step if their ``key`` is equal. It is known once the text is encoded; ``shape`` is the part of it that
-    is known from the start. ``tokens`` and ``samples`` are the size of one step. ``encode_ahead`` is how many seconds
-    may still be spent on encoding other tasks' prompts before this task's own steps. ``added_at`` is the scheduler's
-    count of served seconds when the task was added.
-    """
-
-    id: str
-    owner: Hashable
-    units: tuple[Unit, ...]
-    costs: Mapping[Unit, float]
-    shape: Hashable
-    tokens: int
-    samples: int = 1
-    weight: float = 1.0
-    key: Hashable | None = None
-    done: int = 0
-    remaining: float = 0.0
-    encode_ahead: float = 0.0
-    added_at: float = 0.0
-    sequence: int = 0
-
-    @property
-    def unit(self) -> Unit:
-        return self.units[self.done]
-
-    @property
-    def started(self) -> bool:
-        return self.done > 0
-
-    @property
-    def steps_left(self) -> int:
-        return self.units[self.done :].count(Unit.DENOISE)
-
-
-TaggedTask = tuple[float, int, Task]
-"""A tag, the sequence number that decides between equal tags, and their task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One unit for these tasks, of which the first leads.
-
-    With ``ahead_for`` they are riders that are encoded so that they can share the next step of that task.
-    """
-
-    unit: Unit
-    tasks: tuple[Task, ...]
-    ahead_for: Task | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Owner:
-    """An owner's meter and tasks. ``cached`` is the last answer of :meth:`tagged`, None if something has changed."""
-
-    meter: float
-    weight: float
-    tasks: list[Task] = field(default_factory=list)
-    cached: list[TaggedTask] | None = None
-
-    def tagged(self) -> list[TaggedTask]:
-        """Return the owner's tasks with their tags, lowest first."""
-        if self.cached is None:
-            # Shortest first, but an older task counts as shorter, so that none of the owner's tasks starves.
-            self.tasks.sort(key=lambda task: (task.added_at + task.remaining, task.sequence))
-            work, self.cached = 0.0, []
-            for task in self.tasks:
-                work += task.remaining
-                self.cached.append((self.meter + work / self.weight, task.sequence, task))
-        return self.cached
+_LOOK_AHEAD = 200
+"""Riders are chosen by tag among this many tasks; if those are too few, the oldest of the others join them."""
 
 
 class Scheduler:
-    """The order of one device's tasks. ``burst`` (seconds) is the head start of an owner who comes back."""
+    """The order of one device's tasks. ``burst`` (seconds) is the head start of an owner or group that comes back."""
 
     def __init__(self, costs: CostModel, burst: float = 1.0) -> None:
         self.costs = costs
         self.tasks: dict[str, Task] = {}
         self.burst = burst
-        self.owners: dict[Hashable, Owner] = {}
+        self.device = Share()
         self._served_seconds = 0.0
         self._sequence = 0
         self._encoded_ahead = False
+        self._index: dict[Hashable, dict[str, Task]] = {}
 
     def add(self, task: Task) -> None:
-        """Add a task. Its owner's weight becomes the task's."""
+        """Add a task. The weights of its group and owner become the task's."""
         self._sequence += 1
         task.sequence, task.added_at = self._sequence, self._served_seconds
-        self._reset_work(task)
-        virtual = self._virtual_time()
-        owner = self.owners.setdefault(task.owner, Owner(0.0, task.weight))
-        owner.weight = task.weight
-        if not owner.tasks:
-            owner.meter = max(owner.meter, virtual - self.burst / owner.weight)
-        owner.tasks.append(task)
-        owner.cached = None
-        self.tasks[task.id] = task
+        task.reset()
+        group = self.device.child(task.group, task.group_weight, self.burst)
+        task.share = group.child(task.owner, task.weight, self.burst)
+        self._place(task)
 
     def remove(self, task_id: str) -> None:
-        """Remove a task; its owner's meter keeps what the task was served."""
+        """Remove a task; the meters keep what it was served."""
         task = self.tasks.pop(task_id)
-        owner = self.owners[task.owner]
-        owner.tasks.remove(task)
-        owner.cached = None
-        if not owner.tasks:
-            self._forget_owners()
+        self._unindex(task)
+        share_of(task).remove(task)
 
     def next(self) -> Batch | None:
-        """Return what to run now, or None if there are no tasks. Changes nothing; :meth:`served` does."""
-        heads = [owner.tagged()[0] for owner in self.owners.values() if owner.tasks]
-        if not heads:
+        """Return what to run now. Changes nothing; :meth:`served` does.
+
+        Returns None if there are no tasks, or none whose key is known or not yet needed.
+        """
+        leader = next((task for task in self.in_order() if task.ready), None)
+        if leader is None:
             return None
-        leader = min(heads)[2]
-        room = self._room(leader, alone=len(heads) == 1) if leader.unit is Unit.DENOISE else 0
+        alone = self._only_one_owner_waits()
+        room = self._room(leader, alone=alone) if leader.unit is Unit.DENOISE else 0
         if room < 1:
             return Batch(leader.unit, (leader,))
         riders = self._riders(leader, room)
-        if encoded := self._encode_ahead(leader, riders, alone=len(heads) == 1):
+        if encoded := self._encode_ahead(leader, riders, alone=alone):
             return Batch(encoded[0].unit, encoded, ahead_for=leader)
         if any(task.unit in BEFORE_STEPS for task in riders):
             riders = self._riders(leader, room, encoded=True)
         return Batch(Unit.DENOISE, (leader, *riders))
 
     def served(self, batch: Batch, times: int = 1) -> None:
-        """Record that a batch's unit was done ``times`` times. Each task is charged what the unit costs alone."""
+        """Record that a batch's unit is done ``times`` times. Each task is charged what the unit costs alone.
+
+        A task whose last unit that was is removed.
+        """
         for task in batch.tasks:
-            seconds = times * task.costs[batch.unit]
-            owner = self.owners[task.owner]
-            owner.meter += seconds / owner.weight
-            owner.cached = None
-            self._served_seconds += seconds
-            task.remaining -= seconds
-            task.done += times
+            share_of(task).charge(times * task.costs[batch.unit])
+            _advance(task, batch, times)
             if task.done == len(task.units):
                 self.remove(task.id)
-            if batch.ahead_for is not None:
-                batch.ahead_for.encode_ahead -= seconds
+            else:
+                self._place(task)
         self._encoded_ahead = batch.ahead_for is not None
 
     def undo(self, batch: Batch) -> None:
-        """Take back one :meth:`served` of a batch whose unit was not done after all."""
+        """Take back one :meth:`served` of this batch, since its unit was not done after all.
+
+        Tasks that were removed by it are in their place again. Later batches of other tasks may stand.
+        """
         for task in batch.tasks:
-            seconds = task.costs[batch.unit]
-            if task.id not in self.tasks:
-                self.owners.setdefault(task.owner, Owner(self._virtual_time(), task.weight)).tasks.append(task)
-                self.tasks[task.id] = task
-            owner = self.owners[task.owner]
-            owner.meter -= seconds / owner.weight
-            owner.cached = None
-            task.remaining += seconds
-            task.done -= 1
-            if batch.ahead_for is not None:
-                batch.ahead_for.encode_ahead += seconds
+            self._readmit(task)
+            _advance(task, batch, -1)
+            self._place(task)
+            share_of(task).charge(-task.costs[batch.unit])
+            self._place(task)
+        self._encoded_ahead = False
 
     def set_key(self, task: Task, key: Hashable, tokens: int, step: float) -> None:
         """Record a task's key, which is known now, and the tokens and the seconds of a step that follow from it."""
         task.key, task.tokens = key, tokens
-        if step != task.costs[Unit.DENOISE]:
-            added = (step - task.costs[Unit.DENOISE]) * task.steps_left
-            task.costs = {**task.costs, Unit.DENOISE: step}
-            task.remaining += added
-            task.encode_ahead += added
-            self.owners[task.owner].cached = None
+        added = (rounded(step) - task.costs[Unit.DENOISE]) * task.steps_left
+        task.costs = {**task.costs, Unit.DENOISE: rounded(step)}
+        task.remaining += added
+        task.encode_ahead += added
+        if task.id in self.tasks:
+            self._place(task)
 
     def restart(self, task: Task) -> None:
-        """Set a task back to its first unit; its owner's meter stays."""
-        task.done, task.key = 0, None
-        self._reset_work(task)
-        if task.id not in self.tasks:
-            self.owners.setdefault(task.owner, Owner(self._virtual_time(), task.weight)).tasks.append(task)
-            self.tasks[task.id] = task
-        self.owners[task.owner].cached = None
+        """Set a task back to its first unit, in its old place even if it was removed; the meters stay."""
+        self._readmit(task)
+        task.reset()
+        self._place(task)
 
     def position(self, task: Task) -> int:
-        """Return the number of tasks with a lower tag."""
-        tagged = [entry for owner in self.owners.values() for entry in owner.tagged()]
-        own = next(entry for entry in tagged if entry[2] is task)
-        return sum(entry < own for entry in tagged)
+        """Return the number of tasks that come before this one."""
+        return next(number for number, other in enumerate(self.in_order()) if other is task)
 
-    def in_order(self) -> Iterable[Task]:
-        """Return all tasks, lowest tag first."""
-        return (task for _, _, task in sorted(entry for owner in self.owners.values() for entry in owner.tagged()))
+    def in_order(self) -> Iterator[Task]:
+        """Return all tasks in the order in which they lead if nothing else comes."""
+        return self.device.tasks()
 
     def seconds(self, batch: Batch) -> float:
         """Return the seconds that a batch's unit is expected to take."""
@@ -225,33 +145,48 @@ class Scheduler:
             return self.costs.step(leader.tokens, sum(task.samples for task in batch.tasks))
         return sum(task.costs[batch.unit] for task in batch.tasks)
 
-    def copy(self) -> Scheduler:
-        """Return a copy with owners and tasks of its own, to run the rule forward on. The costs are shared."""
-        copied = copy(self)
-        copied.owners = {
-            name: replace(owner, tasks=[copy(task) for task in owner.tasks], cached=None)
-            for name, owner in self.owners.items()
-        }
-        copied.tasks = {task.id: task for owner in copied.owners.values() for task in owner.tasks}
+    def copy(self, tasks: Iterable[Task] | None = None) -> Scheduler:
+        """Return a scheduler with copies of these tasks (all by default), to run the rule forward on.
+
+        It shares the costs. Nothing may be added to it, as it knows only the shares that have tasks.
+        """
+        copied = Scheduler(self.costs, self.burst)
+        copied._encoded_ahead = self._encoded_ahead
+        shares = {self.device: copied.device}
+        for task in self.tasks.values() if tasks is None else tasks:
+            twin = task.copy()
+            twin.share = share_of(task).copy(shares)
+            copied._place(twin)
         return copied
 
-    @staticmethod
-    def _reset_work(task: Task) -> None:
-        task.remaining = sum(task.costs[unit] for unit in task.units)
-        task.encode_ahead = task.costs[Unit.DENOISE] * task.steps_left
+    def _place(self, task: Task) -> None:
+        """Put a task in its place in the order and in the index, or move it there."""
+        self.tasks[task.id] = task
+        # Shortest first, but an older task counts as shorter, so that none of the owner's tasks starves.
+        share_of(task).place(task, task.added_at + task.remaining, task.sequence)
+        name = _index_name(task)
+        if task.indexed_as != name:
+            self._unindex(task)
+            task.indexed_as = name
+            if name is not None:
+                self._index.setdefault(name, {})[task.id] = task
 
-    def _virtual_time(self) -> float:
-        """Return the lowest meter of the owners who have tasks; 0 if none has."""
-        return min((owner.meter for owner in self.owners.values() if owner.tasks), default=0.0)
+    def _unindex(self, task: Task) -> None:
+        if task.indexed_as is not None:
+            alike = self._index[task.indexed_as]
+            del alike[task.id]
+            if not alike:
+                del self._index[task.indexed_as]
+            task.indexed_as = None
 
-    def _forget_owners(self) -> None:
-        """Remove the owners without tasks whose meter is no higher than a newcomer's; all if there are no tasks."""
-        floor = self._virtual_time() if self.tasks else math.inf
-        self.owners = {
-            name: owner
-            for name, owner in self.owners.items()
-            if owner.tasks or owner.meter > floor - self.burst / owner.weight
-        }
+    def _readmit(self, task: Task) -> None:
+        """Give a task its share again, with the meters as they were left, if it was removed after its last unit."""
+        if task.id not in self.tasks:
+            task.share = share_of(task).rejoin()
+
+    def _only_one_owner_waits(self) -> bool:
+        group = share_of(self.device.head).parent
+        return len(self.device.queue) == 1 and group is not None and len(group.queue) == 1
 
     def _room(self, leader: Task, *, alone: bool) -> int:
         """Return the number of tasks that may share the leader's step.
@@ -270,19 +205,18 @@ class Scheduler:
 
         Unless only ``encoded`` ones are wanted, that includes tasks of its shape that are still to be encoded.
         """
-        fitting = (
-            entry
-            for owner in self.owners.values()
-            for entry in owner.tagged()
-            if entry[2] is not leader and self._can_ride(entry[2], leader, encoded=encoded)
-        )
-        return [task for _, _, task in heapq.nsmallest(count, fitting)]
-
-    @staticmethod
-    def _can_ride(task: Task, leader: Task, *, encoded: bool) -> bool:
-        if task.unit is Unit.DENOISE:
-            return task.key == leader.key
-        return not encoded and task.unit in BEFORE_STEPS and task.shape == leader.shape
+        names = [("key", leader.key)] if encoded else [("key", leader.key), ("shape", leader.shape)]
+        fitting = [self._index.get(name, {}) for name in names]
+        count = min(count, sum(map(len, fitting)) - 1)
+        riders: list[Task] = []
+        for task in islice(self.in_order(), _LOOK_AHEAD):
+            if len(riders) == count:
+                return riders
+            if task is not leader and task.indexed_as in names:
+                riders.append(task)
+        chosen = {leader, *riders}
+        others = (task for alike in fitting for task in alike.values() if task not in chosen)
+        return [*riders, *islice(others, count - len(riders))]
 
     def _encode_ahead(self, leader: Task, riders: list[Task], *, alone: bool) -> tuple[Task, ...]:
         """Return the riders to encode now, so that they can share the leader's next step.
@@ -298,3 +232,25 @@ class Scheduler:
                 left -= task.costs[task.unit]
                 chosen.append(task)
         return tuple(chosen)
+
+
+def share_of(task: Task) -> Share:
+    """Return the share of a task's owner; the task must have been added to a scheduler."""
+    assert task.share is not None
+    return task.share
+
+
+def _advance(task: Task, batch: Batch, times: int) -> None:
+    """Count a batch's unit as done ``times`` times for one of its tasks."""
+    seconds = times * task.costs[batch.unit]
+    task.remaining -= seconds
+    task.done += times
+    if batch.ahead_for is not None:
+        batch.ahead_for.encode_ahead -= seconds
+
+
+def _index_name(task: Task) -> Hashable:
+    """Return the name of the set of tasks that can share a step with this one; None if it cannot share any."""
+    if task.unit in BEFORE_STEPS:
+        return ("shape", task.shape)
+    return ("key", task.key) if task.unit is Unit.DENOISE and task.ready else None

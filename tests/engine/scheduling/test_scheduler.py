@@ -11,17 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.scheduler import Batch, Scheduler, Task
+from zimage_engine.scheduling.scheduler import Scheduler
+from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.types import Unit
 
 BURST = 1.0
 STRETCH = 3.0
 
 
-def task(name: str, owner: int, *, step: float = 0.1, steps: int = 8, weight: float = 1.0, shape: int = 96) -> Task:
+def task(
+    name: str,
+    owner: object,
+    *,
+    step: float = 0.1,
+    steps: int = 8,
+    weight: float = 1.0,
+    shape: int = 96,
+    group: object = None,
+    group_weight: float = 1.0,
+) -> Task:
     units = (Unit.ENCODE_TEXT, *(Unit.DENOISE,) * steps, Unit.DECODE)
     costs = {Unit.ENCODE_TEXT: 0.02, Unit.DENOISE: step, Unit.DECODE: 0.1}
-    return Task(name, owner, units, costs, shape=shape, tokens=shape, weight=weight)
+    return Task(
+        name, owner, units, costs, shape=shape, tokens=shape, weight=weight, group=group, group_weight=group_weight
+    )
 
 
 def scheduler_of(budget: int = 0) -> Scheduler:
@@ -35,12 +48,28 @@ def serve(scheduler: Scheduler) -> tuple[Batch, float]:
     seconds = scheduler.seconds(batch)
     scheduler.served(batch)
     for each in batch.tasks:
-        each.key = each.key or each.shape
+        if each.key is None:
+            scheduler.set_key(each, each.shape, each.tokens, each.costs[Unit.DENOISE])
     return batch, seconds
 
 
-def tags(scheduler: Scheduler) -> dict[str, float]:
-    return {each.id: tag for owner in scheduler.owners.values() for tag, _, each in owner.tagged()}
+def tags(scheduler: Scheduler) -> dict[str, tuple[float, float]]:
+    """Return each task's tag among the groups and its tag among the owners of its group."""
+    found = {}
+    for group in scheduler.device.waiting():
+        owners = {each.id: tag for owner in group.waiting() for tag, _, each in owner.tagged()}
+        found |= {each.id: (tag, owners[each.id]) for tag, _, each in group.tagged()}
+    return found
+
+
+def meters(scheduler: Scheduler) -> dict[tuple[object, object], float]:
+    """Return the meters of the groups, as those of owner None, and of their owners."""
+    groups = scheduler.device.children
+    of_groups = {(name, None): group.meter for name, group in groups.items()}
+    of_owners = {
+        (name, owner): share.meter for name, group in groups.items() for owner, share in group.children.items()
+    }
+    return {**of_groups, **of_owners}
 
 
 def run_until(scheduler: Scheduler, stop: Callable[[], bool]) -> float:
@@ -59,29 +88,29 @@ TASKS = st.lists(
 
 @given(TASKS, st.sampled_from([0, 400, 2000]))
 def test_the_invariants_hold_after_every_unit(arrivals: list[tuple[int, int, int, int]], budget: int) -> None:
-    """A served task keeps its tag, meters never fall, and there is no idling while there is work."""
+    """A served leader keeps its tags to the bit, meters never fall, and there is no idling while there is work."""
     scheduler = scheduler_of(budget)
-    waiting = [(task(f"{i}", owner, steps=steps, shape=shape), when)
+    waiting = [(task(f"{i}", owner, steps=steps, shape=shape, group=owner % 2, weight=1 + owner / 3), when)
                for i, (owner, steps, shape, when) in enumerate(arrivals)]  # fmt: skip
     units = 0
     while waiting or scheduler.tasks:
         for each, _ in [pair for pair in waiting if pair[1] <= units or not scheduler.tasks]:
             scheduler.add(each)
         waiting = [pair for pair in waiting if pair[0].sequence == 0]
-        before, meters = tags(scheduler), {name: owner.meter for name, owner in scheduler.owners.items()}
+        before, old = tags(scheduler), meters(scheduler)
         batch, _ = serve(scheduler)
-        after = tags(scheduler)
+        after, new = tags(scheduler), meters(scheduler)
         leader = batch.tasks[0]
-        if leader.id in after and sum(each.owner == leader.owner for each in batch.tasks) == 1 and not batch.ahead_for:
-            assert math.isclose(after[leader.id], before[leader.id], abs_tol=1e-9)
-        for name, owner in scheduler.owners.items():
-            assert owner.meter >= meters.get(name, 0.0)
+        if leader.id in after and not batch.ahead_for:
+            alone = {each.group for each in batch.tasks[1:]}.isdisjoint({leader.group})
+            assert not alone or after[leader.id] == before[leader.id]
+        assert all(new[name] >= old[name] for name in old.keys() & new.keys())
         units += 1
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 11), st.integers(1, 30))
-def test_removing_a_task_changes_nothing_but_its_owner_s_meter(owners: list[int], which: int, units: int) -> None:
-    """The others' work and order do not change, and the meter keeps the work that was done."""
+def test_removing_a_task_changes_nothing_but_its_owner_s_place(owners: list[int], which: int, units: int) -> None:
+    """The others' work and order do not change, and the meters keep the work that was done."""
     scheduler = scheduler_of()
     for i, owner in enumerate(owners):
         scheduler.add(task(f"{i}", owner))
@@ -92,13 +121,13 @@ def test_removing_a_task_changes_nothing_but_its_owner_s_meter(owners: list[int]
     if victim is None:
         return
     others = {each.id: (each.done, each.remaining) for each in scheduler.tasks.values() if each is not victim}
-    meter = scheduler.owners[victim.owner].meter
+    old = meters(scheduler)
     order = [each.id for each in scheduler.in_order() if each is not victim and each.owner != victim.owner]
     scheduler.remove(victim.id)
     assert {each.id: (each.done, each.remaining) for each in scheduler.tasks.values()} == others
     assert [each.id for each in scheduler.in_order() if each.owner != victim.owner] == order
-    if any(each.owner == victim.owner for each in scheduler.tasks.values()):
-        assert scheduler.owners[victim.owner].meter == meter
+    if scheduler.tasks:
+        assert meters(scheduler) == old
 
 
 def test_equal_tags_are_served_in_order_of_arrival() -> None:
@@ -123,29 +152,6 @@ def test_shares_converge_to_the_weights(budget: int) -> None:
     total = sum(served.values())
     for owner, work in served.items():
         assert math.isclose(work / total, owner / 6, rel_tol=0.1)
-
-
-@given(TASKS, st.integers(1, 9), st.integers(1, 3), st.sampled_from([0, 400, 2000]))
-def test_every_task_ends_within_the_bound(
-    backlog: list[tuple[int, int, int, int]], steps: int, weight: int, budget: int
-) -> None:
-    """``stretch · [Σ w · (T − V) + n · burst] + one unit``, for a task whose owner asks for nothing more."""
-    scheduler = scheduler_of(budget)
-    for i, (owner, count, shape, warm) in enumerate(backlog):
-        scheduler.add(task(f"{i}", owner, steps=count, shape=shape))
-        for _ in range(warm % 4):
-            if scheduler.tasks:
-                serve(scheduler)
-    asked = task("asked", 99, steps=steps, weight=weight)
-    virtual = min((owner.meter for owner in scheduler.owners.values() if owner.tasks), default=None)
-    scheduler.add(asked)
-    if virtual is None:
-        virtual = scheduler.owners[99].meter
-    active = [owner for owner in scheduler.owners.values() if owner.tasks]
-    reach = tags(scheduler)["asked"] - virtual
-    unit = max(scheduler.costs.step(288, 2000 // 288), 0.2)
-    bound = STRETCH * sum(max(0.0, owner.weight * reach) + BURST for owner in active) + unit
-    assert run_until(scheduler, lambda: "asked" not in scheduler.tasks) <= bound
 
 
 def test_a_newcomer_does_not_wait_for_another_s_forty() -> None:
@@ -173,23 +179,26 @@ def test_an_owner_who_comes_back_does_not_pay_for_earlier_work() -> None:
     assert done <= 2.1
 
 
-def test_meters_of_owners_long_gone_are_forgotten() -> None:
-    scheduler = scheduler_of()
-    for owner in range(200):
-        scheduler.add(task(f"{owner}", owner))
-        run_until(scheduler, lambda: not scheduler.tasks)
-    assert len(scheduler.owners) < 5
-
-
 def test_planning_with_a_thousand_waiting_is_quick() -> None:
+    assert planning_time(1000, 100) < 0.005  # the benchmark holds it to 1 ms; machines that run tests are busy
+
+
+def test_planning_takes_no_longer_with_a_hundred_times_as_many_waiting() -> None:
+    """10,000 requests of 1,000 owners against 100 of 10: the benchmark holds it to twice the time."""
+    for _ in range(3):
+        if planning_time(10_000, 1000) < 2.5 * planning_time(100, 10):
+            return
+    raise AssertionError("planning slows down with the number of requests")
+
+
+def planning_time(tasks: int, owners: int) -> float:
+    """Return the median seconds of ``next`` and ``served`` with so many tasks, in ten groups."""
     scheduler = scheduler_of(budget=8 * 96)
-    for i in range(1000):
-        scheduler.add(task(f"{i}", i % 100, shape=96 * (1 + i % 3)))
+    for i in range(tasks):
+        scheduler.add(task(f"{i}", i % owners, group=i % 10, shape=96 * (1 + i % 3)))
     times = []
-    for _ in range(200):
+    for _ in range(60):
         began = time.thread_time()
-        batch = scheduler.next()
+        serve(scheduler)
         times.append(time.thread_time() - began)
-        assert batch is not None
-        scheduler.served(batch)
-    assert sorted(times)[100] < 0.005  # the benchmark holds it to 1 ms; machines that run tests are busy
+    return sorted(times)[30]
