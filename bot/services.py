@@ -133,7 +133,13 @@ class Services:
         log.info("model_loading", profile=profile.name, source=profile.weights)
         terms = configured_terms(settings, profile)
         self.jobs = JobService(
-            self.database, self.engine, outbox, settings.image_dir, terms, previews=settings.previews
+            self.database,
+            self.engine,
+            outbox,
+            settings.image_dir,
+            terms,
+            previews=settings.previews,
+            server_weights=settings.server_weights,
         )
         await self.jobs.start()
         self._started.append("jobs")

@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         default=False,
         description="true: people can install the bot for themselves and draw with it in servers it is not in.",
     )
+    server_weights: Annotated[dict[int, Annotated[float, Field(gt=0, allow_inf_nan=False)]], NoDecode] = Field(
+        {},
+        description="Shares of the device, such as 123456789012345678=2,0=0.5: a server of weight 2 gets twice as much "
+        "as one of 1, which is the default. 0 stands for direct messages and user-installed use.",
+    )
     bot_owner_ids: Annotated[frozenset[int], NoDecode] = Field(
         frozenset(), description="Ids of the people who may use /owner, separated by commas."
     )
@@ -122,6 +127,14 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
+
+    @field_validator("server_weights", mode="before")
+    @classmethod
+    def _split_pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {server.strip(): weight.strip() for server, _, weight in pairs}
 
     @property
     def database_path(self) -> Path:

@@ -62,8 +62,16 @@ class Engine:
         """Wait until the device is lost, which may be never. Returns the error that every request then ends with."""
         return await asyncio.shield(self._publisher.lost)
 
-    def submit(self, request: ImageRequest, *, owner: Hashable, weight: float = 1.0) -> Handle:
-        """Queue a request; an owner of ``weight`` 2 gets twice the share of an owner of weight 1.
+    def submit(
+        self,
+        request: ImageRequest,
+        *,
+        owner: Hashable,
+        group: Hashable = None,
+        weight: float = 1.0,
+        group_weight: float = 1.0,
+    ) -> Handle:
+        """Queue a request. Groups share the device, and owners what their group gets, in proportion to the weights.
 
         Raises :class:`InvalidRequest`, :class:`EngineClosed` after :meth:`close`, or the error that stopped the engine.
         """
@@ -75,7 +83,7 @@ class Engine:
             if self._driver.closing:
                 raise EngineClosed("The engine is shutting down; try again in a minute.")
             try:
-                events = self._queue.submit(request, owner, weight)
+                events = self._queue.submit(request, owner, weight, group, group_weight)
             except ValueError as error:
                 raise InvalidRequest(str(error)) from error
             self._publisher.add(handle)

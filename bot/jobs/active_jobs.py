@@ -46,6 +46,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         image_dir: Path,
         *,
         previews: bool,
+        server_weights: Mapping[int, float],
     ) -> None:
         self._database = database
         self._engine = engine
@@ -55,7 +56,15 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         self.dispatcher = Dispatcher()
         self.deliveries = DeliveryLoop(database, completion, self._adopt)
         self._runner = JobRunner(
-            database, engine, self.dispatcher, completion, self.deliveries, originals, image_dir, previews=previews
+            database,
+            engine,
+            self.dispatcher,
+            completion,
+            self.deliveries,
+            originals,
+            image_dir,
+            previews=previews,
+            server_weights=server_weights,
         )
 
     def __getitem__(self, job_id: int) -> ActiveJob:

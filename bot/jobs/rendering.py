@@ -65,6 +65,7 @@ class Rendering:
         card: Card,
         *,
         previews: bool,
+        server_weight: float = 1.0,
         images: Sequence[ImageRow] = (),
     ) -> None:
         self._job = job
@@ -74,6 +75,7 @@ class Rendering:
         self._image_dir = image_dir
         self._card = card
         self._wants_previews = previews
+        self._server_weight = server_weight
         self._previews: dict[int, RawImage] = {}
         self._handles: dict[int, Handle] = {}
         self._unfinished = set(range(job.request.count))
@@ -151,7 +153,12 @@ class Rendering:
             if spec.original:
                 request = self._originals.applied_to(request, spec.original, spec.mask)
             try:
-                self._handles[position] = self._engine.submit(request, owner=job_request.owner_id)
+                self._handles[position] = self._engine.submit(
+                    request,
+                    owner=job_request.owner_id,
+                    group=job_request.scope_id,
+                    group_weight=self._server_weight,
+                )
             except _STOPPED as error:
                 self._stopped = error
                 break

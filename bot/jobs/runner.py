@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -49,6 +50,7 @@ class JobRunner:
         image_dir: Path,
         *,
         previews: bool,
+        server_weights: Mapping[int, float],
     ) -> None:
         self._database = database
         self._engine = engine
@@ -58,6 +60,7 @@ class JobRunner:
         self._originals = originals
         self._image_dir = image_dir
         self._previews = previews
+        self._server_weights = server_weights
 
     async def render_and_deliver(self, active: ActiveJob) -> Outcome:
         """Render a job and make the first attempt to deliver it.
@@ -99,6 +102,7 @@ class JobRunner:
                 self._image_dir,
                 card,
                 previews=self._previews,
+                server_weight=self._server_weights.get(active.job.request.scope_id, 1.0),
                 images=active.images,
             )
         rendering = active.rendering

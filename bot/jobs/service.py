@@ -38,7 +38,11 @@ log = structlog.get_logger(__name__)
 
 
 class JobService:
-    """Admits jobs and runs each to its end, over restarts of the program if need be."""
+    """Admits jobs and runs each to its end, over restarts of the program if need be.
+
+    ``server_weights`` are the shares of the device that servers get, by id, where they are not 1; 0 is for direct
+    messages.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class JobService:
         terms: Terms,
         *,
         previews: bool = True,
+        server_weights: Mapping[int, float] | None = None,
     ) -> None:
         self._database = database
         self._engine = engine
@@ -56,7 +61,15 @@ class JobService:
         self.admission = Admission(database, engine.profile, terms)
         self.originals = OriginalFolder(image_dir.parent / "sources")
         self._completion = Completion(database, outbox, image_dir)
-        self._active = ActiveJobs(database, engine, self._completion, self.originals, image_dir, previews=previews)
+        self._active = ActiveJobs(
+            database,
+            engine,
+            self._completion,
+            self.originals,
+            image_dir,
+            previews=previews,
+            server_weights=server_weights or {},
+        )
         self._dispatcher = self._active.dispatcher
         self.deliveries = self._active.deliveries
         self.undelivered = UndeliveredResults(database, self._completion, self.deliveries)

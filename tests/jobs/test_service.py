@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,14 @@ class SlowCard:
 @pytest.fixture
 async def service(database: Database, tmp_path: Path) -> AsyncIterator[JobService]:
     engine = Engine(EngineConfig(PROFILE, "cpu"))  # takes requests, and is never started
-    service = JobService(database, engine, NoOutbox(), tmp_path / "data" / "images", Terms(UNLIMITED, UNLIMITED))
+    service = JobService(
+        database,
+        engine,
+        NoOutbox(),
+        tmp_path / "data" / "images",
+        Terms(UNLIMITED, UNLIMITED),
+        server_weights={SERVER: 2.0},
+    )
     await service.start()
     service.deliveries.start()
     yield service
@@ -87,6 +95,21 @@ async def test_a_job_whose_card_cannot_be_shown_is_cancelled_and_costs_nothing(
     assert await state(database) == ("cancelled", "not_acknowledged")
     assert await ledger(database) == GIVEN_BACK
     assert not service.active
+
+
+async def test_the_device_is_shared_by_servers_and_direct_messages_and_by_the_members_of_each(
+    service: JobService,
+) -> None:
+    """The weight is the operator's for the server; direct messages are one group, of weight 1."""
+    direct = replace(request(2), requester=Requester(MEMBER, INSTANCE, None))
+    for asked in (request(1), direct):
+        assert await service.run(asked, show_card) is not None
+    tasks = service._engine._queue._scheduler.tasks
+    await until(lambda: len(tasks) == 2)
+    assert {(task.group, task.group_weight, task.owner) for task in tasks.values()} == {
+        (SERVER, 2.0, MEMBER),
+        (INSTANCE, 1.0, MEMBER),
+    }
 
 
 async def test_a_job_whose_command_is_cancelled_while_its_card_is_shown_costs_nothing(

@@ -120,11 +120,18 @@ class RequestQueue:
         costs = self._unit_seconds(request)
         return sum(costs[unit] for unit in units_of(request))
 
-    def submit(self, request: ImageRequest, owner: Hashable, weight: float = 1.0) -> Published:
+    def submit(
+        self,
+        request: ImageRequest,
+        owner: Hashable,
+        weight: float = 1.0,
+        group: Hashable = None,
+        group_weight: float = 1.0,
+    ) -> Published:
         """Add a request. Raises :class:`ValueError` if the queue has one with its id."""
         if request.id in self._states:
             raise ValueError(f"The request {request.id} is already in the queue.")
-        task = self._task(request, owner, weight)
+        task = self._task(request, owner, weight, group, group_weight)
         self._scheduler.add(task)
         self._states[request.id] = RequestState(request, task, scope_of(owner))
         position = self._scheduler.position(task)
@@ -261,12 +268,16 @@ class RequestQueue:
         self._launched.append(Launched(plan, batch))
         return plan
 
-    def _task(self, request: ImageRequest, owner: Hashable, weight: float) -> Task:
+    def _task(
+        self, request: ImageRequest, owner: Hashable, weight: float, group: Hashable, group_weight: float
+    ) -> Task:
         tokens, samples = step_tokens(request, self._pixels_per_token), step_samples(request)
         return Task(
             id=request.id,
             owner=owner,
             weight=weight,
+            group=group,
+            group_weight=group_weight,
             units=units_of(request),
             costs=self._unit_seconds(request),
             shape=(tokens, samples),

@@ -156,7 +156,7 @@ class Share:
             share = parent
 
     def tasks(self) -> Iterator[Task]:
-        """Yield the tasks in the order in which they lead if nothing else comes. Lazy: the first of many tasks are found fast."""
+        """Yield the tasks in the order in which they lead if nothing else comes; the first of many are found fast."""
         opened: list[tuple[float, int, Task, Iterator[Tagged]]] = []
         for order, sequence, item in self.queue:
             if isinstance(item, Task):

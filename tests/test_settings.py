@@ -1,0 +1,22 @@
+"""Settings that are more than one value, as they are read from the environment."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from bot.settings import Settings
+
+
+def test_weights_of_servers_are_pairs_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER_WEIGHTS", "123456789012345678=2, 0=0.5,")
+    assert Settings(_env_file=None).server_weights == {123456789012345678: 2.0, 0: 0.5}
+    monkeypatch.setenv("SERVER_WEIGHTS", "")
+    assert Settings(_env_file=None).server_weights == {}
+
+
+@pytest.mark.parametrize("value", ["12", "12=0", "12=-1", "12=much", "server=2", "12=inf"])
+def test_a_weight_that_makes_no_sense_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER_WEIGHTS", value)
+    with pytest.raises(ValidationError, match="server_weights"):
+        Settings(_env_file=None)
