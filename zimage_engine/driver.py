@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 
 from zimage_engine.config import EngineConfig, base_request
 from zimage_engine.executor import Executor, Ticket
 from zimage_engine.publisher import Publisher
-from zimage_engine.scheduling.forecast import run_forward
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.types import DeviceLost, EngineError, ModelNotFound, Plan, PlanResult, WorkerLost
 from zimage_engine.watchdog import Watchdog
@@ -27,7 +25,8 @@ _BROKEN = "The device stopped working; the bot has to be restarted."
 
 
 class Driver:
-    """Drives one device for the engine. ``changed`` is the engine's lock, notified when there may be a plan.
+    """Drives one device for the engine. ``changed`` is the engine's lock, notified when there may be a plan;
+    ``on_progress`` is called after each plan.
 
     ``failure`` is the error that stopped it for good. ``device`` and ``stage`` are texts for people.
     """
@@ -39,12 +38,14 @@ class Driver:
         queue: RequestQueue,
         publisher: Publisher,
         changed: threading.Condition,
+        on_progress: Callable[[], None],
     ) -> None:
         self._config = config
         self._make_executor = make_executor
         self._queue = queue
         self._publisher = publisher
         self._changed = changed
+        self._on_progress = on_progress
         self._executor: Executor | None = None
         self._had_executor = False
         self._losses = 0
@@ -159,12 +160,7 @@ class Driver:
             if not self._queue.is_running(plan):
                 return False
             self._publisher.publish(self._queue.done(plan, result))
-            copied = self._queue.forecast_due(time.monotonic())
-        if copied is not None:
-            # Without the lock, so that submitting and cancelling do not wait for it.
-            ends = run_forward(copied)
-            with self._changed:
-                self._publisher.publish(self._queue.expected(ends))
+        self._on_progress()
         return True
 
     def _load(self, executor: Executor) -> bool:

@@ -15,6 +15,7 @@ from zimage_engine.handle import Handle
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.publisher import Publisher
 from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.forecast import Forecaster
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import EngineClosed, EngineError, EngineState, EngineStats, ImageRequest, InvalidRequest
@@ -36,7 +37,10 @@ class Engine:
         self._publisher = Publisher()
         self._changed = threading.Condition()
         make_executor = make_executor or partial(load_executor, config)
-        self._driver = Driver(config, make_executor, self._queue, self._publisher, self._changed)
+        self._forecaster = Forecaster(self._changed, self._queue, self._publisher.publish)
+        self._driver = Driver(
+            config, make_executor, self._queue, self._publisher, self._changed, self._forecaster.notify
+        )
 
     @classmethod
     def start(
@@ -48,6 +52,7 @@ class Engine:
         """Begin loading in the driver's thread and return at once; requests may be submitted meanwhile."""
         engine = cls(config, make_executor, scheduler)
         engine._driver.start()
+        engine._forecaster.start()
         return engine
 
     @property
@@ -123,6 +128,7 @@ class Engine:
         Requests that are left fail with :class:`EngineClosed`, at once if the caller is cancelled.
         """
         self._driver.stop(drain=drain)
+        self._forecaster.stop()
         try:
             await asyncio.to_thread(self._driver.join, timeout)
             if not self._driver.ended:

@@ -1,13 +1,85 @@
-"""Predicts when each task ends, by running the scheduler's rule forward on a copy. Free of torch."""
+"""Predicts when each task ends, by running the scheduler's rule forward on copies. Free of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 
+from zimage_engine.scheduling.queue import Published, RequestQueue
 from zimage_engine.scheduling.scheduler import Scheduler
-from zimage_engine.types import Unit
+from zimage_engine.types import Queued, Unit
+
+log = logging.getLogger(__name__)
 
 _BATCHES_MAX = 300
+_TASKS_MAX = 300
+"""How many tasks are copied. Each has a decode of its own, so that no more can end within the batches."""
+_INTERVAL = 1.0
+"""Least seconds between two forecasts."""
+_REST = 50
+"""How many times as long as a forecast took there is none after it: it takes at most 2 % of a core."""
+_PUBLISHED_AT_ONCE = 200
+"""How many events are published without releasing the engine's lock."""
+
+
+class Forecaster:
+    """Tells waiting requests their positions and expected times, in a thread of its own.
+
+    ``lock`` guards the queue and ``publish``. It is held only to copy the tasks that come next, and for short runs of
+    events: not for the forecast itself.
+    """
+
+    def __init__(
+        self, lock: AbstractContextManager[object], queue: RequestQueue, publish: Callable[[Published], None]
+    ) -> None:
+        self._lock = lock
+        self._queue = queue
+        self._publish = publish
+        self._due = threading.Event()
+        self._stopped = threading.Event()
+        self._told: dict[str, Queued] = {}
+        self._thread = threading.Thread(target=self._run, name="zimage-forecast", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def notify(self) -> None:
+        """Ask for a forecast, since a unit has ended. Never waits; any number of calls make one forecast."""
+        self._due.set()
+
+    def stop(self) -> None:
+        """End the thread after the forecast that is running, if any. Does not wait for it."""
+        self._stopped.set()
+        self._due.set()
+
+    def update(self) -> None:
+        """Make a forecast and publish what has changed since the last one."""
+        with self._lock:
+            snapshot = self._queue.snapshot(_TASKS_MAX)
+        if snapshot is None:
+            self._told.clear()
+            return
+        ends = run_forward(snapshot.to_run())
+        told = {name: Queued(position, ends.get(name)) for position, name in enumerate(snapshot.names())}
+        changed = [(name, event) for name, event in told.items() if event != self._told.get(name)]
+        self._told = told
+        for start in range(0, len(changed), _PUBLISHED_AT_ONCE):
+            with self._lock:
+                events = changed[start : start + _PUBLISHED_AT_ONCE]
+                self._publish([(name, event) for name, event in events if self._queue.is_waiting(name)])
+
+    def _run(self) -> None:
+        while self._due.wait() and not self._stopped.is_set():
+            self._due.clear()
+            began = time.thread_time()
+            try:
+                self.update()
+            except Exception:
+                log.exception("no forecast")
+            self._stopped.wait(max(_INTERVAL, _REST * (time.thread_time() - began)))
 
 
 def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> dict[str, float]:

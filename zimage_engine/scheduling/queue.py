@@ -5,16 +5,15 @@ The scheduler decides the order. Pure Python without threads or torch; the engin
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.estimates import step_samples, step_tokens, unit_seconds, units_of
-from zimage_engine.scheduling.scheduler import Scheduler
+from zimage_engine.scheduling.scheduler import Scheduler, Snapshot
 from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.scheduling.tokens import padded
 from zimage_engine.types import (
@@ -36,7 +35,6 @@ from zimage_engine.types import (
 Published = list[tuple[str, Event]]
 """Request ids and events to deliver to them, in the order in which they happened."""
 
-_FORECAST_INTERVAL = 1.0
 _CACHE_HIT_SHARE = 0.1
 """A text unit that takes less than this share of its predicted seconds was answered by the cache of embeddings."""
 
@@ -87,7 +85,6 @@ class RequestQueue:
         self._launched: deque[Launched] = deque()
         self._release: list[str] = []
         self._forget_scopes: list[str] = []
-        self._forecast_at = float("-inf")
         self.busy_seconds = 0.0
         self.finished = 0
         self.failed = 0
@@ -232,21 +229,14 @@ class RequestQueue:
         self._forget_scopes.clear()
         return ended
 
-    def forecast_due(self, now: float) -> Scheduler | None:
-        """Return a copy of the scheduler to run forward; None within a second of the last one or if none waits."""
-        if now - self._forecast_at < _FORECAST_INTERVAL or not self.waiting:
-            return None
-        self._forecast_at = now
-        return self._scheduler.copy()
+    def snapshot(self, count: int) -> Snapshot | None:
+        """Return the order of now, with ``count`` tasks to run the rule forward on; None if no request waits."""
+        return self._scheduler.snapshot(count) if self.waiting else None
 
-    def expected(self, ends: Mapping[str, float]) -> Published:
-        """Return a :class:`Queued` event for each waiting request, from the forecast's seconds to its end."""
-        events: Published = []
-        tasks = sorted(self._scheduler.in_order(), key=lambda task: ends.get(task.id, math.inf))
-        for position, task in enumerate(tasks):
-            if not task.started:
-                events.append((task.id, Queued(position, ends.get(task.id))))
-        return events
+    def is_waiting(self, request_id: str) -> bool:
+        """Return True if no unit of the request was begun."""
+        state = self._states.get(request_id)
+        return state is not None and not state.task.started
 
     def _launch(self, batch: Batch | None, *, ahead: bool = False) -> Plan:
         states = [self._states[task.id] for task in batch.tasks] if batch is not None else []

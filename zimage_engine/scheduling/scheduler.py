@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from zimage_engine.scheduling.costs import CostModel
@@ -145,18 +146,26 @@ class Scheduler:
             return self.costs.step(leader.tokens, sum(task.samples for task in batch.tasks))
         return sum(task.costs[batch.unit] for task in batch.tasks)
 
-    def copy(self, tasks: Iterable[Task] | None = None) -> Scheduler:
-        """Return a scheduler with copies of these tasks (all by default), to run the rule forward on.
+    def copy(self) -> Scheduler:
+        """Return a copy with shares and tasks of its own, to run the rule forward on. The costs are shared."""
+        return self.with_tasks(task.copy() for task in self.tasks.values())
 
-        It shares the costs. Nothing may be added to it, as it knows only the shares that have tasks.
+    def snapshot(self, count: int) -> Snapshot:
+        """Return the order of now. To run the rule forward on, it has copies of the first ``count`` tasks."""
+        first = tuple(task.copy() for task in islice(self.in_order(), count))
+        return Snapshot(self, first, self.device.copy_order() if len(self.tasks) > count else None)
+
+    def with_tasks(self, copies: Iterable[Task]) -> Scheduler:
+        """Return a scheduler of these copies of its tasks, which it takes over.
+
+        Nothing may be added to it, as it has only their shares.
         """
         copied = Scheduler(self.costs, self.burst)
         copied._encoded_ahead = self._encoded_ahead
         shares = {self.device: copied.device}
-        for task in self.tasks.values() if tasks is None else tasks:
-            twin = task.copy()
-            twin.share = share_of(task).copy(shares)
-            copied._place(twin)
+        for task in copies:
+            task.share = share_of(task).copy(shares)
+            copied._place(task)
         return copied
 
     def _place(self, task: Task) -> None:
@@ -232,6 +241,27 @@ class Scheduler:
                 left -= task.costs[task.unit]
                 chosen.append(task)
         return tuple(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What :meth:`Scheduler.snapshot` returns, to be used without the engine's lock.
+
+    Meters and what remains of later tasks are read when they are used. They may be a unit ahead by then, which makes
+    no difference to a forecast.
+    """
+
+    _scheduler: Scheduler
+    _first: tuple[Task, ...]
+    _order: Share | None
+
+    def to_run(self) -> Scheduler:
+        """Return a scheduler with the first tasks. Call it once: the copies are its own then."""
+        return self._scheduler.with_tasks(self._first)
+
+    def names(self) -> list[str]:
+        """Return the ids of all tasks in order."""
+        return [task.id for task in (self._first if self._order is None else self._order.tasks())]
 
 
 def share_of(task: Task) -> Share:

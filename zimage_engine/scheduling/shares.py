@@ -147,6 +147,16 @@ class Share:
             copied.weight, copied.work = self.weight, self.work
         return copies[self]
 
+    def copy_order(self) -> Share:
+        """Return a share with copies of the queues and the same tasks, whose order can be read while this changes."""
+        copied = Share(self.name)
+        copied.weight, copied.work = self.weight, self.work
+        copied.queue = [
+            (order, sequence, item.copy_order() if isinstance(item, Share) else item)
+            for order, sequence, item in self.queue
+        ]
+        return copied
+
     def charge(self, seconds: float) -> None:
         """Record the work that was served to this owner, who has tasks. Negative ``seconds`` take it back."""
         share = self

@@ -77,9 +77,9 @@ class Task:
         self.encode_ahead = self.costs[Unit.DENOISE] * self.steps_left
 
     def copy(self) -> Task:
-        """Return a copy that is in no scheduler."""
+        """Return a copy that is in no queue and no index."""
         copied = copy(self)
-        copied.share = copied.entry = copied.indexed_as = None
+        copied.entry = copied.indexed_as = None
         return copied
 
 

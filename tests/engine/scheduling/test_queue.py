@@ -1,4 +1,4 @@
-"""The request queue, without torch: plans, events, cancelling, memory, restarts, forecasts."""
+"""The request queue, without torch: plans, events, cancelling, memory, restarts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.forecast import run_forward
 from zimage_engine.scheduling.queue import Published, RequestQueue, scope_of
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import (
@@ -52,11 +51,6 @@ def answer(plan: Plan, **changes: object) -> PlanResult:
 def exhausted(plan: Plan) -> PlanResult:
     failures: dict[str, EngineError] = {name: OutOfMemory("too large") for name in plan.ids}
     return PlanResult(1.0, failures=failures, out_of_memory=True)
-
-
-def forecast_of(queue: RequestQueue, now: float) -> Published:
-    copied = queue.forecast_due(now)
-    return [] if copied is None else queue.expected(run_forward(copied))
 
 
 def must(plan: Plan | None) -> Plan:
@@ -111,20 +105,12 @@ def test_captions_of_another_padded_length_do_not_share_a_step() -> None:
     assert shared == [1, 1, 1, 1]
 
 
-def test_waiting_requests_learn_their_position_and_expected_time() -> None:
+def test_a_request_learns_its_position_when_it_is_submitted() -> None:
     queue = queue_of()
     (first,), (second,) = queue.submit(ask("a"), owner=1), queue.submit(ask("b"), owner=1)
     assert isinstance(first[1], Queued)
     assert (first[1].position, first[1].eta is None) == (0, False)
     assert second == ("b", Queued(1, None))
-    plan = must(queue.next())
-    queue.done(plan, answer(plan))
-    forecast = dict(forecast_of(queue, now=10.0))
-    assert list(forecast) == ["b"]
-    assert forecast["b"].position == 1
-    assert forecast["b"].eta > first[1].eta  # type: ignore[operator]
-    assert forecast_of(queue, now=10.5) == []
-    assert forecast_of(queue, now=11.1) != []
 
 
 def test_too_little_memory_halves_the_batch_and_then_fails_the_request_that_does_not_fit_alone() -> None:

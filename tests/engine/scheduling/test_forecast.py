@@ -1,0 +1,129 @@
+"""Positions and expected times of waiting requests, by a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import nullcontext
+
+import pytest
+
+from tests.helpers.waiting import until
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.forecast import Forecaster
+from zimage_engine.scheduling.queue import Published, RequestQueue
+from zimage_engine.scheduling.scheduler import Scheduler
+from zimage_engine.types import ImageRequest, Plan, PlanResult, Queued, RawImage, Unit
+
+
+class Bench:
+    """A queue with a forecaster that is run by hand. ``told`` has each request's newest event."""
+
+    def __init__(self, lock: object = None) -> None:
+        self.scheduler = Scheduler(CostModel(budget=4 * 96))
+        self.queue = RequestQueue(self.scheduler, pixels_per_token=1024)
+        self.told: dict[str, Queued] = {}
+        self.forecaster = Forecaster(lock or nullcontext(), self.queue, self.publish)  # type: ignore[arg-type]
+
+    def publish(self, events: Published) -> None:
+        self.told.update(events)  # type: ignore[arg-type]
+
+    def submit(self, name: str, owner: int, *, steps: int = 4) -> None:
+        side = 256 * (1 + owner % 2)
+        self.queue.submit(ImageRequest(name, "p", side, side, steps, 0), owner=owner, group=owner % 3)
+
+    def serve(self) -> tuple[Plan, float] | None:
+        """Run one unit in the time that is predicted for it. Returns the plan and that time."""
+        batch, plan = self.scheduler.next(), self.queue.next()
+        if batch is None or plan is None:
+            return None
+        seconds = self.scheduler.seconds(batch)
+        names = [request.id for request in plan.requests]
+        images = dict.fromkeys(names, RawImage(1, 1, b"\0\0\0")) if plan.unit is Unit.DECODE else {}
+        texts = dict.fromkeys(names, (20,)) if plan.unit is Unit.ENCODE_TEXT else {}
+        self.queue.done(plan, PlanResult(seconds, images=images, caption_tokens=texts))
+        return plan, seconds
+
+
+def test_every_waiting_request_learns_its_position_and_when_it_ends() -> None:
+    """With costs that are right the expected times are what then happens, to a few units."""
+    bench = Bench()
+    for number in range(24):
+        bench.submit(f"{number}", number % 5)
+    bench.serve()
+    bench.forecaster.update()
+    order = [task.id for task in bench.scheduler.in_order()]
+    told = dict(bench.told)
+    assert told.keys() == set(order) - {order[0]}, "the one that has begun is not waiting"
+    assert all(order[event.position] == name for name, event in told.items())
+    clock, ends = 0.0, dict[str, float]()
+    while (served := bench.serve()) is not None:
+        clock += served[1]
+        if served[0].unit is Unit.DECODE:
+            ends |= {request.id: clock for request in served[0].requests}
+    for name, event in told.items():
+        assert event.eta == pytest.approx(ends[name], rel=0.1, abs=0.2)
+
+
+def test_only_what_has_changed_is_published_again() -> None:
+    bench = Bench()
+    for number in range(10):
+        bench.submit(f"{number}", number)
+    bench.forecaster.update()
+    bench.told.clear()
+    bench.forecaster.update()
+    assert not bench.told
+    bench.queue.cancel(next(iter(bench.scheduler.in_order())).id)
+    bench.forecaster.update()
+    assert len(bench.told) == 9
+
+
+def test_a_request_that_has_begun_meanwhile_is_not_told_that_it_waits() -> None:
+    bench = Bench()
+    bench.submit("a", 1)
+    bench.submit("b", 1)
+    snapshot = bench.queue.snapshot(100)
+    bench.serve()
+    bench.queue.snapshot = lambda _: snapshot  # type: ignore[method-assign]
+    bench.forecaster.update()
+    assert bench.told.keys() == {"b"}
+
+
+class TimedLock:
+    """Measures for how much of its thread's time it was held at once, at most."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._began = time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.longest = max(self.longest, time.thread_time() - self._began)
+        self._lock.release()
+
+
+def test_a_thousand_are_told_and_the_lock_is_held_for_a_small_part_of_it() -> None:
+    lock = TimedLock()
+    bench = Bench(lock)
+    for number in range(1000):
+        bench.submit(f"{number}", number % 100)
+    began = time.thread_time()
+    bench.forecaster.update()
+    assert lock.longest < (time.thread_time() - began) / 3
+    assert sorted(event.position for event in bench.told.values()) == list(range(1000))
+    known = [name for name, event in bench.told.items() if event.eta is not None]
+    assert 50 < len(known) < 1000
+
+
+async def test_its_thread_ends_when_it_is_stopped() -> None:
+    bench = Bench(threading.Lock())
+    bench.submit("a", 1)
+    before = threading.active_count()
+    bench.forecaster.start()
+    bench.forecaster.notify()
+    await until(lambda: "a" in bench.told)
+    bench.forecaster.stop()
+    await until(lambda: threading.active_count() == before)
