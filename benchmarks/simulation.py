@@ -1,7 +1,7 @@
 """Virtual finish against FIFO and lockstep batching on simulated traces: ``python -m benchmarks.simulation``.
 
 Time is the cost model's, from the roofline of Z-Image-Turbo on an RTX 4090 (docs/engine.md); nothing is generated.
-Prints a table and writes ``docs/images/scheduling.png``.
+Prints two tables, of typical loads and of adversaries, and writes their plots to ``docs/images``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks import adversaries
 from benchmarks.policies import Fifo, Lockstep
-from zimage_engine.scheduling.costs import CostModel
+from benchmarks.simulated import SIDES, Device
 from zimage_engine.scheduling.scheduler import Scheduler
-from zimage_engine.scheduling.tasks import Task
-from zimage_engine.types import Unit
 
 PLOT = Path("docs/images/scheduling.png")
 POLICIES: dict[str, type[Scheduler]] = {"virtual finish": Scheduler, "FIFO": Fifo, "lockstep": Lockstep}
-_TOKENS = {512: 1024 + 128, 768: 2304 + 128, 1024: 4096 + 128}
-_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -35,30 +32,14 @@ class Ask:
     side: int
 
 
-def turbo_costs() -> CostModel:
-    """Return the seconds of an RTX 4090 at 60 % of its peak by the roofline; batches of up to two 512²."""
-    return CostModel(base=0.004, linear=1.05e-4, square=4.5e-9, encode_text=0.03, pixel=1.5e-7, budget=2 * _TOKENS[512])
-
-
-def task_of(number: int, ask: Ask, costs: CostModel) -> Task:
-    tokens = _TOKENS[ask.side]
-    units = (Unit.ENCODE_TEXT, *(Unit.DENOISE,) * _STEPS, Unit.DECODE)
-    seconds = {
-        Unit.ENCODE_TEXT: costs.encode(),
-        Unit.DENOISE: costs.step(tokens),
-        Unit.DECODE: costs.decode(ask.side**2),
-    }
-    return Task(str(number), ask.owner, units, seconds, shape=tokens, tokens=tokens)
-
-
 def traces() -> dict[str, list[Ask]]:
     """Return typical loads of servers: a flood by one member, a burst of all sizes, steady use, all at once."""
     rng = np.random.default_rng(1)
     sides = [512, 768, 1024]
     steady = np.cumsum(rng.exponential(4.0, size=120))
     return {
-        "one behind forty": [Ask(0.0, "flood", 1024)] * 40 + [Ask(5.0, "one", 1024)],
-        "mixed burst": [Ask(0.0, "heavy", 1024)] * 12
+        "one behind forty": [Ask(0.0, "flood", 1024) for _ in range(40)] + [Ask(5.0, "one", 1024)],
+        "mixed burst": [Ask(0.0, "heavy", 1024) for _ in range(12)]
         + [Ask(0.1, f"light {i}", 512) for i in range(5) for _ in range(1 + i % 4)],
         "steady, many": [Ask(float(at), f"u{rng.integers(20)}", int(rng.choice(sides))) for at in steady],
         "all at once": [Ask(0.0, f"u{i}", 512) for i in range(24)],
@@ -67,31 +48,21 @@ def traces() -> dict[str, list[Ask]]:
 
 def waits(policy: type[Scheduler], asks: list[Ask]) -> list[float]:
     """Return the seconds from each request to its picture."""
-    costs = turbo_costs()
-    alone = task_of(0, Ask(0, "", 1024), costs)
-    scheduler = policy(costs, burst=sum(alone.costs[unit] for unit in alone.units))
-    coming = sorted(enumerate(asks), key=lambda pair: pair[1].at)
-    clock, ends = 0.0, dict[str, float]()
-    while coming or scheduler.tasks:
-        while coming and (coming[0][1].at <= clock or not scheduler.tasks):
-            number, ask = coming.pop(0)
-            clock = max(clock, ask.at)
-            scheduler.add(task_of(number, ask, costs))
-        batch = scheduler.next()
-        assert batch is not None
-        clock += scheduler.seconds(batch)
-        scheduler.served(batch)
-        for task in batch.tasks:
-            if task.key is None:
-                scheduler.set_key(task, task.shape, task.tokens, task.costs[Unit.DENOISE])
-            if task.done == len(task.units):
-                ends[task.id] = clock
-    return [ends[str(number)] - ask.at for number, ask in enumerate(asks)]
+    device = Device(policy)
+    coming = sorted(asks, key=lambda ask: ask.at)
+    tasks = {}
+    while coming or device.scheduler.tasks:
+        while coming and (coming[0].at <= device.clock or not device.scheduler.tasks):
+            ask = coming.pop(0)
+            device.clock = max(device.clock, ask.at)
+            tasks[id(ask)] = device.ask(ask.owner, side=ask.side)
+        device.serve()
+    return [device.ended[tasks[id(ask)].id] - ask.at for ask in asks]
 
 
 def slowdowns(policy: type[Scheduler], asks: list[Ask]) -> list[float]:
     """Return how many times longer than alone each request took."""
-    alone = {side: waits(Scheduler, [Ask(0.0, "", side)])[0] for side in _TOKENS}
+    alone = {side: waits(Scheduler, [Ask(0.0, "", side)])[0] for side in SIDES}
     return [wait / alone[ask.side] for ask, wait in zip(asks, waits(policy, asks), strict=True)]
 
 
@@ -137,6 +108,8 @@ def main(report: Callable[[str], None] = print) -> None:
     for line in table():
         report(line)
     plot(PLOT)
+    report("")
+    adversaries.main(report)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from zimage_engine.types import Queued, Unit
 log = logging.getLogger(__name__)
 
 _BATCHES_MAX = 300
-_TASKS_MAX = 300
-"""How many tasks are copied. Each has a decode of its own, so that no more can end within the batches."""
+_TASKS_MAX = 200
+"""How many tasks are copied: about as many as end within so many batches."""
 _INTERVAL = 1.0
 """Least seconds between two forecasts."""
 _REST = 50

@@ -231,7 +231,8 @@ class RequestQueue:
 
     def snapshot(self, count: int) -> Snapshot | None:
         """Return the order of now, with ``count`` tasks to run the rule forward on; None if no request waits."""
-        return self._scheduler.snapshot(count) if self.waiting else None
+        waits = any(not state.task.started for state in self._states.values())
+        return self._scheduler.snapshot(count) if waits else None
 
     def is_waiting(self, request_id: str) -> bool:
         """Return True if no unit of the request was begun."""

@@ -4,8 +4,9 @@ A share's *meter* is the work served to it, in predicted device seconds alone, d
 meter plus the remaining work of its leading task divided by the weight: where the meter will stand when that task
 ends. Serving the leading task raises the meter by what it takes from the remaining work, so the tag stays.
 
-The children of a share have a *virtual time*, at which a child without a history would stand. It grows by the work
-served to them, divided by the weights of those that have tasks, times ``CLOCK_RATE``.
+The children of a share have a *virtual time*: who has no history, or little, starts by it. It grows by the work that is
+served to them, divided by the weights of those that have tasks, times ``CLOCK_RATE``; and when somebody starts, it is
+at least the lowest meter of those that have tasks.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from zimage_engine.scheduling.tasks import Task, rounded
 CLOCK_RATE = 0.5
 """How fast virtual time grows, relative to the meters of children that are all served equally.
 
-With 1 every head start given would be lost for the next one who comes; with 0 newcomers could starve the others.
+With 1 a head start that was given once is lost to all who come later; with 0 newcomers starve the others. With a half
+those who ask for less than about half of the device get their head start each time, and nobody less than half of a fair
+part (``benchmarks/adversaries.py``).
 """
 
 _PRUNE_MIN = 16
@@ -97,7 +100,8 @@ class Share:
             self.queued_weight += weight - child.weight
             child.weight, child.work = weight, rounded(child.meter * weight)
             return child
-        self.virtual = max(self.virtual, min((share.meter for share in self.waiting()), default=self.virtual))
+        if self.queue and all(share.meter > self.virtual for share in self.waiting()):
+            self.virtual = min(share.meter for share in self.waiting())
         start = self.virtual - burst / weight
         if child is None:
             self._prune(burst)
@@ -151,10 +155,11 @@ class Share:
         """Return a share with copies of the queues and the same tasks, whose order can be read while this changes."""
         copied = Share(self.name)
         copied.weight, copied.work = self.weight, self.work
-        copied.queue = [
-            (order, sequence, item.copy_order() if isinstance(item, Share) else item)
-            for order, sequence, item in self.queue
-        ]
+        copied.queue = self.queue.copy()
+        for number, (order, sequence, item) in enumerate(self.queue):
+            if not isinstance(item, Share):
+                break  # an owner's queue has tasks alone
+            copied.queue[number] = (order, sequence, item.copy_order())
         return copied
 
     def charge(self, seconds: float) -> None:

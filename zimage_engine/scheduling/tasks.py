@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from zimage_engine.types import Unit
@@ -78,9 +77,14 @@ class Task:
 
     def copy(self) -> Task:
         """Return a copy that is in no queue and no index."""
-        copied = copy(self)
+        copied = object.__new__(Task)
+        for name in _FIELDS:  # three times as fast as copy.copy(), of which a forecast needs hundreds
+            setattr(copied, name, getattr(self, name))
         copied.entry = copied.indexed_as = None
         return copied
+
+
+_FIELDS = tuple(each.name for each in fields(Task))
 
 
 @dataclass(frozen=True, slots=True)
