@@ -94,7 +94,9 @@ class Scheduler:
         A task whose last unit that was is removed.
         """
         for task in batch.tasks:
-            share_of(task).charge(times * task.costs[batch.unit])
+            seconds = times * task.costs[batch.unit]
+            self._served_seconds += seconds
+            share_of(task).charge(seconds)
             _advance(task, batch, times)
             if task.done == len(task.units):
                 self.remove(task.id)
@@ -111,6 +113,7 @@ class Scheduler:
             self._readmit(task)
             _advance(task, batch, -1)
             self._place(task)
+            self._served_seconds -= task.costs[batch.unit]
             share_of(task).charge(-task.costs[batch.unit])
             self._place(task)
         self._encoded_ahead = False

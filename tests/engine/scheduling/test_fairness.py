@@ -120,6 +120,16 @@ def test_a_member_gets_half_of_a_fair_part_among_strangers_who_keep_coming() -> 
     assert device.served["member"] >= 0.24 * seconds
 
 
+def test_an_owner_s_small_requests_do_not_starve_their_large_one() -> None:
+    device = Device()
+    large = device.ask("member", steps=50)
+    while large.id not in device.ended:
+        if device.waiting("member") < 3:
+            device.ask("member", steps=1)
+        device.serve()
+        assert device.clock < 20
+
+
 def test_strangers_in_another_server_cannot_starve_one() -> None:
     device = Device()
     numbers = itertools.count()

@@ -38,7 +38,7 @@ class Bench:
         if batch is None or plan is None:
             return None
         seconds = self.scheduler.seconds(batch)
-        names = [request.id for request in plan.requests]
+        names = list(plan.ids)
         images = dict.fromkeys(names, RawImage(1, 1, b"\0\0\0")) if plan.unit is Unit.DECODE else {}
         texts = dict.fromkeys(names, (20,)) if plan.unit is Unit.ENCODE_TEXT else {}
         self.queue.done(plan, PlanResult(seconds, images=images, caption_tokens=texts))
