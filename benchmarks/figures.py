@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from itertools import pairwise
 
 from benchmarks.policies import Fifo
 from benchmarks.rows import Row
+from benchmarks.simulated import Device
 from benchmarks.workbench import Workbench, ask, open_workbench
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.scheduler import Scheduler
@@ -111,15 +113,25 @@ async def event_loop_lag(bench: Workbench, rounds: int) -> list[Row]:
 
 
 def planning() -> list[Row]:
-    """Time ``next`` with 1,000 requests of 100 owners waiting, in the steady state of serving them."""
+    """Time ``next`` in the steady state of serving, and compare a hundred times as many requests and owners."""
+    many = [planning_time(10_000, 1000) / planning_time(100, 10) for _ in range(5)]
+    return [
+        Row("planning with 1,000 waiting of 100 owners", planning_time(1000, 100), "ms", 1.0),
+        Row("planning with 10,000 waiting of 1,000 owners ÷ 100 of 10", median(many), "", 2.0),
+    ]
+
+
+def planning_time(requests: int, owners: int) -> float:
+    """Return the median milliseconds of ``next`` with so many waiting, in ten groups."""
     scheduler = Scheduler(CostModel(base=0.05, linear=5e-4, budget=8 * 96))
     units = (Unit.ENCODE_TEXT, *(Unit.DENOISE,) * 8, Unit.DECODE)
     costs = {Unit.ENCODE_TEXT: 0.02, Unit.DENOISE: 0.1, Unit.DECODE: 0.1}
-    for number in range(1000):
+    for number in range(requests):
         tokens = 96 * (1 + number % 3)
-        scheduler.add(Task(str(number), number % 100, units, costs, shape=tokens, tokens=tokens))
+        owner = number % owners
+        scheduler.add(Task(str(number), owner, units, costs, shape=tokens, tokens=tokens, group=owner % 10))
     times = []
-    for _ in range(500):
+    for _ in range(200):
         began = time.perf_counter()
         batch = scheduler.next()
         times.append(1000 * (time.perf_counter() - began))
@@ -128,7 +140,19 @@ def planning() -> list[Row]:
         for task in batch.tasks:
             if task.key is None:
                 scheduler.set_key(task, task.shape, task.tokens, task.costs[Unit.DENOISE])
-    return [Row("planning with 1,000 waiting of 100 owners", median(times), "ms", 1.0)]
+    return median(times)
+
+
+def starvation() -> list[Row]:
+    """Simulate one long request while small ones of new owners keep the device busy without end."""
+    device = Device(Scheduler)
+    long = device.ask("long", steps=22)
+    alone, strangers, waiting = long.remaining, itertools.count(), long
+    while long.id not in device.ended and device.clock < 100 * alone:
+        if waiting is long or waiting.id in device.ended:
+            waiting = device.ask(f"new {next(strangers)}", side=512)
+        device.serve()
+    return [Row("12 s of work among new owners without end: time ÷ alone", device.clock / alone, "", 5.0)]
 
 
 def importing() -> list[Row]:
@@ -148,7 +172,7 @@ def importing() -> list[Row]:
 
 
 ON_THE_BENCH: tuple[Figure, ...] = (one_image, throughput, fairness, cancelling, event_loop_lag)
-ALONE: tuple[Callable[[], list[Row]], ...] = (planning, importing)
+ALONE: tuple[Callable[[], list[Row]], ...] = (planning, starvation, importing)
 
 
 def median(values: list[float]) -> float:
