@@ -33,7 +33,9 @@ class Engine:
         scheduler: Scheduler | None = None,
     ) -> None:
         self._config = config
-        self._queue = RequestQueue(scheduler or Scheduler(CostModel()), config.profile.size_multiple**2)
+        self._queue = RequestQueue(
+            scheduler or Scheduler(CostModel()), config.profile.size_multiple**2, config.profile.image_patches
+        )
         self._publisher = Publisher()
         self._changed = threading.Condition()
         make_executor = make_executor or partial(load_executor, config)

@@ -67,6 +67,7 @@ class ModelProfile:
     ``weights`` is a folder or a hub id in diffusers' layout. ``base_side`` is the side in pixels of the square base
     size; ``size_multiple`` is the model's own ``vae_scale_factor × 2``, read from its config (0: not read yet), as are
     ``width_max`` and ``height_max``, the pixels that its tables of positions reach (0: no limit).
+    ``image_patches`` is the size of SigLIP's view of an image, 0 unless the model edits by instruction.
     ``strength`` is the one for an edit that names none and has no mask; with a mask it is 1. ``random_weights`` is True
     if the model has the dimensions that ``zimage-bot bench`` builds with random weights.
     """
@@ -86,6 +87,7 @@ class ModelProfile:
     size_multiple: int = 0
     width_max: int = 0
     height_max: int = 0
+    image_patches: int = 0
 
     @property
     def base_size(self) -> Size:

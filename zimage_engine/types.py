@@ -188,10 +188,12 @@ class PlanResult:
 
     An image ends its request, whichever unit returns it. ``truncated`` holds the ids of requests whose prompt is too
     long for the model. ``caption_tokens`` holds the number of tokens of the prompt and, if guidance is on, of the
-    negative prompt; those of an image that is edited by instruction are included. ``out_of_memory`` is True if the unit
-    was too large as a whole: it changed nothing, and ``failures`` holds the error of each request in case it is not
-    retried. ``previews`` holds small pictures of some of the requests that asked for them. ``skipped`` is True if
-    nothing was done, because the plan before had failed.
+    negative prompt; those of an image that is edited by instruction are included. ``encoded_tokens`` holds those of
+    each text that the text encoder ran on; none if all came from the cache.
+
+    ``out_of_memory`` is True if the unit was too large as a whole: it changed nothing, and ``failures`` holds the error
+    of each request in case it is not retried. ``previews`` holds small pictures of some of the requests that asked for
+    them. ``skipped`` is True if nothing was done, because the plan before had failed.
     """
 
     seconds: float
@@ -199,6 +201,7 @@ class PlanResult:
     failures: Mapping[str, EngineError] = field(default_factory=dict)
     truncated: frozenset[str] = frozenset()
     caption_tokens: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    encoded_tokens: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     out_of_memory: bool = False
     previews: Mapping[str, RawImage] = field(default_factory=dict)
     skipped: bool = False

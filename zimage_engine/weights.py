@@ -29,6 +29,9 @@ _UNSUPPORTED_OPTIONS = ("stochastic_sampling", "invert_sigmas")
 _AXES_LENS = (1024, 512, 512)
 """diffusers' default: the positions that the transformer knows for captions, rows and columns."""
 
+_SIGLIP_PATCHES = 256
+"""transformers' default: the most patches that SigLIP cuts an image into."""
+
 _PATTERNS = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
 
 
@@ -60,7 +63,13 @@ def complete_profile(profile: ModelProfile) -> ModelProfile:
     _, rows, columns = _read_json(profile, "transformer/config.json").get("axes_lens", _AXES_LENS)
     # In omni mode SigLIP's features have the positions of latents; an image has those of its tokens, 2 by 2 latents.
     unit = multiple // 2 if profile.editing == "instruction" else multiple
-    return replace(profile, size_multiple=multiple, width_max=columns * unit, height_max=rows * unit)
+    patches = 0
+    if profile.editing == "instruction":
+        processor = _read_json(profile, f"{SIGLIP}_processor/preprocessor_config.json")
+        patches = processor.get("max_num_patches", _SIGLIP_PATCHES)
+    return replace(
+        profile, size_multiple=multiple, width_max=columns * unit, height_max=rows * unit, image_patches=patches
+    )
 
 
 def check_scheduler(config: dict[str, Any], weights: str) -> None:

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ _GAIN_MIN = 1.1
 
 _SAMPLES_MAX = 32
 _MEASURING_SECONDS = 20.0
+_SLOW_SECONDS = 2.0
 _STORED_FIELDS = {field.name for field in fields(CostModel)} - {"correction"}
 _PROMPT = "a red circle on a blue background"
+_LONG_PROMPT = f"{_PROMPT}, " * 40
 
 
 def known_costs(model: ZImageModel, profile: ModelProfile, device: str, cache_dir: Path | None) -> CostModel:
@@ -78,8 +81,7 @@ def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
     """
     began = time.perf_counter()
     base, samples = profile.base_size, 1
-    model.encode_uncached(_PROMPT)  # the first run also prepares kernels
-    encode = _median(lambda: model.encode_uncached(_PROMPT), 2)
+    encode_text, encode_token = _text_seconds(model)
     times = {(base, 1): _step_time(model, base, 1)}
     while samples < _SAMPLES_MAX and time.perf_counter() - began < _MEASURING_SECONDS:
         if (seconds := _time_if_it_fits(model, base, 2 * samples)) is None:
@@ -97,10 +99,28 @@ def measure(model: ZImageModel, profile: ModelProfile) -> CostModel:
     decode = _median(lambda: model.to_image(generation, model.decode(generation)), 2)
     return CostModel(
         *base_linear_square,
-        encode_text=encode,
+        encode_text=encode_text,
+        encode_token=encode_token,
         pixel=decode / base.pixels,
         budget=samples * model.tokens(base),
     )
+
+
+def _text_seconds(model: ZImageModel) -> tuple[float, float]:
+    """Return the seconds that a text takes, and those of each of its tokens, from a short and a long one.
+
+    On a slow device the short one alone is measured, and all of its time is taken to be its tokens'.
+    """
+    measured = []
+    for text in (_PROMPT, _LONG_PROMPT):
+        tokens = model.encode_uncached(text)  # the first run also prepares kernels
+        seconds = _median(partial(model.encode_uncached, text), 3)
+        if seconds > _SLOW_SECONDS:
+            return 0.0, seconds / tokens
+        measured.append((tokens, seconds))
+    (short, short_seconds), (long, long_seconds) = measured
+    token = max(0.0, (long_seconds - short_seconds) / max(1, long - short))
+    return max(short_seconds - token * short, 0.0), token
 
 
 def warm_up(model: ZImageModel, profile: ModelProfile) -> None:
@@ -147,7 +167,7 @@ def _median(action: Callable[[], object], times: int) -> float:
         began = time.perf_counter()
         action()
         measured.append(time.perf_counter() - began)
-        if measured[-1] > _MEASURING_SECONDS / 10:
+        if measured[-1] > _SLOW_SECONDS:
             break
     return statistics.median(measured)
 

@@ -69,6 +69,7 @@ class Begun:
     failures: dict[str, EngineError] = field(default_factory=dict)
     truncated: set[str] = field(default_factory=set)
     caption_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    encoded_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
     out_of_memory: bool = False
 
 
@@ -209,6 +210,7 @@ class Worker:
     def _start(self, held: Held, begun: Begun) -> None:
         generation = held.generation = self.model.start(held.request, held.scope)
         prompts = [generation.positive] if generation.negative is None else [generation.positive, generation.negative]
+        begun.encoded_tokens[held.request.id] = generation.encoded_tokens
         begun.caption_tokens[held.request.id] = tuple(prompt.tokens for prompt in prompts)
         if generation.positive.truncated:
             begun.truncated.add(held.request.id)
@@ -242,6 +244,7 @@ class Worker:
             failures=begun.failures,
             truncated=frozenset(begun.truncated),
             caption_tokens=begun.caption_tokens,
+            encoded_tokens=begun.encoded_tokens,
             out_of_memory=begun.out_of_memory,
             previews=previews,
         )

@@ -14,6 +14,8 @@ from zimage_engine.types import ImageRequest, RawImage
 class Generation:
     """The state of one picture that is being generated: latents ``(channels, h, w)`` in float32 after ``step`` steps.
 
+    ``encoded_tokens`` are those of the texts that the text encoder ran on; none if all came from the cache.
+
     If previews are wanted, ``expected`` holds the clean latents that the last step predicted, and
     ``preview_allowance`` the seconds that the next preview may take.
 
@@ -24,6 +26,7 @@ class Generation:
     positive: Embedding
     negative: Embedding | None
     latents: torch.Tensor
+    encoded_tokens: tuple[int, ...] = ()
     step: int = 0
     inpainting: Inpainting | None = None
     expected: torch.Tensor | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from zimage_engine.device.memory import Placement
 from zimage_engine.model.captions import Embedding, EmbeddingCache, Transformer
 from zimage_engine.model.decoding import ImageDecoder, broken_numbers
 from zimage_engine.model.generation import Generation, Inpainting
-from zimage_engine.model.omni import Omni, OmniTransformer, Vision
+from zimage_engine.model.omni import Embed, Omni, OmniTransformer, Vision
 from zimage_engine.model.sampling import (
     SigmaSchedule,
     add_noise,
@@ -26,10 +27,8 @@ from zimage_engine.model.sampling import (
 )
 from zimage_engine.pixels import read_mask, read_original
 from zimage_engine.profiles import Size
-from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE, padded
+from zimage_engine.scheduling.tokens import PROMPT_TOKENS_MAX, TOKEN_MULTIPLE, padded
 from zimage_engine.types import ImageRequest, InvalidRequest, NumericalError, RawImage
-
-_PROMPT_TOKENS_MAX = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +88,17 @@ class ZImageModel:
         rows, columns = request.height // self._latent_scale, request.width // self._latent_scale
         self._schedule.levels(request.steps, rows // 2 * (columns // 2))  # no step has to wait for its table
         channels: Any = self.parts.transformer.in_channels
+        encoded: list[int] = []
+        embed = partial(self._embed, encoded)
+        positive, negative = self._encode_prompt(request, request.prompt, scope, embed), None
+        if request.guidance_scale > 0:
+            negative = self._encode_prompt(request, request.negative_prompt, scope, embed)
         return Generation(
             request=request,
-            positive=self._encode_prompt(request, request.prompt, scope),
-            negative=self._encode_prompt(request, request.negative_prompt, scope)
-            if request.guidance_scale > 0
-            else None,
+            positive=positive,
+            negative=negative,
             latents=initial_noise(request.seed, (channels, rows, columns)).to(self._device),
+            encoded_tokens=tuple(encoded),
         )
 
     @torch.inference_mode()
@@ -134,26 +137,29 @@ class ZImageModel:
         return padded(size.width // scale * (size.height // scale)) + TOKEN_MULTIPLE
 
     @torch.inference_mode()
-    def encode_uncached(self, prompt: str) -> None:
-        """Run the text encoder without the cache, to measure it."""
-        self._encode(prompt)
+    def encode_uncached(self, prompt: str) -> int:
+        """Run the text encoder without the cache, to measure it, and wait. Returns the tokens of the prompt."""
+        embedding = self._encode(prompt)
         self.synchronise()
+        return embedding.tokens
 
-    def _encode_prompt(self, request: ImageRequest, prompt: str, scope: str) -> Embedding:
+    def _encode_prompt(self, request: ImageRequest, prompt: str, scope: str, embed: Embed) -> Embedding:
         scope = scope if prompt else ""  # an empty negative prompt says nothing about anybody
         if self._omni is None:
-            embedding = self._embed(scope, prompt)
+            embedding = embed(scope, prompt)
         else:
-            embedding = self._omni.instruction(request, prompt, scope, self._embed)
+            embedding = self._omni.instruction(request, prompt, scope, embed)
         if embedding.last_position >= self._positions:
             share = int(90 * self._positions / embedding.last_position)
             raise InvalidRequest(f"“{prompt[:40]}…” is too long for this model: keep at most {share} % of it.")
         return embedding
 
-    def _embed(self, scope: str, prompt: str) -> Embedding:
+    def _embed(self, encoded: list[int], scope: str, prompt: str) -> Embedding:
+        """Return the cached embedding, or encode the prompt and add its tokens to ``encoded``."""
         embedding = self._embeddings.get(scope, prompt)
         if embedding is None:
             embedding = self._encode(prompt)
+            encoded.append(embedding.tokens)
             self._embeddings.put(scope, prompt, embedding)
         return embedding
 
@@ -165,16 +171,14 @@ class ZImageModel:
                 [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True, enable_thinking=True
             )
         ids = tokenizer(chat, return_tensors="pt").input_ids
-        truncated = ids.shape[1] > _PROMPT_TOKENS_MAX
+        truncated = ids.shape[1] > PROMPT_TOKENS_MAX
         encoder = self.parts.text_encoder
         moves = self.parts.placement is Placement.ENCODER_MOVES
         try:
             if moves:
                 encoder.to(self._device)
             where = next(encoder.parameters()).device
-            output = encoder(
-                input_ids=ids[:, :_PROMPT_TOKENS_MAX].to(where), output_hidden_states=True, use_cache=False
-            )
+            output = encoder(input_ids=ids[:, :PROMPT_TOKENS_MAX].to(where), output_hidden_states=True, use_cache=False)
             return Embedding(output.hidden_states[-2][0].to(self._device), truncated)
         finally:
             if moves:

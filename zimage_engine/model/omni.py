@@ -16,7 +16,7 @@ from PIL import Image
 
 from zimage_engine.model.captions import Embedding, Transformer
 from zimage_engine.model.sampling import from_raw_image
-from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE, padded
+from zimage_engine.scheduling.tokens import instruction_image_tokens, padded
 from zimage_engine.types import ImageRequest, RawImage
 
 # The chat template as the pipeline writes it, with empty places between vision marks for the image and the answer.
@@ -113,9 +113,8 @@ class Omni:
         )
 
     def _tokens(self, request: ImageRequest) -> int:
-        """Count the image's latents, SigLIP's patches, and the padded empty place for SigLIP's view of the answer."""
         patches: int = self._vision.processor.max_num_patches
-        return padded(request.width * request.height // self._pixels_per_token) + padded(patches) + TOKEN_MULTIPLE
+        return instruction_image_tokens(request.width * request.height // self._pixels_per_token, patches)
 
     def encode_image(self, image: RawImage, prompts: Sequence[Embedding | None]) -> None:
         """Encode the image and add it to these prompts: guidance uses it for the negative prompt, too."""

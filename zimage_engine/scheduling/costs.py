@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE
 from zimage_engine.types import Unit
 
 _LEARNING_RATE = 0.1
@@ -14,15 +16,17 @@ _CORRECTION_MAX = 20.0
 class CostModel:
     """Predicts the seconds of a unit. A forward takes ``base + samples · tokens · (linear + square · tokens)``.
 
-    ``base`` is the part of a forward that does not depend on its size; batching saves it. ``encode_text`` is seconds a
-    prompt, ``pixel`` is seconds of decoding a pixel. ``budget`` is the number of tokens, over all samples of a batch,
-    beyond which a larger batch makes no more pictures a second. ``correction`` holds the learned factor of each unit.
+    ``base`` is the part of a forward that does not depend on its size; batching saves it. Encoding a text takes
+    ``encode_text + encode_token · tokens``, and decoding ``pixel`` for each pixel. ``budget`` is the number of tokens,
+    over all samples of a batch, beyond which a larger batch makes no more pictures a second. ``correction`` holds the
+    learned factor of each unit.
     """
 
     base: float = 0.01
     linear: float = 1e-4
     square: float = 0.0
-    encode_text: float = 0.02
+    encode_text: float = 0.015
+    encode_token: float = 1.5e-4
     pixel: float = 1.5e-6
     budget: int = 0
     correction: dict[Unit, float] = field(default_factory=dict)
@@ -32,9 +36,10 @@ class CostModel:
         seconds = self.base + samples * tokens * (self.linear + self.square * tokens)
         return seconds * self.correction.get(Unit.DENOISE, 1.0)
 
-    def encode(self, prompts: int = 1) -> float:
-        """Return the seconds of encoding this many prompts."""
-        return self.encode_text * prompts * self.correction.get(Unit.ENCODE_TEXT, 1.0)
+    def encode(self, texts: Sequence[int] = (TOKEN_MULTIPLE,)) -> float:
+        """Return the seconds of encoding texts of so many tokens, one after another; by default a short one."""
+        seconds = self.encode_text * len(texts) + self.encode_token * sum(texts)
+        return seconds * self.correction.get(Unit.ENCODE_TEXT, 1.0)
 
     def encode_image(self, pixels: int) -> float:
         """Return the seconds of encoding an image: the encoder does about half of the decoder's work."""

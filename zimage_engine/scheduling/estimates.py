@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.tokens import padded
+from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE, instruction_image_tokens, padded, text_tokens
 from zimage_engine.types import ImageRequest, Unit
 
-_TYPICAL_CAPTION_TOKENS = 32
+_CACHED_TEXT_SECONDS = 1e-4
+"""What a text unit takes if all of its texts are encoded already: looking them up, and making the noise."""
+
+_PIECES_AROUND_INSTRUCTION = 2
 
 
 def units_of(request: ImageRequest) -> tuple[Unit, ...]:
@@ -18,9 +23,27 @@ def units_of(request: ImageRequest) -> tuple[Unit, ...]:
     return (*units, Unit.DECODE)
 
 
-def step_tokens(request: ImageRequest, pixels_per_token: int, caption_tokens: int = _TYPICAL_CAPTION_TOKENS) -> int:
-    """Return the tokens of one sample of a step: those of the image and ``caption_tokens`` (padded)."""
-    return padded(request.width * request.height // pixels_per_token) + caption_tokens
+def texts_of(request: ImageRequest) -> tuple[str, ...]:
+    """Return the texts that are encoded: the prompt and, if guidance is on, the negative prompt."""
+    return (request.prompt,) if request.guidance_scale <= 0 else (request.prompt, request.negative_prompt)
+
+
+def caption_tokens(request: ImageRequest, pixels_per_token: int, patches: int = 0) -> int:
+    """Return the expected tokens that are joined to the image's in a step, padding included.
+
+    ``patches`` is the size of SigLIP's view of an image, 0 unless the model edits by instruction: then the original's
+    tokens and the pieces around the text are joined, too.
+    """
+    tokens = max(padded(text_tokens(text)) for text in texts_of(request))
+    if patches and request.original is not None:
+        tokens += _PIECES_AROUND_INSTRUCTION * TOKEN_MULTIPLE
+        tokens += instruction_image_tokens(request.width * request.height // pixels_per_token, patches)
+    return tokens
+
+
+def step_tokens(request: ImageRequest, pixels_per_token: int, caption: int) -> int:
+    """Return the tokens of one sample of a step: those of the image and ``caption`` (padded)."""
+    return padded(request.width * request.height // pixels_per_token) + caption
 
 
 def step_samples(request: ImageRequest) -> int:
@@ -28,15 +51,18 @@ def step_samples(request: ImageRequest) -> int:
     return 2 if request.guidance_scale > 0 else 1
 
 
-def unit_seconds(request: ImageRequest, costs: CostModel, pixels_per_token: int) -> dict[Unit, float]:
-    """Return the predicted seconds of one unit of each kind, for a caption of typical length.
+def unit_seconds(
+    request: ImageRequest, costs: CostModel, pixels_per_token: int, caption: int, texts: Sequence[int]
+) -> dict[Unit, float]:
+    """Return the predicted seconds of one unit of each kind.
 
-    Each is above 0: the requests of a batch share the seconds that it took in proportion to these.
+    ``caption`` is as in :func:`step_tokens`; ``texts`` are the tokens of the texts that are not encoded yet. Each unit
+    takes more than 0: the requests of a batch share the seconds that it took in proportion to these.
     """
     pixels, samples = request.width * request.height, step_samples(request)
     return {
-        Unit.ENCODE_TEXT: costs.encode(samples),
+        Unit.ENCODE_TEXT: max(costs.encode(texts), _CACHED_TEXT_SECONDS),
         Unit.ENCODE_IMAGE: costs.encode_image(pixels),
-        Unit.DENOISE: costs.step(step_tokens(request, pixels_per_token), samples),
+        Unit.DENOISE: costs.step(step_tokens(request, pixels_per_token, caption), samples),
         Unit.DECODE: costs.decode(pixels),
     }

@@ -1,9 +1,13 @@
-"""Which texts the worker has encoded and, as far as is known, still holds. Free of torch."""
+"""Which texts the worker has encoded, as far as is known, and which are still to be encoded. Free of torch."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from hashlib import blake2b
+
+from zimage_engine.scheduling.tokens import text_tokens
 
 EMBEDDINGS_MAX = 1000
 """The most embeddings that a worker holds."""
@@ -27,15 +31,18 @@ class KnownPrompts:
         self._count = count
         self._keys: OrderedDict[TextKey, None] = OrderedDict()
 
-    def add(self, scope: str, text: str) -> bool:
-        """Add a text, or mark it as used. Returns True if it was known."""
-        key = text_key(scope, text)
-        known = key in self._keys
+    def use(self, key: TextKey) -> bool:
+        """Return True if the text is known, and count it as just used."""
+        if key not in self._keys:
+            return False
+        self._keys.move_to_end(key)
+        return True
+
+    def add(self, key: TextKey) -> None:
         self._keys[key] = None
         self._keys.move_to_end(key)
         if len(self._keys) > self._count:
             self._keys.popitem(last=False)
-        return known
 
     def forget(self, scope: str) -> None:
         """Drop all texts of a scope."""
@@ -44,3 +51,78 @@ class KnownPrompts:
 
     def clear(self) -> None:
         self._keys.clear()
+
+
+@dataclass(slots=True)
+class _Texts:
+    """The texts of one request: estimated tokens by key, and which of them are still to be encoded."""
+
+    tokens: dict[TextKey, int]
+    missing: set[TextKey] = field(default_factory=set)
+
+
+class TextTracker:
+    """The texts of the requests in a queue. Requests with the same text of the same scope need it encoded once."""
+
+    def __init__(self) -> None:
+        self._known = KnownPrompts()
+        self._requests: dict[str, _Texts] = {}
+        self._waiting: defaultdict[TextKey, set[str]] = defaultdict(set)
+
+    def add(self, request_id: str, scope: str, texts: Iterable[str]) -> None:
+        """Add a request. The empty text belongs to no scope."""
+        tokens = {text_key(scope if text else "", text): text_tokens(text) for text in texts}
+        self._requests[request_id] = _Texts(tokens)
+        self._find_missing(request_id)
+
+    def remove(self, request_id: str) -> None:
+        """Remove a request that has ended; ignores unknown ids."""
+        texts = self._requests.pop(request_id, None)
+        for key in texts.missing if texts is not None else ():
+            self._stop_waiting(key, request_id)
+
+    def new_tokens(self, request_id: str) -> tuple[int, ...]:
+        """Return the estimated tokens of each text of the request that is still to be encoded."""
+        texts = self._requests[request_id]
+        return tuple(texts.tokens[key] for key in texts.missing)
+
+    def encoded(self, request_id: str) -> set[str]:
+        """Record that the request's texts are encoded. Returns the requests that have fewer to be encoded now."""
+        changed: set[str] = set()
+        for key in self._requests[request_id].tokens:
+            self._known.add(key)
+            for other in self._waiting.pop(key, ()):
+                self._requests[other].missing.discard(key)
+                changed.add(other)
+        return changed
+
+    def forget(self, scope: str) -> set[str]:
+        """Record that a scope's texts are to be encoded again. Returns the requests with such texts."""
+        self._known.forget(scope)
+        return self._find_all_missing(scope)
+
+    def clear(self) -> set[str]:
+        """Record that all texts are to be encoded again. Returns all requests."""
+        self._known.clear()
+        return self._find_all_missing()
+
+    def _find_all_missing(self, scope: str | None = None) -> set[str]:
+        changed = {
+            name
+            for name, texts in self._requests.items()
+            if scope is None or any(of_scope == scope for of_scope, _ in texts.tokens)
+        }
+        for name in changed:
+            self._find_missing(name)
+        return changed
+
+    def _find_missing(self, request_id: str) -> None:
+        texts = self._requests[request_id]
+        texts.missing = {key for key in texts.tokens if not self._known.use(key)}
+        for key in texts.missing:
+            self._waiting[key].add(request_id)
+
+    def _stop_waiting(self, key: TextKey, request_id: str) -> None:
+        self._waiting[key].discard(request_id)
+        if not self._waiting[key]:
+            del self._waiting[key]

@@ -6,16 +6,24 @@ The scheduler decides the order. Pure Python without threads or torch; the engin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.estimates import step_samples, step_tokens, unit_seconds, units_of
+from zimage_engine.scheduling.estimates import (
+    caption_tokens,
+    step_samples,
+    step_tokens,
+    texts_of,
+    unit_seconds,
+    units_of,
+)
+from zimage_engine.scheduling.known_prompts import TextTracker
 from zimage_engine.scheduling.scheduler import Scheduler, Snapshot
 from zimage_engine.scheduling.tasks import Batch, Task
-from zimage_engine.scheduling.tokens import padded
+from zimage_engine.scheduling.tokens import padded, text_tokens
 from zimage_engine.types import (
     Cancelled,
     EngineError,
@@ -34,9 +42,6 @@ from zimage_engine.types import (
 
 Published = list[tuple[str, Event]]
 """Request ids and events to deliver to them, in the order in which they happened."""
-
-_CACHE_HIT_SHARE = 0.1
-"""A text unit that takes less than this share of its predicted seconds was answered by the cache of embeddings."""
 
 
 @dataclass(slots=True)
@@ -74,13 +79,17 @@ class Launched:
 class RequestQueue:
     """The requests of one device. ``pixels_per_token`` is the area of one image token in pixels.
 
+    ``patches`` is as in :func:`zimage_engine.scheduling.estimates.caption_tokens`.
+
     ``waiting`` counts the requests none of whose units was launched, ``running`` the others.
     """
 
-    def __init__(self, scheduler: Scheduler, pixels_per_token: int) -> None:
+    def __init__(self, scheduler: Scheduler, pixels_per_token: int, patches: int = 0) -> None:
         self._scheduler = scheduler
         self._budget = BatchBudget(scheduler.costs)
         self._pixels_per_token = pixels_per_token
+        self._patches = patches
+        self._texts = TextTracker()
         self._states: dict[str, RequestState] = {}
         self._launched: deque[Launched] = deque()
         self._release: list[str] = []
@@ -109,12 +118,12 @@ class RequestQueue:
         self._scheduler.burst = self.seconds_alone(base)
         for state in self._states.values():
             if not state.task.started:
-                state.task.costs = self._unit_seconds(state.request)
+                state.task.costs = self._unit_seconds(state.request, self._texts.new_tokens(state.request.id))
                 self._scheduler.restart(state.task)
 
     def seconds_alone(self, request: ImageRequest) -> float:
-        """Return the predicted seconds of a request on an idle device."""
-        costs = self._unit_seconds(request)
+        """Return the predicted seconds of a request on an idle device that has not encoded its texts."""
+        costs = self._unit_seconds(request, [text_tokens(text) for text in texts_of(request)])
         return sum(costs[unit] for unit in units_of(request))
 
     def submit(
@@ -128,9 +137,11 @@ class RequestQueue:
         """Add a request. Raises :class:`ValueError` if the queue has one with its id."""
         if request.id in self._states:
             raise ValueError(f"The request {request.id} is already in the queue.")
+        scope = scope_of(owner)
+        self._texts.add(request.id, scope, texts_of(request))
         task = self._task(request, owner, weight, group, group_weight)
         self._scheduler.add(task)
-        self._states[request.id] = RequestState(request, task, scope_of(owner))
+        self._states[request.id] = RequestState(request, task, scope)
         position = self._scheduler.position(task)
         return [(request.id, Queued(position, None if position else task.remaining))]
 
@@ -144,7 +155,9 @@ class RequestQueue:
 
     def forget(self, owner: Hashable) -> None:
         """Have the worker forget the embeddings of the owner's prompts."""
-        self._forget_scopes.append(scope_of(owner))
+        scope = scope_of(owner)
+        self._forget_scopes.append(scope)
+        self._update_text_costs(self._texts.forget(scope))
 
     def next(self) -> Plan | None:
         """Return the plan to launch now, or None if there is nothing to do. Each plan must be given to :meth:`done`."""
@@ -183,11 +196,13 @@ class RequestQueue:
             return self._take_back(batch)
         if result.failures and self._launched:
             self._launched[0].doomed = True
+        if result.out_of_memory:
+            self._update_text_costs(self._texts.clear())  # the worker has freed its caches
         if result.out_of_memory and (cancelled := self._retry_smaller(batch)) is not None:
             return cancelled
         if not result.failures:
             self._budget.ran(result.seconds)
-            self._learn(plan, result.seconds)
+            self._learn(plan, result)
         total = sum(task.costs[batch.unit] for task in batch.tasks)
         for task in batch.tasks:
             self._states[task.id].seconds += result.seconds * task.costs[batch.unit] / total
@@ -217,6 +232,7 @@ class RequestQueue:
             elif state.task.started:
                 state.steps_done = 0
                 self._scheduler.restart(state.task)
+        self._update_text_costs(self._texts.clear())
         self._release.clear()
         self._forget_scopes.clear()
         return events
@@ -262,7 +278,8 @@ class RequestQueue:
     def _task(
         self, request: ImageRequest, owner: Hashable, weight: float, group: Hashable, group_weight: float
     ) -> Task:
-        tokens, samples = step_tokens(request, self._pixels_per_token), step_samples(request)
+        caption = caption_tokens(request, self._pixels_per_token, self._patches)
+        image, samples = step_tokens(request, self._pixels_per_token, 0), step_samples(request)
         return Task(
             id=request.id,
             owner=owner,
@@ -270,26 +287,41 @@ class RequestQueue:
             group=group,
             group_weight=group_weight,
             units=units_of(request),
-            costs=self._unit_seconds(request),
-            shape=(tokens, samples),
-            tokens=tokens,
+            costs=self._unit_seconds(request, self._texts.new_tokens(request.id)),
+            shape=(image, samples),
+            tokens=image + caption,
             samples=samples,
         )
 
-    def _unit_seconds(self, request: ImageRequest) -> dict[Unit, float]:
-        return unit_seconds(request, self._scheduler.costs, self._pixels_per_token)
+    def _unit_seconds(self, request: ImageRequest, new_texts: Sequence[int]) -> dict[Unit, float]:
+        caption = caption_tokens(request, self._pixels_per_token, self._patches)
+        return unit_seconds(request, self._scheduler.costs, self._pixels_per_token, caption, new_texts)
+
+    def _update_text_costs(self, names: Iterable[str]) -> None:
+        """Predict again what the texts of these requests cost, of those that have not started."""
+        for name in names:
+            state = self._states[name]
+            if not state.task.started:
+                seconds = self._unit_seconds(state.request, self._texts.new_tokens(name))[Unit.ENCODE_TEXT]
+                state.task.costs = {**state.task.costs, Unit.ENCODE_TEXT: seconds}
+                self._scheduler.restart(state.task)
 
     def _predicted(self, batch: Batch) -> float:
         """Return the seconds that the batch's unit takes by the present costs."""
         if batch.unit is Unit.DENOISE:
             return self._scheduler.seconds(batch)
-        return sum(self._unit_seconds(self._states[task.id].request)[batch.unit] for task in batch.tasks)
+        return sum(
+            self._unit_seconds(self._states[task.id].request, self._texts.new_tokens(task.id))[batch.unit]
+            for task in batch.tasks
+        )
 
-    def _learn(self, plan: Plan, seconds: float) -> None:
-        """Correct the costs by the seconds of a unit, unless a text came from the cache."""
+    def _learn(self, plan: Plan, result: PlanResult) -> None:
+        """Correct the costs by the seconds of a unit; those of texts by what the encoder really ran on."""
         assert plan.unit is not None
-        if plan.unit is not Unit.ENCODE_TEXT or seconds > _CACHE_HIT_SHARE * plan.seconds:
-            self._scheduler.costs.observe(plan.unit, plan.seconds, seconds)
+        predicted = plan.seconds
+        if plan.unit is Unit.ENCODE_TEXT:
+            predicted = self._scheduler.costs.encode([n for texts in result.encoded_tokens.values() for n in texts])
+        self._scheduler.costs.observe(plan.unit, predicted, result.seconds)
 
     def _record(self, state: RequestState, unit: Unit, result: PlanResult) -> Published:
         """Apply a unit's result to one request; returns its event."""
@@ -299,9 +331,11 @@ class RequestQueue:
             return self._fail(state, result.failures[name])
         if name in result.images:
             del self._states[name]
+            self._texts.remove(name)
             self.finished += 1
             return [(name, Finished(result.images[name], state.seconds, state.truncated))]
         if name in result.caption_tokens:
+            self._update_text_costs(self._texts.encoded(name))
             self._set_key(state, [padded(tokens) for tokens in result.caption_tokens[name]])
         state.truncated = state.truncated or name in result.truncated
         if unit is Unit.DENOISE and name not in result.failures:
@@ -352,6 +386,7 @@ class RequestQueue:
 
     def _forget(self, state: RequestState) -> None:
         del self._states[state.request.id]
+        self._texts.remove(state.request.id)
         if state.request.id in self._scheduler.tasks:
             self._scheduler.remove(state.request.id)
         if state.on_worker:

@@ -61,6 +61,14 @@ def test_a_prompt_is_encoded_once_in_each_scope_and_the_empty_one_once(
     assert len(encoded) == first + 1, "what comes around every prompt and the empty prompt are nobody's"
 
 
+def test_a_generation_says_what_the_encoder_ran_on(model: ZImageModel, ask: ImageRequest, encoded: list[str]) -> None:
+    first = model.start(ask, "one")
+    assert len(first.encoded_tokens) == len(encoded)
+    assert sum(first.encoded_tokens) > len(encoded)
+    assert model.start(ask, "one").encoded_tokens == ()
+    assert len(model.start(ask, "another").encoded_tokens) == 1
+
+
 def test_a_forgotten_scope_is_encoded_again_and_others_are_not(
     model: ZImageModel, ask: ImageRequest, encoded: list[str]
 ) -> None:

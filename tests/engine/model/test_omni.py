@@ -18,6 +18,7 @@ from tests.helpers.faults import Immediate
 from tests.helpers.tiny_omni import (
     EVEN,
     ODD,
+    PATCHES,
     SIZE_MULTIPLE,
     a_photo,
     an_edit,
@@ -37,7 +38,8 @@ from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.omni import OmniTransformer
 from zimage_engine.profiles import ModelProfile, Range
-from zimage_engine.scheduling.estimates import units_of
+from zimage_engine.scheduling.estimates import caption_tokens, units_of
+from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE
 from zimage_engine.types import (
     Cancelled,
     ImageRequest,
@@ -226,6 +228,8 @@ def test_the_tokens_of_an_image_are_reported_with_the_text(folder: Path) -> None
     for ask in (an_edit("a", ODD), ImageRequest("plain", "a blue square", *ODD, 4, 5)):
         generation = begin(model, ask)
         model.step([generation])
+        estimate = caption_tokens(ask, SIZE_MULTIPLE**2, PATCHES)
+        assert abs(generation.positive.tokens - estimate) <= TOKEN_MULTIPLE, "known nearly before it is encoded"
         image_tokens = 160  # 9 · 15 and the padding
         assert joined.pop() == image_tokens + generation.positive.tokens
 
@@ -275,7 +279,8 @@ def test_a_mask_and_a_strength_are_refused(profile: ModelProfile) -> None:
 
 
 def test_the_profile_is_completed_by_the_weights_that_edit_by_instruction_alone(folder: Path) -> None:
-    assert complete_profile(find_profile("edit", weights=str(folder))).size_multiple == SIZE_MULTIPLE
+    completed = complete_profile(find_profile("edit", weights=str(folder)))
+    assert (completed.size_multiple, completed.image_patches) == (SIZE_MULTIPLE, PATCHES)
     with pytest.raises(ModelNotFound) as refused:
         complete_profile(find_profile("edit", weights=str(DEMO_WEIGHTS)))
     assert str(refused.value) == (

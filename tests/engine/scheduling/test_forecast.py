@@ -60,7 +60,7 @@ def test_every_waiting_request_learns_its_position_and_when_it_ends() -> None:
     while (served := bench.serve()) is not None:
         clock += served[1]
         if served[0].unit is Unit.DECODE:
-            ends |= {name: clock for name in served[0].ids}
+            ends |= dict.fromkeys(served[0].ids, clock)
     for name, event in told.items():
         assert event.eta == pytest.approx(ends[name], rel=0.1, abs=0.2)
 

@@ -1,38 +1,69 @@
-"""Which texts count as encoded already: by scope, the most recent ones, until they are forgotten."""
+"""Which texts count as encoded: by scope, the most recent ones, until they are forgotten."""
 
 from __future__ import annotations
 
-from zimage_engine.scheduling.known_prompts import KnownPrompts
+from zimage_engine.scheduling.known_prompts import KnownPrompts, TextTracker, text_key
+from zimage_engine.scheduling.tokens import text_tokens
 
-
-def test_a_text_is_known_once_it_was_added_and_in_its_scope_alone() -> None:
-    known = KnownPrompts()
-    assert not known.add("a", "a red circle")
-    assert known.add("a", "a red circle")
-    assert not known.add("b", "a red circle")
-    assert not known.add("a", "a red circle ")
+CIRCLE, STAR = "a red circle", "a small yellow star on the left"
 
 
 def test_the_least_recently_used_are_dropped() -> None:
     known = KnownPrompts(count=2)
-    for text in ("one", "two", "one", "three"):
-        known.add("a", text)
-    assert known.add("a", "one")
-    assert known.add("a", "three")
-    assert not known.add("a", "two")
+    one, two, three = (text_key("a", text) for text in ("one", "two", "three"))
+    known.add(one)
+    known.add(two)
+    assert known.use(one)
+    known.add(three)
+    assert [known.use(key) for key in (one, two, three)] == [True, False, True]
 
 
-def test_a_scope_is_forgotten_and_no_text_is_kept() -> None:
-    known = KnownPrompts()
-    for scope in "ab":
-        known.add(scope, "a secret")
-    assert "secret" not in repr(vars(known))
-    known.forget("a")
-    assert known.add("b", "a secret")
-    assert not known.add("a", "a secret")
-    known.clear()
-    assert not known.add("b", "a secret")
+def test_a_key_is_of_one_scope_and_does_not_show_the_text() -> None:
+    assert text_key("a", CIRCLE) != text_key("b", CIRCLE)
+    assert "circle" not in repr(text_key("a", CIRCLE))
+    assert text_key("a", "\ud83d") != text_key("a", ""), "half a surrogate pair has a key, too"
 
 
-def test_half_a_surrogate_pair_has_a_key() -> None:
-    assert not KnownPrompts().add("a", "\ud83d")
+def test_a_text_is_new_until_a_request_of_its_scope_was_encoded() -> None:
+    tracker = TextTracker()
+    for name, scope in {"first": "a", "same": "a", "other": "b"}.items():
+        tracker.add(name, scope, [CIRCLE])
+        assert tracker.new_tokens(name) == (text_tokens(CIRCLE),)
+    assert tracker.encoded("first") == {"first", "same"}
+    tracker.add("late", "a", [CIRCLE, STAR])
+    assert tracker.new_tokens("same") == ()
+    assert tracker.new_tokens("late") == (text_tokens(STAR),)
+    assert tracker.new_tokens("other") == (text_tokens(CIRCLE),)
+
+
+def test_the_empty_text_is_of_no_scope() -> None:
+    tracker = TextTracker()
+    tracker.add("first", "a", [CIRCLE, ""])
+    tracker.encoded("first")
+    tracker.add("other", "b", [""])
+    assert tracker.new_tokens("other") == ()
+
+
+def test_forgotten_texts_are_new_again() -> None:
+    tracker = TextTracker()
+    for name, scope in {"first": "a", "other": "b"}.items():
+        tracker.add(name, scope, [CIRCLE])
+        tracker.encoded(name)
+    assert tracker.forget("a") == {"first"}
+    assert tracker.new_tokens("first") != ()
+    assert tracker.new_tokens("other") == ()
+    assert tracker.clear() == {"first", "other"}
+    assert tracker.new_tokens("other") != ()
+
+
+def test_nothing_is_left_of_requests_that_have_ended() -> None:
+    tracker = TextTracker()
+    for name in ("first", "second"):
+        tracker.add(name, "a", [CIRCLE, STAR])
+    tracker.remove("second")
+    assert tracker.encoded("first") == {"first"}
+    tracker.add("third", "a", ["another"])
+    for name in ("first", "third", "unknown"):
+        tracker.remove(name)
+    tracker.forget("a")
+    assert (tracker._requests, tracker._waiting, tracker._known._keys) == ({}, {}, {})
