@@ -100,7 +100,7 @@ class Engine:
 
     def seconds_alone(self, request: ImageRequest) -> float:
         """Return the predicted seconds of a request on an idle device; a rough guess until the model is loaded."""
-        return self._queue.seconds_alone(request)
+        return self._queue.predictions.seconds_alone(request)
 
     def stats(self) -> EngineStats:
         """Return what the engine is doing now; never waits for the device."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from zimage_engine.handle import Handle
-from zimage_engine.scheduling.queue import Published
+from zimage_engine.scheduling.request_states import Published
 from zimage_engine.types import Cancelled, EngineError, Failed, Finished
 
 log = logging.getLogger(__name__)

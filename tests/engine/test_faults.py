@@ -39,7 +39,7 @@ async def test_a_slow_unit_delays_and_nothing_else(
 
     engine = start_demo(wrap)
     await engine.ready()
-    measured = engine._queue._unit_seconds(make_edit("a"), [32])[unit]
+    measured = engine._queue.predictions._unit_seconds(make_edit("a"), [32])[unit]
     pause.append(max(0.25, 2 * measured))
     lags: list[float] = []
 
@@ -56,7 +56,7 @@ async def test_a_slow_unit_delays_and_nothing_else(
     looking.cancel()
     assert all(same_picture(data, undisturbed_edits[name]) for name, data in ended.items())
     assert sorted(lags)[len(lags) * 9 // 10] < pause[0] / 2
-    assert engine._queue._unit_seconds(make_edit("a"), [32])[unit] > measured
+    assert engine._queue.predictions._unit_seconds(make_edit("a"), [32])[unit] > measured
 
 
 async def test_a_lost_worker_is_replaced_and_everything_begins_again(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -14,6 +13,7 @@ import torch
 
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.acceleration import Acceleration
+from zimage_engine.device.begun import Begun, Held
 from zimage_engine.device.calibration import known_costs, warm_up
 from zimage_engine.device.devices import pick_device, title_of
 from zimage_engine.device.loading import load_components, load_stepping_down, plans_for
@@ -27,7 +27,6 @@ from zimage_engine.model.previews import TIME_SHARE_MAX, Previewer, find_preview
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import (
     EngineError,
-    ImageRequest,
     OutOfMemory,
     Plan,
     PlanResult,
@@ -43,34 +42,6 @@ _AHEAD_SECONDS = 0.5
 """On a GPU, units up to this long are queued one ahead: the processor's part of a step takes some milliseconds."""
 
 _BROKEN_UNIT = "The model failed on this picture; the operator's log says why."
-
-
-@dataclass(slots=True)
-class Held:
-    """A request that the worker has been given. ``previews`` is False once one of its previews has failed."""
-
-    request: ImageRequest
-    scope: str
-    previews: bool
-    generation: Generation | None = None
-
-
-@dataclass(slots=True)
-class Begun:
-    """What a plan has begun: its results are still on the device, or hold failures that are known already.
-
-    ``finite`` holds what the steps returned, ``decoded`` the pictures, ``expected`` the latents for previews.
-    """
-
-    clock: UnitClock
-    finite: list[tuple[list[Generation], torch.Tensor]] = field(default_factory=list)
-    decoded: list[tuple[Generation, torch.Tensor]] = field(default_factory=list)
-    expected: list[tuple[Held, torch.Tensor]] = field(default_factory=list)
-    failures: dict[str, EngineError] = field(default_factory=dict)
-    truncated: set[str] = field(default_factory=set)
-    caption_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    encoded_tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    out_of_memory: bool = False
 
 
 class Worker:

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 
-from zimage_engine.scheduling.queue import Published, RequestQueue
+from zimage_engine.scheduling.queue import RequestQueue
+from zimage_engine.scheduling.request_states import Published
 from zimage_engine.scheduling.scheduler import Scheduler
+from zimage_engine.scheduling.tasks import Task
 from zimage_engine.types import Queued, Unit
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,7 @@ def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> dict[str, 
     """
     clock = 0.0
     ends: dict[str, float] = {}
-    keys: dict[Hashable, Hashable] = {}  # by shape
+    keys = {_size(task): task.key for task in scheduler.tasks.values() if task.key is not None}
     for _ in range(batches):
         batch = scheduler.next()
         if batch is None:
@@ -102,9 +104,11 @@ def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> dict[str, 
             if task.done == len(task.units):
                 ends[task.id] = clock
             elif task.key is None:
-                # The caption's length is not known: the key of another task of this shape is the best guess.
-                key = keys.get(task.shape, task.shape)
+                # The captions' lengths are estimated: the key of another task of this size is the best guess.
+                key = keys.setdefault(_size(task), _size(task))
                 scheduler.set_key(task, key, task.tokens, task.costs[Unit.DENOISE])
-            else:
-                keys[task.shape] = task.key
     return ends
+
+
+def _size(task: Task) -> Hashable:
+    return task.shape, task.tokens

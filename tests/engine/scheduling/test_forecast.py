@@ -11,7 +11,8 @@ import pytest
 from tests.helpers.waiting import until
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.forecast import Forecaster
-from zimage_engine.scheduling.queue import Published, RequestQueue
+from zimage_engine.scheduling.queue import RequestQueue
+from zimage_engine.scheduling.request_states import Published
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import ImageRequest, Plan, PlanResult, Queued, RawImage, Unit
 
@@ -30,7 +31,7 @@ class Bench:
 
     def submit(self, name: str, owner: int, *, steps: int = 4) -> None:
         side = 256 * (1 + owner % 2)
-        self.queue.submit(ImageRequest(name, "p", side, side, steps, 0), owner=owner, group=owner % 3)
+        self.queue.submit(ImageRequest(name, f"p {name}", side, side, steps, 0), owner=owner, group=owner % 3)
 
     def serve(self) -> tuple[Plan, float] | None:
         """Run one unit in the time that is predicted for it. Returns the plan and that time."""

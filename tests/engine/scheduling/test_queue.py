@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.queue import Published, RequestQueue, scope_of
+from zimage_engine.scheduling.queue import RequestQueue
+from zimage_engine.scheduling.request_states import Published, scope_of
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import (
     Cancelled,

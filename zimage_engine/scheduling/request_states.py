@@ -1,0 +1,50 @@
+"""What the queue notes about each request, and about each plan without a result. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from zimage_engine.scheduling.tasks import Batch, Task
+from zimage_engine.types import Event, ImageRequest, Plan
+
+Published = list[tuple[str, Event]]
+"""Request ids and events to deliver to them, in the order in which they happened."""
+
+
+@dataclass(slots=True)
+class RequestState:
+    """A request that has not ended. ``seconds`` is its share of the device's time so far.
+
+    ``retried`` is True after it ran out of memory alone, until a unit succeeds. ``losses`` counts the workers that were
+    lost during one of its units. ``on_worker`` is True if the worker has been given the request.
+    """
+
+    request: ImageRequest
+    task: Task
+    scope: str
+    seconds: float = 0.0
+    steps_done: int = 0
+    cancelled: bool = False
+    truncated: bool = False
+    retried: bool = False
+    losses: int = 0
+    on_worker: bool = False
+
+
+@dataclass(slots=True)
+class Launched:
+    """A plan without a result, and its batch: None if it only frees memory.
+
+    ``doomed`` is True if the plan before it has failed, so that the worker skips it.
+    """
+
+    plan: Plan
+    batch: Batch | None
+    doomed: bool = False
+
+
+def scope_of(owner: Hashable) -> str:
+    """Return the owner's scope of embeddings. It does not say who the owner is."""
+    return blake2b(repr(owner).encode(), digest_size=8).hexdigest()
