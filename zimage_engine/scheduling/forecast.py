@@ -57,13 +57,13 @@ class Forecaster:
         self._stopped.set()
         self._due.set()
 
-    def update(self) -> None:
-        """Make a forecast and publish what has changed since the last one."""
+    def update(self) -> bool:
+        """Make a forecast and publish what has changed since the last one. Returns False if no request waits."""
         with self._lock:
             snapshot = self._queue.snapshot(_TASKS_MAX)
         if snapshot is None:
             self._told.clear()
-            return
+            return False
         ends = run_forward(snapshot.to_run())
         told = {name: Queued(position, ends.get(name)) for position, name in enumerate(snapshot.names())}
         changed = [(name, event) for name, event in told.items() if event != self._told.get(name)]
@@ -72,16 +72,19 @@ class Forecaster:
             with self._lock:
                 events = changed[start : start + _PUBLISHED_AT_ONCE]
                 self._publish([(name, event) for name, event in events if self._queue.is_waiting(name)])
+        return True
 
     def _run(self) -> None:
         while self._due.wait() and not self._stopped.is_set():
             self._due.clear()
             began = time.thread_time()
             try:
-                self.update()
+                made = self.update()
             except Exception:
                 log.exception("no forecast")
-            self._stopped.wait(max(_INTERVAL, _REST * (time.thread_time() - began)))
+                made = True
+            if made:
+                self._stopped.wait(max(_INTERVAL, _REST * (time.thread_time() - began)))
 
 
 def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> dict[str, float]:
