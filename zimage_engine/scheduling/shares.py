@@ -30,14 +30,14 @@ _PRUNE_MIN = 16
 """Shares without tasks are looked for only if there are more children than this."""
 
 
-class Queued(Protocol):
+class QueueItem(Protocol):
     """A child or a task: something with a weight and a place in the queue of a share, None if it is not queued."""
 
     weight: float
     entry: Entry | None
 
 
-Entry = tuple[float, int, Queued]
+Entry = tuple[float, int, QueueItem]
 """What queues are sorted by: a tag, or the age and work of a task; then the sequence number of the leading task."""
 
 Tagged = tuple[float, int, Task]
@@ -111,7 +111,7 @@ class Share:
         child.weight, child.work = weight, rounded(start * weight)
         return child
 
-    def place(self, item: Queued, order: float, sequence: int) -> None:
+    def place(self, item: QueueItem, order: float, sequence: int) -> None:
         """Put a child or task where it belongs in the queue, and this share where it then belongs in its parent's."""
         if item.entry is None or item.entry[:2] != (order, sequence):
             self._take_out(item)
@@ -122,7 +122,7 @@ class Share:
             head = self.head
             self.parent.place(self, (self.work + head.remaining) / self.weight, head.sequence)
 
-    def remove(self, item: Queued) -> None:
+    def remove(self, item: QueueItem) -> None:
         """Remove a child or task from the queue. A share whose queue is empty leaves its parent's, too."""
         self._take_out(item)
         if self.queue:
@@ -196,7 +196,7 @@ class Share:
         """Yield the children that have tasks, lowest tag first."""
         return (item for _, _, item in self.queue if isinstance(item, Share))
 
-    def _take_out(self, item: Queued) -> None:
+    def _take_out(self, item: QueueItem) -> None:
         if item.entry is not None:
             del self.queue[bisect_left(self.queue, item.entry)]
             self.queued_weight -= item.weight
