@@ -153,7 +153,7 @@ def _insert(
 ) -> tuple[Admitted, bool] | None:
     """Admit the job, and read whether its pictures are spoilers. Returns None if its event made a job before."""
     spoiler = requester.guild_id is not None and find_setting(connection, requester.guild_id, SPOILER) == "on"
-    admitted = admission.admit(connection, replace(new, spoiler=spoiler), requester, demand, terms)
+    admitted = admission.admit(connection, new, requester, demand, terms, spoiler=spoiler)
     return (admitted, spoiler) if admitted is not None else None
 
 

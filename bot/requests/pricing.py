@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,10 +32,11 @@ def quote(spec: ImageSpec, count: int, profile: ModelProfile, *, edit: bool) -> 
     One image costs (pixels ÷ base pixels) × (steps run ÷ default steps) × (2 with guidance, else 1) credits, rounded
     up to 1/100 and at least 0.05.
     """
-    size = Fraction(spec.size.pixels, profile.base_size.pixels)
-    steps = Fraction(spec.steps_run(edit=edit), int(profile.steps.default))
     passes = 2 if spec.guidance_scale > 0 else 1
-    return count * max(_IMAGE_MIN, math.ceil(size * steps * passes * 100))
+    work = spec.size.pixels * spec.steps_run(edit=edit) * passes
+    of_one_credit = profile.base_size.pixels * int(profile.steps.default)
+    rounded_up = -(-100 * work // of_one_credit)  # in integers: exact, and this runs for every request
+    return count * max(_IMAGE_MIN, rounded_up)
 
 
 def needs_confirmation(price: int, left: int | None) -> bool:

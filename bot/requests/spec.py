@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from zimage_engine.profiles import (
     SEED_LIMIT,
@@ -19,6 +19,7 @@ from zimage_engine.profiles import (
 from zimage_engine.types import ImageRequest, InvalidRequest
 
 MIN_STRENGTH = 0.05
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +78,26 @@ class ImageSpec:
 
         ``source`` is ``original``: rows and pictures have had that key from the first version on.
         """
-        fields = asdict(self)
-        original, mask = fields.pop("original"), fields.pop("mask")
+        # asdict() copies every value first, which takes longer than all else that is done for a row.
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        original, mask = values.pop("original"), values.pop("mask")
         if original:
-            fields["source"] = original
+            values["source"] = original
         else:
-            del fields["strength"]
+            del values["strength"]
         if mask:
-            fields["mask"] = mask
-        return fields
+            values["mask"] = mask
+        return values
 
     @classmethod
     def from_json(cls, text: str) -> ImageSpec:
         """Return the spec that :meth:`to_json` wrote. For the database's own rows, not for untrusted text."""
-        fields = json.loads(text)
-        fields["original"] = fields.pop("source", "")
-        return cls(**{name: value for name, value in fields.items() if name in cls.__dataclass_fields__})
+        values = json.loads(text)
+        values["original"] = values.pop("source", "")
+        return cls(**{name: value for name, value in values.items() if name in cls.__dataclass_fields__})
 
     def to_json(self) -> str:
-        return json.dumps(self.fields(), ensure_ascii=False, sort_keys=True)
+        return _ENCODER.encode(self.fields())
 
 
 @dataclass(frozen=True, slots=True)

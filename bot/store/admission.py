@@ -203,16 +203,23 @@ def check(
 
 
 def admit(
-    connection: sqlite3.Connection, new: NewJob, requester: Requester, demand: JobDemand, terms: Terms
+    connection: sqlite3.Connection,
+    new: NewJob,
+    requester: Requester,
+    demand: JobDemand,
+    terms: Terms,
+    *,
+    spoiler: bool = False,
 ) -> Admitted | None:
     """Check everything, insert the job and reserve its credits. Returns None if its event has already made a job.
 
-    ``demand`` is what the job needs; its credits are those of ``new``.
+    ``demand`` is what the job needs; its credits are those of ``new``. With ``spoiler`` its pictures are hidden until
+    somebody clicks.
     """
     if job_rows.exists(connection, new.event_id):
         return None
     concurrent, granted = check(connection, requester, demand, terms, new.created_at)
-    job_id = jobs.insert(connection, new, granted=granted, concurrent_jobs=concurrent.value)
+    job_id = jobs.insert(connection, new, granted=granted, concurrent_jobs=concurrent.value, spoiler=spoiler)
     assert job_id is not None, "checked above, in this transaction"
     return Admitted(job_id, concurrent.value)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from bot.store import ledger, open_cards, usage
@@ -49,7 +50,6 @@ class NewJob:
     response_file_limit: int | None = None
     original_link: str | None = None
     defaults: str = ""
-    spoiler: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,12 @@ class ImageEnd:
 
 
 def insert(
-    connection: sqlite3.Connection, new: NewJob, *, granted: int = 0, concurrent_jobs: int | None = None
+    connection: sqlite3.Connection,
+    new: NewJob,
+    *,
+    granted: int = 0,
+    concurrent_jobs: int | None = None,
+    spoiler: bool = False,
 ) -> int | None:
     """Insert a job with its images and reserve its credits, ``granted`` of them from an admin's grant.
 
@@ -99,14 +104,10 @@ def insert(
         "response_file_limit": new.response_file_limit,
         "original_link": new.original_link,
         "defaults": new.defaults,
-        "spoiler": int(new.spoiler),
+        "spoiler": int(spoiler),
         "concurrent_jobs": concurrent_jobs,
     }
-    row = connection.execute(
-        f"INSERT INTO jobs ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)})"
-        " ON CONFLICT (source_id) DO NOTHING RETURNING id",
-        values,
-    ).fetchone()
+    row = connection.execute(_insert_statement(tuple(values)), values).fetchone()
     if row is None:
         return None
     job_id = int(row["id"])
@@ -119,6 +120,14 @@ def insert(
     if card_message_id is not None:
         card_shown(connection, job_id, card_message_id)
     return job_id
+
+
+@cache
+def _insert_statement(columns: tuple[str, ...]) -> str:
+    return (
+        f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({', '.join(f':{name}' for name in columns)})"
+        " ON CONFLICT (source_id) DO NOTHING RETURNING id"
+    )
 
 
 def card_shown(connection: sqlite3.Connection, job_id: int, message_id: int) -> None:

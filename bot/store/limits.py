@@ -49,6 +49,7 @@ class CeilingKind:
 
 
 UNLIMITED = "unlimited"
+_RANK: dict[Origin, int] = {"default": 0, "everyone": 1, "role": 2, "user": 3}
 _WHOLE = "a whole number from 0"
 
 # The database checks the names: a new limit also needs a migration of the table ``limits``.
@@ -162,12 +163,11 @@ def resolve(connection: sqlite3.Connection, requester: Requester, defaults: Valu
         f" OR target = 'role' AND target_id IN ({roles}))",
         (requester.scope_id, now, requester.member_id, *requester.role_ids),
     )
-    rank: dict[str, int] = {"default": 0, "everyone": 1, "role": 2, "user": 3}
     for row in rows:
         name, target = row["name"], row["target"]
         role_id = row["target_id"] if target == "role" else None
         new, old = Limit(name, row["value"], target, role_id, row["until"]), found[name]
-        if (rank[target], _generosity(new)) > (rank[old.origin], _generosity(old)):
+        if (_RANK[target], _generosity(new)) > (_RANK[old.origin], _generosity(old)):
             found[name] = new
     return found
 
