@@ -40,8 +40,7 @@ log = structlog.get_logger(__name__)
 class JobService:
     """Admits jobs and runs each to its end, over restarts of the program if need be.
 
-    ``server_weights`` are the shares of the device that servers get, by id, where they are not 1; 0 is for direct
-    messages.
+    ``server_weights`` are weights of servers by id, where they are not 1; direct messages are server 0.
     """
 
     def __init__(
@@ -61,14 +60,9 @@ class JobService:
         self.admission = Admission(database, engine.profile, terms)
         self.originals = OriginalFolder(image_dir.parent / "sources")
         self._completion = Completion(database, outbox, image_dir)
+        weights = server_weights or {}
         self._active = ActiveJobs(
-            database,
-            engine,
-            self._completion,
-            self.originals,
-            image_dir,
-            previews=previews,
-            server_weights=server_weights or {},
+            database, engine, self._completion, self.originals, image_dir, previews=previews, server_weights=weights
         )
         self._dispatcher = self._active.dispatcher
         self.deliveries = self._active.deliveries
@@ -122,6 +116,10 @@ class JobService:
         if request.is_edit:
             image_request = replace(image_request, original=b"")  # the time does not depend on what it shows
         return request.count * self._engine.seconds_alone(image_request)
+
+    def forget_prompts(self, member_id: int) -> None:
+        """Have the engine forget what it keeps of a member's prompts to encode them faster."""
+        self._engine.forget(member_id)
 
     @property
     def active(self) -> Mapping[int, ActiveJob]:
@@ -254,8 +252,7 @@ class JobService:
         """Store the edit's original and insert the job. Returns None if its event made one before."""
         if request.original is not None:
             original, mask = await asyncio.to_thread(self.originals.keep, request.original)
-            spec = replace(request.spec, original=original, mask=mask)
-            request = replace(request, spec=spec, original=None)
+            request = replace(request, spec=replace(request.spec, original=original, mask=mask), original=None)
         job = await self.admission.insert(request)
         if job is not None:
             log.info(

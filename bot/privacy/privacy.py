@@ -149,6 +149,7 @@ class Privacy:
     async def forget(self, member_id: int) -> Removed:
         """Cancel a member's active jobs and forget everything about them; jobs that have not ended yet stay."""
         await self._jobs.cancel_all_of(member_id)
+        self._jobs.forget_prompts(member_id)
         forget = partial(privacy.forget_member, member_id=member_id, at_most=_BATCH)
         forgotten = await self._forget(forget, member_id)
         await asyncio.to_thread(privacy.empty_log, self._database_path)
@@ -173,6 +174,7 @@ class Privacy:
             if forgotten.jobs:
                 await asyncio.to_thread(privacy.empty_log, self._database_path)
             if not forgotten.still_open or time.monotonic() >= end:
+                self._jobs.forget_prompts(member_id)  # those of jobs that were running until now
                 return forgotten.still_open
             await asyncio.sleep(_POLL_SECONDS)
 

@@ -28,6 +28,8 @@ from tests.helpers.privacy import (
 )
 from tests.helpers.waiting import leave_running, until
 from tests.helpers.worlds import OpenWorld, restart
+from zimage_engine.device.worker import Worker
+from zimage_engine.scheduling.request_states import scope_of
 from zimage_engine.types import Unit
 
 
@@ -68,6 +70,28 @@ async def test_deleting_leaves_no_prompt_and_no_picture(world: World) -> None:
     assert secret in text
     assert [job["owner_id"] for job in await rows(world, "SELECT owner_id FROM jobs ORDER BY id")] == [0, 0, noa.id]
     assert len(world.channel.history(viewer=noa)) == 2, "what was posted stays, unless that is wanted, too"
+
+
+async def test_deleting_makes_the_device_forget_the_prompts(world_of: OpenWorld) -> None:
+    workers: list[Worker] = []
+
+    def wrap(worker: Worker) -> Worker:
+        workers.append(worker)
+        return worker
+
+    async with world_of(wrap) as world:
+        await drawn(world, steps=1)
+        noa = another_member(world)
+        await noa.slash(world.channel, "imagine", prompt=PROMPT, steps=1)
+
+        def scopes() -> set[str]:
+            return {scope for scope, _ in workers[0].model._embeddings._entries}
+
+        own, other = scope_of(int(world.member.id)), scope_of(int(noa.id))
+        assert {own, other} <= scopes()
+        await delete(world, JUST_DATA)
+        await until(lambda: own not in scopes())
+        assert other in scopes()
 
 
 async def test_keeping_everything_deletes_nothing(world: World) -> None:
