@@ -81,14 +81,14 @@ async def _compare(bench: Workbench, side: int, count: int, rounds: int, console
         one.append(seconds[-1] / plain)
         plain = bench.by_pipeline([new() for _ in range(count)])
         many.append(plain / await bench.by_engine([new() for _ in range(count)]))
-    difference = await _pixel_difference(bench, new())
+    difference = await pixel_difference(bench, new())
     console.print(
         f"{side}²: one image {statistics.median(seconds):.2f} s, {statistics.median(one):.2f} of the pipeline's; "
         f"{count} queued: {statistics.median(many):.2f} × its throughput; pixels differ by {difference}"
     )
 
 
-async def _pixel_difference(bench: Workbench, request: ImageRequest) -> str:
+async def pixel_difference(bench: Workbench, request: ImageRequest) -> str:
     mine = (await bench.engine.submit(request, owner="bench").result()).image
     ours = np.frombuffer(mine.data, np.uint8).reshape(mine.height, mine.width, 3).astype(int)
     theirs = bench.pipeline(
