@@ -2,12 +2,12 @@
 
 Work is predicted device seconds alone. Groups share the device, and owners share what their group gets; both are a
 :class:`Share`. The task that leads is found from the top: the group with the lowest tag, in it the owner with the
-lowest tag, of the owner's tasks the shortest. Plain fair sharing would let the task of the lowest tag finish first.
-Serving it leaves its tags as they are, so that it leads until it is done: no thrashing.
+lowest tag, of the owner's tasks the shortest, where age makes a task shorter. Plain fair sharing would let the task of
+the lowest tag finish first. Serving it leaves its tags as they are, so that it leads until it is done: no thrashing.
 
 A bound on how long a task takes, although strangers keep coming: look at its owner among the owners of the group. Let T
-be the task's tag when it is added and V the virtual time, W the largest sum of weights that ever wait at once, b the
-burst, m the meters, w the weights and r the clock rate.
+be the task's tag when it is added, without its own owner's later tasks. Let V be the virtual time then, W the largest
+sum of weights that ever wait at once, b the burst, m the meters, w the weights and r the clock rate.
 
 - Whoever has tasks already is served at most ``B = Σ w · max(0, T − m)`` before the task, as only tags up to T lead.
 - Whoever comes later starts at ``V − b ÷ w`` or above, with a tag above that. Virtual time only grows, by at least
@@ -15,11 +15,11 @@ burst, m the meters, w the weights and r the clock rate.
   those who came before then are served at most ``w · (T + b ÷ w − V)`` each, ``W · (T + b ÷ w − V)`` in all.
 
 Together the group is served at most ``X = B + W · (1 + 1 ÷ r) · (T + b ÷ w − V)`` before the task ends, with the lowest
-w. The same holds for the group among the groups, for which T is its meter plus X divided by its weight: the device
-serves at most Y, which is that expression with the groups' values, and the task ends within
-``stretch · Y + one unit``. The one unit is what was running when it was added. ``stretch`` (3) bounds what a second of
-a leader's work can take: riders at most double the time of a step, and encoding ahead for riders takes at most as long
-as all of the leader's steps.
+w. The same holds for the group among the groups. Its T is the meter plus, divided by the weight, X and whatever tasks
+behind it in the group are served meanwhile as riders. The device serves at most Y, which is the expression for X with
+the groups' values, and the task ends within ``stretch · Y + one unit``. The one unit is what was running when it was
+added. ``stretch`` (3) bounds what a second of a leader's work can take: riders at most double the time of a step, and
+encoding ahead for riders takes at most as long as all of the leader's steps.
 """
 
 from __future__ import annotations
@@ -94,9 +94,7 @@ class Scheduler:
         A task whose last unit that was is removed.
         """
         for task in batch.tasks:
-            seconds = times * task.costs[batch.unit]
-            self._served_seconds += seconds
-            share_of(task).charge(seconds)
+            self._charge(task, times * task.costs[batch.unit])
             _advance(task, batch, times)
             if task.done == len(task.units):
                 self.remove(task.id)
@@ -113,8 +111,7 @@ class Scheduler:
             self._readmit(task)
             _advance(task, batch, -1)
             self._place(task)
-            self._served_seconds -= task.costs[batch.unit]
-            share_of(task).charge(-task.costs[batch.unit])
+            self._charge(task, -task.costs[batch.unit])
             self._place(task)
         self._encoded_ahead = False
 
@@ -170,6 +167,10 @@ class Scheduler:
             task.share = share_of(task).copy(shares)
             copied._place(task)
         return copied
+
+    def _charge(self, task: Task, seconds: float) -> None:
+        share_of(task).charge(seconds)
+        self._served_seconds += seconds
 
     def _place(self, task: Task) -> None:
         """Put a task in its place in the order and in the index, or move it there."""
@@ -254,17 +255,17 @@ class Snapshot:
     no difference to a forecast.
     """
 
-    _scheduler: Scheduler
-    _first: tuple[Task, ...]
-    _order: Share | None
+    scheduler: Scheduler
+    first: tuple[Task, ...]
+    order: Share | None
 
     def to_run(self) -> Scheduler:
         """Return a scheduler with the first tasks. Call it once: the copies are its own then."""
-        return self._scheduler.with_tasks(self._first)
+        return self.scheduler.with_tasks(self.first)
 
     def names(self) -> list[str]:
         """Return the ids of all tasks in order."""
-        return [task.id for task in (self._first if self._order is None else self._order.tasks())]
+        return [task.id for task in (self.first if self.order is None else self.order.tasks())]
 
 
 def share_of(task: Task) -> Share:

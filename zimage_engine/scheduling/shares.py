@@ -130,7 +130,7 @@ class Share:
             self.place(first[2], *first[:2])
             return
         # Nobody is left to compare with: all children start alike when they come back.
-        self.virtual = max((share.meter for share in self.children.values()), default=self.virtual)
+        self.virtual = max([self.virtual, *(share.meter for share in self.children.values())])
         self.children.clear()
         self.queued_weight = 0.0
         if self.parent is not None:

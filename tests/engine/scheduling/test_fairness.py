@@ -146,18 +146,18 @@ def test_what_is_remembered_stays_small_however_many_come() -> None:
     """Also with somebody always waiting, and whatever the strangers ask for."""
     device = Device()
     numbers = itertools.count()
-    most = 0
+    most = came = 0
 
     def feed() -> None:
-        nonlocal most
+        nonlocal most, came
         if not device.waiting("member"):
             device.ask("member", steps=20)
         while len(device.scheduler.tasks) < 4:
-            number = next(numbers)
+            came = number = next(numbers)
             device.ask(f"fresh {number}", number % 2 and f"server {number}", steps=1 + number % 30)
         most = max(most, remembered(device.scheduler.device))
 
-    device.run(lambda: next(numbers) > 3000, feed, limit=10_000)
+    device.run(lambda: came > 1000, feed, limit=10_000)
     assert most < 150
 
 
@@ -309,6 +309,9 @@ def test_taking_back_what_was_served_restores_everything(
     for batch in launched[order]:
         scheduler.undo(batch)
     assert state(scheduler) == before
+    for task in scheduler.tasks.values():  # and whatever the same owner asks for next belongs to the same share
+        group = scheduler.device.children[task.group]
+        assert group.children[task.owner] is share_of(task)
 
 
 def state(scheduler: Scheduler) -> list[object]:
