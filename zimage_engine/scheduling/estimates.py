@@ -8,7 +8,7 @@ from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE, instruction_image_tokens, padded, text_tokens
 from zimage_engine.types import ImageRequest, Unit
 
-_CACHED_TEXT_SECONDS = 1e-4
+CACHED_TEXT_SECONDS = 1e-4
 """What a text unit takes if all of its texts are encoded already: looking them up, and making the noise."""
 
 _PIECES_AROUND_INSTRUCTION = 2
@@ -61,7 +61,7 @@ def unit_seconds(
     """
     pixels, samples = request.width * request.height, step_samples(request)
     return {
-        Unit.ENCODE_TEXT: max(costs.encode(texts), _CACHED_TEXT_SECONDS),
+        Unit.ENCODE_TEXT: max(costs.encode(texts), CACHED_TEXT_SECONDS),
         Unit.ENCODE_IMAGE: costs.encode_image(pixels),
         Unit.DENOISE: costs.step(step_tokens(request, pixels_per_token, caption), samples),
         Unit.DECODE: costs.decode(pixels),

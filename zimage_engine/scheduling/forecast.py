@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 
+from zimage_engine.scheduling.estimates import CACHED_TEXT_SECONDS
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.request_states import Published
 from zimage_engine.scheduling.scheduler import Scheduler
-from zimage_engine.scheduling.tasks import Task
+from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.types import Queued, Unit
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> dict[str, 
         times = min(task.steps_left for task in batch.tasks) if batch.unit is Unit.DENOISE else 1
         clock += times * scheduler.seconds(batch)
         scheduler.served(batch, times)
+        _mark_encoded(scheduler, batch)
         for task in batch.tasks:
             if task.done == len(task.units):
                 ends[task.id] = clock
@@ -115,3 +117,14 @@ def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> dict[str, 
 
 def _size(task: Task) -> Hashable:
     return task.shape, task.tokens
+
+
+def _mark_encoded(scheduler: Scheduler, batch: Batch) -> None:
+    """Predict the texts that a batch has encoded as cached for the tasks that have not started, as the queue does."""
+    if batch.unit is not Unit.ENCODE_TEXT:
+        return
+    encoded = {task.texts for task in batch.tasks} - {None}
+    for task in list(scheduler.tasks.values()) if encoded else ():
+        if task.texts in encoded and not task.started:
+            task.costs = {**task.costs, Unit.ENCODE_TEXT: CACHED_TEXT_SECONDS}
+            scheduler.restart(task)

@@ -86,6 +86,10 @@ class TextTracker:
         texts = self._requests[request_id]
         return tuple(texts.tokens[key] for key in texts.missing)
 
+    def keys(self, request_id: str) -> frozenset[TextKey]:
+        """Return the keys of the request's texts."""
+        return frozenset(self._requests[request_id].tokens)
+
     def encoded(self, request_id: str) -> set[str]:
         """Record that the request's texts are encoded. Returns the requests that have fewer to be encoded now."""
         changed: set[str] = set()

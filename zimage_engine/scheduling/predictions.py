@@ -65,6 +65,7 @@ class Predictions:
             costs=self.unit_seconds(request),
             shape=(image, samples),
             tokens=image + caption,
+            texts=self._texts.keys(request.id),
             samples=samples,
         )
 
