@@ -100,6 +100,7 @@ async def measure(folder: str, rounds: int, deadline: float, note: Callable[[str
         Contender("process, one unit ahead", benches[1], process, ahead),
     ]
     try:
+        note("a step waits for the device", _waits(workers[0]))
         for side in _SIDES:
             note(f"{side}² eager", await _rounds(contenders, side, rounds))
             note(f"{side}² pixels differ by", await _differences(contenders, side))
@@ -124,6 +125,21 @@ def _pipeline(worker: Worker) -> ZImagePipeline:
     pipeline = ZImagePipeline(scheduler, parts.vae, parts.text_encoder, parts.tokenizer, parts.transformer)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _waits(worker: Worker) -> str:
+    """Return "no", or what in a step or a decode makes the processor wait for the device, which it should not."""
+    generation = worker.model.start(ask(size=(512, 512)))
+    worker.model.step([generation])
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        worker.model.step([generation])
+        worker.model.decode(generation)
+    except RuntimeError as error:
+        return str(error)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return "no"
 
 
 async def _rounds(contenders: list[Contender], side: int, rounds: int) -> dict[str, Any]:
@@ -159,8 +175,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder")
     options.add_argument("--out", type=Path, default=Path("build/gpu.json"))
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--minutes", type=float, default=6.0, help="no new measurement is begun after these")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--minutes", type=float, default=5.0, help="no new measurement is begun after these")
     chosen = options.parse_args()
     device = pick_device()
     found: dict[str, Any] = {
