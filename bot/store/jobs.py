@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 from bot.store import ledger, open_cards, usage
 from bot.store.accounts import account_of
 from bot.store.job_states import NEXT, EndState, State
 from bot.store.reply_tokens import ReplyToken, Visibility
+from bot.store.statements import insert_statement
 
 ImageState = Literal["queued", "rendered", "failed", "cancelled", "deleted"]
-
 
 _HAS_CARD = "(progress_message_id IS NOT NULL OR interaction_token IS NOT NULL)"
 """The job has a card; or perhaps one that was not noted, which can be found by its token."""
@@ -107,27 +106,18 @@ def insert(
         "spoiler": int(spoiler),
         "concurrent_jobs": concurrent_jobs,
     }
-    row = connection.execute(_insert_statement(tuple(values)), values).fetchone()
+    insertion = insert_statement("jobs", tuple(values))
+    row = connection.execute(f"{insertion} ON CONFLICT (source_id) DO NOTHING RETURNING id", values).fetchone()
     if row is None:
         return None
     job_id = int(row["id"])
-    connection.executemany(
-        "INSERT INTO images (id, job_id, position, seed) VALUES (?, ?, ?, ?)",
-        [(image_id, job_id, position, seed) for position, (image_id, seed) in enumerate(new.images)],
-    )
+    images = [(image_id, job_id, position, seed) for position, (image_id, seed) in enumerate(new.images)]
+    connection.executemany("INSERT INTO images (id, job_id, position, seed) VALUES (?, ?, ?, ?)", images)
     ledger.reserve(connection, job_id, new.credits, granted, new.created_at)
     card_message_id = open_cards.close(connection, new.event_id)
     if card_message_id is not None:
         card_shown(connection, job_id, card_message_id)
     return job_id
-
-
-@cache
-def _insert_statement(columns: tuple[str, ...]) -> str:
-    return (
-        f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({', '.join(f':{name}' for name in columns)})"
-        " ON CONFLICT (source_id) DO NOTHING RETURNING id"
-    )
 
 
 def card_shown(connection: sqlite3.Connection, job_id: int, message_id: int) -> None:
