@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from zimage_engine.device.memory import Placement
 from zimage_engine.model.captions import Embedding, EmbeddingCache, Transformer
@@ -53,7 +54,7 @@ class ZImageModel:
     """Runs diffusers' Z-Image components one unit at a time.
 
     The result equals that of ``ZImagePipeline`` (``ZImageOmniPipeline`` in omni mode) called for one image with a CPU
-    generator: ±1 of 255 in float32 on the CPU.
+    generator: ±1 of 255 on the CPU, in float32 and, alone, in bfloat16.
     """
 
     def __init__(self, components: Components, device: torch.device) -> None:
@@ -164,7 +165,11 @@ class ZImageModel:
         return embedding
 
     def _encode(self, prompt: str) -> Embedding:
-        """Return the prompt's last hidden state but one, without padding, which would only add masked positions."""
+        """Return the prompt's last hidden state but one.
+
+        The pipeline pads to 512 tokens. Padding to the next multiple of 32, by one token at least, gives the same bits:
+        the text encoder then uses the same kernels. Without padding, bfloat16 is rounded differently.
+        """
         tokenizer, chat = self.parts.tokenizer, prompt
         if self._omni is None:  # in omni mode the chat template is already in the text
             chat = tokenizer.apply_chat_template(
@@ -172,14 +177,22 @@ class ZImageModel:
             )
         ids = tokenizer(chat, return_tensors="pt").input_ids
         truncated = ids.shape[1] > PROMPT_TOKENS_MAX
+        ids = ids[:, :PROMPT_TOKENS_MAX]
+        tokens = ids.shape[1]
+        width = min(padded(tokens + 1), PROMPT_TOKENS_MAX)
+        ids = functional.pad(ids, (0, width - tokens), value=tokenizer.pad_token_id)
+        mask = torch.arange(width)[None] < tokens
         encoder = self.parts.text_encoder
         moves = self.parts.placement is Placement.ENCODER_MOVES
         try:
             if moves:
                 encoder.to(self._device)
             where = next(encoder.parameters()).device
-            output = encoder(input_ids=ids[:, :PROMPT_TOKENS_MAX].to(where), output_hidden_states=True, use_cache=False)
-            return Embedding(output.hidden_states[-2][0].to(self._device), truncated)
+            output = encoder(
+                input_ids=ids.to(where), attention_mask=mask.to(where), output_hidden_states=True, use_cache=False
+            )
+            states = output.hidden_states[-2][0, :tokens].to(self._device)
+            return Embedding(states.clone(), truncated)  # a copy, which does not keep the padding in memory
         finally:
             if moves:
                 encoder.to("cpu")
