@@ -89,15 +89,15 @@ class Driver:
     def _drive(self) -> None:
         """Run the thread; if it breaks, every request fails instead of waiting for ever."""
         try:
-            while not self._stops_now() and self.failure is None:
-                self._use_one_executor()
+            while self._use_one_executor():
+                pass
         except Exception:
             log.exception("the driver broke")
             self._fail(DeviceLost("The engine broke; the bot has to be restarted."))
         self._watchdog.stop()
 
-    def _use_one_executor(self) -> None:
-        """Load an executor and use it until it is lost or the engine closes."""
+    def _use_one_executor(self) -> bool:
+        """Load an executor and use it until it is lost or the engine closes. Returns True if another one is needed."""
         executor = self._make_executor()
         with self._changed:
             self._executor = executor
@@ -108,12 +108,13 @@ class Driver:
             self._fail(error)
         except WorkerLost as error:
             log.warning("worker lost: %s", error)
-            self._restart_requests()
+            return self._restart_requests()
         finally:
             self._watchdog.idle()
             with self._changed:
                 self._executor = None
             executor.kill(_FREEING_SECONDS)  # the device has no room for two
+        return False
 
     def _run_plans(self, executor: Executor) -> None:
         """Launch plans and record their results until the engine closes. Raises if the executor is lost."""
@@ -190,14 +191,15 @@ class Driver:
             self._fail(ModelNotFound("The model could not be loaded; the operator's log says why."))
         return False
 
-    def _restart_requests(self) -> None:
-        """Begin all started requests again on the next executor; gives the device up after several losses."""
+    def _restart_requests(self) -> bool:
+        """Begin all started requests again on the next executor, unless the device is given up or the engine closes."""
         self._losses += 1
         if self._losses > _LOSSES_MAX:
             self._fail(DeviceLost(_BROKEN))
-            return
+            return False
         with self._changed:
             self._publisher.publish(self._queue.restart())
+            return not self._stops_now()
 
     def _report(self, stage: str) -> None:
         """Note what loading does. Each new stage, and each word of progress, gives it the limit of a unit again."""

@@ -207,7 +207,22 @@ async def test_close_with_drain_finishes_what_waits(start: StartEngine) -> None:
     engine = start()
     handles = [engine.submit(request(f"{i}"), owner=i) for i in range(3)]
     await engine.close(drain=True, timeout=60)
+    assert engine._driver.ended, "it did not have to be abandoned"
     assert [(await handle.result()).image.width for handle in handles] == [256, 256, 256]
+
+
+async def test_close_that_is_cancelled_still_ends_every_request(start: StartEngine) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    engine = start(lambda worker: Faulty(worker, Unit.DENOISE, gate=gate, entered=entered))
+    handles = [engine.submit(request(name), owner=name) for name in "ab"]
+    await until(entered.is_set)
+    closing = asyncio.create_task(engine.close(timeout=20))
+    await asyncio.sleep(0)
+    closing.cancel()
+    for handle in handles:
+        with pytest.raises(EngineClosed):
+            await asyncio.wait_for(handle.result(), 5)
+    gate.set()
 
 
 async def test_close_gives_up_a_unit_that_hangs(start: StartEngine) -> None:
