@@ -27,7 +27,7 @@ from zimage_engine.device.unit_benchmark import peak_memory
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import ThreadExecutor
-from zimage_engine.types import ImageRequest
+from zimage_engine.types import ImageRequest, RawImage
 from zimage_engine.weights import Report, complete_profile
 
 _WARM_UP_PICTURES = 2
@@ -81,17 +81,19 @@ async def _compare(bench: Workbench, side: int, count: int, rounds: int, console
         one.append(seconds[-1] / plain)
         plain = bench.by_pipeline([new() for _ in range(count)])
         many.append(plain / await bench.by_engine([new() for _ in range(count)]))
-    difference = await pixel_difference(bench, new())
+    request = new()
+    mine = (await bench.engine.submit(request, owner="bench").result()).image
     console.print(
         f"{side}²: one image {statistics.median(seconds):.2f} s, {statistics.median(one):.2f} of the pipeline's; "
-        f"{count} queued: {statistics.median(many):.2f} × its throughput; pixels differ by {difference}"
+        f"{count} queued: {statistics.median(many):.2f} × its throughput; "
+        f"pixels differ by {difference(mine, bench.pipeline, request)}"
     )
 
 
-async def pixel_difference(bench: Workbench, request: ImageRequest) -> str:
-    mine = (await bench.engine.submit(request, owner="bench").result()).image
+def difference(mine: RawImage, pipeline: ZImagePipeline, request: ImageRequest) -> str:
+    """Return in words how much a picture differs from the pipeline's."""
     ours = np.frombuffer(mine.data, np.uint8).reshape(mine.height, mine.width, 3).astype(int)
-    theirs = bench.pipeline(
+    theirs = pipeline(
         prompt=request.prompt,
         height=request.height,
         width=request.width,

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline
 
-from benchmarks.full_size import pixel_difference
+from benchmarks.full_size import difference
 from benchmarks.workbench import Workbench, ask
 from zimage_engine.catalog import GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
@@ -160,14 +160,16 @@ async def _rounds(contenders: list[Contender], side: int, rounds: int) -> dict[s
 
 
 async def _differences(contenders: list[Contender], side: int) -> dict[str, str]:
-    """Return how each contender's picture differs from the pipeline's, while others are generated beside it."""
+    """Return how each contender's picture differs from the pipeline's, when others were generated beside it."""
     found = {}
     for contender in contenders:
         contender.executor.ahead_seconds = contender.ahead_seconds
         beside = [contender.bench.engine.submit(ask(size=(512, 512)), owner=number) for number in range(3)]
-        found[contender.name] = await pixel_difference(contender.bench, ask(size=(side, side)))
-        for handle in beside:
-            handle.cancel()
+        request = ask(size=(side, side))
+        mine = (await contender.bench.engine.submit(request, owner="bench").result()).image
+        for handle in beside:  # the pipeline shares the modules, and must not run at the same time
+            await handle.result()
+        found[contender.name] = difference(mine, contender.bench.pipeline, request)
     return found
 
 

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -20,6 +21,7 @@ from zimage_engine.weights import Report
 
 log = logging.getLogger(__name__)
 
+_ENDING_SECONDS = 3.0
 _CONTEXT = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
 
 
@@ -83,11 +85,16 @@ class ProcessExecutor:
 
     def kill(self, timeout: float = 0.0) -> None:
         with self._lock:
-            self._lost = self._lost or WorkerLost("The worker process was killed.")
-            process, receiver = self._process, self._receiver
-        if process is not None:
-            process.kill()
-        if timeout and receiver is not None:
+            first, self._lost = self._lost is None, self._lost or WorkerLost("The worker process was killed.")
+            connection, process, receiver = self._connection, self._process, self._receiver
+        if process is None or connection is None or receiver is None:
+            return
+        if first and timeout:
+            with suppress(OSError):
+                connection.send(None)  # it ends by itself, and so cleans up, unless it hangs
+                process.join(min(timeout, _ENDING_SECONDS))
+        process.kill()
+        if timeout:
             receiver.join(timeout)
 
     def _receive(self, connection: Connection, shared: SharedPixels, report: Report) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
-from tests.helpers.executors import FAULTS, Kept, breakable_process, faulty_prompt, load_breakable
+from tests.helpers.executors import FAULTS, Kept, faulty_prompt, loaded_executor
 from tests.helpers.four_requests import make_edit, outcomes, same_picture
 from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
-from zimage_engine.executor import Executor, ThreadExecutor
+from zimage_engine.executor import Executor
 from zimage_engine.types import (
     Cancelled,
     Finished,
@@ -35,18 +34,16 @@ CONFIG = EngineConfig(complete_profile(find_profile("demo")), "cpu", measure=Fal
 StartEngine = Callable[[], Engine]
 
 
-@pytest.fixture(scope="module", params=["thread", "process", "thread, ahead", "process, ahead"])
+@pytest.fixture(
+    scope="module",
+    params=[(kind, seconds) for kind in ("thread", "process") for seconds in (0.0, 1000.0)],
+    ids=["thread", "thread, ahead", "process", "process, ahead"],
+)
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """A loaded executor of each kind, also with units of any length launched one ahead, as on a GPU."""
-    ahead_seconds = 1000.0 if "ahead" in request.param else 0.0
-    if "process" in request.param:
-        with breakable_process(ahead_seconds=ahead_seconds) as process:
-            yield process
-        return
-    thread = ThreadExecutor(partial(load_breakable, CONFIG, ahead_seconds=ahead_seconds))
-    thread.load(lambda _: None)
-    yield thread
-    thread.kill(10)
+    kind, ahead_seconds = request.param
+    with loaded_executor(kind, ahead_seconds=ahead_seconds) as loaded:
+        yield loaded
 
 
 @pytest.fixture
@@ -71,7 +68,7 @@ async def test_a_fault_in_any_unit_fails_that_request_alone(
     for unit in Unit:
         bad = replace(make_edit("b"), id="bad", prompt=faulty_prompt(unit, fault))
         handle = engine.submit(bad, owner="bad")
-        ended = await outcomes(engine, make_edit)
+        ended = await outcomes(engine, make_edit, "ac")
         with pytest.raises(ENDS[fault]):
             await handle.result()
         assert all(same_picture(data, undisturbed_edits[name]) for name, data in ended.items()), unit

@@ -147,6 +147,14 @@ async def test_a_model_that_cannot_be_loaded_says_why_here_and_in_the_log(
     assert "loading: reading the transformer" in caplog.text
 
 
+def test_a_worker_that_does_not_hang_ends_by_itself(tmp_path: Path) -> None:
+    executor = ProcessExecutor(partial(load_toy, tmp_path), PROFILE.max_pixels)
+    executor.load(lambda _: None)
+    executor.kill(10)
+    assert executor._process is not None
+    assert executor._process.exitcode == 0
+
+
 async def test_closing_while_the_worker_loads_leaves_no_process(start: StartToy, tmp_path: Path) -> None:
     engine = start(partial(load_toy, tmp_path, hang=True))
     handle = engine.submit(ask("a"), owner=1)

@@ -12,7 +12,7 @@ from tests.helpers.four_requests import METHODS
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
-from zimage_engine.executor import Executor, Ticket
+from zimage_engine.executor import Executor, ThreadExecutor, Ticket
 from zimage_engine.model.previews import Previewer
 from zimage_engine.process_executor import ProcessExecutor
 from zimage_engine.types import ImageRequest, NumericalError, Plan, PlanResult, RawImage, Unit
@@ -90,11 +90,13 @@ class Kept:
 
 
 @contextmanager
-def breakable_process(*, ahead_seconds: float = 0.0) -> Iterator[ProcessExecutor]:
-    """Yield a child process with the demo model, loaded by :func:`load_breakable`."""
+def loaded_executor(kind: str, *, ahead_seconds: float = 0.0) -> Iterator[Executor]:
+    """Yield a loaded "thread" or "process" with a worker of :func:`load_breakable` and the demo model."""
     profile = complete_profile(find_profile("demo"))
+    # With fixed costs, batches are the same on every machine.
     config = EngineConfig(profile, "cpu", measure=False, batch_tokens=8 * 96)
-    executor = ProcessExecutor(partial(load_breakable, config, ahead_seconds=ahead_seconds), profile.max_pixels)
+    load = partial(load_breakable, config, ahead_seconds=ahead_seconds)
+    executor = ThreadExecutor(load) if kind == "thread" else ProcessExecutor(load, profile.max_pixels)
     executor.load(lambda _: None)
     try:
         yield executor

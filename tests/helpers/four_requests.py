@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,11 @@ def draw_each_alone(make: Callable[[str], ImageRequest], cache_dir: Path) -> dic
     return asyncio.run(draw())
 
 
-async def outcomes(engine: Engine, make: Callable[[str], ImageRequest] = make_request) -> dict[str, bytes | Exception]:
-    """Submit all four at once for four owners. Returns each one's picture or error."""
-    handles = {name: engine.submit(make(name), owner=name) for name in PROMPTS}
+async def outcomes(
+    engine: Engine, make: Callable[[str], ImageRequest] = make_request, names: Iterable[str] = PROMPTS
+) -> dict[str, bytes | Exception]:
+    """Submit all four, or those of these ``names``, at once for as many owners. Returns each one's picture or error."""
+    handles = {name: engine.submit(make(name), owner=name) for name in names}
     ended: dict[str, bytes | Exception] = {}
     for name, handle in handles.items():
         try:

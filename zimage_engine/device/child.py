@@ -48,7 +48,7 @@ class Lost:
 
 
 def serve(connection: Connection, pixels_name: str, pixels_size: int, load: LoadWorker, level: int) -> None:
-    """Load a worker, then execute the plans that come through the pipe, until its other end is closed.
+    """Load a worker, then execute the plans that come through the pipe, until None comes or its other end is closed.
 
     Sends stages of loading as texts, log records, and then a packed result for each plan, in order.
     """
@@ -84,12 +84,11 @@ def _execute(connection: Connection, executor: ThreadExecutor, pixels: SharedPix
         error = ticket.exception()
         send(pixels.pack(ticket.result()) if error is None else Lost(str(error)))
 
-    while True:
-        try:
-            plan = connection.recv()
-        except EOFError:
-            os._exit(0)
-        executor.launch(plan).add_done_callback(ended)
+    try:
+        while (plan := connection.recv()) is not None:
+            executor.launch(plan).add_done_callback(ended)
+    except EOFError:
+        os._exit(0)  # the parent is gone
 
 
 def _end_with_parent() -> None:

@@ -40,6 +40,8 @@ _SLOWDOWN_MAX = 2.0
 _LOOK_AHEAD = 200
 """Riders are chosen by tag among this many tasks; if those are too few, the oldest of the others join them."""
 
+_POSITION_MAX = 500
+
 
 class Scheduler:
     """The order of one device's tasks. ``burst`` (seconds) is the head start of an owner or group that comes back."""
@@ -132,8 +134,12 @@ class Scheduler:
         self._place(task)
 
     def position(self, task: Task) -> int:
-        """Return the number of tasks that come before this one."""
-        return next(number for number, other in enumerate(self.in_order()) if other is task)
+        """Return the number of tasks that come before this one; beyond 500, that of all others.
+
+        Counting takes longer the more there are, and whoever asks holds up the engine and the event loop.
+        """
+        first = enumerate(islice(self.in_order(), _POSITION_MAX))
+        return next((number for number, other in first if other is task), len(self.tasks) - 1)
 
     def in_order(self) -> Iterator[Task]:
         """Return all tasks in the order in which they lead if nothing else comes."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +12,17 @@ import torch
 from diffusers import AutoencoderKL, ZImageImg2ImgPipeline, ZImageInpaintPipeline, ZImagePipeline
 from PIL import Image
 
+from tests.helpers.executors import Kept, loaded_executor
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
+from zimage_engine.executor import Executor
 from zimage_engine.pixels import to_png
 from zimage_engine.profiles import Range
 from zimage_engine.types import ImageRequest, RawImage, Step
 from zimage_engine.weights import complete_profile
 
+StartEngine = Callable[..., Engine]
 PROMPTS = ("a red circle on a blue background", "一个小的黄色星形，黑色背景", "")
 
 
@@ -27,6 +31,31 @@ def pipeline() -> ZImagePipeline:
     loaded = ZImagePipeline.from_pretrained(DEMO_WEIGHTS)
     loaded.set_progress_bar_config(disable=True)
     return loaded
+
+
+@pytest.fixture(scope="module", params=["thread", "process"])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """A loaded executor of each kind, with the demo model and batches of up to eight."""
+    with loaded_executor(request.param) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+async def start(executor: Executor) -> AsyncIterator[StartEngine]:
+    """Starts an engine of the demo model, which may be given guidance that its profile lacks."""
+    engines: list[Engine] = []
+
+    def started(**changes: Any) -> Engine:
+        profile = replace(complete_profile(find_profile("demo")), **changes)
+        engines.append(Engine.start(EngineConfig(profile, "cpu"), lambda: Kept(executor)))
+        return engines[-1]
+
+    yield started
+    for engine in engines:
+        await engine.close()
+
+
+GUIDED = {"guidance": Range(0, 8, 4), "negative_prompt": True}
 
 
 def pixels_of_pipeline(pipeline: ZImagePipeline, request: ImageRequest) -> np.ndarray:
@@ -66,25 +95,19 @@ def test_the_edit_pipelines_draw_with_it_too(kind: type) -> None:
 
 @pytest.mark.parametrize("steps", [4, 8])
 @pytest.mark.parametrize("size", [(256, 256), (320, 192), (192, 352)])
-async def test_equal_to_the_pipeline(pipeline: ZImagePipeline, size: tuple[int, int], steps: int) -> None:
-    engine = Engine.start(EngineConfig(complete_profile(find_profile("demo")), "cpu", measure=False))
-    try:
-        for seed, prompt in enumerate(PROMPTS[:2]):
-            await _check(engine, pipeline, ImageRequest(f"{seed}", prompt, *size, steps, seed=seed * 1000 + 7))
-        long = "a large green heart on the left of a white background, " * 4
-        await _check(engine, pipeline, ImageRequest("long", long, *size, steps, seed=2**32 - 1))
-    finally:
-        await engine.close()
+async def test_equal_to_the_pipeline(
+    start: StartEngine, pipeline: ZImagePipeline, size: tuple[int, int], steps: int
+) -> None:
+    engine = start()
+    for seed, prompt in enumerate(PROMPTS[:2]):
+        await _check(engine, pipeline, ImageRequest(f"{seed}", prompt, *size, steps, seed=seed * 1000 + 7))
+    long = "a large green heart on the left of a white background, " * 4
+    await _check(engine, pipeline, ImageRequest("long", long, *size, steps, seed=2**32 - 1))
 
 
-async def test_equal_with_guidance_and_a_negative_prompt(pipeline: ZImagePipeline) -> None:
-    profile = replace(complete_profile(find_profile("demo")), guidance=Range(0, 8, 4), negative_prompt=True)
-    engine = Engine.start(EngineConfig(profile, "cpu", measure=False))
-    try:
-        request = ImageRequest("g", PROMPTS[0], 256, 256, 4, 5, guidance_scale=3.0, negative_prompt="a green square")
-        await _check(engine, pipeline, request)
-    finally:
-        await engine.close()
+async def test_equal_with_guidance_and_a_negative_prompt(start: StartEngine, pipeline: ZImagePipeline) -> None:
+    request = ImageRequest("g", PROMPTS[0], 256, 256, 4, 5, guidance_scale=3.0, negative_prompt="a green square")
+    await _check(start(**GUIDED), pipeline, request)
 
 
 def a_photo(width: int, height: int) -> Image.Image:
@@ -104,10 +127,9 @@ def a_mask(width: int, height: int) -> Image.Image:
 @pytest.mark.parametrize("inpaint", [False, True], ids=["img2img", "inpaint"])
 @pytest.mark.parametrize(("size", "steps", "guidance"), [((256, 256), 8, 0.0), ((320, 192), 5, 3.0)])
 async def test_edits_equal_the_pipelines(
-    cache_dir: Path, size: tuple[int, int], steps: int, guidance: float, *, inpaint: bool
+    start: StartEngine, size: tuple[int, int], steps: int, guidance: float, *, inpaint: bool
 ) -> None:
     """Run three strengths and a text-to-image request together; each equals its own pipeline call."""
-    profile = replace(complete_profile(find_profile("demo")), guidance=Range(0, 8, 4), negative_prompt=True)
     kind = ZImageInpaintPipeline if inpaint else ZImageImg2ImgPipeline
     edit = kind.from_pretrained(DEMO_WEIGHTS)
     edit.set_progress_bar_config(disable=True)
@@ -127,52 +149,45 @@ async def test_edits_equal_the_pipelines(
         )
         for strength in (0.3, 0.6, 1.0)
     ]
-    engine = Engine.start(EngineConfig(profile, "cpu", cache_dir=cache_dir, batch_tokens=8 * 96))
-    try:
-        engine.submit(ImageRequest("beside", PROMPTS[1], *size, steps, seed=1), owner=2)
-        handles = [engine.submit(ask, owner=1) for ask in asks]
-        for ask, handle in zip(asks, handles, strict=True):
-            theirs = edit(
-                prompt=ask.prompt,
-                negative_prompt=ask.negative_prompt or None,
-                image=photo,
-                strength=ask.strength,
-                width=size[0],
-                height=size[1],
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                generator=torch.Generator().manual_seed(ask.seed),
-                **({"mask_image": mask} if inpaint else {}),
-            ).images[0]
-            ours = _pixels((await handle.result()).image)
-            assert np.abs(ours - np.asarray(theirs).astype(int)).max() <= 1, ask.strength
-    finally:
-        await engine.close()
+    engine = start(**GUIDED)
+    engine.submit(ImageRequest("beside", PROMPTS[1], *size, steps, seed=1), owner=2)
+    handles = [engine.submit(ask, owner=1) for ask in asks]
+    for ask, handle in zip(asks, handles, strict=True):
+        theirs = edit(
+            prompt=ask.prompt,
+            negative_prompt=ask.negative_prompt or None,
+            image=photo,
+            strength=ask.strength,
+            width=size[0],
+            height=size[1],
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            generator=torch.Generator().manual_seed(ask.seed),
+            **({"mask_image": mask} if inpaint else {}),
+        ).images[0]
+        ours = _pixels((await handle.result()).image)
+        assert np.abs(ours - np.asarray(theirs).astype(int)).max() <= 1, ask.strength
 
 
-async def test_equal_in_mixed_company(pipeline: ZImagePipeline, cache_dir: Path) -> None:
+async def test_equal_in_mixed_company(start: StartEngine, pipeline: ZImagePipeline) -> None:
     """Requests join, end and are cancelled in between; sizes, steps, prompts and guidance differ."""
-    profile = replace(complete_profile(find_profile("demo")), guidance=Range(0, 8, 4), negative_prompt=True)
-    engine = Engine.start(EngineConfig(profile, "cpu", cache_dir=cache_dir, batch_tokens=8 * 96))
-    try:
-        first = [
-            ImageRequest("a", PROMPTS[0], 256, 256, 6, 1),
-            ImageRequest("b", PROMPTS[1], 320, 192, 8, 2),
-            ImageRequest("c", PROMPTS[0], 256, 256, 4, 3, guidance_scale=3.0, negative_prompt="a green square"),
-            ImageRequest("gone", PROMPTS[0], 256, 256, 8, 4),
-            ImageRequest("d", "a small star, " * 12, 192, 320, 5, 5, guidance_scale=2.0),
-        ]
-        late = [ImageRequest("e", PROMPTS[1], 256, 256, 8, 6), ImageRequest("f", PROMPTS[0], 384, 256, 3, 7)]
-        handles = {request.id: engine.submit(request, owner=request.id) for request in first}
-        async for event in handles["gone"]:
-            if isinstance(event, Step) and event.done == 2:
-                handles["gone"].cancel()
-                handles |= {request.id: engine.submit(request, owner="late") for request in late}
-        for request in [request for request in first + late if request.id != "gone"]:
-            image = (await handles[request.id].result()).image
-            assert np.abs(_pixels(image) - pixels_of_pipeline(pipeline, request)).max() <= 1, request
-    finally:
-        await engine.close()
+    engine = start(**GUIDED)
+    first = [
+        ImageRequest("a", PROMPTS[0], 256, 256, 6, 1),
+        ImageRequest("b", PROMPTS[1], 320, 192, 8, 2),
+        ImageRequest("c", PROMPTS[0], 256, 256, 4, 3, guidance_scale=3.0, negative_prompt="a green square"),
+        ImageRequest("gone", PROMPTS[0], 256, 256, 8, 4),
+        ImageRequest("d", "a small star, " * 12, 192, 320, 5, 5, guidance_scale=2.0),
+    ]
+    late = [ImageRequest("e", PROMPTS[1], 256, 256, 8, 6), ImageRequest("f", PROMPTS[0], 384, 256, 3, 7)]
+    handles = {request.id: engine.submit(request, owner=request.id) for request in first}
+    async for event in handles["gone"]:
+        if isinstance(event, Step) and event.done == 2:
+            handles["gone"].cancel()
+            handles |= {request.id: engine.submit(request, owner="late") for request in late}
+    for request in [request for request in first + late if request.id != "gone"]:
+        image = (await handles[request.id].result()).image
+        assert np.abs(_pixels(image) - pixels_of_pipeline(pipeline, request)).max() <= 1, request
 
 
 def _pixels(image: RawImage) -> np.ndarray:

@@ -179,6 +179,14 @@ def test_an_owner_who_comes_back_does_not_pay_for_earlier_work() -> None:
     assert done <= 2.1
 
 
+def test_positions_are_exact_for_the_first_five_hundred() -> None:
+    scheduler = scheduler_of()
+    for number in range(600):
+        scheduler.add(task(f"{number}", owner=number % 7))
+    for number, each in enumerate(scheduler.in_order()):
+        assert scheduler.position(each) == (number if number < 500 else 599)
+
+
 def test_planning_with_a_thousand_waiting_is_quick() -> None:
     assert planning_time(1000, 100) < 0.005  # the benchmark holds it to 1 ms; machines that run tests are busy
 
