@@ -121,13 +121,14 @@ class Driver:
         launched: deque[tuple[Plan, Ticket]] = deque()
         while True:
             plan = self._wait_for_plan() if not launched else self._plan_ahead(executor)
+            if plan is None and not launched:
+                return
             if plan is not None:
+                if not launched:
+                    self._watch(plan)
                 launched.append((plan, executor.launch(plan)))
                 if len(launched) == 1:
-                    self._watch(plan)
                     continue  # perhaps another one can be launched ahead
-            elif not launched:
-                return
             plan, ticket = launched.popleft()
             result = executor.wait(ticket)
             self._losses = 0

@@ -45,7 +45,7 @@ class RequestQueue:
         self._states: dict[str, RequestState] = {}
         self._launched: deque[Launched] = deque()
         self._release: list[str] = []
-        self._forget_scopes: list[str] = []
+        self._forget_scopes: dict[str, None] = {}  # in order, each once
         self.busy_seconds = 0.0
         self.finished = 0
         self.failed = 0
@@ -92,7 +92,7 @@ class RequestQueue:
 
     def forget(self, owner: Hashable) -> None:
         """Have the worker forget the embeddings of the owner's prompts."""
-        self._forget_scopes.append(scope_of(owner))
+        self._forget_scopes[scope_of(owner)] = None
         self._update_text_costs(self.predictions.texts_forgotten(scope_of(owner)))
 
     def next(self) -> Plan | None:
