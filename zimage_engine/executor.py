@@ -132,10 +132,10 @@ class ThreadExecutor:
         """Load the worker and begin the launched plans in order, until the executor is lost."""
         try:
             worker = self._load(report)
+            self.device, self.costs, self.ahead_seconds = worker.device, worker.costs, worker.ahead_seconds
         except Exception as error:  # noqa: BLE001 - raised again by load()
             self._lose(error)
             return
-        self.device, self.costs, self.ahead_seconds = worker.device, worker.costs, worker.ahead_seconds
         if self._end(self._loaded, None):
             self._begin_plans(worker)
         self._begun.put(None)

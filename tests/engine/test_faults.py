@@ -16,7 +16,7 @@ from tests.helpers.four_requests import METHODS, PROMPTS, make_edit, make_reques
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import UnitWorker
-from zimage_engine.types import DeviceLost, Plan, PlanResult, Unit, UnitFailed, WorkerLost
+from zimage_engine.types import DeviceLost, ModelNotFound, Plan, PlanResult, Unit, UnitFailed, WorkerLost
 
 
 @pytest.mark.parametrize("unit", list(Unit))
@@ -92,6 +92,13 @@ async def test_a_worker_that_is_always_lost_ends_the_engine(start_demo: Callable
     assert isinstance(await asyncio.wait_for(engine.lost(), 10), DeviceLost)
     with pytest.raises(DeviceLost):
         engine.submit(make_request("a"), owner=1)
+
+
+async def test_a_worker_that_is_none_ends_loading_with_an_error(start_demo: Callable[..., Engine]) -> None:
+    """What raises in the executor's thread is never waited for in vain."""
+    engine = start_demo(lambda _: object())
+    with pytest.raises(ModelNotFound, match="AttributeError"):
+        await asyncio.wait_for(engine.ready(), 30)
 
 
 async def test_a_device_that_cannot_be_loaded_again_is_lost(start_demo: Callable[..., Engine]) -> None:

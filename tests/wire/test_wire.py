@@ -15,11 +15,11 @@ import pytest
 from bot.cli.run import run_bot
 from bot.errors import DeviceGone, StartupError
 from bot.settings import Settings
+from tests.helpers.faults import Immediate
 from tests.helpers.loopback import CHANNEL, MEMBER, TOKEN, Loopback, open_loopback
 from tests.helpers.online import online
 from tests.helpers.pictures import picture_of
 from tests.helpers.waiting import until
-from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import Plan, PlanResult
 
 POSTED = f"channels/{CHANNEL}/messages"
@@ -82,10 +82,7 @@ def test_an_intent_that_is_not_granted_is_one_sentence(settings: Settings, monke
 def test_a_lost_device_ends_the_program_with_status_70(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked for is kept; a supervisor would start the program again."""
 
-    class Dead:
-        device = "broken"
-        costs = CostModel()
-
+    class Dead(Immediate):
         def execute(self, plan: Plan) -> PlanResult:
             raise RuntimeError("the device fell off the bus")
 
