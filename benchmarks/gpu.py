@@ -13,7 +13,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -70,7 +70,9 @@ class Contender:
         return {name: round(value, 3) for name, value in values.items()}
 
 
-async def measure(folder: str, rounds: int, deadline: float, note: Callable[[str, Any], None]) -> None:
+async def measure(
+    folder: str, sides: Sequence[int], rounds: int, deadline: float, note: Callable[[str, Any], None]
+) -> None:
     """Measure everything for which there is time before ``deadline`` (seconds of the monotonic clock)."""
     profile = complete_profile(find_profile(GPU_PROFILE, weights=folder))
     config = EngineConfig(profile, cache_dir=Path(folder))
@@ -101,12 +103,12 @@ async def measure(folder: str, rounds: int, deadline: float, note: Callable[[str
     ]
     try:
         note("a step waits for the device", _waits(workers[0]))
-        for side in _SIDES:
+        for side in sides:
             note(f"{side}² eager", await _rounds(contenders, side, rounds))
             note(f"{side}² pixels differ by", await _differences(contenders, side))
         began = time.monotonic()
         Acceleration(compiled=True).apply(workers[0].model.parts.transformer, resident=True)
-        for side in _SIDES:
+        for side in sides:
             if time.monotonic() > deadline:
                 note(f"{side}² compiled", "no time left")
                 continue
@@ -177,6 +179,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder")
     options.add_argument("--out", type=Path, default=Path("build/gpu.json"))
+    options.add_argument("--side", type=int, action="append", help="of square pictures; may be given several times")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--minutes", type=float, default=5.0, help="no new measurement is begun after these")
     chosen = options.parse_args()
@@ -193,7 +196,9 @@ def main() -> None:
         chosen.out.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"{name}: {json.dumps(value, ensure_ascii=False)}", flush=True)  # noqa: T201 - the result
 
-    asyncio.run(measure(chosen.folder, chosen.rounds, time.monotonic() + 60 * chosen.minutes, note))
+    asyncio.run(
+        measure(chosen.folder, chosen.side or _SIDES, chosen.rounds, time.monotonic() + 60 * chosen.minutes, note)
+    )
 
 
 if __name__ == "__main__":
