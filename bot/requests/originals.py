@@ -145,11 +145,13 @@ class OriginalFolder:
 
 
 def _holds(path: Path, digest: str) -> bool:
-    """Return whether the file exists and has the pixels that its name says: a disk may have damaged it."""
+    """Return whether the file exists, undamaged and with the pixels that its name says: disks may change files."""
     try:
         with Image.open(path) as picture:
+            picture.verify()  # the checksums, which the engine insists on
+        with Image.open(path) as picture:
             return _fingerprint(picture) == digest
-    except OSError:
+    except (OSError, SyntaxError):
         return False
 
 
