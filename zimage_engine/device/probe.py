@@ -58,7 +58,7 @@ def probe(name: str = "auto", *, seconds: float = _SECONDS) -> DeviceReport:
     command = [sys.executable, "-m", "zimage_engine.device.probe", name]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True)  # noqa: S603
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        answer: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
     except subprocess.TimeoutExpired as error:
         raise NotAvailable(
             f"The devices of this machine did not answer within {seconds:g} s: restart it, or set DEVICE=cpu."
@@ -66,6 +66,8 @@ def probe(name: str = "auto", *, seconds: float = _SECONDS) -> DeviceReport:
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip() or f"exit status {error.returncode}").splitlines()[-1]
         raise NotAvailable(f"torch cannot be used here ({reason[:200]}): install zimage-bot again.") from error
+    except ValueError as error:
+        raise NotAvailable("The devices of this machine cannot be read: set DEVICE=cpu.") from error
     if "error" in answer:
         raise _ERRORS[answer["error"]](answer["sentence"])
     devices = tuple(Device(**device) for device in answer.pop("devices"))

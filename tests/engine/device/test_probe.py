@@ -57,6 +57,9 @@ def test_a_probe_that_hangs_or_fails_is_one_sentence(tmp_path: Path, monkeypatch
     monkeypatch.setattr(sys, "executable", os.fspath(broken))
     with pytest.raises(NotAvailable, match=r"^torch cannot be used here \(ImportError: libcudart\.so\.12\): install "):
         probe()
+    broken.write_text("#!/bin/sh\necho 'no JSON'\n")
+    with pytest.raises(NotAvailable, match=r"^The devices of this machine cannot be read: set DEVICE=cpu\.$"):
+        probe()
 
 
 @pytest.mark.parametrize(("kind", "name"), [("cpu", "demo"), ("cuda", "turbo"), ("mps", "turbo")])
