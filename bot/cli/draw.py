@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def _run(
 
     console = Console(stderr=True)
     disable_progress_bar()  # transformers' own bar would be mixed with the line that says what is loading
-    config = replace(engine_config(settings, profile), measure=False, worker="thread")
+    # Nothing is measured, so nobody knows how long a unit may take: the person at the command line decides.
+    config = replace(engine_config(settings, profile), measure=False, worker="thread", unit_limit=math.inf)
     asyncio.run(_draw(config, [spec.image(number) for number in range(count)], original, paths, console))
 
 
