@@ -23,12 +23,13 @@ class Held:
 
 @dataclass(slots=True)
 class Begun:
-    """What a plan has begun: its results are still on the device, or hold failures that are known already.
+    """What a plan has begun for the requests in ``held``: results on the device, and failures that are known already.
 
     ``finite`` holds what the steps returned, ``decoded`` the pictures, ``expected`` the latents for previews.
     """
 
     clock: UnitClock
+    held: list[Held]
     finite: list[tuple[list[Generation], torch.Tensor]] = field(default_factory=list)
     decoded: list[tuple[Generation, torch.Tensor]] = field(default_factory=list)
     expected: list[tuple[Held, torch.Tensor]] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -27,6 +27,7 @@ from zimage_engine.model.previews import TIME_SHARE_MAX, Previewer, find_preview
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import (
     EngineError,
+    ImageRequest,
     OutOfMemory,
     Plan,
     PlanResult,
@@ -62,7 +63,7 @@ class Worker:
         self._held: dict[str, Held] = {}
         self._failed = False
         self._side_stream = SideStream(device)
-        self._model_lock = threading.Lock()  # reading a picture may change the decoder's dtype for a moment
+        self._lock = threading.Lock()  # both threads change what is held, and the model's cache of embeddings
 
     @classmethod
     def load(cls, config: EngineConfig, report: Report = lambda _: None) -> Worker:
@@ -96,25 +97,26 @@ class Worker:
 
     def begin(self, plan: Plan) -> Finish:
         """Start the plan's unit. Failures of requests stand in the result and are not raised."""
-        self._update(plan)
+        with self._lock:
+            self._update(plan)
         if plan.ahead and self._failed:
             return partial(PlanResult, 0.0, skipped=True)
         if plan.unit is None:
             return partial(PlanResult, 0.0)
-        # A request that failed while this plan was on its way is held no longer.
-        held = [self._held[name] for name in plan.ids if name in self._held]
-        with self._model_lock:
-            begun = Begun(UnitClock(self._device))
+        with self._lock:
+            # A request that failed while this plan was on its way is held no longer.
+            held = [self._held[name] for name in plan.ids if name in self._held]
+            begun = Begun(UnitClock(self._device), held)
             try:
                 self._run(plan.unit, held, begun)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                begun.failures = self._out_of_memory(held, error)
+                begun.failures = self._out_of_memory([each.request for each in held], error)
                 begun.out_of_memory = True
             else:
                 self._note_expected(plan.unit, held, begun)
-            begun.clock.end()
+        begun.clock.end()
         self._failed = bool(begun.failures)
         return partial(self._finish, begun)
 
@@ -142,7 +144,7 @@ class Worker:
                 if not is_out_of_memory(error):
                     raise
                 # The others may have moved on, so the unit cannot be planned again as a whole.
-                begun.failures |= self._out_of_memory((each,), error)
+                begun.failures |= self._out_of_memory((each.request,), error)
 
     def _try(self, unit: Unit, held: Sequence[Held], begun: Begun) -> EngineError | None:
         """Start the unit for all requests at once. Returns the error that prevented it; raises if out of memory."""
@@ -207,8 +209,7 @@ class Worker:
                 self._read_picture(generation, decoded, images, begun)
             previews, spent = self._preview(begun, seconds)
         if not begun.out_of_memory:
-            for name in (*begun.failures, *images):  # an image ends its request
-                self._held.pop(name, None)
+            self._drop([each for each in begun.held if each.request.id in begun.failures.keys() | images.keys()])
         return PlanResult(
             seconds=seconds + spent,
             images=images,
@@ -220,11 +221,20 @@ class Worker:
             previews=previews,
         )
 
+    def _drop(self, ended: Sequence[Held]) -> None:
+        """Free what is held of requests that have failed or got their image; a new one may have the same id."""
+        if not ended:
+            return  # without waiting for the unit that is begun meanwhile
+        with self._lock:
+            for each in ended:
+                if self._held.get(each.request.id) is each:
+                    del self._held[each.request.id]
+
     def _check_steps(self, begun: Begun) -> None:
         for generations, finite in begun.finite:
             flags = finite.cpu()
             if not flags.all():
-                with self._model_lock:
+                with self._lock:
                     begun.failures |= self.model.failures(generations, flags)
 
     def _read_picture(
@@ -232,14 +242,14 @@ class Worker:
     ) -> None:
         request = generation.request
         try:
-            with self._model_lock:
-                images[request.id] = self.model.to_image(generation, decoded)
+            images[request.id] = self.model.to_image(generation, decoded)
         except EngineError as error:
             error.__traceback__ = None
             begun.failures[request.id] = error
         except Exception as error:
             if is_out_of_memory(error):
-                begun.failures |= self._out_of_memory((self._held[request.id],), error)
+                with self._lock:
+                    begun.failures |= self._out_of_memory((request,), error)
             else:
                 log.exception("reading a picture failed: request=%s", request.id)
                 begun.failures[request.id] = UnitFailed(_BROKEN_UNIT)
@@ -266,17 +276,17 @@ class Worker:
                 previews[name] = image
         return previews, total
 
-    def _out_of_memory(self, held: Sequence[Held], error: BaseException) -> dict[str, EngineError]:
+    def _out_of_memory(self, requests: Iterable[ImageRequest], error: BaseException) -> dict[str, EngineError]:
         """Free what can be freed; returns the error of each request."""
         # The traceback's frames hold the tensors that have to be freed.
         error.__traceback__ = None
         self.model.forget_caches()
         free_memory()
         return {
-            each.request.id: OutOfMemory(
-                f"The device has too little memory for {each.request.width}x{each.request.height}; try a smaller size."
+            request.id: OutOfMemory(
+                f"The device has too little memory for {request.width}x{request.height}; try a smaller size."
             )
-            for each in held
+            for request in requests
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -26,20 +27,7 @@ class ImageDecoder:
 
         Does not wait for the device. Decodes in tiles with blended seams if memory is too small for all at once.
         """
-        scaled = latents.to(self._vae.dtype)[None] / self._scaling + self._shift
-        try:
-            return self._decode(scaled)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            error.__traceback__ = None  # its frames hold tensors that have to be freed
-        log.info("too little memory to decode %s latents at once; in tiles", tuple(latents.shape[-2:]))
-        free_memory()
-        self._vae.enable_tiling()
-        try:
-            return self._decode(scaled)
-        finally:
-            self._vae.disable_tiling()
+        return self._decode(self._vae, latents)
 
     def to_image(self, latents: torch.Tensor, decoded: torch.Tensor) -> RawImage:
         """Return ``decoded``, what :meth:`decode` returned for these latents, as an image; waits for the device.
@@ -49,23 +37,33 @@ class ImageDecoder:
         """
         image = _checked_image(decoded)
         if image is None and self._vae.dtype != torch.float32:
-            # Some decoders overflow in half precision; the latents are finite, so float32 may still decode them.
-            image = _checked_image(self._decode_in_float32(latents))
+            # Some decoders overflow in half precision; the latents are finite, so float32 may still decode them. By a
+            # copy, since another thread may be decoding with the decoder itself.
+            image = _checked_image(self._decode(deepcopy(self._vae).to(torch.float32), latents))
         if image is None:
             raise broken_numbers()
         return image
 
-    def _decode(self, scaled: torch.Tensor) -> torch.Tensor:
-        decoded: torch.Tensor = self._vae.decode(scaled, return_dict=False)[0][0]
-        return decoded
-
-    def _decode_in_float32(self, latents: torch.Tensor) -> torch.Tensor:
-        dtype = self._vae.dtype
+    def _decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
+        scaled = latents.to(vae.dtype)[None] / self._scaling + self._shift
         try:
-            self._vae.to(torch.float32)
-            return self.decode(latents)
+            return _decoded(vae, scaled)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            error.__traceback__ = None  # its frames hold tensors that have to be freed
+        log.info("too little memory to decode %s latents at once; in tiles", tuple(latents.shape[-2:]))
+        free_memory()
+        vae.enable_tiling()
+        try:
+            return _decoded(vae, scaled)
         finally:
-            self._vae.to(dtype)
+            vae.disable_tiling()
+
+
+def _decoded(vae: Any, scaled: torch.Tensor) -> torch.Tensor:
+    pixels: torch.Tensor = vae.decode(scaled, return_dict=False)[0][0]
+    return pixels
 
 
 def _checked_image(decoded: torch.Tensor) -> RawImage | None:

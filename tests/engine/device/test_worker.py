@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from tests.helpers.four_requests import PROMPTS, break_for, make_edit, make_request, outcomes, same_picture
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.executor import UnitWorker
-from zimage_engine.types import NumericalError, OutOfMemory, Unit, UnitFailed
+from zimage_engine.executor import Finish, UnitWorker
+from zimage_engine.types import NewRequest, NumericalError, OutOfMemory, Plan, Unit, UnitFailed
+
+Begin = Callable[[Plan], Finish]
 
 
 @pytest.mark.parametrize("unit", list(Unit))
@@ -63,25 +67,29 @@ async def test_a_batch_that_does_not_fit_is_drawn_in_smaller_ones(
 
 
 async def test_pixels_that_are_not_finite_are_decoded_once_more_in_full_precision(
-    start_demo: Callable[..., Engine], undisturbed: dict[str, bytes]
+    start_demo: Callable[..., Engine], undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[torch.dtype] = []
+    """With a copy of the decoder: another thread may be decoding the next picture with the decoder itself."""
+    seen: list[tuple[torch.dtype, bool]] = []
+    workers: list[Worker] = []
+    decode: Any = AutoencoderKL.decode
+
+    def overflows(vae: Any, latents: torch.Tensor, **options: Any) -> Any:
+        seen.append((latents.dtype, vae is workers[0].model.parts.vae))
+        assert vae.dtype is latents.dtype
+        assert workers[0].model.parts.vae.dtype is torch.bfloat16
+        out = decode(vae, latents, **options)
+        return out if latents.dtype is torch.float32 else (out[0] * float("inf"),)
 
     def wrap(worker: Worker) -> UnitWorker:
-        vae: Any = worker.model.parts.vae.to(torch.bfloat16)
-        decode = vae.decode
-
-        def overflows(latents: torch.Tensor, **options: Any) -> Any:
-            seen.append(latents.dtype)
-            out = decode(latents, **options)
-            return out if latents.dtype is torch.float32 else (out[0] * float("inf"),)
-
-        vae.decode = overflows
+        worker.model.parts.vae.to(torch.bfloat16)
+        workers.append(worker)
+        monkeypatch.setattr(AutoencoderKL, "decode", overflows)
         return worker
 
     engine = start_demo(wrap, Worker.load)  # with an autoencoder of its own, because it is changed
     data = (await engine.submit(make_request("a"), owner=1).result()).image.data
-    assert seen == [torch.bfloat16, torch.float32]
+    assert seen == [(torch.bfloat16, True), (torch.float32, False)]
     assert len(data) == len(undisturbed["a"])
 
 
@@ -131,6 +139,50 @@ async def test_running_out_of_memory_while_requests_run_apart_fails_that_request
     ended = await outcomes(start_demo(wrap))
     assert isinstance(ended.pop("b"), OutOfMemory)
     assert all(same_picture(data, undisturbed[name]) for name, data in ended.items())
+
+
+async def test_a_picture_that_cannot_be_read_fails_alone_although_its_request_was_released_meanwhile(
+    start_demo: Callable[..., Engine],
+) -> None:
+    """On a GPU the next plan, which may release a request, begins before the picture is read."""
+    worker, begin = await loaded(start_demo)
+    finish = decoding(begin, "a")
+    begin(Plan(None, release=("a",)))()
+
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("too large")
+
+    worker.model.to_image = full  # type: ignore[method-assign]
+    assert {name: type(error) for name, error in finish().failures.items()} == {"a": OutOfMemory}
+
+
+async def test_the_end_of_a_request_does_not_free_a_new_one_of_its_name(start_demo: Callable[..., Engine]) -> None:
+    """A job that is paused while its picture is decoded, and goes on at once, submits the same id again."""
+    _, begin = await loaded(start_demo)
+    finish = decoding(begin, "a")
+    new = begin(Plan(Unit.ENCODE_TEXT, ("a",), new=(NewRequest(make_request("a")),), release=("a",)))
+    assert "a" in finish().images
+    assert "a" in new().caption_tokens
+    assert begin(Plan(Unit.DECODE, ("a",)))().images.keys() == {"a"}
+
+
+async def loaded(start_demo: Callable[..., Engine]) -> tuple[Worker, Begin]:
+    """Return the worker of an engine that has no requests, and its ``begin``, which does not wait for the end."""
+    workers: list[Worker] = []
+
+    def wrap(worker: Worker) -> UnitWorker:
+        workers.append(worker)
+        return worker
+
+    await start_demo(wrap).ready()
+    return workers[0], partial(Worker.begin, workers[0])
+
+
+def decoding(begin: Begin, name: str) -> Finish:
+    """Begin to decode a picture. Returns what finishes it."""
+    begin(Plan(Unit.ENCODE_TEXT, (name,), new=(NewRequest(make_request(name)),)))()
+    begin(Plan(Unit.DENOISE, (name,)))()
+    return begin(Plan(Unit.DECODE, (name,)))
 
 
 async def test_a_finished_or_failed_request_leaves_nothing_on_the_worker(start_demo: Callable[..., Engine]) -> None:
