@@ -47,6 +47,7 @@ class Driver:
         self._changed = changed
         self._on_progress = on_progress
         self._executor: Executor | None = None
+        self._loading = False
         self._had_executor = False
         self._losses = 0
         self._draining = False
@@ -62,10 +63,13 @@ class Driver:
         self._watchdog.start()
 
     def stop(self, *, drain: bool) -> None:
-        """End after the launched units or, with ``drain``, when no request is left."""
+        """End after the launched units, or at once while loading; with ``drain``, when no request is left."""
         with self._changed:
             self.closing, self._draining = True, drain
             self._changed.notify_all()
+            loading = self._executor if self._loading and not drain else None
+        if loading is not None:
+            loading.kill()
 
     def join(self, timeout: float) -> None:
         """Wait for the end of the thread, ``timeout`` seconds at most."""
@@ -78,6 +82,7 @@ class Driver:
     def abandon(self, error: EngineError) -> None:
         """End every request with ``error`` now, and the thread and the executor as soon as they can. Does not wait."""
         self._watchdog.stop()
+        self._publisher.set_loaded(error)  # if it is not loaded yet
         with self._changed:
             self._draining = False
             self._publisher.publish(self._queue.drop_all(error))
@@ -100,20 +105,25 @@ class Driver:
         """Load an executor and use it until it is lost or the engine closes. Returns True if another one is needed."""
         executor = self._make_executor()
         with self._changed:
-            self._executor = executor
+            self._executor, self._loading = executor, True
+        loaded = False
         try:
-            if self._load(executor):
+            loaded = not self._stops_now() and self._load(executor)
+            if loaded:
                 self._run_plans(executor)
         except DeviceLost as error:
-            self._fail(error)
+            if not self._stops_now():
+                self._fail(error)
         except WorkerLost as error:
-            log.warning("worker lost: %s", error)
-            return self._restart_requests()
+            if not self._stops_now():
+                log.warning("worker lost: %s", error)
+                return self._restart_requests()
         finally:
             self._watchdog.idle()
             with self._changed:
-                self._executor = None
-            executor.kill(_FREEING_SECONDS)  # the device has no room for two
+                self._executor, self._loading = None, False
+            # The device has no room for two. One that was killed while it loaded may go on for minutes.
+            executor.kill(_FREEING_SECONDS if loaded else 0.0)
         return False
 
     def _run_plans(self, executor: Executor) -> None:
@@ -166,12 +176,12 @@ class Driver:
         return True
 
     def _load(self, executor: Executor) -> bool:
-        """Load the executor; returns False if that failed for good. Raises :class:`WorkerLost`."""
+        """Load the executor; returns False if that failed for good. Raises if it is lost meanwhile."""
         self.stage = "loading"
         self._watchdog.begins(self.stage, self._config.load_limit)
         try:
             executor.load(self._report)
-        except WorkerLost:
+        except (WorkerLost, DeviceLost):
             raise
         except EngineError as error:
             failure = error
@@ -180,11 +190,11 @@ class Driver:
             failure = ModelNotFound(f"The model could not be loaded ({type(error).__name__}: {str(error)[:200]}).")
         else:
             with self._changed:
-                self.device, self.stage, self._had_executor = executor.device, "", True
+                self.device, self.stage, self._had_executor, self._loading = executor.device, "", True, False
                 self._queue.use_costs(executor.costs, base_request(self._config.profile))
             self._publisher.set_loaded()
             return True
-        if self._had_executor or isinstance(failure, DeviceLost):
+        if self._had_executor:
             log.error("the model cannot be loaded again: %s", failure)
             self._fail(DeviceLost(_BROKEN))
         else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -225,6 +227,34 @@ async def test_close_that_is_cancelled_still_ends_every_request(start: StartEngi
     gate.set()
 
 
+async def test_close_while_the_model_loads_does_not_wait_for_it(
+    start: StartEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate, entered = threading.Event(), threading.Event()
+
+    def slow(worker: Worker) -> UnitWorker:
+        entered.set()
+        gate.wait(30)
+        return worker
+
+    engine = start(slow)
+    handle = engine.submit(request("a"), owner=1)
+    lost = asyncio.create_task(engine.lost())
+    await until(entered.is_set)
+    began = time.monotonic()
+    await engine.close(timeout=20)
+    assert time.monotonic() - began < 5
+    for ended in (engine.ready(), handle.result()):
+        with pytest.raises(EngineClosed):
+            await ended
+    assert engine.stats().state == "closed"
+    assert not lost.done()
+    loud = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert not [record for record in loud if record.name.startswith("zimage_engine")], "nothing is wrong"
+    lost.cancel()
+    gate.set()
+
+
 async def test_close_gives_up_a_unit_that_hangs(start: StartEngine) -> None:
     gate, entered = threading.Event(), threading.Event()
     engine = start(lambda worker: Faulty(worker, Unit.DENOISE, gate=gate, entered=entered))
@@ -234,6 +264,8 @@ async def test_close_gives_up_a_unit_that_hangs(start: StartEngine) -> None:
     with pytest.raises(EngineClosed):
         await handle.result()
     gate.set()
+    await until(lambda: engine._driver.ended)
+    assert engine.stats().state == "closed", "the device is not lost"
 
 
 def test_the_event_loop_closed_under_the_engine_is_survived(cache_dir: Path) -> None:

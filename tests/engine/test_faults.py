@@ -17,6 +17,8 @@ from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import UnitWorker
 from zimage_engine.types import DeviceLost, ModelNotFound, Plan, PlanResult, Unit, UnitFailed, WorkerLost
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.types import DeviceLost, Plan, PlanResult, Unit, UnitFailed, WorkerLost
 
 
 @pytest.mark.parametrize("unit", list(Unit))
@@ -140,6 +142,42 @@ async def test_a_unit_that_hangs_is_given_up_by_the_watchdog(start_demo: Callabl
     assert time.monotonic() - began < 30
     assert isinstance(await engine.lost(), DeviceLost)
     gate.set()
+
+
+async def test_loading_that_hangs_is_given_up_by_the_watchdog(start_demo: Callable[..., Engine]) -> None:
+    gate = threading.Event()
+
+    def hangs(worker: Worker) -> UnitWorker:
+        gate.wait(30)
+        return worker
+
+    engine = start_demo(hangs, load_limit=0.5)
+    handle = engine.submit(make_request("a"), owner=1)
+    for ended in (engine.ready(), handle.result()):
+        with pytest.raises(DeviceLost, match="hangs"):
+            await ended
+    assert isinstance(await engine.lost(), DeviceLost)
+    gate.set()
+
+
+async def test_a_unit_that_takes_long_as_predicted_is_no_hang(
+    start_demo: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is five times what is predicted, if that is more than ``unit_limit``."""
+
+    class Slow(Immediate):
+        def __init__(self, worker: Worker) -> None:
+            super().__init__(worker)
+            self.costs = CostModel(base=0.5)
+
+        def execute(self, plan: Plan) -> PlanResult:
+            if plan.unit is Unit.DENOISE:
+                time.sleep(1.2)
+            return super().execute(plan)
+
+    monkeypatch.setattr("zimage_engine.watchdog._CHECK_SECONDS", 0.1)
+    engine = start_demo(Slow, unit_limit=0.7)
+    assert (await engine.submit(make_request("a", steps=1), owner=1).result()).image.width == 256
 
 
 async def test_closing_in_the_middle_of_a_batch_ends_with_the_unit(start_demo: Callable[..., Engine]) -> None:
