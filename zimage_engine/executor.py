@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from zimage_engine.config import EngineConfig
 from zimage_engine.scheduling.costs import CostModel
@@ -16,8 +17,6 @@ from zimage_engine.types import DeviceLost, Plan, PlanResult, WorkerLost
 from zimage_engine.weights import Report
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 Ticket = Future[PlanResult]
 """A launched plan."""
@@ -79,11 +78,57 @@ class UnitWorker(Protocol):
 LoadWorker = Callable[[Report], UnitWorker]
 
 
-class ThreadExecutor:
-    """Executes plans in this process: one thread loads the worker and begins the plans, another waits for the device.
+class PlanRunner:
+    """Runs plans on a worker: begins each in the calling thread, and waits for it there.
 
-    So the device has its next unit before the last one has ended. A unit that hangs cannot be stopped: :meth:`kill`
-    leaves the thread and the device's memory behind, so the device is lost for this process.
+    If the worker takes units ahead, another thread waits, so that the next plan can begin meanwhile. ``ended`` is called
+    with the result of each plan, in order, or with what was raised: then the worker is lost.
+    """
+
+    def __init__(self, worker: UnitWorker, ended: Callable[[PlanResult | Exception], None]) -> None:
+        self._worker = worker
+        self._ended = ended
+        self._begun: SimpleQueue[Finish | None] = SimpleQueue()
+        self._waiter: threading.Thread | None = None
+        if worker.ahead_seconds:
+            self._waiter = threading.Thread(target=self._wait, name="zimage-waiter", daemon=True)
+            self._waiter.start()
+
+    def run(self, plan: Plan) -> None:
+        """Begin a plan; without a waiting thread, also end it."""
+        try:
+            finish = self._worker.begin(plan)
+        except Exception as error:  # noqa: BLE001 - passed on
+            self._ended(error)
+            return
+        if self._waiter is None:
+            self._finish(finish)
+        else:
+            self._begun.put(finish)
+
+    def close(self) -> None:
+        """End the waiting thread, if there is one, after the plans that have begun."""
+        self._begun.put(None)
+
+    def _wait(self) -> None:
+        while (finish := self._begun.get()) is not None:
+            self._finish(finish)
+            del finish  # it holds tensors
+
+    def _finish(self, finish: Finish) -> None:
+        try:
+            result = finish()
+        except Exception as error:  # noqa: BLE001 - passed on
+            self._ended(error)
+        else:
+            self._ended(result)
+
+
+class ThreadExecutor:
+    """Executes plans in this process, in threads of a :class:`PlanRunner`.
+
+    A unit that hangs cannot be stopped: :meth:`kill` leaves its thread and the device's memory behind, so the device is
+    lost for this process.
     """
 
     device = ""
@@ -92,18 +137,17 @@ class ThreadExecutor:
     def __init__(self, load: LoadWorker) -> None:
         self.costs = CostModel()
         self._load = load
-        self._launched: SimpleQueue[tuple[Plan, Ticket] | None] = SimpleQueue()
-        self._begun: SimpleQueue[tuple[Finish, Ticket] | None] = SimpleQueue()
+        self._launched: SimpleQueue[Plan | None] = SimpleQueue()
         self._loaded: Future[None] = Future()
-        self._open: set[Future[PlanResult] | Future[None]] = {self._loaded}
+        self._open: deque[Ticket] = deque()
         self._lock = threading.Lock()
         self._lost: Exception | None = None
-        self._threads: list[threading.Thread] = []
+        self._thread: threading.Thread | None = None
 
     def load(self, report: Report) -> None:
-        self._start("zimage-worker", lambda: self._work(report))
+        self._thread = threading.Thread(target=self._work, args=(report,), name="zimage-worker", daemon=True)
+        self._thread.start()
         self._loaded.result()
-        self._start("zimage-waiter", self._finish)
 
     def launch(self, plan: Plan) -> Ticket:
         ticket: Ticket = Future()
@@ -111,8 +155,8 @@ class ThreadExecutor:
             if self._lost is not None:
                 ticket.set_exception(self._lost)
                 return ticket
-            self._open.add(ticket)
-            self._launched.put((plan, ticket))
+            self._open.append(ticket)
+            self._launched.put(plan)
         return ticket
 
     def wait(self, ticket: Ticket) -> PlanResult:
@@ -120,70 +164,49 @@ class ThreadExecutor:
 
     def kill(self, timeout: float = 0.0) -> None:
         self._lose(DeviceLost("The device hangs; the bot has to be restarted."))
-        if timeout:
-            for thread in self._threads:
-                thread.join(timeout)
-
-    def _start(self, name: str, target: Callable[[], None]) -> None:
-        self._threads.append(threading.Thread(target=target, name=name, daemon=True))
-        self._threads[-1].start()
+        if timeout and self._thread is not None:
+            self._thread.join(timeout)
 
     def _work(self, report: Report) -> None:
-        """Load the worker and begin the launched plans in order, until the executor is lost."""
+        """Load the worker and run the launched plans in order, until the executor is lost."""
         try:
             worker = self._load(report)
             self.device, self.costs, self.ahead_seconds = worker.device, worker.costs, worker.ahead_seconds
         except Exception as error:  # noqa: BLE001 - raised again by load()
             self._lose(error)
             return
-        if self._end(self._loaded, None):
-            self._begin_plans(worker)
-        self._begun.put(None)
-        del worker
+        with self._lock:
+            if self._lost is None:
+                self._loaded.set_result(None)
+        runner = PlanRunner(worker, self._ended)
+        while (plan := self._launched.get()) is not None and self._lost is None:
+            runner.run(plan)
+        runner.close()
+        del worker, runner
         free_memory()
 
-    def _begin_plans(self, worker: UnitWorker) -> None:
-        while (launched := self._launched.get()) is not None:
-            plan, ticket = launched
-            if ticket.done():
-                continue  # lost
-            try:
-                self._begun.put((worker.begin(plan), ticket))
-            except Exception as error:  # noqa: BLE001 - logged
-                self._break(error)
-
-    def _finish(self) -> None:
-        """Wait for the plans that have begun, in order, until the executor is lost."""
-        while (begun := self._begun.get()) is not None:
-            finish, ticket = begun
-            try:
-                self._end(ticket, finish())
-            except Exception as error:  # noqa: BLE001 - logged
-                self._break(error)
-            del begun, finish  # they hold tensors
-
-    def _end(self, future: Future[T], result: T) -> bool:
-        """Give a future its result; returns False if it was lost before."""
+    def _ended(self, result: PlanResult | Exception) -> None:
+        """Give the oldest open ticket its result, or lose all."""
+        if isinstance(result, Exception):
+            log.error("worker lost", exc_info=result)
+            result.__traceback__ = None  # its frames hold tensors
+            self._lose(WorkerLost(f"The worker stopped ({type(result).__name__})."))
+            return
         with self._lock:
-            if future not in self._open:
-                return False
-            self._open.discard(future)
-        future.set_result(result)
-        return True
-
-    def _break(self, error: Exception) -> None:
-        log.error("worker lost", exc_info=error)
-        error.__traceback__ = None  # its frames hold tensors
-        self._lose(WorkerLost(f"The worker stopped ({type(error).__name__})."))
+            ticket = self._open.popleft() if self._open else None  # none is open if the executor was lost meanwhile
+        if ticket is not None:
+            ticket.set_result(result)
 
     def _lose(self, error: Exception) -> None:
-        """Fail every open future and every later one; end the threads after what they are doing."""
+        """Fail loading, every open ticket and every later one; end the thread after what it is doing."""
         with self._lock:
             self._lost = self._lost or error
-            futures, self._open = self._open, set()
+            tickets, self._open = self._open, deque()
             self._launched.put(None)
-        for future in futures:
-            future.set_exception(self._lost)
+            if not self._loaded.done():
+                self._loaded.set_exception(self._lost)
+        for ticket in tickets:
+            ticket.set_exception(self._lost)
 
 
 def load_executor(config: EngineConfig) -> Executor:

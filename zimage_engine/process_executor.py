@@ -26,7 +26,7 @@ _CONTEXT = multiprocessing.get_context("spawn")  # a fork would copy locks that 
 
 
 class ProcessExecutor:
-    """Executes plans in a child process that runs a :class:`~zimage_engine.executor.ThreadExecutor`.
+    """Executes plans in a child process that runs a :class:`~zimage_engine.executor.PlanRunner`.
 
     ``load`` must be picklable. ``pixels`` is the number of pixels of the largest picture. One thread of this process
     receives what the child sends. The child ends when this process does.

@@ -16,9 +16,8 @@ from tests.helpers.four_requests import METHODS, PROMPTS, make_edit, make_reques
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import UnitWorker
-from zimage_engine.types import DeviceLost, ModelNotFound, Plan, PlanResult, Unit, UnitFailed, WorkerLost
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.types import DeviceLost, Plan, PlanResult, Unit, UnitFailed, WorkerLost
+from zimage_engine.types import DeviceLost, ModelNotFound, Plan, PlanResult, Unit, UnitFailed, WorkerLost
 
 
 @pytest.mark.parametrize("unit", list(Unit))

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from zimage_engine.executor import LoadWorker, ThreadExecutor, Ticket
+from zimage_engine.executor import LoadWorker, PlanRunner, UnitWorker
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.shared_pixels import SharedPixels
-from zimage_engine.types import EngineError, ModelNotFound
+from zimage_engine.types import EngineError, ModelNotFound, PlanResult
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +65,8 @@ def serve(connection: Connection, pixels_name: str, pixels_size: int, load: Load
             os._exit(0)  # the parent is gone
 
     logging.basicConfig(handlers=[_ToParent(send)], level=level, force=True)
-    executor = ThreadExecutor(load)
     try:
-        executor.load(send)
+        worker = load(send)
     except EngineError as error:
         send(LoadFailed(error))
         return
@@ -75,18 +74,22 @@ def serve(connection: Connection, pixels_name: str, pixels_size: int, load: Load
         log.exception("loading failed")
         send(LoadFailed(ModelNotFound(f"The model could not be loaded ({type(error).__name__}: {str(error)[:200]}).")))
         return
-    send(Loaded(executor.device, executor.costs, executor.ahead_seconds))
-    _execute(connection, executor, SharedPixels(pixels_size, pixels_name), send)
+    send(Loaded(worker.device, worker.costs, worker.ahead_seconds))
+    _execute(connection, worker, SharedPixels(pixels_size, pixels_name), send)
 
 
-def _execute(connection: Connection, executor: ThreadExecutor, pixels: SharedPixels, send: Send) -> None:
-    def ended(ticket: Ticket) -> None:
-        error = ticket.exception()
-        send(pixels.pack(ticket.result()) if error is None else Lost(str(error)))
+def _execute(connection: Connection, worker: UnitWorker, pixels: SharedPixels, send: Send) -> None:
+    def ended(result: PlanResult | Exception) -> None:
+        if isinstance(result, Exception):
+            log.error("worker lost", exc_info=result)
+            send(Lost(f"The worker stopped ({type(result).__name__})."))
+        else:
+            send(pixels.pack(result))
 
+    runner = PlanRunner(worker, ended)
     try:
         while (plan := connection.recv()) is not None:
-            executor.launch(plan).add_done_callback(ended)
+            runner.run(plan)
     except EOFError:
         os._exit(0)  # the parent is gone
 
