@@ -19,10 +19,10 @@ from rich.table import Table
 
 from benchmarks import figures
 from benchmarks.answers import answers
-from benchmarks.apart import apart
 from benchmarks.ledger import admitting, reporting, resolving
 from benchmarks.rows import Row
 from benchmarks.workbench import open_workbench
+from benchmarks.worker_process import worker_process
 
 OUT = Path("build/bench.json")
 ALONE = (*figures.ALONE, resolving)
@@ -44,7 +44,7 @@ async def measure(rounds: int, console: Console) -> list[Row]:
     rows: list[Row] = []
     async with open_workbench() as bench:
         console.print(f"{bench.device}, {bench.threads} threads, batches of up to {bench.batch} at the base size")
-        for figure in (*figures.ON_THE_BENCH, apart):
+        for figure in (*figures.ON_THE_BENCH, worker_process):
             with console.status(figure.__name__.replace("_", " ")):
                 rows += await figure(bench, rounds)
     for plain in ALONE:

@@ -3,8 +3,8 @@
 # most 8 minutes. Needs 25 GB of disk and 45 GB of GPU memory. Writes build/gpu.json, or what is named.
 #   sh benchmarks/gpu.sh [OUT.json] [FOLDER FOR THE WEIGHTS]
 set -eu
-out=${1:-build/gpu.json}
-folder=${2:-build/random-weights}
-python=${PYTHON:-python3}
-[ -f "$folder/model_index.json" ] || "$python" -m benchmarks.random_weights "$folder"
-exec timeout 480 "$python" -m benchmarks.gpu "$folder" --out "$out"
+export OUT="${1:-build/gpu.json}" FOLDER="${2:-build/random-weights}" PYTHON="${PYTHON:-python3}"
+exec timeout 480 sh -euc '
+    [ -f "$FOLDER/model_index.json" ] || "$PYTHON" -m benchmarks.random_weights "$FOLDER"
+    "$PYTHON" -m benchmarks.gpu "$FOLDER" --out "$OUT"
+'

@@ -102,12 +102,21 @@ class Engine:
         """Return the predicted seconds of a request on an idle device; a rough guess until the model is loaded."""
         return self._queue.predictions.seconds_alone(request)
 
+    @property
+    def state(self) -> EngineState:
+        """What the engine is doing now, in a word."""
+        if self._driver.failure is not None:
+            return "failed"
+        if self._driver.closing:
+            return "closed"
+        return "ready" if self._publisher.loaded.done() else "loading"
+
     def stats(self) -> EngineStats:
         """Return what the engine is doing now; never waits for the device."""
         with self._changed:
             queue = self._queue
             return EngineStats(
-                state=self._state(),
+                state=self.state,
                 device=self._driver.device,
                 model=self._config.profile.title,
                 waiting=queue.waiting,
@@ -137,13 +146,6 @@ class Engine:
                 log.warning("the running unit did not end within %s s; it is abandoned", timeout)
         finally:
             self._driver.abandon(EngineClosed("The bot is restarting; please ask again in a minute."))
-
-    def _state(self) -> EngineState:
-        if self._driver.failure is not None:
-            return "failed"
-        if self._driver.closing:
-            return "closed"
-        return "ready" if self._publisher.loaded.done() else "loading"
 
     def _cancel(self, request_id: str) -> None:
         with self._changed:

@@ -81,8 +81,8 @@ LoadWorker = Callable[[Report], UnitWorker]
 class PlanRunner:
     """Runs plans on a worker: begins each in the calling thread, and waits for it there.
 
-    If the worker takes units ahead, another thread waits, so that the next plan can begin meanwhile. ``ended`` is called
-    with the result of each plan, in order, or with what was raised: then the worker is lost.
+    If the worker takes units ahead, another thread waits, so that the next plan can begin meanwhile. ``ended`` is
+    called with the result of each plan, in order, or with what was raised: then the worker is lost.
     """
 
     def __init__(self, worker: UnitWorker, ended: Callable[[PlanResult | Exception], None]) -> None:

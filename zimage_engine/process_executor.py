@@ -59,7 +59,13 @@ class ProcessExecutor:
         )
         with self._lock:
             if self._lost is None:
-                process.start()
+                try:
+                    process.start()
+                except OSError as error:
+                    here.close()
+                    there.close()
+                    shared.close(unlink=True)
+                    raise WorkerLost(f"No process could be started for the model ({error.strerror}).") from error
                 self._connection, self._process, self._receiver = here, process, receiver
         there.close()  # so that the end of the child is the end of the pipe
         receiver.start()
@@ -76,7 +82,7 @@ class ProcessExecutor:
         assert connection is not None, "not loaded"
         try:
             connection.send(plan)
-        except OSError:
+        except (OSError, TypeError, ValueError):  # the receiver may be closing it
             log.debug("the worker process has ended")  # the receiver fails the ticket
         return ticket
 

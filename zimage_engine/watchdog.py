@@ -38,7 +38,8 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._stopped.wait(_CHECK_SECONDS):
             deadline = self._deadline
-            if deadline is not None and time.monotonic() > deadline[0]:
+            # A unit that has ended just now has replaced it.
+            if deadline is not None and time.monotonic() > deadline[0] and deadline is self._deadline:
                 self.idle()
                 log.error("the device hangs: no end of “%s” within %.0f s", deadline[1], deadline[2])
                 self._on_hang()

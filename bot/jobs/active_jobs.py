@@ -94,7 +94,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         return JobProgress(self._engine_state() if decision == "started" else decision)
 
     def _engine_state(self) -> Literal["loading", "queued"]:
-        return "loading" if self._engine.stats().state == "loading" else "queued"
+        return "loading" if self._engine.state == "loading" else "queued"
 
     def add(self, job: Job) -> ActiveJob:
         """Add a job that was just inserted; its card is not shown yet."""
@@ -206,7 +206,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         If the device was lost, each job's own task does so and counts one. A failure is only logged: the next process
         then queues the jobs, as after a crash.
         """
-        if self._engine.stats().state == "failed":
+        if self._engine.state == "failed":
             return
         try:
             count = await self._database.write(recovery.requeue_running)

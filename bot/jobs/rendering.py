@@ -213,7 +213,7 @@ class Rendering:
     def _show_queued(self, event: Queued) -> None:
         if self._started:
             return
-        state: Literal["loading", "queued"] = "loading" if self._engine.stats().state == "loading" else "queued"
+        state: Literal["loading", "queued"] = "loading" if self._engine.state == "loading" else "queued"
         self._card.show(JobProgress(state, event.position, event.eta, restarted=self._restarted))
 
     async def _note_step(self, position: int, event: Step) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.executors import FAULTS, Kept, faulty_prompt, loaded_executor
+from tests.helpers.executors import FAULTS, Reused, faulty_prompt, loaded_executor
 from tests.helpers.four_requests import make_edit, outcomes, same_picture
 from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
@@ -48,7 +48,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
 
 @pytest.fixture
 async def engine(executor: Executor) -> AsyncIterator[Engine]:
-    started = Engine.start(CONFIG, lambda: Kept(executor))
+    started = Engine.start(CONFIG, lambda: Reused(executor))
     await started.ready()
     yield started
     await started.close(timeout=10)
@@ -104,7 +104,7 @@ async def test_a_picture_s_first_unit_alone_carries_its_request(executor: Execut
     """An original in memory is sent once, however many steps there are."""
     sent: list[tuple[Unit | None, int]] = []
 
-    class Weighed(Kept):
+    class Weighed(Reused):
         def launch(self, plan: Plan):
             sent.append((plan.unit, len(pickle.dumps(plan))))
             return super().launch(plan)

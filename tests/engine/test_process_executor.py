@@ -92,7 +92,7 @@ async def test_a_worker_that_is_lost_is_replaced_and_every_picture_comes(
 
 
 async def test_a_device_that_hangs_is_killed_and_replaced(start: StartToy, tmp_path: Path) -> None:
-    engine = start(unit_limit=0.5)
+    engine = start(unit_limit=1.5)
     bad, good = engine.submit(ask("bad", "hang"), owner=1), engine.submit(ask("good"), owner=2)
     assert (await good.result()).image.data[0] == 7
     with pytest.raises(UnitFailed, match="twice"):
@@ -103,7 +103,7 @@ async def test_a_device_that_hangs_is_killed_and_replaced(start: StartToy, tmp_p
 
 
 async def test_loading_that_hangs_is_killed_and_tried_again(start: StartToy, tmp_path: Path) -> None:
-    engine = start(partial(load_toy, tmp_path, hang=True), load_limit=3.0)
+    engine = start(partial(load_toy, tmp_path, hang=True), load_limit=6.0)
     await engine.ready()
     assert (await engine.submit(ask("a"), owner=1).result()).image.data[0] == 7
     assert len(children(tmp_path)) == 2

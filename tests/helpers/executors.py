@@ -68,7 +68,7 @@ class BreakablePreviewer:
         return self.inner.preview(latents, allowance)
 
 
-class Kept:
+class Reused:
     """An executor that engines use one after another: it is loaded before the first and killed after the last."""
 
     def __init__(self, inner: Executor) -> None:

@@ -84,8 +84,7 @@ class RequestQueue:
 
     def cancel(self, request_id: str) -> Published:
         """End a request: now, or at the end of its unit if one is running. Ignores unknown ids."""
-        state = self._states.get(request_id)
-        if state is None:
+        if (state := self._states.get(request_id)) is None:
             return []
         state.cancelled = True
         return [] if self._is_on_device(request_id) else self._end_cancelled(state)
@@ -104,18 +103,20 @@ class RequestQueue:
         return None
 
     def next_ahead(self, longest: float) -> Plan | None:
-        """Return the plan to launch before the running one has ended; None if there is none yet.
+        """Return the plan to launch before the running one has ended; None if it needs that one's result.
 
-        That is so if it needs the result of the running one, as a step needs the length of its caption, or if it is
-        predicted to take more than ``longest`` seconds: whoever cancels or comes meanwhile waits for it, too.
+        None, too, if it is predicted to take more than ``longest`` seconds: whoever cancels or comes waits for it.
         """
-        batch = self._scheduler.next() if len(self._launched) == 1 else None
-        if batch is None or self._launched[0].batch is None or self._launched[0].doomed:
+        if len(self._launched) != 1 or (batch := self._scheduler.next()) is None:
             return None
-        if self._seconds(batch) > longest:
+        running = self._launched[0]
+        if running.batch is None or running.doomed or self._seconds(batch) > longest:
             return None
-        cancelled = any(self._states[task.id].cancelled for task in batch.tasks)
-        return None if cancelled else self._launch(batch, ahead=True)
+        names = {*running.plan.ids, *(task.id for task in batch.tasks)}
+        states = [self._states[name] for name in names if name in self._states]
+        # Plans of a request that may have cost a worker do not overlap: the next loss then says whose fault it is.
+        waits = any(state.cancelled or state.losses for state in states)
+        return None if waits else self._launch(batch, ahead=True)
 
     def done(self, plan: Plan, result: PlanResult) -> Published:
         """Record the result of the plan that was launched first; returns the events that follow from it."""
@@ -149,10 +150,9 @@ class RequestQueue:
         return bool(self._launched) and plan is self._launched[0].plan
 
     def restart(self) -> Published:
-        """Set all started requests back to their first unit, after the worker was lost with their tensors.
+        """Set all started requests back to their first unit, after the worker was lost; what they took stays charged.
 
-        The seconds that they took stay charged. A request fails if its unit was running for the second time when a
-        worker was lost, since it may be the cause.
+        A request fails if a worker was lost during one of its units for the second time, since it may be the cause.
         """
         suspects = {name for launched in self._launched for name in launched.plan.ids}
         self._launched.clear()
@@ -246,13 +246,14 @@ class RequestQueue:
             state.steps_done += 1
         if state.cancelled:
             return self._end_cancelled(state)
+        if state.task.done == len(state.task.units) and not self._is_on_device(name):
+            return self._fail(state, UnitFailed("The model returned no picture; please try again."))
         return [(name, Step(state.steps_done, state.request.real_steps, result.previews.get(name)))]
 
     def _retry_smaller(self, batch: Batch) -> Published | None:
-        """Halve the batches, or retry a single request once, after the device ran out of memory.
+        """Halve the batches, or retry a single request once, after the device ran out of memory in a unit.
 
-        The unit changed nothing on the device, so it can be planned again. Returns the events of requests that were
-        cancelled meanwhile; None if the unit has failed for good.
+        Returns the ends of requests that were cancelled meanwhile; None if the unit has failed for good.
         """
         if not batch.tasks:
             return []

@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL, ZImageImg2ImgPipeline, ZImageInpaintPipeline, ZImagePipeline
 from PIL import Image
 
-from tests.helpers.executors import Kept, loaded_executor
+from tests.helpers.executors import Reused, loaded_executor
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
@@ -47,7 +47,7 @@ async def start(executor: Executor) -> AsyncIterator[StartEngine]:
 
     def started(**changes: Any) -> Engine:
         profile = replace(complete_profile(find_profile("demo")), **changes)
-        engines.append(Engine.start(EngineConfig(profile, "cpu"), lambda: Kept(executor)))
+        engines.append(Engine.start(EngineConfig(profile, "cpu"), lambda: Reused(executor)))
         return engines[-1]
 
     yield started

@@ -307,6 +307,37 @@ def test_a_plan_ahead_needs_no_result_of_the_running_one() -> None:
     assert queue.done(decode, answer(decode)) == [("a", Finished(IMAGE, 4.0))]
 
 
+def test_a_request_that_may_have_cost_a_worker_shares_no_moment_with_others() -> None:
+    """So that the second loss fails it, and not who happened to be launched beside it."""
+    queue = queue_of()
+    for name in "ab":
+        queue.submit(ask(name, steps=3), owner=name)
+
+    def two_steps_of_a_and_one_of_b() -> None:
+        for _ in range(4):
+            plan = must(queue.next())
+            queue.done(plan, answer(plan))
+
+    two_steps_of_a_and_one_of_b()
+    must(queue.next())
+    must(queue.next_ahead(math.inf))
+    assert queue.restart() == []
+    for _ in range(6):
+        plan = must(queue.next())
+        assert queue.next_ahead(math.inf) is None
+        queue.done(plan, answer(plan))
+
+
+def test_a_request_whose_units_are_done_without_a_picture_fails() -> None:
+    queue = queue_of()
+    queue.submit(ask("a", steps=1), owner=1)
+    events: Published = []
+    while (plan := queue.next()) is not None:
+        result = answer(plan)
+        events += queue.done(plan, replace(result, images={}))
+    assert isinstance(events[-1][1], Failed)
+
+
 def test_a_cancelled_request_ends_with_its_unit_and_is_released_after_the_one_ahead() -> None:
     queue = queue_of()
     queue.submit(ask("a", steps=3), owner=1)
@@ -380,4 +411,5 @@ def test_dropping_everything_fails_what_is_left() -> None:
     error = EngineClosed("over")
     assert queue.drop_all(error) == [("a", Failed(error, 0.0))]
     assert not queue.is_running(plan)
+    assert queue.next_ahead(math.inf) is None
     assert queue.next() is None
