@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 
 from zimage_engine.device.child import Loaded, LoadFailed, Lost, serve
 from zimage_engine.executor import LoadWorker, Ticket
@@ -40,6 +41,7 @@ class ProcessExecutor:
         self._load = load
         self._pixels = pixels
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self._lost: WorkerLost | None = None
         self._loaded: Future[None] = Future()
         self._open: deque[Ticket] = deque()
@@ -66,6 +68,8 @@ class ProcessExecutor:
                     there.close()
                     shared.close(unlink=True)
                     raise WorkerLost(f"No process could be started for the model ({error.strerror}).") from error
+                # Where nobody kills it, multiprocessing sends SIGTERM at exit, which it ignores, and waits for its end.
+                Finalize(self, process.kill, exitpriority=0)
                 self._connection, self._process, self._receiver = here, process, receiver
         there.close()  # so that the end of the child is the end of the pipe
         receiver.start()
@@ -81,8 +85,9 @@ class ProcessExecutor:
             connection = self._connection
         assert connection is not None, "not loaded"
         try:
-            connection.send(plan)
-        except (OSError, TypeError, ValueError):  # the receiver may be closing it
+            with self._sending:
+                connection.send(plan)
+        except OSError:
             log.debug("the worker process has ended")  # the receiver fails the ticket
         return ticket
 
@@ -96,9 +101,9 @@ class ProcessExecutor:
         if process is None or connection is None or receiver is None:
             return
         if first and timeout:
-            with suppress(OSError):
+            with suppress(OSError), self._sending:
                 connection.send(None)  # it ends by itself, and so cleans up, unless it hangs
-                process.join(min(timeout, _ENDING_SECONDS))
+            process.join(min(timeout, _ENDING_SECONDS))
         process.kill()
         if timeout:
             receiver.join(timeout)
@@ -114,7 +119,8 @@ class ProcessExecutor:
             log.exception("the worker process sent something unreadable")
             self._lose(WorkerLost(f"The worker process sent something unreadable ({type(error).__name__})."))
         finally:
-            connection.close()
+            with self._sending:  # closed in the middle of a send, it would be written to whatever has its number next
+                connection.close()
             shared.close(unlink=True)
 
     def _handle(self, message: object, shared: SharedPixels, report: Report) -> None:

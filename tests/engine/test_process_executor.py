@@ -6,14 +6,17 @@ import asyncio
 import logging
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -31,9 +34,13 @@ from zimage_engine.types import (
     EngineClosed,
     ImageRequest,
     ModelNotFound,
+    NewRequest,
+    Plan,
     PlanResult,
     RawImage,
+    Unit,
     UnitFailed,
+    WorkerLost,
 )
 from zimage_engine.weights import Report, complete_profile
 
@@ -155,6 +162,29 @@ def test_a_worker_that_does_not_hang_ends_by_itself(tmp_path: Path) -> None:
     assert executor._process.exitcode == 0
 
 
+@dataclass(frozen=True)
+class Fatal(ImageRequest):
+    """A request in whose pickling the worker dies, and its end is noticed."""
+
+    executor: Any = None
+
+    def __reduce__(self) -> Any:
+        os.kill(self.executor._process.pid, signal.SIGKILL)
+        while self.executor._lost is None:
+            time.sleep(0.01)
+        self.executor._receiver.join(0.2)
+        return ask, (self.id,)
+
+
+def test_a_worker_that_dies_while_a_plan_is_sent_is_lost(tmp_path: Path) -> None:
+    executor = ProcessExecutor(partial(load_toy, tmp_path), PROFILE.max_pixels)
+    executor.load(lambda _: None)
+    request = Fatal("a", "a red circle", 256, 256, 2, 7, executor=executor)
+    with pytest.raises(WorkerLost, match="SIGKILL"):
+        executor.wait(executor.launch(Plan(Unit.ENCODE_TEXT, ("a",), (NewRequest(request, "scope"),), ())))
+    executor.kill(10)
+
+
 async def test_closing_while_the_worker_loads_leaves_no_process(start: StartToy, tmp_path: Path) -> None:
     engine = start(partial(load_toy, tmp_path, hang=True))
     handle = engine.submit(ask("a"), owner=1)
@@ -210,6 +240,41 @@ async def test_the_worker_ends_within_two_seconds_of_its_parent_s_death(tmp_path
         worker.wait(2)
     finally:
         parent.kill()
+
+
+CARELESS = PARENT.replace('"hang"), owner=1).result()', '"a star"), owner=1).result()\n    sys.exit(3)')
+
+
+def test_a_program_that_does_not_close_its_engine_ends(tmp_path: Path) -> None:
+    script = tmp_path / "careless.py"
+    script.write_text(CARELESS, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, script, tmp_path], env=environment, timeout=20, check=False).returncode == 3
+    assert not psutil.pid_exists(children(tmp_path)[0])
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is elsewhere")  # noqa: S108
+def test_shared_memory_is_reserved_so_that_writing_to_it_cannot_fail() -> None:
+    pixels = SharedPixels(100_000)
+    try:
+        assert 512 * Path("/dev/shm", pixels.name).stat().st_blocks >= 200_000  # noqa: S108
+    finally:
+        pixels.close(unlink=True)
+
+
+def test_without_room_for_shared_memory_pictures_come_by_the_pipe(caplog: pytest.LogCaptureFixture) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        here = SharedPixels(100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    there = SharedPixels(here.size, here.name)
+    result = PlanResult(1.0, images={"a": RawImage(4, 4, bytes(range(48)))})
+    assert here.unpack(there.pack(result)) == result
+    assert "no shared memory" in caplog.text
+    there.close()
+    here.close(unlink=True)
 
 
 def test_pictures_that_do_not_fit_into_shared_memory_come_by_the_pipe() -> None:
