@@ -1,4 +1,4 @@
-"""A unit that raises or runs out of memory: only the request that caused it fails, the others get their pictures."""
+"""A worker that runs out of memory or fails in special ways; ``tests/engine/test_executors.py`` has the faults of each unit."""
 
 from __future__ import annotations
 
@@ -16,31 +16,9 @@ from tests.helpers.four_requests import PROMPTS, break_for, make_edit, make_requ
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import Finish, UnitWorker
-from zimage_engine.types import NewRequest, NumericalError, OutOfMemory, Plan, Unit, UnitFailed
+from zimage_engine.types import NewRequest, OutOfMemory, Plan, Unit, UnitFailed
 
 Begin = Callable[[Plan], Finish]
-
-
-@pytest.mark.parametrize("unit", list(Unit))
-@pytest.mark.parametrize(
-    ("raised", "ends_with"),
-    [
-        (lambda: RuntimeError("the kernel is on fire"), UnitFailed),
-        (lambda: torch.OutOfMemoryError("too large"), OutOfMemory),
-        (lambda: NumericalError("not finite"), NumericalError),
-    ],
-    ids=["exception", "memory", "numbers"],
-)
-async def test_the_request_that_causes_a_failure_fails_alone(
-    start_demo: Callable[..., Engine],
-    undisturbed_edits: dict[str, bytes],
-    unit: Unit,
-    raised: Callable[[], BaseException],
-    ends_with: type[Exception],
-) -> None:
-    ended = await outcomes(start_demo(break_for(PROMPTS["b"], unit, raised)), make_edit)
-    assert isinstance(ended.pop("b"), ends_with)
-    assert all(same_picture(data, undisturbed_edits[name]) for name, data in ended.items())
 
 
 async def test_a_batch_that_does_not_fit_is_drawn_in_smaller_ones(
