@@ -183,7 +183,8 @@ class ThreadExecutor:
             runner.run(plan)
         runner.close()
         del worker, runner
-        free_memory()
+        if isinstance(self._lost, WorkerLost):
+            free_memory()  # for the next one; it takes a moment in which no other thread runs
 
     def _ended(self, result: PlanResult | Exception) -> None:
         """Give the oldest open ticket its result, or lose all."""

@@ -1,4 +1,4 @@
-"""A worker that runs out of memory or fails in special ways; ``tests/engine/test_executors.py`` has the faults of each unit."""
+"""A worker that runs out of memory, and what it leaves behind; the faults of each unit are in ``test_executors.py``."""
 
 from __future__ import annotations
 
