@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, PROFILES, either
+from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN
 
 Unlimited = Literal["unlimited"]
 Amount = Annotated[float, Field(ge=0)] | Unlimited
+Weight = Annotated[float, Field(ge=WEIGHT_MIN, le=WEIGHT_MAX)]
 Number = Annotated[int, Field(ge=0)] | Unlimited
 if TYPE_CHECKING:
     ProfileName = str
@@ -68,10 +71,10 @@ class Settings(BaseSettings):
         default=False,
         description="true: people can install the bot for themselves and draw with it in servers it is not in.",
     )
-    server_weights: Annotated[dict[int, Annotated[float, Field(gt=0, allow_inf_nan=False)]], NoDecode] = Field(
+    server_weights: Annotated[dict[Annotated[int, Field(ge=0)], Weight], NoDecode] = Field(
         {},
         description="Shares of the device, such as 123456789012345678=2,0=0.5: a server of weight 2 gets twice as much "
-        "as one of 1, which is the default. 0 stands for direct messages and user-installed use.",
+        "as one of 1, which is the default; from 0.001 to 1000. 0 stands for direct messages and user-installed use.",
     )
     bot_owner_ids: Annotated[frozenset[int], NoDecode] = Field(
         frozenset(), description="Ids of the people who may use /owner, separated by commas."
@@ -134,7 +137,14 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-        return {server.strip(): weight.strip() for server, _, weight in pairs}
+        weights = {server.strip(): weight.strip() for server, _, weight in pairs}
+        if not all(server.isdecimal() and weight for server, weight in weights.items()):
+            raise PydanticCustomError(
+                "pairs", "Input should be pairs of a server's id and its weight, such as 123=2,0=0.5"
+            )
+        if len(weights) < len(pairs):
+            raise PydanticCustomError("pairs", "Input has a server twice")
+        return weights
 
     @property
     def database_path(self) -> Path:

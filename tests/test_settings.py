@@ -15,7 +15,10 @@ def test_weights_of_servers_are_pairs_separated_by_commas(monkeypatch: pytest.Mo
     assert Settings(_env_file=None).server_weights == {}
 
 
-@pytest.mark.parametrize("value", ["12", "12=0", "12=-1", "12=much", "server=2", "12=inf"])
+@pytest.mark.parametrize(
+    "value",
+    ["12", "12=0", "12=-1", "12=much", "server=2", "12=inf", "12=nan", "12=1e17", "12=1e-9", "12=1,12=2", "-12=1"],
+)
 def test_a_weight_that_makes_no_sense_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVER_WEIGHTS", value)
     with pytest.raises(ValidationError, match="server_weights"):

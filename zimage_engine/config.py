@@ -9,6 +9,9 @@ from typing import Literal
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import ImageRequest
 
+WEIGHT_MIN, WEIGHT_MAX = 0.001, 1000.0
+"""The weights that an owner or a group may have: far enough apart, and near enough for exact sums."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Hashable
 from functools import partial
 
-from zimage_engine.config import EngineConfig
+from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN, EngineConfig
 from zimage_engine.driver import Driver, MakeExecutor
 from zimage_engine.executor import load_executor
 from zimage_engine.handle import Handle
@@ -80,9 +80,15 @@ class Engine:
     ) -> Handle:
         """Queue a request. Groups share the device, and owners what their group gets, in proportion to the weights.
 
+        Weights are :data:`~zimage_engine.config.WEIGHT_MIN` to :data:`~zimage_engine.config.WEIGHT_MAX`.
+
         Raises :class:`InvalidRequest`, :class:`EngineClosed` after :meth:`close`, or the error that stopped the engine.
         """
         self._config.profile.check(request)
+        if not all(WEIGHT_MIN <= each <= WEIGHT_MAX for each in (weight, group_weight)):
+            raise InvalidRequest(
+                f"A weight is not between {WEIGHT_MIN:g} and {WEIGHT_MAX:g}: {weight}, {group_weight}."
+            )
         handle = Handle(request, self._cancel)
         with self._changed:
             if self._driver.failure is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -191,6 +192,15 @@ async def test_what_the_profile_cannot_do_is_refused_at_once(start: StartEngine,
     engine = start()
     with pytest.raises(InvalidRequest):
         engine.submit(request("a", **changes), owner=1)
+    assert engine.stats().waiting == 0
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, 1e-300, 1e17, math.inf, math.nan])
+@pytest.mark.parametrize("whose", ["weight", "group_weight"])
+async def test_a_weight_that_would_spoil_the_sums_is_refused(start: StartEngine, whose: str, weight: float) -> None:
+    engine = start()
+    with pytest.raises(InvalidRequest, match=r"between 0\.001 and 1000"):
+        engine.submit(request("a"), owner=1, **{whose: weight})  # type: ignore[arg-type]
     assert engine.stats().waiting == 0
 
 
