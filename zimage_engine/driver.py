@@ -21,6 +21,7 @@ MakeExecutor = Callable[[], Executor]
 _LOSSES_MAX = 2  # executors lost in a row, without a unit done between them
 _SLOW_FACTOR = 5  # a unit may take this many times its predicted seconds, if that is more than the limit
 _FREEING_SECONDS = 10.0
+_CHECK_SECONDS = 1.0
 _BROKEN = "The device stopped working; the bot has to be restarted."
 
 
@@ -130,7 +131,7 @@ class Driver:
         """Launch plans and record their results until the engine closes. Raises if the executor is lost."""
         launched: deque[tuple[Plan, Ticket]] = deque()
         while True:
-            plan = self._wait_for_plan() if not launched else self._plan_ahead(executor)
+            plan = self._wait_for_plan(executor) if not launched else self._plan_ahead(executor)
             if plan is None and not launched:
                 return
             if plan is not None:
@@ -147,16 +148,18 @@ class Driver:
             if not self._record(plan, result):
                 return
 
-    def _wait_for_plan(self) -> Plan | None:
-        """Wait for a plan; None if the engine closes."""
+    def _wait_for_plan(self, executor: Executor) -> Plan | None:
+        """Wait for a plan; None if the engine closes. Raises if the executor is lost meanwhile."""
         with self._changed:
             self._watchdog.idle()
             while not self._stops_now():
+                if executor.lost is not None:
+                    raise executor.lost
                 if (plan := self._queue.next()) is not None:
                     return plan
                 if self.closing:
                     break
-                self._changed.wait()
+                self._changed.wait(_CHECK_SECONDS)
             return None
 
     def _plan_ahead(self, executor: Executor) -> Plan | None:

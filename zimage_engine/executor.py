@@ -30,12 +30,15 @@ class Executor(Protocol):
 
     Once it is loaded, ``device`` is a name for people, and ``costs`` are what its units take in seconds. Units that are
     predicted to take up to ``ahead_seconds`` may be launched before the unit before them has ended; it is 0 if nothing
-    is gained by that.
+    is gained by that. ``lost`` is the error with which later plans fail; None as long as it works.
     """
 
     device: str
     costs: CostModel
     ahead_seconds: float
+
+    @property
+    def lost(self) -> Exception | None: ...
 
     def load(self, report: Report) -> None:
         """Load the model; blocks for seconds to minutes. Calls ``report`` with a few words on what it is doing.
@@ -143,6 +146,10 @@ class ThreadExecutor:
         self._lock = threading.Lock()
         self._lost: Exception | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def lost(self) -> Exception | None:
+        return self._lost
 
     def load(self, report: Report) -> None:
         self._thread = threading.Thread(target=self._work, args=(report,), name="zimage-worker", daemon=True)

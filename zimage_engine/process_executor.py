@@ -49,6 +49,10 @@ class ProcessExecutor:
         self._process: BaseProcess | None = None
         self._receiver: threading.Thread | None = None
 
+    @property
+    def lost(self) -> WorkerLost | None:
+        return self._lost
+
     def load(self, report: Report) -> None:
         shared = SharedPixels(3 * self._pixels)
         here, there = _CONTEXT.Pipe()

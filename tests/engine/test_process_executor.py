@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -28,7 +27,6 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
 from zimage_engine.executor import LoadWorker
 from zimage_engine.process_executor import ProcessExecutor
-from zimage_engine.shared_pixels import SharedPixels
 from zimage_engine.types import (
     DeviceLost,
     EngineClosed,
@@ -36,8 +34,6 @@ from zimage_engine.types import (
     ModelNotFound,
     NewRequest,
     Plan,
-    PlanResult,
-    RawImage,
     Unit,
     UnitFailed,
     WorkerLost,
@@ -96,6 +92,16 @@ async def test_a_worker_that_is_lost_is_replaced_and_every_picture_comes(
     for handle in handles:
         assert (await handle.result()).image.data[0] == 7
     assert len(children(tmp_path)) == 2
+
+
+async def test_a_worker_that_dies_while_nothing_runs_is_replaced_before_it_is_needed(
+    start: StartToy, tmp_path: Path
+) -> None:
+    engine = start()
+    await engine.ready()
+    os.kill(children(tmp_path)[0], signal.SIGKILL)
+    await until(lambda: len(children(tmp_path)) == 2, 10)
+    assert (await engine.submit(ask("a"), owner=1).result()).image.data[0] == 7
 
 
 async def test_a_device_that_hangs_is_killed_and_replaced(start: StartToy, tmp_path: Path) -> None:
@@ -251,42 +257,3 @@ def test_a_program_that_does_not_close_its_engine_ends(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, script, tmp_path], env=environment, timeout=20, check=False).returncode == 3
     assert not psutil.pid_exists(children(tmp_path)[0])
-
-
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is elsewhere")  # noqa: S108
-def test_shared_memory_is_reserved_so_that_writing_to_it_cannot_fail() -> None:
-    pixels = SharedPixels(100_000)
-    try:
-        assert 512 * Path("/dev/shm", pixels.name).stat().st_blocks >= 200_000  # noqa: S108
-    finally:
-        pixels.close(unlink=True)
-
-
-def test_without_room_for_shared_memory_pictures_come_by_the_pipe(caplog: pytest.LogCaptureFixture) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        here = SharedPixels(100_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    there = SharedPixels(here.size, here.name)
-    result = PlanResult(1.0, images={"a": RawImage(4, 4, bytes(range(48)))})
-    assert here.unpack(there.pack(result)) == result
-    assert "no shared memory" in caplog.text
-    there.close()
-    here.close(unlink=True)
-
-
-def test_pictures_that_do_not_fit_into_shared_memory_come_by_the_pipe() -> None:
-    here = SharedPixels(100)
-    there = SharedPixels(100, here.name)
-    try:
-        for number in range(4):
-            images = {f"{side}": RawImage(side, side, bytes([number + side]) * (3 * side * side)) for side in (5, 4, 9)}
-            result = PlanResult(1.0, images=images, previews={"5": RawImage(1, 1, b"abc")})
-            packed = there.pack(result)
-            assert set(packed.places) == {("images", "5"), ("previews", "5")}
-            assert here.unpack(packed) == result
-    finally:
-        there.close()
-        here.close(unlink=True)

@@ -76,6 +76,10 @@ class Reused:
         self.device, self.ahead_seconds = inner.device, inner.ahead_seconds
         self.costs = replace(inner.costs, correction={})  # an engine changes them
 
+    @property
+    def lost(self) -> Exception | None:
+        return self._inner.lost
+
     def load(self, report: Report) -> None:
         """Do nothing."""
 
