@@ -17,7 +17,7 @@ from bot.client import ZImageBot
 from bot.errors import DeviceGone, StartupError
 from bot.logs import configure_logging
 from bot.settings import Settings
-from zimage_engine.types import EngineError
+from zimage_engine.types import DeviceLost, EngineError
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +90,8 @@ async def _disconnect(client: ZImageBot, connection: asyncio.Task[None]) -> None
 
 def _explain_model(model: asyncio.Task[None]) -> None:
     error = model.exception()
+    if isinstance(error, DeviceLost):
+        raise DeviceGone(str(error)) from error
     if isinstance(error, EngineError):
         raise StartupError(str(error)) from error
     if error is not None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import pytest
 
@@ -20,7 +21,9 @@ from tests.helpers.loopback import CHANNEL, MEMBER, TOKEN, Loopback, open_loopba
 from tests.helpers.online import online
 from tests.helpers.pictures import picture_of
 from tests.helpers.waiting import until
-from zimage_engine.types import Plan, PlanResult
+from zimage_engine.config import EngineConfig
+from zimage_engine.types import Plan, PlanResult, WorkerLost
+from zimage_engine.weights import Report
 
 POSTED = f"channels/{CHANNEL}/messages"
 
@@ -100,6 +103,17 @@ def test_a_lost_device_ends_the_program_with_status_70(settings: Settings, monke
         # A job that was on two workers when they were lost has failed: it may be the cause.
         assert "queued" in states <= {"queued", "failed"}
     database.close()
+
+
+def test_workers_that_are_lost_while_they_load_end_the_program_with_its_own_status(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(config: EngineConfig, report: Report) -> NoReturn:
+        raise WorkerLost("it died")
+
+    monkeypatch.setattr("zimage_engine.executor.load_worker", die)
+    with elsewhere(monkeypatch), pytest.raises(DeviceGone, match="has to be restarted"):
+        run_bot(settings, TOKEN)
 
 
 def ask_until_heard(discord: Loopback) -> None:
