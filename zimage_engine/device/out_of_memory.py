@@ -41,8 +41,11 @@ def free_memory() -> None:
 
     Clear the traceback of an error before: its frames hold the tensors that have to be freed.
     """
-    gc.collect()
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():
+        gc.collect()
         torch.mps.empty_cache()
+    else:
+        gc.collect(1)  # the host's allocator keeps no cache, and a full collection holds up every thread

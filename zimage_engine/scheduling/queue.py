@@ -152,7 +152,7 @@ class RequestQueue:
     def restart(self) -> Published:
         """Set all started requests back to their first unit, after the worker was lost; what they took stays charged.
 
-        A request fails if a worker was lost during one of its units for the second time, since it may be the cause.
+        A request fails if a worker was lost in one of its units for the second time.
         """
         suspects = {name for launched in self._launched for name in launched.plan.ids}
         self._launched.clear()
@@ -167,6 +167,8 @@ class RequestQueue:
                 events += self._fail(state, UnitFailed("The model failed on this picture twice; try another prompt."))
             elif state.task.started:
                 state.steps_done = 0
+                if state.losses:  # it shares no unit from now on
+                    state.task.shape = (state.task.shape, state.request.id)
                 self._scheduler.restart(state.task)
         self._update_text_costs(self.predictions.texts_forgotten())
         self._tell_worker_no_more()
@@ -207,8 +209,7 @@ class RequestQueue:
         return plan
 
     def _tell_worker_no_more(self) -> None:
-        self._release.clear()
-        self._forget_scopes.clear()
+        self._release, self._forget_scopes = [], {}
 
     def _update_text_costs(self, names: Iterable[str]) -> None:
         """Predict again what the texts of these requests take, of those that have not started."""
@@ -263,7 +264,7 @@ class RequestQueue:
             return None
         state.retried = len(batch.tasks) == 1
         if batch.ahead_for is not None:
-            batch.ahead_for.encode_ahead = 0.0  # encode each request when it leads
+            batch.ahead_for.encodes_ahead = False  # encode each request when it leads
         elif len(batch.tasks) > 1:
             self._budget.halve(len(batch.tasks) * leader.tokens * leader.samples)
         return self._take_back(batch)

@@ -243,7 +243,8 @@ class Scheduler:
         None of them directly after other riders were encoded, and only as many as the leader's ``encode_ahead`` allows,
         unless its owner is ``alone``.
         """
-        waiting = [] if self._encoded_ahead else [task for task in riders if task.unit in BEFORE_STEPS]
+        allowed = leader.encodes_ahead and not self._encoded_ahead
+        waiting = [task for task in riders if task.unit in BEFORE_STEPS] if allowed else []
         chosen: list[Task] = []
         left = math.inf if alone else leader.encode_ahead
         for task in waiting:

@@ -25,8 +25,8 @@ class Task:
     ``owner`` asked for it in ``group``; each has a weight. Tasks share a step if their ``key`` is equal. It is known
     once the text is encoded; ``shape`` is the part of it that is known from the start. ``tokens`` and ``samples`` are
     the size of one step. ``encode_ahead`` is how many seconds may still be spent on encoding other tasks' prompts
-    before this task's own steps. ``added_at`` is the scheduler's count of served seconds when the task was added. Tasks
-    of equal ``texts`` need their texts encoded once; None if nothing is known of them.
+    before this task's own steps; ``encodes_ahead`` is False once there was too little memory for that. ``added_at`` is
+    the scheduler's count of served seconds when the task was added.
 
     The last three fields are the scheduler's: the owner's share, the place in its queue, and the name of the set of
     tasks, in the index, that can share a step with this one.
@@ -47,6 +47,7 @@ class Task:
     done: int = 0
     remaining: float = 0.0
     encode_ahead: float = 0.0
+    encodes_ahead: bool = True
     added_at: float = 0.0
     sequence: int = 0
     share: Share | None = field(default=None, repr=False)

@@ -328,6 +328,36 @@ def test_a_request_that_may_have_cost_a_worker_shares_no_moment_with_others() ->
         queue.done(plan, answer(plan))
 
 
+@pytest.mark.parametrize("owners", [1, 3])
+def test_encoding_ahead_that_does_not_fit_is_not_tried_for_ever(owners: int) -> None:
+    queue = queue_of(budget=1000)
+    for number in range(3):
+        queue.submit(replace(ask(f"{number}", steps=1), prompt=f"p{number}"), owner=number % owners)
+    ended: list[str] = []
+    for _ in range(40):
+        if (plan := queue.next()) is None:
+            break
+        fits = plan.unit is not Unit.ENCODE_TEXT or len(plan.ids) == 1
+        events = queue.done(plan, answer(plan) if fits else exhausted(plan))
+        ended += [name for name, event in events if isinstance(event, Finished)]
+    assert sorted(ended) == ["0", "1", "2"]
+
+
+def test_requests_that_may_have_cost_a_worker_are_not_batched_again() -> None:
+    queue = queue_of(budget=1000)
+    for name in "ab":
+        queue.submit(ask(name, steps=3), owner=name)
+    while (plan := must(queue.next())).unit is not Unit.DENOISE:
+        queue.done(plan, answer(plan))
+    assert plan.ids == ("a", "b")
+    queue.restart()
+    sizes = []
+    while (following := queue.next()) is not None:
+        sizes.append(len(following.ids))
+        queue.done(following, answer(following))
+    assert set(sizes) == {1}
+
+
 def test_a_request_whose_units_are_done_without_a_picture_fails() -> None:
     queue = queue_of()
     queue.submit(ask("a", steps=1), owner=1)
