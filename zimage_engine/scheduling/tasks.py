@@ -26,7 +26,8 @@ class Task:
     once the text is encoded; ``shape`` is the part of it that is known from the start. ``tokens`` and ``samples`` are
     the size of one step. ``encode_ahead`` is how many seconds may still be spent on encoding other tasks' prompts
     before this task's own steps; ``encodes_ahead`` is False once there was too little memory for that. ``added_at`` is
-    the scheduler's count of served seconds when the task was added.
+    the scheduler's count of served seconds when the task was added. Tasks of equal ``texts`` need their texts encoded
+    once; None if nothing is known of them.
 
     The last three fields are the scheduler's: the owner's share, the place in its queue, and the name of the set of
     tasks, in the index, that can share a step with this one.
