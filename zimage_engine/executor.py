@@ -127,6 +127,53 @@ class PlanRunner:
             self._ended(result)
 
 
+class OpenTickets:
+    """Loading and the launched plans whose end is awaited; plans end in the order in which they were launched.
+
+    ``lost`` is the error with which all of them, and later ones, fail; None as long as the executor works.
+    """
+
+    def __init__(self) -> None:
+        self.loaded: Future[None] = Future()
+        self.lost: Exception | None = None
+        self._tickets: deque[Ticket] = deque()
+        self._lock = threading.Lock()
+
+    def open(self) -> Ticket:
+        """Return the ticket of a plan that is launched now; it has failed already if the executor is lost."""
+        ticket: Ticket = Future()
+        with self._lock:
+            if self.lost is None:
+                self._tickets.append(ticket)
+                return ticket
+        ticket.set_exception(self.lost)
+        return ticket
+
+    def end_loading(self) -> None:
+        """End loading, unless the executor was lost meanwhile."""
+        with self._lock:
+            if self.lost is None:
+                self.loaded.set_result(None)
+
+    def end(self, result: PlanResult) -> None:
+        """Give the oldest ticket its result. There is none if the executor was lost meanwhile."""
+        with self._lock:
+            ticket = self._tickets.popleft() if self._tickets else None
+        if ticket is not None:
+            ticket.set_result(result)
+
+    def lose(self, error: Exception) -> bool:
+        """Fail everything that has not ended, now and later. Returns False if that was done before."""
+        with self._lock:
+            first, self.lost = self.lost is None, self.lost or error
+            tickets, self._tickets = self._tickets, deque()
+            if not self.loaded.done():
+                self.loaded.set_exception(self.lost)
+        for ticket in tickets:
+            ticket.set_exception(self.lost)
+        return first
+
+
 class ThreadExecutor:
     """Executes plans in this process, in threads of a :class:`PlanRunner`.
 
@@ -141,35 +188,31 @@ class ThreadExecutor:
         self.costs = CostModel()
         self._load = load
         self._launched: SimpleQueue[Plan | None] = SimpleQueue()
-        self._loaded: Future[None] = Future()
-        self._open: deque[Ticket] = deque()
-        self._lock = threading.Lock()
-        self._lost: Exception | None = None
+        self._tickets = OpenTickets()
         self._thread: threading.Thread | None = None
 
     @property
     def lost(self) -> Exception | None:
-        return self._lost
+        return self._tickets.lost
 
     def load(self, report: Report) -> None:
+        """See :meth:`Executor.load`."""
         self._thread = threading.Thread(target=self._work, args=(report,), name="zimage-worker", daemon=True)
         self._thread.start()
-        self._loaded.result()
+        self._tickets.loaded.result()
 
     def launch(self, plan: Plan) -> Ticket:
-        ticket: Ticket = Future()
-        with self._lock:
-            if self._lost is not None:
-                ticket.set_exception(self._lost)
-                return ticket
-            self._open.append(ticket)
-            self._launched.put(plan)
+        """See :meth:`Executor.launch`."""
+        ticket = self._tickets.open()
+        self._launched.put(plan)
         return ticket
 
     def wait(self, ticket: Ticket) -> PlanResult:
+        """See :meth:`Executor.wait`."""
         return ticket.result()
 
     def kill(self, timeout: float = 0.0) -> None:
+        """See :meth:`Executor.kill`. A unit that is running goes on in its thread."""
         self._lose(DeviceLost("The device hangs; the bot has to be restarted."))
         if timeout and self._thread is not None:
             self._thread.join(timeout)
@@ -182,39 +225,27 @@ class ThreadExecutor:
         except Exception as error:  # noqa: BLE001 - raised again by load()
             self._lose(error)
             return
-        with self._lock:
-            if self._lost is None:
-                self._loaded.set_result(None)
+        self._tickets.end_loading()
         runner = PlanRunner(worker, self._ended)
-        while (plan := self._launched.get()) is not None and self._lost is None:
+        while (plan := self._launched.get()) is not None and self.lost is None:
             runner.run(plan)
         runner.close()
         del worker, runner
-        if isinstance(self._lost, WorkerLost):
+        if isinstance(self.lost, WorkerLost):
             free_memory()  # for the next one; it takes a moment in which no other thread runs
 
     def _ended(self, result: PlanResult | Exception) -> None:
-        """Give the oldest open ticket its result, or lose all."""
-        if isinstance(result, Exception):
-            log.error("worker lost", exc_info=result)
-            result.__traceback__ = None  # its frames hold tensors
-            self._lose(WorkerLost(f"The worker stopped ({type(result).__name__})."))
+        if isinstance(result, PlanResult):
+            self._tickets.end(result)
             return
-        with self._lock:
-            ticket = self._open.popleft() if self._open else None  # none is open if the executor was lost meanwhile
-        if ticket is not None:
-            ticket.set_result(result)
+        log.error("worker lost", exc_info=result)
+        result.__traceback__ = None  # its frames hold tensors
+        self._lose(WorkerLost(f"The worker stopped ({type(result).__name__})."))
 
     def _lose(self, error: Exception) -> None:
-        """Fail loading, every open ticket and every later one; end the thread after what it is doing."""
-        with self._lock:
-            self._lost = self._lost or error
-            tickets, self._open = self._open, deque()
-            self._launched.put(None)
-            if not self._loaded.done():
-                self._loaded.set_exception(self._lost)
-        for ticket in tickets:
-            ticket.set_exception(self._lost)
+        """Fail what has not ended; end the thread after what it is doing."""
+        self._tickets.lose(error)
+        self._launched.put(None)
 
 
 def load_executor(config: EngineConfig) -> Executor:

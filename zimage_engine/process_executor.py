@@ -6,15 +6,13 @@ import logging
 import multiprocessing
 import signal
 import threading
-from collections import deque
-from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 
 from zimage_engine.device.child import Loaded, LoadFailed, Lost, serve
-from zimage_engine.executor import LoadWorker, Ticket
+from zimage_engine.executor import LoadWorker, OpenTickets, Ticket
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.shared_pixels import Packed, SharedPixels
 from zimage_engine.types import Plan, PlanResult, WorkerLost
@@ -23,6 +21,9 @@ from zimage_engine.weights import Report
 log = logging.getLogger(__name__)
 
 _ENDING_SECONDS = 3.0
+_AHEAD_SECONDS = 0.1
+"""Units up to this long are launched one ahead on any device: this process may be busy when a result comes."""
+
 _CONTEXT = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
 
 
@@ -40,20 +41,19 @@ class ProcessExecutor:
         self.costs = CostModel()
         self._load = load
         self._pixels = pixels
+        self._tickets = OpenTickets()
         self._lock = threading.Lock()
         self._sending = threading.Lock()
-        self._lost: WorkerLost | None = None
-        self._loaded: Future[None] = Future()
-        self._open: deque[Ticket] = deque()
         self._connection: Connection | None = None
         self._process: BaseProcess | None = None
         self._receiver: threading.Thread | None = None
 
     @property
-    def lost(self) -> WorkerLost | None:
-        return self._lost
+    def lost(self) -> Exception | None:
+        return self._tickets.lost
 
     def load(self, report: Report) -> None:
+        """See :meth:`~zimage_engine.executor.Executor.load`."""
         shared = SharedPixels(3 * self._pixels)
         here, there = _CONTEXT.Pipe()
         level = logging.getLogger().getEffectiveLevel()
@@ -64,7 +64,7 @@ class ProcessExecutor:
             target=self._receive, args=(here, shared, report), name="zimage-receiver", daemon=True
         )
         with self._lock:
-            if self._lost is None:
+            if self.lost is None:
                 try:
                     process.start()
                 except OSError as error:
@@ -77,30 +77,27 @@ class ProcessExecutor:
                 self._connection, self._process, self._receiver = here, process, receiver
         there.close()  # so that the end of the child is the end of the pipe
         receiver.start()
-        self._loaded.result()
+        self._tickets.loaded.result()
 
     def launch(self, plan: Plan) -> Ticket:
-        ticket: Ticket = Future()
-        with self._lock:
-            if self._lost is not None:
-                ticket.set_exception(self._lost)
-                return ticket
-            self._open.append(ticket)
-            connection = self._connection
-        assert connection is not None, "not loaded"
-        try:
-            with self._sending:
-                connection.send(plan)
-        except OSError:
-            log.debug("the worker process has ended")  # the receiver fails the ticket
+        """See :meth:`~zimage_engine.executor.Executor.launch`."""
+        ticket = self._tickets.open()
+        if self._connection is not None and not ticket.done():
+            try:
+                with self._sending:
+                    self._connection.send(plan)
+            except OSError:
+                log.debug("the worker process has ended")  # the receiver fails the ticket
         return ticket
 
     def wait(self, ticket: Ticket) -> PlanResult:
+        """See :meth:`~zimage_engine.executor.Executor.wait`."""
         return ticket.result()
 
     def kill(self, timeout: float = 0.0) -> None:
+        """See :meth:`~zimage_engine.executor.Executor.kill`. With a ``timeout`` the child may end by itself first."""
         with self._lock:
-            first, self._lost = self._lost is None, self._lost or WorkerLost("The worker process was killed.")
+            first = self._tickets.lose(WorkerLost("The worker process was killed."))
             connection, process, receiver = self._connection, self._process, self._receiver
         if process is None or connection is None or receiver is None:
             return
@@ -130,11 +127,7 @@ class ProcessExecutor:
     def _handle(self, message: object, shared: SharedPixels, report: Report) -> None:
         match message:
             case Packed():
-                result = shared.unpack(message)
-                with self._lock:
-                    ticket = self._open.popleft() if self._open else None
-                if ticket is not None:
-                    ticket.set_result(result)
+                self._tickets.end(shared.unpack(message))
             case str():
                 report(message)
             case logging.LogRecord():
@@ -142,10 +135,11 @@ class ProcessExecutor:
                 if logger.isEnabledFor(message.levelno):
                     logger.handle(message)
             case Loaded():
-                self.device, self.costs, self.ahead_seconds = message.device, message.costs, message.ahead_seconds
-                self._loaded.set_result(None)
+                self.device, self.costs = message.device, message.costs
+                self.ahead_seconds = max(message.ahead_seconds, _AHEAD_SECONDS)
+                self._tickets.end_loading()
             case LoadFailed():
-                self._loaded.set_exception(message.error)
+                self._tickets.lose(message.error)
             case Lost():
                 self._lose(WorkerLost(message.reason))
 
@@ -157,17 +151,11 @@ class ProcessExecutor:
         code = self._process.exitcode
         if code is not None and code < 0:
             name = signal.Signals(-code).name
-            return f"{name}: out of memory?" if name == "SIGKILL" and self._lost is None else name
+            return f"{name}: out of memory?" if name == "SIGKILL" and self.lost is None else name
         return f"exit status {code}"
 
     def _lose(self, error: WorkerLost) -> None:
-        """Fail every open ticket and every later one, and end the child."""
-        with self._lock:
-            self._lost = self._lost or error
-            tickets, self._open = self._open, deque()
-        if not self._loaded.done():
-            self._loaded.set_exception(self._lost)
-        for ticket in tickets:
-            ticket.set_exception(self._lost)
+        """Fail everything that has not ended, and end the child."""
+        self._tickets.lose(error)
         if self._process is not None:
             self._process.kill()

@@ -176,7 +176,7 @@ class Fatal(ImageRequest):
 
     def __reduce__(self) -> Any:
         os.kill(self.executor._process.pid, signal.SIGKILL)
-        while self.executor._lost is None:
+        while self.executor.lost is None:
             time.sleep(0.01)
         self.executor._receiver.join(0.2)
         return ask, (self.id,)
