@@ -30,7 +30,7 @@ from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.devices import pick_device
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
-from zimage_engine.executor import ThreadExecutor, load_worker
+from zimage_engine.executor import ThreadExecutor, UnitWorker, load_worker
 from zimage_engine.process_executor import ProcessExecutor
 from zimage_engine.weights import Report, complete_profile
 
@@ -107,17 +107,33 @@ async def measure(
             note(f"{side}² eager", await _rounds(contenders, side, rounds))
             note(f"{side}² pixels differ by", await _differences(contenders, side))
         began = time.monotonic()
-        Acceleration(compiled=True).apply(workers[0].model.parts.transformer, resident=True)
+        await apart.close()
+        compiled = ProcessExecutor(partial(_load_compiled, config), profile.max_pixels)
+        apart = Engine.start(config, lambda: compiled)
+        _compile(workers[0])
+        await apart.ready()
+        for contender in contenders[2:]:
+            contender.bench, contender.executor = Workbench(apart, workers[0], pipeline), compiled
         for side in sides:
             if time.monotonic() > deadline:
                 note(f"{side}² compiled", "no time left")
                 continue
-            # The child's model is its own, and not compiled: only the thread takes part.
-            note(f"{side}² compiled", await _rounds(contenders[:2], side, rounds))
+            note(f"{side}² compiled", await _rounds(contenders, side, rounds))
         note("compiling and measuring it, s", round(time.monotonic() - began, 1))
     finally:
         await threaded.close()
         await apart.close()
+
+
+def _load_compiled(config: EngineConfig, report: Report) -> UnitWorker:
+    """Load a worker whose model is compiled by what is measured first, not for every size that the profile offers."""
+    worker = Worker.load(config, report)
+    _compile(worker)
+    return worker
+
+
+def _compile(worker: Worker) -> None:
+    Acceleration(compiled=True).apply(worker.model.parts.transformer, resident=True)
 
 
 def _pipeline(worker: Worker) -> ZImagePipeline:
