@@ -14,7 +14,7 @@ test: .venv/.installed  ## Every test but those of `make test-system`; under fiv
 	$(BIN)/pytest
 
 test-system: .venv/.installed  ## Slow proofs of the whole program in processes of its own; under eight minutes
-	$(BIN)/pytest -m system tests/system tests/e2e
+	$(BIN)/pytest -m system
 
 lint: .venv/.installed  ## Style, types, and which package may import which
 	$(BIN)/ruff check .

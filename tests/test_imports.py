@@ -40,6 +40,7 @@ def test_importing_this_imports_no_slow_package(module: str) -> None:
     assert done.stdout.split() == []
 
 
+@pytest.mark.system
 async def test_a_bot_whose_model_runs_in_a_process_of_its_own_never_imports_torch(tmp_path: Path) -> None:
     """From the start, with the automatic profile, to a picture and an orderly stop."""
     discord = Loopback()

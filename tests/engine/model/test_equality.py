@@ -33,7 +33,7 @@ def pipeline() -> ZImagePipeline:
     return loaded
 
 
-@pytest.fixture(scope="module", params=["thread", "process"])
+@pytest.fixture(scope="module", params=["thread", pytest.param("process", marks=pytest.mark.system)])
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """A loaded executor of each kind, with the demo model and batches of up to eight."""
     with loaded_executor(request.param) as loaded:
