@@ -19,6 +19,7 @@ from discord.ext import commands
 from bot.commands.invocation import Invocation
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
+from bot.throttle import Throttle
 from bot.views.card_messages import CardMessage, remove
 from bot.views.questions import AnswerButton, question_view
 
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 _SECONDS = 12 * 60
 _OVER = "This question is over; please ask again."
+_ONCE_SECONDS = 3.0
 _MAX = 100
 """The most questions open at once: each holds its request, and an edit's request holds its picture."""
 
@@ -44,6 +46,7 @@ class Questions:
     def __init__(self) -> None:
         self._open: OrderedDict[str, _Question] = OrderedDict()
         self._removing: set[asyncio.Task[None]] = set()
+        self._answered: Throttle[str] = Throttle(_ONCE_SECONDS)
 
     @property
     def open_ids(self) -> list[str]:
@@ -73,6 +76,9 @@ class Questions:
     async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None:
         """Handle a pressed button. Raises :class:`Refusal` if somebody else than the member pressed it."""
         question = self._open.get(question_id)
+        if question is None and self._answered.remaining(question_id):  # a double click
+            await interaction.response.defer()
+            return
         if question is None:  # answered, expired, or asked before a restart
             asked = f"{interaction.message.content}\n" if interaction.message is not None else ""
             await interaction.response.edit_message(content=f"{asked}{_OVER}", view=None)
@@ -80,6 +86,7 @@ class Questions:
         if question.invocation.user.id != interaction.user.id:
             raise Refusal("Only the member who was asked can answer this.")
         del self._open[question_id]
+        self._answered.start(question_id)
         question.timer.cancel()
         try:
             if yes:

@@ -99,7 +99,8 @@ class ResultActions:
         if what == "edit":
             await interaction.response.send_modal(EditModal(f"u{upload_id}", spec.prompt, self.profile))
             return
-        self._check_first_click(interaction, f"again u{upload_id}")
+        if not await self._is_first_click(interaction, f"again u{upload_id}"):
+            return
         spec = self._for_this_model(spec)
         invocation = InteractionInvocation(interaction)
         private, defaults = await self._private_by_settings(invocation, spec)
@@ -117,13 +118,12 @@ class ResultActions:
         assert input_image is not None, "a modal names its picture"
         await self._submission.edit(invocation, Edit(form.options()), input_image, private=None)
 
-    def _check_first_click(self, interaction: discord.Interaction[Any], what: str) -> None:
-        """Raises :class:`Refusal` if the member clicked the same within three seconds; every click restarts them."""
-        key = (interaction.user.id, what)
-        first = self._clicks.remaining(key) == 0
-        self._clicks.start(key)
-        if not first:
-            raise Refusal("Already on it.")
+    async def _is_first_click(self, interaction: discord.Interaction[Any], what: str) -> bool:
+        """Return True for the member's first click on the same within three seconds; the others get no message."""
+        if self._clicks.take((interaction.user.id, what)):
+            return True
+        await interaction.response.defer()
+        return False
 
     async def _ask_for_edit(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         prompt = ImageSpec.from_json(row.spec).prompt
@@ -140,12 +140,18 @@ class ResultActions:
         await self._vary(interaction, row, "strong")
 
     async def _vary(self, interaction: discord.Interaction[Any], row: ImageRow, how: str) -> None:
-        self._check_first_click(interaction, f"{how} {row.id}")
+        if not await self._is_first_click(interaction, f"{how} {row.id}"):
+            return
         await self._change(interaction, row, Edit(self._options_of_row(row, strength=_VARY[how]), "vary"))
 
     async def _upscale(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Submit an edit at twice the size, or the largest that the model can generate, with low strength."""
-        self._check_first_click(interaction, f"upscale {row.id}")
+        if not await self._is_first_click(interaction, f"upscale {row.id}"):
+            return
+        for active in self._submission.jobs.active.values():
+            request = active.job.request
+            if (request.kind, request.owner_id, request.parent_image_id) == ("upscale", interaction.user.id, row.id):
+                raise Refusal("Already on it: this picture is being upscaled for you.")
         size = upscaled(ImageSpec.from_json(row.spec).size, self.profile)
         options = replace(self._options_of_row(row, strength=_UPSCALE_STRENGTH), size=str(size))
         await self._change(interaction, row, Edit(options, "upscale"))
@@ -161,7 +167,8 @@ class ResultActions:
 
     async def _again(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Submit the same spec with a random seed and as many images; an edit starts from the same original."""
-        self._check_first_click(interaction, f"again {row.job_id}")
+        if not await self._is_first_click(interaction, f"again {row.job_id}"):
+            return
         spec = self._for_this_model(ImageSpec.from_json(row.spec))
         invocation, original = InteractionInvocation(interaction), None
         if spec.original:

@@ -20,6 +20,7 @@ from bot.views.undelivered import ShowButton, undelivered_text, undelivered_view
 log = structlog.get_logger(__name__)
 
 _OFFER_SECONDS = 10 * 60.0
+_ONCE_SECONDS = 3.0
 _TELLS_ITSELF = "quota"
 
 
@@ -29,9 +30,16 @@ class UndeliveredActions:
     def __init__(self, results: UndeliveredResults) -> None:
         self._results = results
         self._offers: Throttle[int] = Throttle(_OFFER_SECONDS)
+        self._shows: Throttle[tuple[int, int]] = Throttle(_ONCE_SECONDS)
 
     async def on_show(self, interaction: discord.Interaction[Any], job_id: int) -> None:
-        """Show a result to its owner, in the channel if that is possible now, else to them alone."""
+        """Show a result to its owner, in the channel if that is possible now, else to them alone.
+
+        Further presses within three seconds are answered without a message.
+        """
+        if not self._shows.take((interaction.user.id, job_id)):
+            await interaction.response.defer()
+            return
         row = await self._results.check_owner(job_id, interaction.user.id)
         invocation = InteractionInvocation(interaction)
         card_message = await invocation.open_card("Fetching your picture …", None, private=True)

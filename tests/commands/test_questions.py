@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.playground.world import World
+from bot.views.questions import question_view
 from tests.helpers.admins import admin_of, told
 from tests.helpers.credits import answer_text, count_jobs, credits_in_use
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest
@@ -32,6 +33,18 @@ async def test_never_mind_draws_nothing_and_the_question_is_over(world: World) -
     assert await count_jobs(world) == 0
     assert world.channel.history(viewer=world.member) == []
     assert question_id not in world.env.bot.parts.questions.open_ids
+
+
+async def test_a_second_click_on_yes_is_silent(world: World) -> None:
+    asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
+    (question_id,) = world.env.bot.parts.questions.open_ids
+    view = question_view(question_id, "Draw", "Never mind")
+    again = await world.env.bot.get_channel(world.channel.id).send("x", view=view)  # the question itself is gone then
+    await world.member.click(asked.response, label="Draw")
+    answered = await world.member.click(again, label="Draw")
+    assert answered.deferred
+    assert await count_jobs(world) == 1
+    assert world.channel.history()[0].content == "x", "nothing is said of a question that is over"
 
 
 async def test_an_edit_by_reply_asks_in_the_channel_and_only_its_member_may_answer(world: World) -> None:

@@ -7,8 +7,11 @@ import pytest
 from bot.playground.world import World
 from bot.views.results import RESULT_ITEMS
 from tests.helpers.credits import answer_text
+from tests.helpers.job_worlds import HeldUp
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, picture_of, rows, seen_in
-from tests.helpers.worlds import restart
+from tests.helpers.waiting import leave_running, until
+from tests.helpers.worlds import OpenWorld, restart
+from zimage_engine.types import Unit
 
 
 async def test_the_row_under_a_result(world: World) -> None:
@@ -50,12 +53,40 @@ async def test_again_is_the_same_with_another_seed(world: World) -> None:
     assert await seen_in(newest(world)) == ("circle", "red", "blue")
 
 
-async def test_a_second_click_is_no_second_wish(world: World) -> None:
+async def test_the_first_click_counts_and_others_are_silent_for_three_seconds_from_it(world: World) -> None:
     result = await drawn(world)
     await world.member.click(result, label="Again")
-    answered = await world.member.click(result, label="Again")
-    assert answered.response.content == "Already on it."
+    before = len(world.channel.history(viewer=world.member))
+    for _ in range(2):  # the second of them restarts no pause
+        await world.env.advance_time(1.4)
+        answered = await world.member.click(result, label="Again")
+        assert answered.deferred, "it is answered without a message"
     assert len(await rows(world, "SELECT id FROM jobs")) == 2
+    assert len(world.channel.history(viewer=world.member)) == before
+    await world.env.advance_time(0.4)
+    await world.member.click(result, label="Again")
+    assert len(await rows(world, "SELECT id FROM jobs")) == 3
+
+
+async def test_the_same_picture_is_not_upscaled_twice_at_once(world_of: OpenWorld) -> None:
+    device = HeldUp(Unit.ENCODE_IMAGE)
+    async with world_of(device.wrap) as world:
+        result = await drawn(world)
+        await leave_running(world, world.member.click(result, label="Upscale"))
+        await until(device.entered.is_set)
+        world.env.bot.parts.result_actions._clicks.clear()
+        await leave_running(world, world.member.click(result, label="Upscale"))
+        await until(lambda: newest(world).content == "Already on it: this picture is being upscaled for you.")
+        device.gate.set()
+        await world.env.settle()
+        world.env.bot.parts.result_actions._clicks.clear()
+        await world.member.click(result, label="Upscale")
+        assert [row["kind"] for row in await rows(world, "SELECT kind FROM jobs ORDER BY id")] == [
+            "imagine",
+            "upscale",
+            "upscale",
+        ]
+        assert world.env.errors is not None
 
 
 async def test_again_of_an_edit_starts_from_the_same_source(world: World) -> None:

@@ -135,6 +135,18 @@ async def test_a_picture_that_is_being_posted_when_its_owner_asks_for_it_is_name
     assert "This picture has already been posted." in shown_to_member(world)
 
 
+async def test_a_second_click_on_show_it_is_silent(world: World) -> None:
+    outage(world)
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    answered = await world.member.slash(world.channel, "quota")
+    await world.member.click(answered.response, label="Show it")
+    before = shown_to_member(world)
+    again = await world.member.click(answered.response, label="Show it")
+    assert again.deferred
+    assert shown_to_member(world) == before
+    assert (await state(world))[0]["state"] == "delivered"
+
+
 async def test_somebody_else_cannot_have_it_shown(world: World) -> None:
     outage(world)
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
