@@ -50,6 +50,7 @@ from bot.privacy.privacy import Privacy
 from bot.services import Services
 from bot.settings import Settings
 from bot.store.database import Database
+from bot.views.command_mentions import CommandMentions
 from bot.views.errors import answer, answer_error
 from bot.views.job_cards import JobCards
 from bot.views.outbox import DiscordOutbox
@@ -170,7 +171,7 @@ class ZImageBot(commands.Bot):
         self._parts = build_parts(self, cards)
         for add_to in _ADD_TO:
             add_to(self, self._parts)
-        await sync_commands(self.tree, self.database, self.settings.owner_guild_id)
+        await sync_commands(self.tree, self.database, self.settings.owner_guild_id, self._parts.mentions)
         self._set_up.set()
 
     async def close(self) -> None:
@@ -228,4 +229,5 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         privacy=PrivacyActions(bot, member_data, open_questions, settings),
         admin=AdminContext(bot, database, jobs),
         charts=ChartRenderer(),
+        mentions=CommandMentions(),
     )

@@ -1,62 +1,175 @@
-"""``/help``: what the bot can do, with examples."""
+"""``/help``: an example to copy, the options, how to edit, every command, and what a picture costs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import discord
+from discord import app_commands
 from discord.ext import commands
 
+from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
-from bot.requests.options import OPTIONS, fill
+from bot.requests.options import COUNT, OPTIONS, SIZE, fill
+from bot.views.command_mentions import CommandMentions
 from zimage_engine.profiles import ModelProfile
 
+EXAMPLE = "a red circle on a blue background"
+"""A prompt that every model can follow, the small demo model too."""
 
-def help_text(profile: ModelProfile, max_count: int) -> str:
-    """Return the text of ``/help`` for the active profile."""
+_AnyCommand = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
+
+_LINES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("imagine",), "a picture from a text"),
+    (("edit",), "a new picture from a picture and a text"),
+    (("tree",), "what a picture came from, and what came from it"),
+    (("details",), "what a picture file was made from"),
+    (("quota",), "what you have left"),
+    (("usage",), "what you have used"),
+    (("settings",), "your defaults"),
+    (("privacy info", "privacy export", "privacy delete"), "what I keep about you"),
+    (("ping",), "how busy I am"),
+    (("help",), "this message"),
+    (("admin setup",), "set up this server"),
+)
+"""The commands in the order of ``/help``, those that share a line together, and what the line says of them.
+
+A command that is not here comes after these, with its own description.
+"""
+
+_EDIT_MENU = "Edit image"
+
+
+def help_text(profile: ModelProfile, max_count: int, command_lines: Sequence[str] = (), *, me: str = "@me") -> str:
+    """Return the text of ``/help`` for a profile.
+
+    ``max_count`` is how many pictures one command may ask for, ``me`` a mention of the bot.
+    """
     lines = [
-        f"**{profile.title}** draws what you describe, in English or Chinese.",
-        "**/imagine** `prompt: a red circle on a blue background`: your picture comes into this channel.",
-        _options_text(profile, max_count),
-        _editing_text(profile),
-        "The line under a picture has its seed: the same prompt, seed, size and steps draw the same picture again.",
-        "**Cancel** under the progress stops a picture. **/ping** says how busy I am, **/quota** what you have left.",
-        "**/settings** keeps your defaults; **/privacy** says what is stored about you, and removes it.",
+        f"```\n/imagine prompt:{EXAMPLE}\n```",
+        f"Copy that line to try it. **{profile.title}** takes English and Chinese.",
+        *_options_lines(profile, max_count),
+        *editing_lines(profile, me),
     ]
+    if command_lines:
+        lines += ["**Commands**", *command_lines]
     if not profile.negative_prompt:
-        lines.append(f"-# {profile.title} takes no negative prompt: say what you want to see instead.")
+        lines.append("-# This model takes no negative prompt: say what you want to see instead.")
+    lines.append("-# The same prompt, seed, size and steps give the same picture again.")
+    lines.append(f"-# {price_rule(profile)}")
     return "\n".join(lines)
 
 
-def _options_text(profile: ModelProfile, max_count: int) -> str:
-    """Return the line about options: their names, then examples of flags.
+def price_rule(profile: ModelProfile) -> str:
+    """Return what pictures cost with a profile, in one line."""
+    what = "1 credit = one picture at the usual size and steps."
+    if profile.guidance.default > 0:  # which doubles the work of each step
+        what = "2 credits = one picture at the usual size and steps; guidance 0 halves that."
+    return f"{what} Double the pixels or the steps, about double the price."
 
-    Examples of options that not every profile or bot has come last.
+
+def editing_lines(profile: ModelProfile, me: str) -> list[str]:
+    """Return the ways to edit a picture, one a line.
+
+    They do not name ``/edit`` as a reply: a Discord client makes the command of it, which does not know of the reply.
     """
-    names = [fill(option.help, profile, max_count) for option in OPTIONS if option.help]
+    if profile.editing == "none":
+        return [f"{profile.title} cannot change pictures."]
+    instruction = profile.editing == "instruction"
+    example = "make it night" if instruction else "a lighthouse at night"
+    says = "say what to change" if instruction else "say what the picture shows afterwards"
+    lines = [
+        f"**Change a picture**: {says}",
+        f"- reply to it: `edit: {example}`",
+        f"- reply to it and mention me: {me} `{example}`",
+        f"- right-click it (hold, on a phone) → Apps → **{_EDIT_MENU}**",
+        "- press a button under it",
+    ]
+    if not instruction:
+        lines.insert(2, "- reply to it: `edit: + at night` adds to its own prompt")
+    return lines
+
+
+def command_lines(
+    known: Iterable[_AnyCommand], mentions: CommandMentions, permissions: discord.Permissions, *, direct: bool
+) -> list[str]:
+    """Return a line for each command that a member with these permissions may use, in servers or ``direct``."""
+    usable = {command.name: command for command in known if _may_use(command, permissions, direct=direct)}
+    lines = []
+    for names, says in _LINES:
+        command = usable.pop(names[0].split()[0], None) or usable.pop(names[0], None)
+        if command is not None:
+            lines.append(_line(command, says, mentions, names))
+    usable.pop(_EDIT_MENU, None)  # it stands among the ways to edit
+    return lines + [_line(command, "", mentions) for command in usable.values()]
+
+
+def _line(command: _AnyCommand, says: str, mentions: CommandMentions, names: Sequence[str] = ()) -> str:
+    """Return a command's line. ``says`` is empty for the command's own description, which context menus don't have."""
+    if isinstance(command, app_commands.ContextMenu):
+        what = "a member" if command.type is discord.AppCommandType.user else "a message"
+        return f"Right-click {what} → Apps → **{command.name}**" + (f": {says}" if says else "")
+    leaves = [command.qualified_name]
+    if isinstance(command, app_commands.Group):
+        leaves = [each.qualified_name for each in command.walk_commands() if isinstance(each, app_commands.Command)]
+    shown = [name for name in names if name in leaves] or leaves[:1]
+    return f"{' '.join(mentions.of(name) for name in shown)}: {says or command.description}"
+
+
+def _may_use(command: _AnyCommand, permissions: discord.Permissions, *, direct: bool) -> bool:
+    if direct and command.guild_only:
+        return False
+    needed = command.default_permissions
+    return needed is None or needed.is_subset(permissions)
+
+
+def _options_lines(profile: ModelProfile, max_count: int) -> list[str]:
+    """Return the options by name, then as flags. Examples that not every profile or bot has come last."""
+    several = max_count > 1
+    names = [
+        fill(option.help, profile, max_count) for option in OPTIONS if option.help and (option is not COUNT or several)
+    ]
     examples = sorted(
         (option for option in OPTIONS if option.help_flag and option.example_fits(profile, max_count)),
         key=lambda option: option.offered is not None or option.help_flag_if is not None,
     )
-    flags = [f"`{fill(option.help_flag, profile, max_count)}`" for option in examples]
-    return f"Options: {', '.join(names)}. They also work as flags in the prompt: {' '.join(flags)}"
+    flags = [
+        f"`{fill(option.help_flag, profile, max_count)}`"
+        for option in examples
+        if option is not SIZE or option.help_flag.split()[-1] in profile.scales
+    ]
+    return [f"**Options**: {', '.join(names)}", f"**The same in the prompt**: {' '.join(flags)}"]
 
 
-def _editing_text(profile: ModelProfile) -> str:
-    """Return the line about editing; what a prompt says differs between models that edit by instruction and others."""
-    if profile.editing == "none":
-        return f"{profile.title} cannot change pictures."
-    says = "say what to change" if profile.editing == "instruction" else "say what the picture shows afterwards"
-    return (
-        f"**/edit** changes one: {says}. Or use the buttons under a picture, reply to it with `/edit …`, or "
-        "right-click any picture → Apps → **Edit image**."
-    )
+def _within(profile: ModelProfile, pixels: int | None) -> ModelProfile:
+    """Return the profile with only those named sizes that have at most so many pixels; None: no limit."""
+    square = Fraction(1)
+    scales = {
+        name: scale
+        for name, scale in profile.scales.items()
+        if pixels is None or profile.size_for(square, name).pixels <= pixels
+    }
+    return replace(profile, scales=scales or profile.scales)
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
     """Add ``/help``."""
     submission = parts.submission
 
-    @bot.tree.command(name="help", description="What this bot can do, with examples")
+    @bot.tree.command(name="help", description="What I can do, with an example to copy")
     async def show_help(interaction: discord.Interaction[Any]) -> None:
-        await interaction.response.send_message(help_text(submission.profile, submission.max_count), ephemeral=True)
+        requester = InteractionInvocation(interaction).requester
+        limits = (await parts.jobs.admission.quota_state(requester)).limits
+        known = list(bot.tree.get_commands())
+        if requester.guild_id is not None and interaction.user.id in parts.settings.bot_owner_ids:
+            known += bot.tree.get_commands(guild=discord.Object(requester.guild_id))
+        text = help_text(
+            _within(submission.profile, limits["max_pixels"].value),
+            min(submission.max_count, limits["max_count"].value or submission.max_count),
+            command_lines(known, parts.mentions, interaction.permissions, direct=interaction.guild_id is None),
+            me=bot.user.mention if bot.user is not None else "@me",
+        )
+        await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
     from bot.jobs.service import JobService
     from bot.settings import Settings
     from bot.store.database import Database
+    from bot.views.command_mentions import CommandMentions
     from bot.views.parts import Parts
     from zimage_engine.engine import Engine
 
@@ -39,6 +40,7 @@ class BotParts:
     privacy: PrivacyActions
     admin: AdminContext
     charts: ChartRenderer
+    mentions: CommandMentions
 
 
 if TYPE_CHECKING:  # mypy checks that BotParts implements Parts
