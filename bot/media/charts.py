@@ -8,19 +8,17 @@ imported when the first chart is drawn.
 from __future__ import annotations
 
 import math
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from bot.media.fonts import CHINESE, OTHER, FallbackFont
+from bot.media.fonts import FallbackFont, dejavu_path
 from bot.media.palette import BAR, CHART_NOTE, GRID, GROUND, INK, REST, Colour
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ _NAMES, _ROW, _TYPE = 266, 35, 22
 _LABELS_MAX = 7
 _LABEL_LENGTH_MAX = 9
 _DAYS_MIN = 3
-_SYMBOLS = re.compile("[\U0001f000-\U0001fbff\u2600-\u27bf\ufe0f\u200d]")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _COLOURS = 128
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -205,21 +202,18 @@ def _picture(figure: Figure) -> Image.Image:
 
 
 def _shown(font: FallbackFont, bar: Bar) -> str:
-    """Return a bar's name cut to its column, without emoji, which no font has."""
-    name = " ".join(_SYMBOLS.sub("", bar.name).split())
-    (line,) = font.lines(name, (_NAMES - _GAP - _EDGE) * DENSITY, 1) or [""]
-    if line.strip(" …□") or not bar.plain:
+    """Return a bar's name cut to its column; the plain name if no font has any of its characters."""
+    width = (_NAMES - _GAP - _EDGE) * DENSITY
+    (line,) = font.lines(bar.name, width, 1) or [""]
+    if line.strip(" …") or not bar.plain:
         return line
-    return font.lines(bar.plain, (_NAMES - _GAP - _EDGE) * DENSITY, 1)[0]
+    return font.lines(bar.plain, width, 1)[0]
 
 
 @lru_cache(maxsize=2)
 def _font(size: int) -> FallbackFont:
-    """Return matplotlib's own font, with the system's fonts for characters that it lacks."""
-    import matplotlib as mpl  # noqa: PLC0415 - slow to import
-
-    own = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return FallbackFont(size, ((str(own), 0),), CHINESE + OTHER)
+    """Return a font that begins with matplotlib's own, in which the scales and headings are written."""
+    return FallbackFont(size, dejavu_path())
 
 
 def _png(picture: Image.Image) -> bytes:

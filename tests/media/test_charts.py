@@ -150,9 +150,20 @@ def test_a_name_that_cannot_be_written_gives_way_to_a_plain_one() -> None:
     def drawn(bar: Bar) -> bytes:
         return opened(draw_bars(HEADING, [bar])).tobytes()
 
-    for name in ("🎨🖌️", "", "\U000e0001"):
+    for name in ("\U00013000", "", "\U000e0001"):
         assert drawn(Bar(name, 1, "1", plain="member …1234")) == drawn(Bar("member …1234", 1, "1"))
-    assert drawn(Bar("🎨 Mia", 1, "1", plain="member …1234")) == drawn(Bar("Mia", 1, "1"))
+    assert drawn(Bar("\U00013000 Mia", 1, "1", plain="member …1234")) == drawn(Bar("… Mia", 1, "1"))
+
+
+@pytest.mark.parametrize("name", ["画布", "小红 🎨", "김철수", "محمد"])
+def test_a_name_is_written_in_its_own_script(name: str) -> None:
+    def drawn(bar: Bar) -> bytes:
+        return opened(draw_bars(HEADING, [bar])).tobytes()
+
+    assert drawn(Bar(name, 1, "1", plain="member …1234")) not in {
+        drawn(Bar(other, 1, "1")) for other in ("member …1234", "…", "")
+    }
+    assert drawn(Bar(name, 1, "1")) != drawn(Bar(name[::-1], 1, "1")), "each character is told from the others"
 
 
 @settings(max_examples=10)

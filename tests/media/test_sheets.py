@@ -210,41 +210,77 @@ def test_every_child_has_an_arrow_and_its_parent_at_the_left(parents: list[int |
 # Words
 
 
-def test_chinese_is_written_where_a_font_has_it() -> None:
-    assert FallbackFont(20, chinese=((CHINESE, 0),), other=()).lines("一只红猫 café", 400, 1) == ["一只红猫 café"]
-    assert FallbackFont(20, chinese=(("no such font.ttf", 0),), other=()).lines("一只红猫 café – x", 400, 1) == [
-        "□□□□ cafe - x"
-    ]
+SCRIPTS = (
+    "#画画",
+    "小红 🎨",
+    "台灣囍喆",
+    "さくら カメラ",
+    "김철수 한국",
+    "محمد علي",
+    "שלום",
+    "Привет ελληνικά",
+    "สวัสดี",
+    "नमस्ते दुनिया",
+    "❤😀🦊",
+    "café – 2×3",
+)
 
 
-def test_what_no_font_has_is_a_visible_box() -> None:
-    font = FallbackFont(20, chinese=(), other=())
-    canvas = Image.new("RGB", (100, 40))
-    font.draw(ImageDraw.Draw(canvas), (10, 5), font.lines("红", 90, 1)[0], (255, 255, 255))
-    left, top, right, bottom = canvas.getbbox() or (0, 0, 0, 0)
-    assert right - left > 5
-    assert bottom - top > 10
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_each_script_is_written_without_the_systems_fonts(text: str) -> None:
+    font = FallbackFont(20, system=())
+    assert font.lines(text, 1000, 1) == [text]
+    drawings = [ink(font, character) for character in text if character.isalpha()]
+    assert all(len(columns) > 1 for columns in drawings)
+    boxes = ink(font, "\U0010fffe")
+    assert all(drawing != boxes for drawing in drawings), "no letter is a box"
+
+
+def test_words_from_right_to_left_are_in_their_order() -> None:
+    font = FallbackFont(20, system=())
+    both, first, second = ink(font, "שלום של"), ink(font, "שלום"), ink(font, "של")
+    assert both == [*second, *first], "the first word is at the right"
+
+
+def test_joined_and_modified_emojis_are_written_one_by_one() -> None:
+    font = FallbackFont(20, system=())
+    assert font.lines("👩‍👧 👍🏽 ❤️", 1000, 1) == ["👩👧 👍 ❤"]
+
+
+def test_what_no_font_has_is_left_out_visibly() -> None:
+    font = FallbackFont(20, bundled=(), system=())
+    assert font.lines("一只红猫 café – x", 400, 1) == ["… café – x"]
+    assert font.lines("নমস্কার", 400, 1) == ["…"]
+
+
+def test_a_font_of_the_system_is_asked_last() -> None:
+    files = (("no such font.ttf", 0), (CHINESE, 0))
+    font = FallbackFont(20, bundled=(), system=files)
+    assert font.lines("一只红猫 café", 400, 1) == ["一只红猫 café"]
+
+
+def ink(font: FallbackFont, text: str) -> list[int]:
+    """Return the sums of the columns in which a text's drawing has ink."""
+    canvas = Image.new("L", (400, 60))
+    font.draw(ImageDraw.Draw(canvas), (5, 5), text, 255)  # type: ignore[arg-type]
+    columns = np.asarray(canvas).astype(int).sum(axis=0)
+    return [int(column) for column in columns[columns > 0]]
 
 
 def test_a_variable_font_is_not_drawn_at_its_thinnest() -> None:
-    def ink(text: str) -> int:
-        canvas = Image.new("L", (400, 60))
-        font = FallbackFont(40, chinese=((CHINESE, 0),), other=())
-        font.draw(ImageDraw.Draw(canvas), (5, 5), text, 255)  # type: ignore[arg-type]
-        return int(np.asarray(canvas).sum())
-
-    assert ink("lll") / 255 / 3 > 3 * 25, "upright strokes are at least three pixels wide"
+    font = FallbackFont(40, CHINESE)
+    assert sum(ink(font, "lll")) / 255 / 3 > 3 * 25, "upright strokes are at least three pixels wide"
 
 
 def test_lines_end_between_words_and_between_chinese_characters() -> None:
-    font = FallbackFont(20, chinese=((CHINESE, 0),), other=())
+    font = FallbackFont(20)
     assert font.lines("a red circle", font.width("a red c"), 5) == ["a red", "circle"]
     assert font.lines("一只红，猫", font.width("一只红") + 1, 5) == ["一只", "红，猫"]
     assert font.lines("a\u202e\x1b red\ncat", 400, 1) == ["a red cat"]
 
 
 def test_what_does_not_fit_ends_with_an_ellipsis() -> None:
-    font = FallbackFont(20, chinese=(), other=())
+    font = FallbackFont(20)
     assert font.lines("a red circle", font.width("a red ci…"), 1) == ["a red ci…"]
     assert font.lines("i" * 4000, 4000, 1)[0].endswith("…")
     assert font.lines("", 100, 2) == []
@@ -252,7 +288,7 @@ def test_what_does_not_fit_ends_with_an_ellipsis() -> None:
 
 @given(text=TEXT, width=st.integers(60, 400), most=st.integers(1, 3))
 def test_any_text_fits_into_its_lines(text: str, width: int, most: int) -> None:
-    font = FallbackFont(16, chinese=(), other=(("DejaVuSans.ttf", 0),))
+    font = FallbackFont(16)
     lines = font.lines(text, width, most)
     assert len(lines) <= most
     assert all(font.width(line) <= width for line in lines)
