@@ -34,14 +34,15 @@ def draw_to_files(settings: Settings, options: ImageOptions, out: Path) -> None:
     Raises the errors that the bot would show to a member, and :class:`StartupError`.
     """
     profile = choose_profile(settings)
-    spec, count = build_spec(read_flags(options), profile, max_count=settings.max_count)
+    options = read_flags(options, profile=profile, max_count=settings.max_count)
+    spec, count = build_spec(options, profile, max_count=settings.max_count)
     _run(settings, profile, spec, count, None, out)
 
 
 def edit_to_files(settings: Settings, picture: Path, options: ImageOptions, mask: Path | None, out: Path) -> None:
     """Edit the picture in a file, only where ``mask`` is white if there is one; else as :func:`draw_to_files`."""
     profile = choose_profile(settings)
-    options = read_flags(options, EDIT_FLAGS)
+    options = read_flags(options, EDIT_FLAGS, profile=profile, max_count=settings.max_count)
     reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
     read, drawn = asyncio.run(_read(reader, picture)), asyncio.run(_read(reader, mask)) if mask else None
     size = nearest_size(profile, read.image.width, read.image.height)

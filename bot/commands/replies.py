@@ -91,7 +91,8 @@ class Replies:
     async def _edit(
         self, invocation: MessageInvocation, message: discord.Message, text: str, pictures: list[discord.Attachment]
     ) -> None:
-        options = read_flags(ImageOptions(text), EDIT_FLAGS)
+        submission = self._submission
+        options = read_flags(ImageOptions(text), EDIT_FLAGS, profile=submission.profile, max_count=submission.max_count)
         if not options.prompt:
             raise InvalidRequest("Say in words what the picture shows afterwards; flags alone change nothing.")
         if pictures:

@@ -21,9 +21,10 @@ from bot.jobs.job import Job, JobProgress, JobRequest, Kind
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage
-from bot.requests.flags import EDIT_FLAGS, read_flags
+from bot.requests.flags import EDIT_FLAGS, private_of, read_flags
 from bot.requests.member_settings import apply, read_member_settings
 from bot.requests.originals import Original, fit_original
+from bot.requests.refusals import Alternative, RequestRefused
 from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
 from bot.store.database import Database
 from bot.views.buttons import CancelButton, progress_view
@@ -70,9 +71,9 @@ class Submission:
 
         Everything that can be refused is refused before the first answer, so that refusals are private.
         """
-        options, private, defaults = await self.with_settings(
-            invocation, read_flags(options), private=private, edit=False
-        )
+        options = read_flags(options, profile=self.profile, max_count=self.max_count)
+        private = private_of(options, private)
+        options, private, defaults = await self.with_settings(invocation, options, private=private, edit=False)
         spec, count = build_spec(options, self.profile, max_count=self.max_count)
         await self.submit(invocation, spec, count, kind="imagine", private=private, defaults=defaults)
 
@@ -111,9 +112,12 @@ class Submission:
         Reading the picture may take seconds, so the card is shown before; what the picture makes impossible is then
         said on the card.
         """
-        options = read_flags(edit.options, EDIT_FLAGS)
-        # A message cannot be answered privately, so the member's setting does not apply to it.
-        private = False if invocation.reply is None else private
+        options = read_flags(edit.options, EDIT_FLAGS, profile=self.profile, max_count=self.max_count)
+        if invocation.reply is None:
+            # A message cannot be answered privately, so the member's setting does not apply to it.
+            private = _public(options, direct=invocation.guild is None)
+        else:
+            private = private_of(options, private)
         options, private, defaults = await self.with_settings(invocation, options, private=private, edit=True)
         private = private or input_image.private
         if private and invocation.reply is None:
@@ -250,6 +254,20 @@ class Submission:
             response_file_limit=invocation.response_file_limit,
             kind=kind,
         )
+
+
+def _public(options: ImageOptions, *, direct: bool) -> bool:
+    """Return False: what a message asks for is sent to its channel.
+
+    Raises :class:`RequestRefused` if it asks for a private picture; in direct messages nobody else sees it anyway.
+    """
+    if options.private and not direct:
+        raise RequestRefused(
+            "My answer to a message is public. For a picture that only you see use /edit, or right-click the picture "
+            "→ Apps → **Edit image**: there `--private` works.",
+            Alternative("Generate in public", replace(options, private=False)),
+        )
+    return False
 
 
 def _restarting(prompt: str) -> str:

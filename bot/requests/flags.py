@@ -5,17 +5,30 @@ Phones turn ``--`` into a dash, so ``—ar`` is the same flag. The text without 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from bot.requests.flag_faults import FlagFaults, range_text
+from bot.requests.flag_scanner import FlagToken, after_punctuation, find_flags, has_dash, plain, value_candidates
+from bot.requests.midjourney_flags import MIDJOURNEY_FLAGS, SAME_AS
 from bot.requests.option_types import Option
 from bot.requests.options import OPTIONS
+from bot.requests.refusals import Alternative, RequestRefused
 from bot.requests.spec import ImageOptions
+from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import InvalidRequest
 
-_FLAG = re.compile(r"(?:^|(?<=\s))(?:--|[—–])(?P<name>\w[\w-]*)(?P<mark>[^\w\s]*)")
+Flags = Mapping[str, Option[Any]]
+
+_SIMILAR = 0.7
+"""From which ratio of :mod:`difflib` on an unknown name counts as a known one with a typing error."""
+_OTHER_VALUE = re.compile(r"\s*+(?:[=:]\s*+)?(?:\d[!-~]*|https?://\S+|(?:on|off|true|false)(?!\S))", re.IGNORECASE)
+"""What is taken for the value of an unknown flag."""
+_BEFORE_VALUE = re.compile(r"\s*+(?:[=:]\s*+)?")
+_WORD = re.compile(r"\S+")
 
 
 def _flags(*, edits_only: bool) -> dict[str, Option[Any]]:
@@ -30,42 +43,236 @@ EDIT_FLAGS = FLAGS | _flags(edits_only=True)
 
 
 def has_flag(text: str) -> bool:
-    """Return whether the text has a flag of edits, with or without a valid value."""
-    return any(match["name"].lower() in EDIT_FLAGS for match in _FLAG.finditer(text))
+    """Return whether the text has a flag that is known here or from Midjourney, with or without a valid value."""
+    return any(_is_known(written.token.name) or _similar(written, EDIT_FLAGS) for written in _written(text))
 
 
-def _first_word(text: str) -> tuple[str, str]:
-    """Return the first word of the text and the rest; white space of any script ends a word."""
-    word, *after = text.split(maxsplit=1) or [""]
-    return word, after[0] if after else ""
+def options_with_flags(text: str) -> frozenset[str]:
+    """Return the names of the options that the text's flags set."""
+    names = (written.token.name for written in _written(text))
+    return frozenset(EDIT_FLAGS[name].name for name in names if name in EDIT_FLAGS)
 
 
-def read_flags(options: ImageOptions, flags: Mapping[str, Option[Any]] = FLAGS) -> ImageOptions:
+def read_flags(
+    options: ImageOptions, flags: Flags = FLAGS, *, profile: ModelProfile | None = None, max_count: int | None = None
+) -> ImageOptions:
     """Return the options with the flags of the prompt applied, and removed from the prompt.
 
-    Raises :class:`InvalidRequest`, naming the flag, if it is unknown, has no valid value, is given twice, or is given
-    as an option too.
+    With ``profile`` and ``max_count`` values are checked against what the model and the operator allow. Raises
+    :class:`RequestRefused`, with the request that was probably meant, if flags are unknown or not for this model or
+    kind of request; and :class:`InvalidRequest` if known ones have no valid value, are given twice, or are given as an
+    option too. The sentence names every such flag.
     """
-    text = options.prompt
-    found = list(_FLAG.finditer(text))
-    if not found or options.verbatim:
+    written = [] if options.verbatim else _written(options.prompt)
+    if not written:
         return options
-    kept = [text[: found[0].start()]]
-    changes = {}
-    for match, following in zip(found, [*found[1:], None], strict=True):
-        shown = f"--{match['name'].lower()[:30]}"
-        option = flags.get(match["name"].lower())
+    reader = _Reader(options, written, flags, profile, max_count)
+    for flag in written:
+        reader.read(flag)
+    return reader.result(options.prompt[: written[0].token.start])
+
+
+def private_of(options: ImageOptions, private: bool | None) -> bool | None:  # noqa: FBT001 - a command's option
+    """Return whether the picture is to be private, by a flag that was read or the command's option; None for neither.
+
+    Raises :class:`InvalidRequest` if they say different things.
+    """
+    if options.private is None or private is None:
+        return private if options.private is None else options.private
+    if options.private != private:
+        raise InvalidRequest("`--private` is given twice: say once whether the picture is private.")
+    return private
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A flag and the ``rest`` of the text up to the next one; ``plain_rest`` is the rest as it is compared."""
+
+    token: FlagToken
+    text: str
+    rest: str
+    plain_rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A value, and the position in the rest where it ends; ``value`` is None if there is no valid one."""
+
+    value: Any
+    shown: str
+    end: int
+
+
+def _is_known(name: str) -> bool:
+    return name in EDIT_FLAGS or name in MIDJOURNEY_FLAGS or name in SAME_AS
+
+
+def _written(text: str) -> list[_Written]:
+    """Return the flags in a text. Dashes before prose are none: those that are no two hyphens need a fitting value."""
+    if not has_dash(text):
+        return []
+    compared = plain(text)
+    tokens = list(find_flags(compared, _is_known))
+    tokens = [
+        token
+        for token, end in zip(tokens, _ends(tokens, text), strict=True)
+        if token.certain or _is_meant(token, compared[token.end : end])
+    ]
+    return [
+        _Written(token, text[token.start : token.end], text[token.end : end], compared[token.end : end])
+        for token, end in zip(tokens, _ends(tokens, text), strict=True)
+    ]
+
+
+def _ends(tokens: list[FlagToken], text: str) -> list[int]:
+    """Return where the text after each flag ends: at the next flag, or the end of the text."""
+    return [token.start for token in tokens[1:]] + [len(text)] * min(len(tokens), 1)
+
+
+def _is_meant(token: FlagToken, rest: str) -> bool:
+    """Return whether a name after a dash is a flag: if it is known, and what follows may be its value."""
+    if token.name in MIDJOURNEY_FLAGS:
+        foreign = _foreign_value(token.name, rest)
+        return any(letter.isdigit() for letter in foreign) or not rest[len(foreign) :].strip()
+    option = EDIT_FLAGS.get(SAME_AS.get(token.name, token.name))
+    word = _WORD.search(rest)
+    if option is None or word is None or option.rest_of_text:
+        return option is not None
+    value = _read_value(option, rest, rest)
+    if value.value is not None:
+        return value.end > 0
+    return any(letter.isdigit() for letter in word[0])
+
+
+def _foreign_value(name: str, rest: str) -> str:
+    """Return the part of the rest that is the value of a flag that is unknown here."""
+    match = MIDJOURNEY_FLAGS.get(name, _OTHER_VALUE).match(rest)
+    return match[0] if match is not None else ""
+
+
+def _read_value(option: Option[Any], rest: str, plain_rest: str) -> _Value:
+    start = _BEFORE_VALUE.match(plain_rest).end()  # type: ignore[union-attr]  # matches the empty text too
+    if option.rest_of_text:
+        text = rest[start:].strip()
+        return _Value(option.parse(text), text, len(rest))
+    word = _WORD.match(plain_rest, start)
+    for text, length in value_candidates(word[0]) if word is not None else ():
+        value = option.parse(text)
+        if value is not None:
+            return _Value(value, text, start + length)
+    if option.alone is not None:
+        return _Value(option.alone, "", 0)
+    return _Value(None, word[0] if word is not None else "", word.end() if word is not None else start)
+
+
+def _similar(written: _Written, flags: Flags) -> str | None:
+    """Return the flag that is meant by an unknown one: a similar or synonymous name that takes this value."""
+    name = written.token.name
+    same = SAME_AS.get(name)
+    close = [same] if same is not None else difflib.get_close_matches(name, flags, n=1, cutoff=_SIMILAR)
+    for flag in close:
+        option = flags.get(flag)
+        if option is not None and _read_value(option, written.rest, written.plain_rest).value is not None:
+            return flag
+    return None
+
+
+class _Reader:
+    """Reads the flags of one prompt from left to right, and collects what is wrong with them."""
+
+    def __init__(
+        self,
+        options: ImageOptions,
+        written: list[_Written],
+        flags: Flags,
+        profile: ModelProfile | None,
+        max_count: int | None,
+    ) -> None:
+        self._options = options
+        self._flags = flags
+        self._profile = profile
+        self._max_count = max_count or 1
+        self._faults = FlagFaults(
+            profile.title if profile is not None else "", [name for name in flags if self._is_offered(flags[name])]
+        )
+        self._named = {flags[each.token.name].name for each in written if each.token.name in flags}
+        self._changes: dict[str, Any] = {}
+        self._prose: list[str] = []
+        self._kept: list[tuple[bool, str]] = []
+
+    def read(self, written: _Written) -> None:
+        name = written.token.name
+        option = self._flags.get(name)
         if option is None:
-            raise InvalidRequest(f"There is no flag {shown}; the flags are {', '.join(f'--{name}' for name in flags)}.")
-        rest = text[match.end() : following.start() if following else len(text)].strip()
-        value_text, after = (rest, "") if option.rest_of_text else _first_word(rest)
-        value = option.parse(value_text) if match["mark"] in ("", "=") else None
-        if value is None:
-            given = f", not “{value_text[:20]}”" if value_text else ""
-            raise InvalidRequest(f"{shown} takes {option.takes}{given}.")
-        if option.name in changes or getattr(options, option.name) is not None:
-            raise InvalidRequest(f"{shown} is given twice: say the {option.name} once.")
-        changes[option.name] = value
-        kept.append(after)
-    prompt = " ".join(part.strip() for part in kept if part.strip())
-    return replace(options, prompt=prompt, **changes)
+            self._read_unknown(written)
+            return
+        value = _read_value(option, written.rest, written.plain_rest)
+        if not self._is_offered(option) and not self._is_allowed(option, value.value):
+            self._faults.not_offered.append((name, option.instead))
+            self._leave_out(written, value.end)
+        elif value.value is None or not self._is_allowed(option, value.value):
+            self._faults.add_wrong_value(name, self._takes(option), value.shown)
+        elif self._is_given(option):
+            self._faults.add_given_twice(name, option)
+        else:
+            self._keep(written, option, value, written.text)
+
+    def result(self, before: str) -> ImageOptions:
+        """Return the options as changed. ``before`` is the text before the first flag. Raises as :func:`read_flags`."""
+        prose = [part.strip() for part in [before, *self._prose] if part.strip()]
+        sentence = self._faults.sentence()
+        if not sentence:
+            return replace(self._options, prompt=" ".join(prose), **self._changes)
+        if not self._faults.left_out and not self._faults.similar:
+            raise InvalidRequest(sentence)
+        if self._faults.wrong or not prose:
+            raise RequestRefused(sentence)
+        # A value that extends to the next flag must not swallow the prose after a flag that is left out.
+        kept = [text for _, text in sorted(self._kept, key=lambda each: each[0])]
+        options = replace(self._options, prompt=" ".join([*prose, *kept]))
+        raise RequestRefused(sentence, Alternative(self._faults.label(), options))
+
+    def _read_unknown(self, written: _Written) -> None:
+        name, faults = written.token.name, self._faults
+        flag = _similar(written, self._flags)
+        if name in MIDJOURNEY_FLAGS:
+            faults.midjourney.append(name)
+        elif flag is not None and self._flags[flag].name not in self._named and not self._is_given(self._flags[flag]):
+            option = self._flags[flag]
+            faults.similar.append((name, flag))
+            self._keep(written, option, _read_value(option, written.rest, written.plain_rest), f"--{flag}")
+            return
+        elif name in EDIT_FLAGS:
+            faults.edits_only.append(name)
+            self._leave_out(written, _read_value(EDIT_FLAGS[name], written.rest, written.plain_rest).end)
+            return
+        else:
+            faults.unknown.append(name)
+        self._leave_out(written, len(_foreign_value(name, written.plain_rest)))
+
+    def _keep(self, written: _Written, option: Option[Any], value: _Value, flag: str) -> None:
+        self._changes[option.name] = value.value
+        self._kept.append((option.rest_of_text, flag + written.rest[: value.end].rstrip()))
+        self._leave_out(written, value.end)
+
+    def _leave_out(self, written: _Written, value_end: int) -> None:
+        """Keep as prose what follows the flag's value."""
+        self._prose.append(written.rest[after_punctuation(written.plain_rest, value_end) :])
+
+    def _is_given(self, option: Option[Any]) -> bool:
+        return option.name in self._changes or getattr(self._options, option.name) is not None
+
+    def _is_offered(self, option: Option[Any]) -> bool:
+        return self._profile is None or option.offered_by(self._profile, self._max_count)
+
+    def _is_allowed(self, option: Option[Any], value: Any) -> bool:
+        """Return whether the model and the operator allow a valid value, as far as the option has bounds."""
+        if self._profile is None or option.bounds is None:
+            return self._is_offered(option)
+        low, high = option.bounds(self._profile, self._max_count)
+        return value is not None and low <= value <= high
+
+    def _takes(self, option: Option[Any]) -> str:
+        if self._profile is None or option.bounds is None:
+            return option.takes
+        return range_text(option, *option.bounds(self._profile, self._max_count))

@@ -21,7 +21,7 @@ V = TypeVar("V")
 SIZE_NAMES: tuple[SizeName, ...] = get_args(SizeName)
 
 _WHOLE = re.compile(r"[+-]?\d{1,10}", re.ASCII)
-_DECIMAL = re.compile(r"[+-]?\d{1,4}(?:\.\d{1,6})?", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?\d{1,4}(?:[.,]\d{1,6})?", re.ASCII)
 _PIXELS = re.compile(r"\d{1,5}[x×*]\d{1,5}", re.ASCII)
 _FITS = ("crop", "pad")
 
@@ -62,7 +62,9 @@ class Option(Generic[V]):
     Values: ``parse`` returns the value of a text, None if it is not one; ``format`` returns the shortest text that
     parses as the value; ``example`` is such a text. ``bounds`` returns the smallest and the largest number allowed.
 
-    Flags: ``takes`` completes the sentence "--flag takes …"; with ``rest_of_text`` the value extends to the next flag.
+    Flags: ``takes`` completes the sentence "--flag takes …"; with ``rest_of_text`` the value extends to the next flag;
+    ``alone`` is the value of the flag without one, None if it needs one. ``instead`` says what to do where the model
+    does not offer the option.
 
     Commands: ``slash`` has the description in each slash command that offers the option, if ``offered`` is true or
     None. ``help`` names the option in ``/help``, ``help_flag`` is the example flag there, shown if ``help_flag_if`` is
@@ -81,6 +83,8 @@ class Option(Generic[V]):
     takes: str = ""
     flags: tuple[str, ...] = ()
     rest_of_text: bool = False
+    alone: V | None = None
+    instead: str = ""
     edits_only: bool = False
     bounds: Callable[[ModelProfile, int], tuple[float, float]] | None = None
     offered: Condition | None = None
@@ -108,7 +112,8 @@ def parse_whole(text: str) -> int | None:
 
 
 def parse_decimal(text: str) -> float | None:
-    return float(text) if _DECIMAL.fullmatch(text) else None
+    """Return the number of a text with a decimal point or, as many languages write it, a comma."""
+    return float(text.replace(",", ".")) if _DECIMAL.fullmatch(text) else None
 
 
 def parse_any_float(text: str) -> float | None:
@@ -128,7 +133,7 @@ def parse_text(text: str) -> str | None:
 
 
 def parse_on_or_off(text: str) -> bool | None:
-    return {"on": True, "off": False}.get(text.lower())
+    return {"on": True, "true": True, "off": False, "false": False}.get(text.lower())
 
 
 def format_on_or_off(value: bool) -> str:  # noqa: FBT001 - the value of an option

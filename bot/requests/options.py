@@ -86,7 +86,7 @@ COUNT: Option[int] = Option(
     value_type=int,
     parse=parse_whole,
     example="2",
-    takes="a whole number of images",
+    takes="a whole number of pictures",
     flags=("count",),
     bounds=lambda _, max_count: (1, max_count),
     slash={
@@ -184,6 +184,7 @@ NEGATIVE: Option[str] = Option(
     takes="what the picture should not show, like blur",
     flags=("no", "negative"),
     rest_of_text=True,
+    instead="say in the prompt what you want to see instead",
     offered=lambda profile, _: profile.negative_prompt,
     slash={"imagine": "What the picture should not show"},
     help_flag="--no blur",
@@ -214,6 +215,9 @@ PRIVATE: Option[bool] = Option(
     parse=parse_on_or_off,
     format=format_on_or_off,
     example="on",
+    takes="on or off",
+    flags=("private",),
+    alone=True,
     slash={
         "imagine": "Only you see the picture",
         "edit": "Only you see the picture",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bot.errors import Refusal
 from bot.media.metadata import NEGATIVE, encode_png
 from bot.requests.flags import EDIT_FLAGS, FLAGS, read_flags
 from bot.requests.option_types import Option
@@ -62,5 +63,5 @@ def _reads_as(line: str, options: ImageOptions, flags: Mapping[str, Option[Any]]
     """Return whether the line's prompt and flags are exactly these options."""
     try:
         return read_flags(ImageOptions(line), flags) == options
-    except InvalidRequest:
+    except (Refusal, InvalidRequest):
         return False

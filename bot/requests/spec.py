@@ -104,6 +104,7 @@ class ImageSpec:
 class ImageOptions:
     """The options of a request as they were given; None is "not given". ``which`` is a picture's number, from 1.
 
+    ``private`` is whether a flag asks for a private picture; commands have it as an option of their own.
     With ``verbatim`` the prompt is that of an earlier image: nothing in it is read as a flag.
     """
 
@@ -118,6 +119,7 @@ class ImageOptions:
     strength: float | None = None
     fit: str | None = None
     which: int | None = None
+    private: bool | None = None
     verbatim: bool = False
 
 

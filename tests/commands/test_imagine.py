@@ -130,11 +130,14 @@ async def test_a_chinese_prompt(world: World) -> None:
     [
         ({"prompt": "   "}, "The prompt is empty"),
         ({"prompt": "x" * 4001}, "4,001 characters"),
-        ({"prompt": "a cat --nope 1"}, "There is no flag --nope"),
-        ({"prompt": "a cat --seed -1"}, "The seed must be from 0"),
-        ({"prompt": "a cat --seed 4294967296"}, "The seed must be from 0"),
-        ({"prompt": "a cat --count 9"}, "The count must be from 1 to 4"),
-        ({"prompt": "a cat --no blur"}, "takes no negative prompt"),
+        ({"prompt": "a cat --nope 1"}, "There is no flag `--nope`; the flags here are `--ar`"),
+        ({"prompt": "a cat --v 7 --niji"}, "`--v` and `--niji` work in Midjourney, not here."),
+        ({"prompt": "a cat --sede 5"}, "Did you mean `--seed`?"),
+        ({"prompt": "a cat --seed -1"}, "`--seed` takes a whole number from 0 to 4294967295, not “-1”."),
+        ({"prompt": "a cat --seed 4294967296"}, "`--seed` takes a whole number from 0 to 4294967295"),
+        ({"prompt": "a cat --count 9 --steps 99"}, "`--count` takes a whole number from 1 to 4, not “9”. `--steps`"),
+        ({"prompt": "a cat --no blur"}, "does not take `--no`: say in the prompt what you want to see instead"),
+        ({"prompt": "a cat --private off", "private": True}, "`--private` is given twice"),
         ({"prompt": "a cat", "size": "250x250"}, "multiples of 32"),
         ({"prompt": "a cat", "size": "256x256", "aspect": "16:9"}, "not both"),
     ],
@@ -169,6 +172,24 @@ async def test_a_private_picture_is_seen_by_its_owner_alone(world: World) -> Non
     assert answered.ephemeral
     (job,) = await rows(world, "SELECT state, visibility FROM jobs")
     assert job == {"state": "delivered", "visibility": "private"}
+
+
+@pytest.mark.parametrize("flag", ["--private", "—private on,"])
+async def test_a_flag_asks_for_a_private_picture(world: World, flag: str) -> None:
+    answered = await world.member.slash(world.channel, "imagine", prompt=f"{PROMPT} {flag}")
+    assert answered.ephemeral
+    stranger = world.channel.guild.add_member(world.env.create_user("noa"))
+    assert shown_to(world, stranger) == []
+    (message,) = shown_to(world, world.member)
+    assert message.attachments[0].description == PROMPT
+
+
+async def test_a_flag_asks_for_a_public_picture_against_the_settings(world: World) -> None:
+    await world.member.slash(world.channel, "settings", private=True)
+    await world.member.slash(world.channel, "imagine", prompt=f"{PROMPT} --private off")
+    stranger = world.channel.guild.add_member(world.env.create_user("noa"))
+    (message,) = shown_to(world, stranger)
+    assert message.attachments
 
 
 async def test_nothing_in_a_prompt_comes_alive(world: World) -> None:

@@ -140,6 +140,27 @@ async def test_a_refusal_is_a_short_reply_that_removes_itself(world: World, text
     assert await rows(world, "SELECT id FROM jobs") == []
 
 
+async def test_a_reply_cannot_be_answered_privately_and_says_what_can(world: World) -> None:
+    result = await drawn(world)
+    answers = await answers_to(world, f"edit: {CHANGED} --private", reply_to=result)
+    assert any("For a picture that only you see use /edit" in answer for answer in answers)
+    assert len(await rows(world, "SELECT id FROM jobs")) == 1
+
+
+async def test_in_direct_messages_every_answer_is_private(world: World) -> None:
+    user = world.member.user
+    stored = world.env.backend.store_attachments(user.dm_channel.id, [("p.png", photo())])
+    await user.send_dm(f"{CHANGED} --private", attachments=stored)
+    assert await rows(world, "SELECT state FROM jobs") == [{"state": "delivered"}]
+
+
+async def test_a_reply_with_a_flag_of_midjourney_is_answered(world: World) -> None:
+    result = await drawn(world)
+    answers = await answers_to(world, f"{CHANGED} --v 7 --strength 9", reply_to=result)
+    assert any("`--v` works in Midjourney, not here. `--strength` takes a number from 0.05 to 1" in a for a in answers)
+    assert len(await rows(world, "SELECT id FROM jobs")) == 1
+
+
 async def test_several_pictures_need_a_number(world: World) -> None:
     result = await drawn(world, count=2)
     answers = await answers_to(world, f"/edit {CHANGED}", reply_to=result)

@@ -93,9 +93,8 @@ def test_every_flag_sets_its_option(option: Option[Any]) -> None:
 
 
 def test_the_fields_of_options_are_the_table_s() -> None:
-    """Privacy is no property of a picture, so it is an argument of its own and no field."""
     fields = {field.name: field.type for field in dataclasses.fields(ImageOptions) if field.name not in NOT_OPTIONS}
-    options = {name: f"{option.value_type.__name__} | None" for name, option in BY_NAME.items() if name != "private"}
+    options = {name: f"{option.value_type.__name__} | None" for name, option in BY_NAME.items()}
     assert fields == options
 
 
