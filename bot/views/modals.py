@@ -13,6 +13,7 @@ from typing import Any
 import discord
 
 from bot.errors import Refusal
+from bot.requests.flags import options_with_flags
 from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageOptions
 from bot.views.base import SafeModal
@@ -39,14 +40,15 @@ class EditForm:
     which: int | None
 
     def options(self) -> ImageOptions:
-        """Return the options of the form; an empty field is "not given".
+        """Return the options of the form; an empty field is "not given", and a flag in the prompt wins over its field.
 
         Raises :class:`Refusal` if a text is not a value of its option.
         """
         values: dict[str, Any] = {}
+        flagged = options_with_flags(self.prompt)
         for option in OPTIONS:
             text = self.texts.get(option.name, "").strip()
-            if option.form is None or not text:
+            if option.form is None or not text or option.name in flagged:
                 continue
             if option.value_type is float:
                 text = text.replace(",", ".")  # many languages write 0,5

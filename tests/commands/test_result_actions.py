@@ -33,6 +33,20 @@ async def test_the_edit_button_asks_and_draws_even_after_a_restart(world: World)
     assert f"edit of {result.jump_url}" in edited.content
 
 
+@pytest.mark.parametrize("field", ["0.6", "much"])
+async def test_a_flag_in_the_form_wins_over_the_field_beside_it(world: World, field: str) -> None:
+    result = await drawn(world)
+    shown = await world.member.click(result, label="Edit")
+    await world.member.submit_modal(
+        shown, {"prompt": f"{CHANGED} --strength 0.9 --seed 5 --private", "strength": field}
+    )
+    edited = newest(world)
+    assert "strength 0.9" in edited.content
+    assert "seed 5" in edited.content
+    stranger = world.channel.guild.add_member(world.env.create_user("noa"))
+    assert [message.id for message in world.channel.history(viewer=stranger)] == [result.id]
+
+
 @pytest.mark.parametrize("strength", ["much", "0", "7", "nan"])
 async def test_a_strength_that_is_none_is_named(world: World, strength: str) -> None:
     result = await drawn(world)
