@@ -19,6 +19,7 @@ from bot.commands import (
     imagine,
     member_settings,
     owner,
+    picture_picker,
     ping,
     privacy,
     questions,
@@ -37,6 +38,8 @@ from bot.commands.chart_renderer import ChartRenderer
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImages
 from bot.commands.parts import BotParts
+from bot.commands.pending_edits import PendingEdits
+from bot.commands.picture_picker import PicturePickers
 from bot.commands.privacy import PrivacyActions
 from bot.commands.questions import Questions
 from bot.commands.result_actions import ResultActions
@@ -73,6 +76,7 @@ _ADD_TO: tuple[Callable[[commands.Bot, BotParts], None], ...] = (
     details.add_to,
     tree.add_to,
     edit_menu.add_to,
+    picture_picker.add_to,
     replies.add_to,
     admin.add_to,
     owner.add_to,
@@ -213,6 +217,7 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     submitter = Submission(jobs, engine.profile, settings.max_count, cards, database, open_questions)
     reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
     input_images = InputImages(bot, database, settings.image_dir, reader, settings.retention_days)
+    pending_edits = PendingEdits(submitter, input_images)
     gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile)
     member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
     return BotParts(
@@ -223,6 +228,8 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         questions=open_questions,
         submission=submitter,
         input_images=input_images,
+        pending_edits=pending_edits,
+        pickers=PicturePickers(submitter, input_images, pending_edits, database),
         gallery=gallery,
         result_actions=ResultActions(submitter, input_images, gallery, database),
         undelivered=UndeliveredActions(jobs.undelivered),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+import discord
 import structlog
 
 from bot.commands.invocation import Invocation
@@ -21,7 +22,13 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def early_card(
-    database: Database, invocation: Invocation, text: str, prompt: str, *, private: bool
+    database: Database,
+    invocation: Invocation,
+    text: str,
+    prompt: str,
+    *,
+    private: bool,
+    file: discord.File | None = None,
 ) -> AsyncIterator[CardMessage]:
     """Show a card, with a row that lets the next process end it if this one ends before the block does.
 
@@ -38,7 +45,7 @@ async def early_card(
     )
     await database.write(partial(open_cards.open_card, card=card, now=int(time.time())))
     try:
-        card_message = await invocation.open_card(text, None, private=private)
+        card_message = await invocation.open_card(text, None, private=private, file=file)
         assert card_message.message_id is not None, "it was just sent"
         await _write(database, partial(open_cards.sent, event_id=card.event_id, message_id=card_message.message_id))
         yield card_message

@@ -9,17 +9,16 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.input_images import InputImage, InputImages, pick, picture_attachments
+from bot.commands.input_images import InputImage, pick, picture_attachments
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
-from bot.commands.result_actions import ResultActions
-from bot.commands.submission import Submission
 from bot.errors import Refusal
+from bot.requests.spec import ImageSpec
 from bot.store import images
-from bot.store.database import Database
 from bot.views.errors import answer_error
 from bot.views.links import message_link
-from bot.views.modals import EditForm, EditModal, read_form
+from bot.views.modals import EditForm, EditModal, pending_id, read_form
+from bot.views.results import picture_label
 
 _REMEMBERED_MESSAGES = 500
 _OPTIONS_MAX = 25
@@ -32,13 +31,13 @@ class EditMenu:
     Remembers the last 500 right-clicked messages: the interaction of a form does not contain the message's attachments.
     """
 
-    def __init__(
-        self, submission: Submission, input_images: InputImages, result_actions: ResultActions, database: Database
-    ) -> None:
-        self._submission = submission
-        self._input_images = input_images
-        self._result_actions = result_actions
-        self._database = database
+    def __init__(self, parts: BotParts) -> None:
+        self._submission = parts.submission
+        self._input_images = parts.input_images
+        self._result_actions = parts.result_actions
+        self._pending_edits = parts.pending_edits
+        self._pickers = parts.pickers
+        self._database = parts.database
         self._clicked: OrderedDict[int, discord.Message] = OrderedDict()
 
     def command(self) -> app_commands.ContextMenu:
@@ -46,7 +45,15 @@ class EditMenu:
         return app_commands.ContextMenu(name="Edit image", callback=self._open_form)
 
     async def on_form(self, interaction: discord.Interaction[Any], form: EditForm) -> None:
-        """Carry out a filled-in form, whichever button or menu opened it, also before a restart."""
+        """Carry out a filled-in form, whichever command, button or menu opened it, also before a restart."""
+        key = pending_id(interaction)
+        if key is not None:
+            await self._pending_edits.on_form(interaction, key, form)
+        else:
+            await self._on_named_picture(interaction, form)
+        await self._pickers.close(interaction)
+
+    async def _on_named_picture(self, interaction: discord.Interaction[Any], form: EditForm) -> None:
         input_image = None
         if form.message is not None:
             input_image = await self._right_clicked(interaction, form)
@@ -63,7 +70,9 @@ class EditMenu:
         self._clicked[message.id] = message
         while len(self._clicked) > _REMEMBERED_MESSAGES:
             self._clicked.popitem(last=False)
-        names = [f"seed {row.seed}" for row in rows] or [picture.filename for picture in pictures]
+        names = [
+            picture_label(number, row.seed, ImageSpec.from_json(row.spec).prompt) for number, row in enumerate(rows, 1)
+        ] or [f"{number} · {picture.filename}" for number, picture in enumerate(pictures, 1)]
         modal = EditModal(
             f"m{message.channel.id}-{message.id}", first.prompt, self._submission.profile, names[:_OPTIONS_MAX]
         )
@@ -86,7 +95,7 @@ class EditMenu:
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
     """Add the menu, and the listener for filled-in edit forms."""
-    menu = EditMenu(parts.submission, parts.input_images, parts.result_actions, parts.database)
+    menu = EditMenu(parts)
 
     async def on_interaction(interaction: discord.Interaction[Any]) -> None:
         # The forms are read from the interaction: discord.py forgets those that were open before a restart.

@@ -7,21 +7,24 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import discord
 from PIL import Image
 
 from bot.commands.invocation import Invocation
+from bot.commands.reading_rights import may_read
 from bot.errors import Refusal
+from bot.media.contact_sheets import thumbnail
 from bot.media.untrusted_images import DecodedImage, ImageReader
 from bot.requests.spec import ImageSpec
 from bot.store import images
 from bot.store.database import Database
-from bot.store.guild_settings import EDITABLE, read_setting
+from bot.store.guild_settings import EDITABLE, SPOILER, read_setting
 from bot.store.images import ImageRow
 from bot.views.downloads import fetch_attachment
-from bot.views.links import message_link
+from bot.views.links import message_link, parse_message_link
 from zimage_engine.types import RawImage
 
 NO_PICTURE = (
@@ -30,9 +33,6 @@ NO_PICTURE = (
 )
 _GONE = "This picture was deleted."
 _NOT_YOURS = "I know no such picture here."
-_LINK = re.compile(
-    r"https?://(?:\w+\.)?discord(?:app)?\.com/channels/(?P<guild>\d+|@me)/(?P<channel>\d+)/(?P<id>\d+)/?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class InputImage:
 
     ``parent_id`` is its id if it is one of the bot's images. ``prompt`` is empty if it is not known. What is made from
     a ``private`` picture is private too; such a picture has no ``link`` to its message.
+
+    ``note`` tells on the card which picture it is if the member did not name one; ``thumbnail`` makes a file of it.
     """
 
     read: Callable[[], Awaitable[DecodedImage]]
@@ -48,6 +50,8 @@ class InputImage:
     private: bool = False
     link: str | None = None
     prompt: str = ""
+    note: str = ""
+    thumbnail: Callable[[], discord.File] | None = None
 
 
 class InputImages:
@@ -113,7 +117,7 @@ class InputImages:
         if invocation.guild is None or row.guild_id != invocation.guild.id:
             return row.guild_id is None and invocation.guild is None and row.channel_id == invocation.channel_id
         where = row.result_channel_id or row.channel_id
-        return where == invocation.channel_id or await _may_read(
+        return where == invocation.channel_id or await may_read(
             invocation, invocation.guild.get_channel_or_thread(where)
         )
 
@@ -147,31 +151,40 @@ class InputImages:
 
         Raises :class:`Refusal` if it is neither, not found, or not for the member to edit.
         """
-        if re.fullmatch(r"[0-9a-f]{12}", text.strip()):
+        if is_image_id(text):
             return await self.image(invocation, text.strip())
-        link = _LINK.fullmatch(text.strip())
+        link = parse_message_link(text)
         if link is None:
             raise Refusal("Give the link of a message with a picture, or pick one of your own from the list.")
-        here = str(invocation.guild.id) if invocation.guild is not None else "@me"
-        rows = await images.of_message(self._database, int(link["id"]))
-        if rows or link["guild"] != here:
-            if not rows:
-                raise Refusal("That message is not in this server; give the picture with the image option.")
+        rows = await images.of_message(self._database, link.message_id)
+        if rows:
             return await self.image(invocation, rows[pick(len(rows), which)].id)
-        return await self.message(
-            invocation, await self._fetch(invocation, int(link["channel"]), int(link["id"])), which
-        )
+        if link.guild_id != (invocation.guild.id if invocation.guild is not None else None):
+            raise Refusal("That message is not in this server; give the picture with the image option.")
+        return await self.message(invocation, await self._fetch(invocation, link.channel_id, link.message_id), which)
 
-    async def newest(self, invocation: Invocation) -> InputImage:
-        """Return the member's newest image in this channel, else the channel's newest public one.
+    async def rows_of_link(self, invocation: Invocation, text: str) -> list[ImageRow]:
+        """Return the bot's images in the message that the text links; none if it is no such link.
 
-        Raises :class:`Refusal` if there is none.
+        Raises :class:`Refusal` if the member may not see or edit them.
         """
-        row = await images.newest_here(self._database, invocation.channel_id, invocation.user.id)
-        if row is None:
-            raise Refusal(NO_PICTURE)
-        await self._check_setting(invocation, row.owner_id, ours=True)
-        return self.of_row(row, invocation.user.id)
+        link = parse_message_link(text)
+        rows = await images.of_message(self._database, link.message_id) if link is not None else []
+        if rows:
+            await self.image(invocation, rows[0].id)  # those of one message are of one job: all of them, or none
+        return rows
+
+    async def guessed(self, invocation: Invocation, row: ImageRow) -> InputImage:
+        """Return an image that the member may see and edit, and did not name: its card shows which one it is."""
+        own = row.owner_id == invocation.user.id
+        which = f"your newest one here (seed {row.seed})" if own else f"the newest one here (seed {row.seed})"
+        note, data = f"No picture was named: this is {which}.", await self.file_of(row)
+        if data is None:
+            return replace(self.of_row(row, invocation.user.id), note=note)
+        small = await asyncio.to_thread(thumbnail, data)
+        spoiler = await read_setting(self._database, row.guild_id, SPOILER) == "on"
+        make_file = partial(_thumbnail_file, small, spoiler=spoiler)
+        return replace(self.of_row(row, invocation.user.id), note=note, thumbnail=make_file)
 
     async def read_row(self, row: ImageRow, member: int) -> DecodedImage:
         """Return the image's pixels, from its file or else from its message."""
@@ -217,7 +230,7 @@ class InputImages:
     async def _fetch(self, invocation: Invocation, channel_id: int, message_id: int) -> discord.Message:
         if channel_id != invocation.channel_id:
             channel = invocation.guild.get_channel_or_thread(channel_id) if invocation.guild is not None else None
-            if not await _may_read(invocation, channel):
+            if not await may_read(invocation, channel):
                 raise Refusal(_NOT_YOURS)
         try:
             message = await self._client.get_partial_messageable(channel_id).fetch_message(message_id)
@@ -234,6 +247,11 @@ class InputImages:
             raise Refusal("In this server everybody edits their own pictures only.")
         if not ours:
             raise Refusal("In this server only pictures that I drew can be edited.")
+
+
+def is_image_id(text: str) -> bool:
+    """Return whether a text has the form of an image's id, as the autocomplete gives it."""
+    return re.fullmatch(r"[0-9a-f]{12}", text.strip()) is not None
 
 
 def link_of(row: ImageRow) -> str | None:
@@ -264,21 +282,8 @@ def pick(count: int, which: int | None) -> int:
     return (which or 1) - 1
 
 
-async def _may_read(invocation: Invocation, channel: discord.abc.GuildChannel | discord.Thread | None) -> bool:
-    """Return whether the member can read the channel's history. Private threads are read by their members alone."""
-    member = invocation.user
-    if channel is None or not isinstance(member, discord.Member):
-        return False
-    granted = channel.permissions_for(member)
-    if not (granted.read_messages and granted.read_message_history):
-        return False
-    if not isinstance(channel, discord.Thread) or not channel.is_private() or granted.manage_threads:
-        return True
-    try:
-        await channel.fetch_member(member.id)
-    except discord.HTTPException:
-        return False
-    return True
+def _thumbnail_file(data: bytes, *, spoiler: bool) -> discord.File:
+    return discord.File(BytesIO(data), "picture.webp", description="The picture that is changed", spoiler=spoiler)
 
 
 def _open_own(path: Path) -> DecodedImage:

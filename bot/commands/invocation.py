@@ -48,7 +48,9 @@ class Invocation(Protocol):
         """
         ...
 
-    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
+    async def open_card(
+        self, text: str, view: discord.ui.View | None, *, private: bool, file: discord.File | None = None
+    ) -> CardMessage:
         """Answer with the progress card, which is edited from then on. Raises what discord.py raises."""
         ...
 
@@ -95,16 +97,27 @@ class InteractionInvocation:
         """True if the member installed the bot for themselves, and the server did not."""
         return self._interaction.is_user_integration() and not self._interaction.is_guild_integration()
 
-    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
+    async def open_card(
+        self, text: str, view: discord.ui.View | None, *, private: bool, file: discord.File | None = None
+    ) -> CardMessage:
         interaction = self._interaction
         if interaction.response.is_done():
             message = await interaction.followup.send(
-                text, view=view or discord.utils.MISSING, ephemeral=private, suppress_embeds=True, wait=True
+                text,
+                view=view or discord.utils.MISSING,
+                file=file or discord.utils.MISSING,
+                ephemeral=private,
+                suppress_embeds=True,
+                wait=True,
             )
             return self._card_message(message.id, private=private)
         try:
             shown = await interaction.response.send_message(
-                text, view=view or discord.utils.MISSING, ephemeral=private, suppress_embeds=True
+                text,
+                view=view or discord.utils.MISSING,
+                file=file or discord.utils.MISSING,
+                ephemeral=private,
+                suppress_embeds=True,
             )
             message_id = shown.message_id
         except (discord.DiscordServerError, *LOST_CONNECTION) as error:
@@ -147,8 +160,11 @@ class MessageInvocation:
         channel = self._message.channel
         return missing_permissions(channel) if isinstance(channel, ServerChannel) else ()
 
-    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> CardMessage:
+    async def open_card(
+        self, text: str, view: discord.ui.View | None, *, private: bool, file: discord.File | None = None
+    ) -> CardMessage:
         assert not private, "a message cannot be answered privately"
+        assert file is None, "a message names its picture"
         nonce = "r" + secrets.token_hex(11)
 
         async def reply() -> discord.Message:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
     from bot.commands.chart_renderer import ChartRenderer
     from bot.commands.gallery import Gallery
     from bot.commands.input_images import InputImages
+    from bot.commands.pending_edits import PendingEdits
+    from bot.commands.picture_picker import PicturePickers
     from bot.commands.privacy import PrivacyActions
     from bot.commands.questions import Questions
     from bot.commands.result_actions import ResultActions
@@ -34,6 +36,8 @@ class BotParts:
     questions: Questions
     submission: Submission
     input_images: InputImages
+    pending_edits: PendingEdits
+    pickers: PicturePickers
     gallery: Gallery
     result_actions: ResultActions
     undelivered: UndeliveredActions

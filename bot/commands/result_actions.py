@@ -82,7 +82,8 @@ class ResultActions:
         if what in self._job_actions:
             await self._job_actions[what](interaction, rows[0])
         elif len(rows) > 1:
-            view = which_view(what, job_id, [(row.id, row.seed) for row in rows])
+            prompt = ImageSpec.from_json(rows[0].spec).prompt
+            view = which_view(what, job_id, prompt, [(row.id, row.seed) for row in rows])
             await interaction.response.send_message("Which picture?", view=view, ephemeral=True)
         else:
             await self._image_actions[what](interaction, rows[0])

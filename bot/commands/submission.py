@@ -127,12 +127,16 @@ class Submission:
         await self.jobs.admission.check_place(invocation.requester)
         await self.jobs.admission.check_words(invocation.requester.guild_id, options.prompt)
         await self._check_may_post(invocation, options.prompt, private=private)
-        opening = f"{opening_text(options.prompt, input_image.link)}\nReading the picture …"
+        note = f"\n-# {input_image.note}" if input_image.note else ""
+        opening = f"{opening_text(options.prompt, input_image.link)}{note}\nReading the picture …"
+        file = input_image.thumbnail() if input_image.thumbnail is not None else None
         make_request = partial(
             self._edit_request, invocation, replace(edit, options=options), input_image, private=private
         )
         with self.jobs.handling():
-            async with early_card(self.database, invocation, opening, options.prompt, private=private) as card_message:
+            async with early_card(
+                self.database, invocation, opening, options.prompt, private=private, file=file
+            ) as card_message:
                 try:
                     request = replace(await make_request(), defaults=defaults)
                     asked = await self._ask_first(invocation, request)

@@ -12,8 +12,7 @@ from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImages
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
-from bot.commands.source_option import find_input_image, source_autocomplete
-from bot.errors import Refusal
+from bot.commands.source_option import find_row, source_autocomplete
 from bot.store.database import Database
 
 
@@ -25,11 +24,8 @@ def tree_command(
     @app_commands.command(name="tree", description="The family of a picture: what it came from, what came from it")
     @app_commands.describe(source="One of your own pictures, or a message's link. Neither: your newest here")
     async def tree(interaction: discord.Interaction[Any], source: str | None = None) -> None:
-        invocation = InteractionInvocation(interaction)
-        input_image = await find_input_image(input_images, invocation, None, source)
-        if input_image.parent_id is None:
-            raise Refusal("That is not one of my pictures, so I know no family of it.")
-        await gallery.tree(interaction, await input_images.visible_row(invocation, input_image.parent_id))
+        row = await find_row(input_images, database, InteractionInvocation(interaction), source)
+        await gallery.tree(interaction, row)
 
     tree.autocomplete("source")(source_autocomplete(database))
     return tree

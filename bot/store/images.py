@@ -81,15 +81,25 @@ async def of_message(database: Database, message_id: int) -> list[ImageRow]:
     )
 
 
-async def newest_here(database: Database, channel_id: int, owner_id: int) -> ImageRow | None:
-    """Return the member's newest public image in the channel, else anybody's; None if there is none."""
-    rows = await database.query(
-        f"SELECT {_COLUMNS} WHERE jobs.channel_id = ? AND jobs.visibility = 'public' AND jobs.state = 'delivered'"
-        " AND images.state = 'rendered' AND (jobs.result_channel_id = jobs.channel_id OR jobs.owner_id = ?)"
-        " ORDER BY jobs.owner_id = ? DESC, jobs.id DESC, images.position LIMIT 1",
-        (channel_id, owner_id, owner_id),
+async def newest_in_channel(
+    database: Database, channel_id: int, member_id: int, *, own: bool, since: int, count: int
+) -> list[ImageRow]:
+    """Return the newest delivered images that were asked for in a channel, the newest job first, each in order.
+
+    With ``own`` they are the member's, private ones among them; else the public ones of others that were posted there.
+    ``since`` is the earliest end of their jobs, in UTC seconds.
+    """
+    whose = (
+        "jobs.owner_id = ?"
+        if own
+        else "jobs.owner_id <> ? AND jobs.visibility = 'public' AND jobs.result_channel_id = jobs.channel_id"
     )
-    return _first(rows)
+    rows = await database.query(
+        f"SELECT {_COLUMNS} WHERE jobs.channel_id = ? AND jobs.state = 'delivered' AND jobs.ended_at >= ?"
+        f" AND images.state = 'rendered' AND {whose} ORDER BY jobs.id DESC, images.position LIMIT ?",
+        (channel_id, since, member_id, count),
+    )
+    return _all(rows)
 
 
 async def recent_of(database: Database, owner_id: int, guild_id: int | None, count: int = 25) -> list[ImageRow]:

@@ -24,6 +24,14 @@ class ResultHandler(Protocol):
     async def on_upload(self, interaction: discord.Interaction[Any], what: str, upload_id: str) -> None: ...
 
 
+class PickHandler(Protocol):
+    """Handles the answers to the question which picture is meant."""
+
+    async def on_pick(self, interaction: discord.Interaction[Any], picker_id: str, image_id: str | None) -> None:
+        """Raises :class:`bot.errors.Refusal`. ``image_id`` is None if the member means none."""
+        ...
+
+
 class AnswerHandler(Protocol):
     """Handles the answers to questions such as a price."""
 
@@ -63,6 +71,9 @@ class Parts(Protocol):
 
     @property
     def result_actions(self) -> ResultHandler: ...
+
+    @property
+    def pickers(self) -> PickHandler: ...
 
     @property
     def questions(self) -> AnswerHandler: ...

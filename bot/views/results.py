@@ -44,6 +44,8 @@ _IMAGE_LABELS: dict[ImageAction, str] = {
     "drop": "Delete this picture",
     "dropall": "Delete the whole message",
 }
+_LABEL_LIMIT = 100
+"""Discord's limit for the label of a select's option and for the name of an autocomplete's choice."""
 _DANGER = ("delete", "drop", "dropall")
 
 
@@ -133,10 +135,15 @@ def is_result(message: discord.Message, job_id: int) -> bool:
     )
 
 
-def which_view(what: str, job_id: int, images: Sequence[tuple[str, int]]) -> discord.ui.View:
+def picture_label(number: int, seed: int, prompt: str) -> str:
+    """Return how a choice among pictures names one: what tells them apart comes first."""
+    return cut(f"{number} · seed {seed} · {prompt}", _LABEL_LIMIT)
+
+
+def which_view(what: str, job_id: int, prompt: str, images: Sequence[tuple[str, int]]) -> discord.ui.View:
     """Return the select that asks which of a job's images, given as ids and seeds, is meant."""
     options = [
-        discord.SelectOption(label=f"Picture {number}", description=f"seed {seed}", value=image_id)
+        discord.SelectOption(label=picture_label(number, seed, prompt), value=image_id)
         for number, (image_id, seed) in enumerate(images, 1)
     ]
     return _view([WhichSelect(what, job_id, options)])
@@ -167,4 +174,4 @@ def _view(items: Any) -> discord.ui.View:
 
 
 def image_option(number: int, name: str) -> discord.SelectOption:
-    return discord.SelectOption(label=cut(f"{number}: {name}", 100), value=str(number))
+    return discord.SelectOption(label=cut(name, _LABEL_LIMIT), value=str(number))

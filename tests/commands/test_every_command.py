@@ -22,7 +22,7 @@ SPEC, _ = build_spec(ImageOptions(PROMPT, seed=3), complete_profile(find_profile
 DRAWN = encode_picture(RawImage(256, 256, bytes(3 * 256 * 256)), SPEC)
 MEMBERS = {
     "imagine": {"prompt": PROMPT},
-    "edit": {"prompt": CHANGED},
+    "edit": {"prompt": CHANGED, "image": ("drawn.png", DRAWN)},
     "details": {"image": ("drawn.png", DRAWN)},
     "tree": {},
     "help": {},

@@ -49,7 +49,7 @@ async def test_a_second_click_on_yes_is_silent(world: World) -> None:
 
 async def test_an_edit_by_reply_asks_in_the_channel_and_only_its_member_may_answer(world: World) -> None:
     result = await drawn(world)
-    await world.member.send(world.channel, f"/edit {CHANGED} --count 4 --steps 20 --strength 0.9", reply_to=result)
+    await world.member.send(world.channel, f"edit: {CHANGED} --count 4 --steps 20 --strength 0.9", reply_to=result)
     question = newest(world)
     assert question.content.startswith("4 images · 9 of your 49 credits")
     noa = world.channel.guild.add_member(world.env.create_user("noa"))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bot.commands.replies import asked_for
 from bot.playground.world import World, watch
 from tests.helpers.pictures import CHANGED, drawn, newest, photo, rows, seen_in
+from tests.helpers.typing_members import types
 from tests.helpers.worlds import OpenWorld
 
 ME = 42
@@ -65,14 +66,21 @@ def _soon_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.views.card_messages.SHORT_LIVED_SECONDS", 0.5)
 
 
-@pytest.mark.parametrize("text", ["/edit {}", "edit: {}", "{} --strength 0.9", "{mention} {}"])
+@pytest.mark.parametrize("text", ["edit: {}", "{} --strength 0.9", "{mention} {}"])
 async def test_replying_to_a_result_edits_it(world: World, text: str) -> None:
     result = await drawn(world)
-    await say(world, text.format(CHANGED, mention=f"<@{world.env.bot.user.id}>"), reply_to=result)
+    await types(world, text.format(CHANGED, mention=f"<@{world.env.bot.user.id}>"), result)
     edited = newest(world)
     assert f"edit of {result.jump_url}" in edited.content
     (_, job) = await rows(world, "SELECT kind, scope_id, result_message_id FROM jobs ORDER BY id")
     assert (job["kind"], job["scope_id"], job["result_message_id"]) == ("edit", world.channel.guild.id, edited.id)
+
+
+async def test_a_slash_reply_that_does_arrive_is_an_edit(world: World) -> None:
+    """Discord's own clients make a command of it; other programs may send it as a message."""
+    result = await drawn(world)
+    await say(world, f"/edit {CHANGED}", reply_to=result)
+    assert f"edit of {result.jump_url}" in newest(world).content
 
 
 @pytest.mark.parametrize("text", ["lol nice", "nice, but the editors …", "-- what a picture"])
@@ -163,9 +171,9 @@ async def test_a_reply_with_a_flag_of_midjourney_is_answered(world: World) -> No
 
 async def test_several_pictures_need_a_number(world: World) -> None:
     result = await drawn(world, count=2)
-    answers = await answers_to(world, f"/edit {CHANGED}", reply_to=result)
+    answers = await answers_to(world, f"edit: {CHANGED}", reply_to=result)
     assert any("has 2 pictures: add --image 2" in answer for answer in answers)
-    await say(world, f"/edit {CHANGED} --image 2", reply_to=result)
+    await say(world, f"edit: {CHANGED} --image 2", reply_to=result)
     (job,) = await rows(world, "SELECT parent_image_id FROM jobs WHERE kind = 'edit'")
     ids = [row["id"] for row in await rows(world, "SELECT id FROM images WHERE job_id = 1 ORDER BY position")]
     assert job["parent_image_id"] == ids[1]
@@ -191,7 +199,7 @@ async def test_the_server_says_whose_pictures_may_be_edited(world: World, value:
     result = await drawn(world)
     await admin(world).slash(world.channel, "admin settings", edit_images_of=value)
     noa = world.channel.guild.add_member(world.env.create_user("noa"))
-    answers = await answers_to(world, f"/edit {CHANGED}", noa, reply_to=result)
+    answers = await answers_to(world, f"edit: {CHANGED}", noa, reply_to=result)
     assert (len(await rows(world, "SELECT id FROM jobs")) == 2) is allowed
     assert any("everybody edits their own pictures only" in answer for answer in answers) is not allowed
 

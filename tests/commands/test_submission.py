@@ -139,7 +139,7 @@ async def test_every_way_to_ask_passes_the_same_admission(
             "vary": vary,
             "modal": lambda: form_of(by_form, member, result, job["id"]),
             "right click": right_click,
-            "reply": lambda: member.send(channel, f"/edit {CHANGED}", reply_to=result),
+            "reply": lambda: member.send(channel, f"edit: {CHANGED}", reply_to=result),
             "mention": lambda: member.send(channel, f"<@{world.env.bot.user.id}> {CHANGED}", reply_to=photograph),
         }
         for name, ask in ways.items():
@@ -188,7 +188,7 @@ async def test_why_somebody_is_blocked_is_told_to_them_alone(world: World) -> No
     said: list[str] = []
     watching = asyncio.create_task(watch(world, said.append))
     for _ in range(3):
-        await world.member.send(world.channel, f"/edit {CHANGED}", reply_to=result)
+        await world.member.send(world.channel, f"edit: {CHANGED}", reply_to=result)
     watching.cancel()
     assert [text for text in said if "blocked" in text] == ["You are blocked from drawing with me here."]
     assert not [text for text in said if "spamming" in text]

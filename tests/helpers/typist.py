@@ -57,7 +57,9 @@ class Typist:
     def requester(self) -> Requester:
         return Requester(self.user.id, self.guild.id, self.guild.id, channels=(self.channel_id,))
 
-    async def open_card(self, text: str, view: discord.ui.View | None, *, private: bool) -> Sheet:
+    async def open_card(
+        self, text: str, view: discord.ui.View | None, *, private: bool, file: discord.File | None = None
+    ) -> Sheet:
         self.card = Sheet(text)
         return self.card
 
