@@ -16,6 +16,7 @@ from bot.commands import (
     details,
     edit,
     edit_menu,
+    first_contact,
     imagine,
     member_settings,
     owner,
@@ -35,6 +36,7 @@ from bot.commands import help as help_command
 from bot.commands.admin import group as admin
 from bot.commands.admin.context import AdminContext
 from bot.commands.chart_renderer import ChartRenderer
+from bot.commands.first_contact import FirstContact
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImages
 from bot.commands.parts import BotParts
@@ -78,6 +80,7 @@ _ADD_TO: tuple[Callable[[commands.Bot, BotParts], None], ...] = (
     edit_menu.add_to,
     picture_picker.add_to,
     replies.add_to,
+    first_contact.add_to,
     admin.add_to,
     owner.add_to,
     submission.add_to,
@@ -219,6 +222,7 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     input_images = InputImages(bot, database, settings.image_dir, reader, settings.retention_days)
     pending_edits = PendingEdits(submitter, input_images)
     gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile)
+    mentions = CommandMentions()
     member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
     return BotParts(
         settings=settings,
@@ -236,5 +240,6 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         privacy=PrivacyActions(bot, member_data, open_questions, settings),
         admin=AdminContext(bot, database, jobs),
         charts=ChartRenderer(),
-        mentions=CommandMentions(),
+        mentions=mentions,
+        first_contact=FirstContact(bot, submitter, mentions),
     )

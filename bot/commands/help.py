@@ -71,6 +71,11 @@ def price_rule(profile: ModelProfile) -> str:
     return f"{what} Double the pixels or the steps, about double the price."
 
 
+def edit_example(profile: ModelProfile) -> str:
+    """Return a prompt of an edit: an instruction if the model takes them, else what the picture shows afterwards."""
+    return "make it night" if profile.editing == "instruction" else "a lighthouse at night"
+
+
 def editing_lines(profile: ModelProfile, me: str) -> list[str]:
     """Return the ways to edit a picture, one a line.
 
@@ -78,8 +83,7 @@ def editing_lines(profile: ModelProfile, me: str) -> list[str]:
     """
     if profile.editing == "none":
         return [f"{profile.title} cannot change pictures."]
-    instruction = profile.editing == "instruction"
-    example = "make it night" if instruction else "a lighthouse at night"
+    instruction, example = profile.editing == "instruction", edit_example(profile)
     says = "say what to change" if instruction else "say what the picture shows afterwards"
     lines = [
         f"**Change a picture**: {says}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
     from bot.commands.admin.context import AdminContext
     from bot.commands.chart_renderer import ChartRenderer
+    from bot.commands.first_contact import FirstContact
     from bot.commands.gallery import Gallery
     from bot.commands.input_images import InputImages
     from bot.commands.pending_edits import PendingEdits
@@ -45,6 +46,7 @@ class BotParts:
     admin: AdminContext
     charts: ChartRenderer
     mentions: CommandMentions
+    first_contact: FirstContact
 
 
 if TYPE_CHECKING:  # mypy checks that BotParts implements Parts

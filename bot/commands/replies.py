@@ -1,4 +1,4 @@
-"""Replies to pictures such as ``/edit a lighthouse at night``, and mentions with a picture."""
+"""Messages to the bot: edits by reply or mention, and what does not ask for an edit, which is answered."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import re
 import discord
 from discord.ext import commands
 
+from bot.commands.first_contact import with_own_mention, without_mentions
 from bot.commands.input_images import NO_PICTURE, InputImage, pick, picture_attachments
 from bot.commands.invocation import MessageInvocation
 from bot.commands.parts import BotParts
 from bot.commands.submission import Edit
-from bot.errors import Refusal
+from bot.errors import NotHere, Refusal
 from bot.requests.flags import EDIT_FLAGS, has_flag, read_flags
+from bot.requests.small_talk import is_small_talk
 from bot.requests.spec import ImageOptions
 from bot.store import images
 from bot.store.guild_settings import EVERY_REPLY, read_setting
@@ -22,6 +24,8 @@ from zimage_engine.types import InvalidRequest
 
 _NOT_HERE_SECONDS = 60.0
 _COMMAND = re.compile(r"(?:/edit|edit)(?:\s*:\s*|\s+|$)", re.IGNORECASE)
+_WRITTEN = (discord.MessageType.default, discord.MessageType.reply)
+"""The types of messages that people write; Discord makes the others, such as that a message was pinned."""
 _SEVERAL_SPACES = re.compile(r"[^\S\n]+")
 
 
@@ -42,6 +46,16 @@ def asked_for(content: str, bot_id: int, *, to_result: bool, every_reply: bool, 
     return None
 
 
+def is_mentioned(content: str, bot_id: int) -> bool:
+    """Return whether a message mentions the bot in its text; a reply that pings it does not."""
+    return re.search(rf"<@!?{bot_id}>", content) is not None
+
+
+def is_command(content: str, bot_id: int) -> bool:
+    """Return whether a message begins with ``/edit`` or ``edit:``, after any mentions of the bot."""
+    return _COMMAND.match(re.sub(rf"<@!?{bot_id}>", " ", content).strip()) is not None
+
+
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
     """Listen to messages, and to their deletion."""
     replies = Replies(bot, parts)
@@ -60,27 +74,60 @@ class Replies:
         self._input_images = parts.input_images
         self._gallery = parts.gallery
         self._database = parts.database
+        self._first_contact = parts.first_contact
         self._allowed_guilds = parts.settings.allowed_guilds
 
     async def on_message(self, message: discord.Message) -> None:
         me = self._client.user
-        if me is None or message.author.bot or message.webhook_id is not None or not self._serves(message):
+        if me is None or message.author.bot or message.webhook_id is not None:
+            return
+        if not self._serves(message):
+            if message.guild is None:
+                raise NotHere("I draw in my operator's servers, not in direct messages.")
             return
         replied = message.reference.message_id if message.reference is not None else None
         to_result = replied is not None and bool(await images.of_message(self._database, replied))
+        if self._is_hidden(message, to_result=to_result):
+            await self._first_contact.hint(message)
+            return
         pictures = picture_attachments(message)
+        direct = message.guild is None
+        content = with_own_mention(message, me)
+        command = is_command(content, me.id)
         text = asked_for(
-            message.content,
+            content,
             me.id,
             to_result=to_result,
             every_reply=to_result and await self._every_reply(message),
-            direct=message.guild is None and bool(pictures),
+            direct=direct and (bool(pictures) or command),
         )
-        if text is None:
-            return
-        if not text:
-            raise Refusal("Say what the picture shows afterwards, like: a lighthouse at night --strength 0.5")
-        await self._edit(MessageInvocation(message), message, text, pictures)
+        has_picture = bool(pictures) or replied is not None
+        mentioned = is_mentioned(content, me.id)
+        talk = text is not None and mentioned and not command and not pictures and is_small_talk(text)
+        if text is not None and not talk and (has_picture or command):
+            if not text:
+                raise Refusal("Say what the picture shows afterwards, like: a lighthouse at night --strength 0.5")
+            await self._edit(MessageInvocation(message), message, text, pictures)
+        elif message.type in _WRITTEN and (direct or mentioned):
+            await self._first_contact.greet(message, without_mentions(content, me))
+
+    def _is_hidden(self, message: discord.Message, *, to_result: bool) -> bool:
+        """Return whether a message is meant for the bot, and Discord does not show the bot what it says.
+
+        Without the message-content intent Discord does so for replies that don't ping the bot, replies to answers of
+        its commands, and mentions of its role.
+        """
+        if self._client.intents.message_content or message.guild is None or message.type not in _WRITTEN:
+            return False
+        if message.content or message.attachments or message.stickers:
+            return False
+        if message.guild.self_role is not None and message.guild.self_role in message.role_mentions:
+            return True
+        reference = message.reference
+        if reference is None or reference.type is not discord.MessageReferenceType.reply:
+            return False
+        shown = reference.resolved
+        return to_result or (isinstance(shown, discord.Message) and shown.author == self._client.user)
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
         await self._gallery.messages_deleted([event.message_id])

@@ -52,6 +52,14 @@ class UndeliveredHandler(Protocol):
         ...
 
 
+class FirstContactHandler(Protocol):
+    """Handles the button under an answer to a message that reads like a prompt."""
+
+    async def on_generate(self, interaction: discord.Interaction[Any], message_id: int) -> None:
+        """Raises :class:`bot.errors.Refusal` if it is not the member's own message, or gone."""
+        ...
+
+
 class AdminAccess(Protocol):
     """What the lists of ``/admin`` read, and for whom."""
 
@@ -83,6 +91,9 @@ class Parts(Protocol):
 
     @property
     def privacy(self) -> PrivacyHandler: ...
+
+    @property
+    def first_contact(self) -> FirstContactHandler: ...
 
     @property
     def admin(self) -> AdminAccess: ...

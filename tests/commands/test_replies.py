@@ -136,8 +136,8 @@ async def test_with_the_intent_somebodys_picture_can_be_edited(readable: World) 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("<@ME>", "Say what the picture shows afterwards"),
-        ("<@ME> make it night", "I see no picture to edit"),
+        ("<@ME> edit:", "Say what the picture shows afterwards"),
+        ("<@ME> edit: make it night", "I see no picture to edit"),
     ],
 )
 async def test_a_refusal_is_a_short_reply_that_removes_itself(world: World, text: str, sentence: str) -> None:
