@@ -47,11 +47,12 @@ async def test_what_runs_and_what_waits_goes_on_after_a_planned_stop(world_of: O
 
 async def test_the_card_says_that_the_request_is_back_in_the_queue(world: World) -> None:
     world.env.bot.jobs.drain()
-    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    await world.member.slash(world.channel, "imagine", prompt=f"{PROMPT}::2")
     await change(world, "INSERT INTO guild_settings VALUES (?, 'paused', 'on')", world.channel.guild.id)
     await restart(world)
     (card,) = world.channel.history()
     assert BACK in card.content
+    assert "-# `::2` has no meaning here" in card.content
     assert card.interaction_metadata is not None, "the same card"
     await change(world, "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL")
     await restart(world)

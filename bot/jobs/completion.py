@@ -164,7 +164,7 @@ class Completion:
         if lost:
             await self.database.write(partial(store.images_lost, job_id=row.id, positions=lost))
             row = await self._find(row.id) or row
-        result = Result(pictures, _now() - row.created_at, row.device_ms / 1000, result_note(row))
+        result = Result(pictures, _now() - row.created_at, row.device_ms / 1000, result_note(row, job.request.notes))
         await self.database.write(partial(store.delivering, job_id=row.id))
         try:
             destinations = self.outbox.destinations(job, row.card_message_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from bot.requests.originals import Original
+from bot.requests.prompt_notes import prompt_notes
 from bot.requests.spec import ImageSpec
 from bot.store.job_rows import JobRow
 from bot.store.limits import Requester
@@ -13,6 +14,9 @@ from bot.store.reply_tokens import ReplyToken, Visibility
 from zimage_engine.types import RawImage
 
 Kind = Literal["imagine", "edit", "vary", "again", "upscale"]
+
+_TYPED: tuple[Kind, ...] = ("imagine", "edit")
+"""The kinds of jobs whose prompt a member has just typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,11 @@ class JobRequest:
     @property
     def is_edit(self) -> bool:
         return self.original is not None or bool(self.spec.original)
+
+    @property
+    def notes(self) -> str:
+        """What has no meaning in a prompt that the member typed; "" for nothing."""
+        return prompt_notes(self.spec.prompt) if self.kind in _TYPED else ""
 
     @property
     def scope_id(self) -> int:
@@ -135,8 +144,11 @@ class JobProgress:
     restarted: bool = False
 
 
-def result_note(row: JobRow) -> str:
-    """Return what to tell the member beside the pictures; empty if there is nothing."""
+def result_note(row: JobRow, about_prompt: str = "") -> str:
+    """Return what to tell the member beside the pictures; empty if there is nothing.
+
+    ``about_prompt`` are the notes of :attr:`JobRequest.notes`.
+    """
     failed = sum(image.state == "failed" for image in row.images)
     cancelled = sum(image.state == "cancelled" for image in row.images)
     notes: list[str] = []
@@ -146,6 +158,8 @@ def result_note(row: JobRow) -> str:
         notes.append(f"{cancelled} of {len(row.images)} images were cancelled.")
     if row.defaults:
         notes.append(f"With {row.defaults}.")
+    if about_prompt:
+        notes.append(about_prompt)
     if row.truncated:
         notes.append("The prompt was longer than the 512 tokens the model reads; its end had no effect.")
     return " ".join(notes)

@@ -32,9 +32,11 @@ _PROMPT_ASKED = 1500
 
 
 def card_text(job: Job, progress: JobProgress) -> str:
-    """Return the card's text: the prompt, the link to an edit's original, and a line about the state."""
-    defaults = f"\n-# with {job.request.defaults}" if job.request.defaults else ""
-    return f"{opening_text(job.request.spec.prompt, job.request.original_link)}{defaults}\n{_state_line(job, progress)}"
+    """Return the card's text: the prompt, the link to an edit's original, notes, and a line about the state."""
+    request = job.request
+    defaults = f"\n-# with {request.defaults}" if request.defaults else ""
+    notes = f"\n-# {request.notes}" if request.notes else ""
+    return f"{opening_text(request.spec.prompt, request.original_link)}{defaults}{notes}\n{_state_line(job, progress)}"
 
 
 def opening_text(prompt: str, original_link: str | None) -> str:

@@ -118,6 +118,22 @@ async def test_options_flags_and_several_images(world: World) -> None:
     assert {read(picture).background for picture in pictures} == {"black"}
 
 
+async def test_what_has_no_meaning_in_a_prompt_is_noted_and_the_picture_comes(world_of: OpenWorld) -> None:
+    gate = threading.Event()
+    async with world_of(partial(Faulty, unit=Unit.DECODE, gate=gate), progress_interval=0.01) as world:
+        asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt=f"{PROMPT}::2 <lora:x:1>"))
+        note = "-# `::2` and `<lora:…>` have no meaning here: the model reads them as words."
+        await until(lambda: any("░" in card.content for card in shown_to(world, world.member)))
+        (card,) = shown_to(world, world.member)
+        assert note in card.content.splitlines()
+        gate.set()
+        await asked
+        (message,) = shown_to(world, world.member)
+        assert note in message.content.splitlines()
+        await world.member.click(message, label="Again")
+        assert "no meaning" not in shown_to(world, world.member)[-1].content
+
+
 async def test_a_chinese_prompt(world: World) -> None:
     await world.member.slash(world.channel, "imagine", prompt="一个红色的圆形，蓝色背景", seed=1)
     (message,) = world.channel.history()
