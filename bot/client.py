@@ -51,6 +51,7 @@ from bot.errors import RESTARTING
 from bot.jobs.delivery_loop import CHECK_SECONDS
 from bot.jobs.service import JobService
 from bot.media.untrusted_images import ImageReader
+from bot.presence import LOADING, PRESENCE_SECONDS, Presence, custom_status
 from bot.privacy.privacy import Privacy
 from bot.services import Services
 from bot.settings import Settings
@@ -129,14 +130,18 @@ class ZImageBot(commands.Bot):
                 guild=True, dm_channel=True, private_channel=settings.user_install
             ),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=settings.user_install),
+            activity=custom_status(LOADING),
+            status=discord.Status.idle,
         )
         self.settings = settings
         self.services = services
         self._parts: BotParts | None = None
+        self._presence: Presence | None = None
         self._closing = False
         self._ignores_events = False
         self._set_up = asyncio.Event()
         self._delivery_checks = tasks.loop(seconds=CHECK_SECONDS)(self._check_deliveries)
+        self._presence_updates = tasks.loop(seconds=PRESENCE_SECONDS)(self._update_presence)
 
     @property
     def parts(self) -> BotParts:
@@ -176,6 +181,7 @@ class ZImageBot(commands.Bot):
         cards = JobCards(self, self.settings.progress_interval)
         await self.services.start(DiscordOutbox(self, cards))
         self._parts = build_parts(self, cards)
+        self._presence = Presence(self, self.engine, self.jobs)
         for add_to in _ADD_TO:
             add_to(self, self._parts)
         await sync_commands(self.tree, self.database, self.settings.owner_guild_id, self._parts.mentions)
@@ -187,6 +193,7 @@ class ZImageBot(commands.Bot):
             if not self._closing:
                 self._closing = True
                 self._delivery_checks.cancel()
+                self._presence_updates.cancel()
                 await self.services.suspend()
                 self._ignores_events = True
                 await self.services.stop()
@@ -203,11 +210,16 @@ class ZImageBot(commands.Bot):
     async def on_ready(self) -> None:
         log.info("online", user=str(self.user), guilds=len(self.guilds))
         self.jobs.deliveries.start()
-        if not self._delivery_checks.is_running() and not self._closing:
-            self._delivery_checks.start()
+        for loop in (self._delivery_checks, self._presence_updates):
+            if not loop.is_running() and not self._closing:
+                loop.start()
 
     async def _check_deliveries(self) -> None:
         await self.jobs.deliveries.check()
+
+    async def _update_presence(self) -> None:
+        assert self._presence is not None, "set up before the client is ready"
+        await self._presence.update()
 
     async def on_message(self, message: discord.Message, /) -> None:
         """Do nothing: discord.py would look for a text command in every message. Replies have a listener."""

@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 
 from tests.helpers.loopback.places import APPLICATION, BOT, GUILD
 
-DISPATCH, HEARTBEAT, IDENTIFY, RESUME, RECONNECT, INVALID_SESSION, HELLO, ACK = 0, 1, 2, 6, 7, 9, 10, 11
+DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, RESUME, RECONNECT, INVALID_SESSION, HELLO, ACK = 0, 1, 2, 3, 6, 7, 9, 10, 11
 _CONTENT = discord.Intents(message_content=True).value
 
 
@@ -32,7 +32,8 @@ class Gateway:
     """The server's end of the WebSocket.
 
     ``close_with``: each connection is closed with that code instead of READY. ``acknowledging`` is set to False for a
-    connection that looks alive and is not: neither heartbeats are acknowledged nor events sent.
+    connection that looks alive and is not: neither heartbeats are acknowledged nor events sent. ``presences`` are what
+    the bot said of itself, at the start of a session and later.
     """
 
     def __init__(self, token: str, guild: Callable[[], dict[str, Any]], close_with: int | None = None) -> None:
@@ -44,6 +45,7 @@ class Gateway:
         self.url = ""
         self.identified = 0
         self.resumed = 0
+        self.presences: list[dict[str, Any]] = []
         self._sessions: dict[str, Session] = {}
         self._held: list[tuple[str, dict[str, Any]]] | None = None
 
@@ -123,6 +125,8 @@ class Gateway:
             if self.acknowledging:
                 outgoing.put_nowait({"op": ACK})
             return None
+        if sent["op"] == PRESENCE:
+            self.presences.append(data)
         if sent["op"] not in (IDENTIFY, RESUME):
             return None
         assert data["token"] == self._token, "the gateway got another token"
@@ -145,6 +149,7 @@ class Gateway:
         self, data: dict[str, Any], socket: web.WebSocketResponse, outgoing: asyncio.Queue[dict[str, Any]]
     ) -> Session:
         self.identified += 1
+        self.presences.append(data["presence"])
         session = Session(f"session-{self.identified}", data["intents"], outgoing=outgoing, socket=socket)
         # A bot that begins anew resumes nothing: what happened while it was away is lost to it.
         self._sessions = {session.id: session}
