@@ -14,13 +14,15 @@ from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.store import usage
 from bot.store.usage import Days
-from bot.views.reports import PERIODS, Period, Report, alt_text, member_chart, report_text, used_text
+from bot.views.reports import PERIODS, Period, Report, member_alt_text, member_chart, report_text, used_text
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
     """Add ``/usage``."""
 
-    @bot.tree.command(name="usage", description="What you have used here: credits, jobs and device time by day")
+    @bot.tree.command(
+        name="usage", description="What you have used here, by day: credits, requests and time on the device"
+    )
     @app_commands.describe(period="How far back; 7 days if you leave it out")
     async def show_usage(interaction: discord.Interaction[Any], period: Period = "7 days") -> None:
         requester = InteractionInvocation(interaction).requester
@@ -35,7 +37,7 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
             await interaction.response.send_message(f"{nothing} {together}".strip(), ephemeral=True)
             return
         text = f"{report_text(report)}\n-# {together}" if together else report_text(report)
-        await parts.charts.show(interaction, text, alt_text(report), partial(member_chart, report))
+        await parts.charts.show(interaction, text, member_alt_text(report), partial(member_chart, report))
 
 
 def days_of(period: Period) -> Days:

@@ -53,11 +53,12 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Values by day, none below 0, and a label for each."""
+    """Values by day, none below 0, and a label for each. The scale of ``whole`` values has whole numbers alone."""
 
     name: str
     values: Sequence[float]
     labels: Sequence[str]
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +143,13 @@ def _draw_panel(axes: Axes, panel: Panel, *, labelled: bool, ticks: int) -> None
     axes.spines["bottom"].set_color(_hex(REST))
     if not labelled:
         axes.set_ylim(0, most * 1.04)
-        axes.yaxis.set_major_locator(MaxNLocator(ticks, integer=most > ticks))
+        axes.yaxis.set_major_locator(MaxNLocator(ticks, integer=panel.whole or most > ticks))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
         axes.grid(axis="y", color=_hex(GRID), linewidth=1)
         return
     axes.set_ylim(0, most)
     axes.set_yticks([])
-    labels = panel.labels
-    if max(map(len, labels)) > _LABEL_LENGTH_MAX:  # they would overlap
-        labels = [_rounded(value) for value in panel.values]
-    for day, value, label in zip(days, panel.values, labels, strict=True):
+    for day, value, label in zip(days, panel.values, _fitting_labels(panel), strict=True):
         if value:
             axes.annotate(
                 label,
@@ -162,6 +160,15 @@ def _draw_panel(axes: Axes, panel: Panel, *, labelled: bool, ticks: int) -> None
                 fontsize=_points(20),
                 color=_hex(INK),
             )
+
+
+def _fitting_labels(panel: Panel) -> Sequence[str]:
+    """Return the labels, or rounded ones if they would run into each other."""
+    rounded = [f"{value:,.0f}" for value in panel.values]
+    for labels in (panel.labels, rounded):
+        if max(map(len, labels)) <= _LABEL_LENGTH_MAX:
+            return labels
+    return [_rounded(value) for value in panel.values]
 
 
 def _date_ticks(axes: Axes, first: date, count: int, *, shown: bool) -> None:

@@ -13,9 +13,11 @@ from operator import add
 from typing import Literal
 
 from bot.media.charts import Bar, Heading, Panel, day_text, draw_bars, draw_days
+from bot.plurals import counted
 from bot.requests.pricing import credits_text, format_credits
 from bot.store.accounts import DAY
 from bot.store.usage import By, Days, Share, Used
+from bot.views.text import ALT_TEXT_LIMIT
 
 Period = Literal["today", "7 days", "30 days", "90 days"]
 PERIODS: dict[Period, int] = {"today": 1, "7 days": 7, "30 days": 30, "90 days": 90}
@@ -37,13 +39,15 @@ Names = Mapping[int, str]
 class Report:
     """The usage in ``days``, grouped ``by`` something. ``shares`` are in the order of :func:`bot.store.usage.shares`.
 
-    ``title`` says whose usage it is and where, and may have mentions.
+    ``title`` says whose usage it is and where, and may have mentions. ``gone`` are the ids of channels that were
+    deleted, as far as that is known.
     """
 
     title: str
     days: Days
     by: By
     shares: Sequence[Share]
+    gone: frozenset[int] = frozenset()
 
     @property
     def total(self) -> Used:
@@ -64,7 +68,7 @@ def report_text(report: Report) -> str:
     """Return the sum and the table, within a message's limit."""
     total = report.total
     sums = f"**{_credits(total)}** · {_work_text(total)}"
-    rows = [(_mention(report.by, share.key), share.used) for share in report.shown]
+    rows = [(_row_name(report, share.key), share.used) for share in report.shown]
     if report.others:
         rows.append((_others(report), _sum(report.others)))
     return "\n".join([f"**{report.title}** · {days_text(report.days)} (UTC)", sums, *_table(rows)])
@@ -73,7 +77,7 @@ def report_text(report: Report) -> str:
 def report_chart(report: Report, names: Names) -> bytes:
     """Return a chart of credits as PNG: a bar for each day, or each share with a row. At least one share. Blocks."""
     total = report.total
-    note = f"{_credits(total)} · {counted(total.jobs, 'job')} · {days_text(report.days)}"
+    note = f"{_credits(total)} · {counted(total.jobs, 'request')} · {days_text(report.days)}"
     heading = Heading(f"Credits by {_NAMES[report.by]}", note)
     if report.by == "day":
         return draw_days(heading, _date(report.days.first), [_credit_panel(report)])
@@ -85,11 +89,11 @@ def report_chart(report: Report, names: Names) -> bytes:
 
 
 def member_chart(report: Report) -> bytes:
-    """Return a chart of a member's credits, jobs and device seconds by day as PNG. At least one day. Blocks."""
+    """Return a chart of a member's credits, requests and device seconds by day as PNG. At least one day. Blocks."""
     panels = [
         _credit_panel(report),
-        _panel(report, "jobs", lambda used: used.jobs, lambda jobs: f"{jobs:,}"),
-        _panel(report, "device seconds", lambda used: used.device_ms, lambda ms: f"{ms / 1000:,.1f}", 1000),
+        _panel(report, "requests", lambda used: used.jobs, lambda jobs: f"{jobs:,}", whole=True),
+        _panel(report, "seconds on the device", lambda used: used.device_ms, _seconds, 1000),
     ]
     return draw_days(Heading("Your usage by day", days_text(report.days)), _date(report.days.first), panels)
 
@@ -113,14 +117,40 @@ def report_csv(report: Report, names: Names) -> bytes:
     return text.getvalue().encode("utf-8-sig")
 
 
-def alt_text(report: Report) -> str:
-    """Return the chart's alt text."""
-    sums = f"{_credits(report.total)} in {counted(report.total.jobs, 'job')}"
-    return f"Bar chart of credits by {_NAMES[report.by]}, {days_text(report.days)}: {sums}."
+def report_alt_text(report: Report, names: Names) -> str:
+    """Return the alt text of :func:`report_chart`: the credits of each bar, as many as fit."""
+    figures = [f"{_bar_name(report.by, share.key, names)}: {_grouped(share.used.credits)}" for share in report.shown]
+    if report.others:
+        figures.append(f"{_others(report)}: {_grouped(_sum(report.others).credits)}")
+    sums = f"{_credits(report.total)} in {counted(report.total.jobs, 'request')}"
+    opening = f"Bar chart of credits by {_NAMES[report.by]}, {days_text(report.days)}: {sums}."
+    return _with_figures(opening, figures)
+
+
+def member_alt_text(report: Report) -> str:
+    """Return the alt text of :func:`member_chart`: the figures of each day with usage, the newest first."""
+    figures = [
+        f"{_bar_name('day', share.key, {})}: {_credits(share.used)}, {counted(share.used.jobs, 'request')}, "
+        f"{_seconds(share.used.device_ms)} s"
+        for share in reversed(report.shares)
+    ]
+    opening = f"Bar charts of your credits, requests and seconds on the device by day, {days_text(report.days)}."
+    return _with_figures(opening, figures)
+
+
+def _with_figures(opening: str, figures: Sequence[str]) -> str:
+    """Return an alt text with as many figures as Discord's limit allows, and the number of those left out."""
+    for count in range(len(figures), 0, -1):
+        left = len(figures) - count
+        more = f"; and {left:,} more" if left else ""
+        text = f"{opening} {'; '.join(figures[:count])}{more}."
+        if len(text) <= ALT_TEXT_LIMIT:
+            return text
+    return opening
 
 
 def used_text(used: Used) -> str:
-    """Return credits, jobs, images and device time on one line."""
+    """Return credits, requests, pictures and device time on one line."""
     return f"{_credits(used)} · {_work_text(used)}"
 
 
@@ -142,23 +172,18 @@ def device_text(milliseconds: int) -> str:
     return f"{seconds // 3600:,} h {seconds // 60 % 60} min"
 
 
-def counted(number: int, word: str) -> str:
-    """Return a number with its noun: "1 job", "1,200 jobs"."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
 def _credits(used: Used) -> str:
     return credits_text(used.credits, grouped=True)
 
 
 def _work_text(used: Used) -> str:
-    jobs, images = counted(used.jobs, "job"), counted(used.images, "image")
-    return f"{jobs} · {images} · {device_text(used.device_ms)} on the device"
+    requests, pictures = counted(used.jobs, "request"), counted(used.images, "picture")
+    return f"{requests} · {pictures} · {device_text(used.device_ms)} on the device"
 
 
 def _table(rows: Sequence[tuple[str, Used]]) -> list[str]:
     """Return lines of figures in columns, then a name. Code blocks show no mentions, so the figures are inline code."""
-    cells = [("credits", "jobs", "images", "device")]
+    cells = [("credits", "requests", "pictures", "device")]
     for _, used in rows:
         exact = format_credits(used.credits, grouped=True, fixed=True)
         cells.append((exact, f"{used.jobs:,}", f"{used.images:,}", device_text(used.device_ms)))
@@ -166,6 +191,11 @@ def _table(rows: Sequence[tuple[str, Used]]) -> list[str]:
     figures = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
     codes = [f"`{figure.replace(' ', _HARD_SPACE)}`" for figure in figures]
     return [codes[0], *(f"{code} {name}" for code, (name, _) in zip(codes[1:], rows, strict=True))]
+
+
+def _row_name(report: Report, key: int | str | None) -> str:
+    """Return what a row is about: a mention, or words for a channel that was deleted."""
+    return f"deleted channel {key}" if key in report.gone else _mention(report.by, key)
 
 
 def _mention(by: By, key: int | str | None) -> str:
@@ -187,28 +217,39 @@ def _others(report: Report) -> str:
 
 
 def _bar(by: By, share: Share, names: Names) -> Bar:
-    key, used = share.key, share.used
-    plain = _unknown_name(by, key) if isinstance(key, int) else FORMER if key is None else key
-    name = names.get(key, plain) if isinstance(key, int) else plain
-    return Bar(name, used.credits / 100, _grouped(used.credits), plain)
+    plain = _bar_name(by, share.key, {})
+    return Bar(_bar_name(by, share.key, names), share.used.credits / 100, _grouped(share.used.credits), plain)
+
+
+def _bar_name(by: By, key: int | str | None, names: Names) -> str:
+    """Return what stands beside a share's bar; the last four digits of an id whose name is unknown."""
+    if key is None or by in ("day", "kind"):
+        return _mention(by, key)
+    return names.get(int(key)) or f"{_NAMES[by]} …{int(key) % 10_000:04}"
+
+
+def _seconds(milliseconds: int) -> str:
+    """Return seconds with one decimal, rounded down as in :func:`device_text`."""
+    return f"{milliseconds // 100 / 10:,g}"
 
 
 def _credit_panel(report: Report) -> Panel:
     return _panel(report, "credits", lambda used: used.credits, _grouped, 100)
 
 
-def _unknown_name(by: By, key: int) -> str:
-    """Return a stand-in for an unknown name: the last four digits of the id."""
-    return f"{_NAMES[by]} …{key % 10_000:04}"
-
-
 def _panel(
-    report: Report, name: str, figure: Callable[[Used], int], written: Callable[[int], str], unit: int = 1
+    report: Report,
+    name: str,
+    figure: Callable[[Used], int],
+    written: Callable[[int], str],
+    unit: int = 1,
+    *,
+    whole: bool = False,
 ) -> Panel:
     """Return a panel with a value for each day; 0 for days without usage. ``figure`` is divided by ``unit``."""
     by_day = {share.key: figure(share.used) for share in report.shares}
     values = [by_day.get(day, 0) for day in range(report.days.first, report.days.last + 1)]
-    return Panel(name, [value / unit for value in values], [written(value) for value in values])
+    return Panel(name, [value / unit for value in values], [written(value) for value in values], whole=whole)
 
 
 def _sum(shares: Sequence[Share]) -> Used:

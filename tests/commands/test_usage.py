@@ -25,14 +25,16 @@ async def test_a_member_sees_their_own_here_and_what_they_used_everywhere(world:
         (here, 0, 77, channel, "imagine", 9, 9, 99_900, 99),
     )
     message = await usage_answer(world, world.member, "usage")
-    assert "**3.5 credits** · 3 jobs · 4 images · 5 s on the device" in message.content
+    assert "**3.5 credits** · 3 requests · 4 pictures · 5 s on the device" in message.content
     assert "everywhere" not in message.content
     assert "all places" not in message.content
     assert (await usage_chart(message)).width == 1800
     await add_usage(world, (0, 1, mira, 5, "imagine", 1, 1, 50, 1000))
     message = await usage_answer(world, world.member, "usage", period="30 days")
     assert "**3.5 credits**" in message.content
-    assert message.content.endswith("-# In all places together: 4 credits · 4 jobs · 5 images · 6 s on the device.")
+    assert message.content.endswith(
+        "-# In all places together: 4 credits · 4 requests · 5 pictures · 6 s on the device."
+    )
 
 
 async def test_in_direct_messages_it_is_what_was_used_there(world: World) -> None:
@@ -41,7 +43,7 @@ async def test_in_direct_messages_it_is_what_was_used_there(world: World) -> Non
     await world.member.user.slash("usage")
     message = world.member.user.dm_channel.history(viewer=world.member)[-1]
     assert "**Your usage in direct messages**" in message.content
-    assert "**0.5 credits** · 1 job · 1 image · 1 s on the device" in message.content
+    assert "**0.5 credits** · 1 request · 1 picture · 1 s on the device" in message.content
     assert "In all places together: 1.5 credits" in message.content
 
 
@@ -74,6 +76,6 @@ async def test_charts_have_a_pause_and_a_thread_of_their_own(world: World, monke
 async def test_a_picture_that_was_drawn_is_in_the_report(world: World) -> None:
     await drawn(world)
     message = await usage_answer(world, world.member, "usage", period="today")
-    assert "**1 credit** · 1 job · 1 image" in message.content
+    assert "**1 credit** · 1 request · 1 picture" in message.content
     rows = usage_figures(await usage_answer(world, admin_of(world), "admin usage", by="user", period="today"))
     assert rows[f"<@{world.member.id}>"][:3] == ["1.00", "1", "1"]

@@ -18,11 +18,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.charts import days_chart, members_chart
-from bot.media.charts import Bar, Heading, Panel, _short, draw_bars, draw_days
+from bot.media.charts import Bar, Heading, Panel, _axes, _draw_panel, _figure, _short, draw_bars, draw_days
 from bot.media.palette import BAR, CHART_NOTE, GROUND, INK, REST, Colour
 from bot.requests.pricing import format_credits
 from bot.store.usage import Days, Share, Used
-from bot.views.reports import Report, device_text, member_chart, report_chart, report_csv, report_text
+from bot.views.reports import (
+    Report,
+    device_text,
+    member_alt_text,
+    member_chart,
+    report_alt_text,
+    report_chart,
+    report_csv,
+    report_text,
+)
 
 HEADING = Heading("Credits by day", "1,234.5 credits · 912 jobs · 25 Oct – 23 Nov 2026")
 FIRST = date(2026, 10, 25)
@@ -137,6 +146,33 @@ def test_large_numbers_are_written_short_where_they_would_run_into_each_other() 
     assert (gaps > 60).sum() == 6, "each label has air beside it"
 
 
+def written_on(panel: Panel, *, labelled: bool, ticks: int = 2) -> list[str]:
+    """Return the labels of a panel's scale, or those over its bars."""
+    axes = _axes(_figure(HEADING, 400), (50, 50, 800, 84), 400)
+    _draw_panel(axes, panel, labelled=labelled, ticks=ticks)
+    if labelled:
+        return [text.get_text() for text in axes.texts]
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 1234])
+def test_the_scale_of_a_count_has_whole_numbers_alone(most: int) -> None:
+    values = [0.0, *[float(most)] * 9]
+    scale = written_on(Panel("requests", values, [""] * 10, whole=True), labelled=False)
+    assert all(re.fullmatch(r"[\d,]+", tick) for tick in scale)
+    assert len(scale) >= 2
+
+
+def test_labels_over_bars_are_the_text_s_figures_where_they_fit() -> None:
+    def labels(*exact: str) -> list[str]:
+        return written_on(Panel("credits", [float(each.replace(",", "")) for each in exact], exact), labelled=True)
+
+    assert labels("1,234.56", "0.5") == ["1,234.56", "0.5"]
+    assert labels("12,345.67", "123,456.78") == ["12,346", "123,457"]
+    assert labels("9,234,567,890.12") == ["9.23G"]
+
+
 def test_names_in_any_script_stay_in_their_column() -> None:
     plain = opened(draw_bars(HEADING, [Bar("", 10, "10") for _ in STRANGE]))
     named = opened(draw_bars(HEADING, [Bar(name, 10, "10") for name in STRANGE]))
@@ -205,6 +241,43 @@ def test_every_report_has_its_chart() -> None:
     for by, keys in (("user", (ADA, None)), ("channel", (5, 6)), ("kind", ("imagine", "edit"))):
         picture = opened(report_chart(report(by, (keys[0], 300), (keys[1], 100)), {}))
         assert len(bar_widths(picture)) == 2
+
+
+def test_alt_texts_have_the_figures_of_the_bars() -> None:
+    members = report("user", (ADA, 12_345), (MIRA, 250), (None, 100))
+    assert report_alt_text(members, {ADA: "Ada"}) == (
+        "Bar chart of credits by member, 23 Nov – 22 Dec 2026: 126.95 credits in 3 requests. "
+        "Ada: 123.45; member …4568: 2.5; former members: 1."
+    )
+    days = report("day", (20_808, 100), (20_809, 250))
+    assert report_alt_text(days, {}).endswith("3.5 credits in 2 requests. 22 Dec: 2.5; 21 Dec: 1.")
+    assert member_alt_text(days) == (
+        "Bar charts of your credits, requests and seconds on the device by day, 23 Nov – 22 Dec 2026. "
+        "22 Dec: 2.5 credits, 1 request, 1.5 s; 21 Dec: 1 credit, 1 request, 1.5 s."
+    )
+
+
+def test_alt_texts_keep_to_discord_s_limit_and_say_what_is_left_out() -> None:
+    days = report("day", *((20_720 + day, 123_456 + day) for day in range(90)))
+    text = member_alt_text(days)
+    assert 900 < len(text) <= 1024
+    shown = text.count(" credits, 1 request")
+    assert text.endswith(f"; and {90 - shown} more.")
+    names = {100 + number: "n" * 400 for number in range(10)}
+    assert len(report_alt_text(report("user", *((key, 100) for key in names)), names)) <= 1024
+
+
+def test_a_chart_and_its_text_have_the_same_seconds() -> None:
+    for milliseconds in (0, 50, 99, 4_250, 4_299, 59_999):
+        (line,) = [f"{milliseconds // 100 / 10:g} s"]
+        assert device_text(milliseconds) == line
+        used = Report("", DAYS, "day", [Share(20_809, Used(1, 1, 100, milliseconds))])
+        assert member_alt_text(used).endswith(f", {line}.")
+
+
+def test_a_deleted_channel_is_no_mention() -> None:
+    channels = Report("Usage", DAYS, "channel", [Share(5, Used(1, 1, 100)), Share(6, Used(1, 1, 50))], frozenset({6}))
+    assert [line.split("` ")[1] for line in report_text(channels).splitlines()[3:]] == ["<#5>", "deleted channel 6"]
 
 
 def test_the_rest_of_many_is_one_bar_and_one_row() -> None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import Any
 
 import aiohttp
 import discord
+import structlog
 from discord import app_commands
 
 from bot.commands.admin.context import answer, guild_of
 from bot.commands.parts import BotParts
 from bot.commands.usage import days_of, period_text
 from bot.store import usage
-from bot.store.usage import By
-from bot.views.reports import Period, Report, alt_text, report_chart, report_csv, report_text
+from bot.store.usage import By, Share
+from bot.views.reports import Period, Report, report_alt_text, report_chart, report_csv, report_text
+
+log = structlog.get_logger(__name__)
 
 _NAMES_SECONDS = 5.0
+_MEMBERS_AT_ONCE = 100
+"""Discord's limit for one question."""
 
 
 def add_to(admin: app_commands.Group, parts: BotParts) -> None:
@@ -46,32 +53,64 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         whose = f"Usage of <@{member_id}>" if member_id is not None else "Usage"
         report = Report(f"{whose} in this server", days, by, shares)
-        names = await _names(interaction.guild, report)
+        names, gone = await _names(interaction.guild, report, report.shares if export else report.shown)
+        report = replace(report, gone=gone)
         files = []
         if export:
             table = BytesIO(await asyncio.to_thread(report_csv, report, names))
             files = [discord.File(table, f"usage-{period.replace(' ', '-')}-by-{by}.csv")]
         await parts.charts.show(
-            interaction, report_text(report), alt_text(report), partial(report_chart, report, names), *files
+            interaction,
+            report_text(report),
+            report_alt_text(report, names),
+            partial(report_chart, report, names),
+            *files,
         )
 
 
-async def _names(guild: discord.Guild | None, report: Report) -> dict[int, str]:
-    """Return the names of the members or channels in the report, as far as they are known within five seconds."""
+async def _names(
+    guild: discord.Guild | None, report: Report, shares: Sequence[Share]
+) -> tuple[dict[int, str], frozenset[int]]:
+    """Return the names of the members or channels of ``shares``, and the ids of channels that were deleted.
+
+    Both as far as they are found within five seconds.
+    """
+    ids = [share.key for share in shares if isinstance(share.key, int)]
+    names: dict[int, str] = {}
+    gone: set[int] = set()
     if guild is None or report.by not in ("user", "channel"):
-        return {}
-    if report.by == "channel":
-        channels = [guild.get_channel_or_thread(share.key) for share in report.shares if isinstance(share.key, int)]
-        return {channel.id: f"#{channel.name}" for channel in channels if channel is not None}
-    ids = [share.key for share in report.shown if isinstance(share.key, int)]
-    found = await asyncio.gather(*(_member_name(guild, member_id) for member_id in ids))
-    return {member_id: name for member_id, name in zip(ids, found, strict=True) if name is not None}
-
-
-async def _member_name(guild: discord.Guild, member_id: int) -> str | None:
-    member = guild.get_member(member_id)
+        return names, frozenset()
     try:
         async with asyncio.timeout(_NAMES_SECONDS):
-            return (member or await guild.fetch_member(member_id)).display_name
-    except (discord.HTTPException, aiohttp.ClientError, OSError):
-        return None  # has left, or Discord is slow
+            if report.by == "user":
+                await _find_members(guild, ids, names)
+            else:
+                await _find_channels(guild, ids, names, gone)
+    except (TimeoutError, discord.DiscordException, aiohttp.ClientError, OSError) as error:
+        log.info("names_not_found", guild=guild.id, found=len(names), wanted=len(ids), reason=type(error).__name__)
+    return names, frozenset(gone)
+
+
+async def _find_members(guild: discord.Guild, ids: Sequence[int], names: dict[int, str]) -> None:
+    """Add the names of those who are in the server."""
+    names |= {member.id: member.display_name for id_ in ids if (member := guild.get_member(id_)) is not None}
+    unknown = [id_ for id_ in ids if id_ not in names]
+    for first in range(0, len(unknown), _MEMBERS_AT_ONCE):
+        asked = unknown[first : first + _MEMBERS_AT_ONCE]
+        members = await guild.query_members(user_ids=asked, limit=_MEMBERS_AT_ONCE, cache=False)
+        names |= {member.id: member.display_name for member in members}
+
+
+async def _find_channels(guild: discord.Guild, ids: Sequence[int], names: dict[int, str], gone: set[int]) -> None:
+    """Add the names of channels that exist, and the ids of those that were deleted.
+
+    Discord is asked about those that are not cached, such as archived threads.
+    """
+    for id_ in ids:
+        channel = guild.get_channel_or_thread(id_)
+        try:
+            names[id_] = f"#{(channel or await guild.fetch_channel(id_)).name}"
+        except discord.NotFound:
+            gone.add(id_)
+        except (discord.Forbidden, discord.InvalidData):
+            continue  # it exists, but the bot may not see it

@@ -24,7 +24,7 @@ async def test_an_admin_sees_what_was_used_by_day(world: World) -> None:
         (here, 30, mira, channel, "imagine", 1, 1, 100, 100),
     )
     message = await usage_answer(world, admin_of(world), "admin usage")
-    assert "**1,236.55 credits** · 1,003 jobs · 1,004 images · 1 h 0 min on the device" in message.content
+    assert "**1,236.55 credits** · 1,003 requests · 1,004 pictures · 1 h 0 min on the device" in message.content
     rows = list(usage_figures(message).values())
     assert rows == [["2.55", "3", "4", "5.2 s"], ["1,234.00", "1,000", "1,000", "1 h 0 min"]], "the newest day first"
     assert (await usage_chart(message)).size == (1800, 900)
@@ -66,7 +66,7 @@ async def test_by_channel_and_by_kind(world: World) -> None:
     )
     admin = admin_of(world)
     assert list(usage_figures(await usage_answer(world, admin, "admin usage", by="channel"))) == [
-        "<#4321>",
+        "deleted channel 4321",
         f"<#{world.channel.id}>",
     ]
     rows = usage_figures(await usage_answer(world, admin, "admin usage", by="kind"))
@@ -115,6 +115,32 @@ async def test_the_export_has_every_row_and_no_formulas(world: World) -> None:
     days = await usage_sheet(await usage_answer(world, admin_of(world), "admin usage", by="day", export=True))
     assert [sorted(row) for row in days] == [["credits", "day", "device_seconds", "images", "jobs"]]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", days[0]["day"])
+
+
+async def test_the_export_and_the_chart_have_the_names_of_all_who_are_in_the_server(world: World) -> None:
+    guild, channel = world.channel.guild, world.channel.id
+    members = [guild.add_member(world.env.create_user(f"m{number}"), nick=f"小红 {number}") for number in range(25)]
+    await add_usage(
+        world,
+        *((guild.id, 1, member.id, channel, "imagine", 1, 1, 900 - at, 1000) for at, member in enumerate(members)),
+    )
+    message = await usage_answer(world, admin_of(world), "admin usage", by="user", export=True)
+    assert [row["name"] for row in await usage_sheet(message)] == [f"小红 {number}" for number in range(25)]
+    assert "requests. 小红 0: 9; 小红 1: 8.99; " in message.attachments[0].description
+
+
+async def test_a_channel_that_was_deleted_is_no_mention(world: World) -> None:
+    guild = world.channel.guild
+    gone = guild.create_text_channel("gone")
+    await add_usage(
+        world,
+        (guild.id, 1, world.member.id, world.channel.id, "imagine", 1, 1, 200, 0),
+        (guild.id, 1, world.member.id, gone.id, "imagine", 1, 1, 100, 0),
+    )
+    await world.env.bot.get_channel(gone.id).delete()
+    message = await usage_answer(world, admin_of(world), "admin usage", by="channel", export=True)
+    assert list(usage_figures(message)) == [f"<#{world.channel.id}>", f"deleted channel {gone.id}"]
+    assert [row["name"] for row in await usage_sheet(message)] == ["#pictures", ""]
 
 
 async def test_nothing_used_is_one_sentence_without_a_chart(world: World) -> None:
