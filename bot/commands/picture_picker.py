@@ -42,10 +42,13 @@ _MAX = 200
 
 @dataclass(slots=True)
 class _Question:
+    """An open question. ``answered`` while the edit of a chosen picture is submitted: further presses do nothing."""
+
     invocation: Invocation
     pending: PendingEdit
     card_message: CardMessage
     timer: asyncio.TimerHandle
+    answered: bool = False
 
 
 class PicturePickers:
@@ -94,6 +97,9 @@ class PicturePickers:
             return
         if question.invocation.user.id != interaction.user.id:
             raise Refusal("Only the member who was asked can answer this.")
+        if question.answered:
+            await interaction.response.defer()
+            return
         if image_id is None:
             self._take(picker_id)
             await interaction.response.defer()
@@ -105,12 +111,13 @@ class PicturePickers:
         if not pending.has_prompt:
             await self._pending_edits.ask_for_prompt(interaction, pending)
             return
-        self._take(picker_id)
+        question.answered = True
         try:
             await self._submission.edit(invocation, pending.edit, input_image, private=pending.private)
         except Exception:
-            self._put_back(picker_id, question)
+            question.answered = False  # another of the pictures may do
             raise
+        self._take(picker_id)
         await remove(question.card_message)
 
     async def close(self, interaction: discord.Interaction[Any]) -> None:
@@ -133,17 +140,16 @@ class PicturePickers:
         return discord.File(BytesIO(sheet), "which.png", description=cut(described, ALT_TEXT_LIMIT), spoiler=spoiler)
 
     def _take(self, picker_id: str) -> None:
-        self._open.pop(picker_id).timer.cancel()
-
-    def _put_back(self, picker_id: str, question: _Question) -> None:
-        """Open a question again whose edit was refused: another of its pictures may do."""
-        question.timer = asyncio.get_running_loop().call_later(_SECONDS, self._expire, picker_id)
-        self._open[picker_id] = question
+        question = self._open.pop(picker_id, None)
+        if question is not None:
+            question.timer.cancel()
 
     def _expire(self, picker_id: str) -> None:
         """End an unanswered question; its message keeps the prompt."""
         question = self._open[picker_id]
         self._take(picker_id)
+        if question.answered:
+            return
         text = expired_text(question.pending.edit.options.prompt)
         self._start(_end(question.card_message, text))
 
