@@ -13,6 +13,7 @@ from bot.commands.invocation import MessageInvocation
 from bot.commands.parts import BotParts
 from bot.commands.submission import Edit
 from bot.errors import NotHere, Refusal
+from bot.requests.edit_texts import text_after_command
 from bot.requests.flags import EDIT_FLAGS, has_flag, read_flags
 from bot.requests.small_talk import is_small_talk
 from bot.requests.spec import ImageOptions
@@ -23,7 +24,6 @@ from bot.views.base import safe_message_handler
 from zimage_engine.types import InvalidRequest
 
 _NOT_HERE_SECONDS = 60.0
-_COMMAND = re.compile(r"(?:/edit|edit)(?:\s*:\s*|\s+|$)", re.IGNORECASE)
 _WRITTEN = (discord.MessageType.default, discord.MessageType.reply)
 """The types of messages that people write; Discord makes the others, such as that a message was pinned."""
 _SEVERAL_SPACES = re.compile(r"[^\S\n]+")
@@ -32,15 +32,15 @@ _SEVERAL_SPACES = re.compile(r"[^\S\n]+")
 def asked_for(content: str, bot_id: int, *, to_result: bool, every_reply: bool, direct: bool) -> str | None:
     """Return the prompt of a message that asks for an edit, which may be empty. None if it does not ask for one.
 
-    A written mention asks for one. So does a reply to a result that begins with ``/edit`` or ``edit:`` or has a flag;
+    A written mention asks for one. So does a reply to a result that begins with ``edit:`` or ``/edit`` or has a flag;
     with ``every_reply`` any reply to one; and any direct message with a picture (``direct``).
     """
     mention = re.compile(rf"<@!?{bot_id}>")
     mentioned = mention.search(content) is not None
     text = _SEVERAL_SPACES.sub(" ", mention.sub(" ", content)).strip()
-    command = _COMMAND.match(text)
-    if command is not None and (to_result or mentioned or direct):
-        return text[command.end() :].strip()
+    after_command = text_after_command(text)
+    if after_command is not None and (to_result or mentioned or direct):
+        return after_command
     if mentioned or direct or (to_result and text and (every_reply or has_flag(text))):
         return text
     return None
@@ -52,8 +52,8 @@ def is_mentioned(content: str, bot_id: int) -> bool:
 
 
 def is_command(content: str, bot_id: int) -> bool:
-    """Return whether a message begins with ``/edit`` or ``edit:``, after any mentions of the bot."""
-    return _COMMAND.match(re.sub(rf"<@!?{bot_id}>", " ", content).strip()) is not None
+    """Return whether a message begins with ``edit:`` or ``/edit``, after any mentions of the bot."""
+    return text_after_command(re.sub(rf"<@!?{bot_id}>", " ", content).strip()) is not None
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

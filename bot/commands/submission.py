@@ -21,6 +21,7 @@ from bot.jobs.job import Job, JobProgress, JobRequest, Kind
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage
+from bot.requests.edit_texts import complete_prompt
 from bot.requests.flags import EDIT_FLAGS, private_of, read_flags
 from bot.requests.member_settings import apply, read_member_settings
 from bot.requests.originals import Original, fit_original
@@ -119,6 +120,7 @@ class Submission:
         else:
             private = private_of(options, private)
         options, private, defaults = await self.with_settings(invocation, options, private=private, edit=True)
+        options = complete_prompt(options, input_image.prompt, self.profile)
         private = private or input_image.private
         if private and invocation.reply is None:
             raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")

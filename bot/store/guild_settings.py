@@ -50,7 +50,7 @@ GUILD_SETTINGS = (
     GuildSetting(
         EVERY_REPLY,
         {
-            "off": "replies are edits where they start with /edit, have a flag or mention me",
+            "off": "replies are edits where they start with edit:, have a flag or mention me",
             "on": "every reply to one of my pictures is an edit",
         },
     ),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot.commands.replies import asked_for
 from bot.playground.world import World, watch
-from tests.helpers.pictures import CHANGED, drawn, newest, photo, rows, seen_in
+from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows, seen_in
 from tests.helpers.typing_members import types
 from tests.helpers.worlds import OpenWorld
 
@@ -25,6 +25,7 @@ ME = 42
     [
         ("/edit make it night", {"to_result"}, "make it night"),
         ("edit: make it night", {"to_result"}, "make it night"),
+        ("edit: + at night", {"to_result"}, "+ at night"),
         ("Edit make it night", {"to_result"}, "make it night"),
         ("make it night --strength 0.5", {"to_result"}, "make it night --strength 0.5"),
         ("<@42> make it night", {"to_result"}, "make it night"),
@@ -81,6 +82,14 @@ async def test_a_slash_reply_that_does_arrive_is_an_edit(world: World) -> None:
     result = await drawn(world)
     await say(world, f"/edit {CHANGED}", reply_to=result)
     assert f"edit of {result.jump_url}" in newest(world).content
+
+
+@pytest.mark.parametrize("text", ["edit: + at night", "{mention} + at night"])
+async def test_a_plus_adds_to_the_prompt_of_the_picture(world: World, text: str) -> None:
+    result = await drawn(world)
+    await types(world, text.format(mention=f"<@{world.env.bot.user.id}>"), result)
+    (_, job) = await rows(world, "SELECT json_extract(spec, '$.prompt') AS prompt FROM jobs ORDER BY id")
+    assert job["prompt"] == f"{PROMPT}, at night"
 
 
 @pytest.mark.parametrize("text", ["lol nice", "nice, but the editors …", "-- what a picture"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.helpers.admins import admin_of
 from tests.helpers.credits import answer_text, count_jobs, credits_in_use, quota_answer
 from tests.helpers.faults import Faulty
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows
+from tests.helpers.typing_members import types
 from tests.helpers.typist import Typist
 from tests.helpers.waiting import until
 from tests.helpers.worlds import OpenWorld
@@ -176,6 +178,34 @@ async def test_a_word_that_is_not_wanted_is_never_said_by_the_bot(world: World) 
     await world.member.slash(world.channel, "edit", prompt="a goblin on a blue background", source=result.jump_url)
     watching.cancel()
     assert not [text for text in public if "goblin" in text]
+    assert world.env.errors is not None
+
+
+@pytest.mark.usefixtures("short_answers")
+async def test_an_instruction_is_refused_whichever_way_it_comes(world: World) -> None:
+    result = await drawn(world, steps=1)
+    member, channel, instruction = world.member, world.channel, "make it green"
+    said: list[str] = []
+    watching = asyncio.create_task(watch(world, said.append))
+
+    async def by_modal() -> Any:
+        return await member.submit_modal(await member.click(result, label="Edit"), {"prompt": instruction})
+
+    ways: dict[str, Callable[[], Awaitable[Any]]] = {
+        "slash": lambda: member.slash(channel, "edit", prompt=instruction),
+        "modal": by_modal,
+        "reply": lambda: types(world, f"edit: {instruction}", result),
+        "mention": lambda: types(world, f"<@{world.env.bot.user.id}> {instruction}", result),
+    }
+    for name, ask in ways.items():
+        answered = await ask()
+        if name in ("slash", "modal"):
+            said.append(answered.response.content)
+        sentence = f"This model doesn't take instructions. Describe the whole result: `{CHANGED}`."
+        assert any(sentence in text for text in said), name
+        said.clear()
+        assert await count_jobs(world) == 1, name
+    watching.cancel()
     assert world.env.errors is not None
 
 
