@@ -13,7 +13,8 @@ from discord.ext import commands
 
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
-from bot.requests.options import COUNT, OPTIONS, SIZE, fill
+from bot.requests.options import COUNT, OPTIONS, PRIVATE, SIZE, fill
+from bot.store.guild_settings import PRIVATE_PICTURES, read_setting
 from bot.views.command_mentions import CommandMentions
 from zimage_engine.profiles import ModelProfile
 
@@ -43,15 +44,18 @@ A command that is not here comes after these, with its own description.
 _EDIT_MENU = "Edit image"
 
 
-def help_text(profile: ModelProfile, max_count: int, command_lines: Sequence[str] = (), *, me: str = "@me") -> str:
+def help_text(
+    profile: ModelProfile, max_count: int, command_lines: Sequence[str] = (), *, me: str = "@me", private: bool = True
+) -> str:
     """Return the text of ``/help`` for a profile.
 
-    ``max_count`` is how many pictures one command may ask for, ``me`` a mention of the bot.
+    ``max_count`` is how many pictures one command may ask for, ``me`` a mention of the bot, ``private`` whether
+    private pictures are allowed.
     """
     lines = [
         f"```\n/imagine prompt:{EXAMPLE}\n```",
         f"Copy that line to try it. **{profile.title}** takes English and Chinese.",
-        *_options_lines(profile, max_count),
+        *_options_lines(profile, max_count, private=private),
         *editing_lines(profile, me),
     ]
     if command_lines:
@@ -130,21 +134,20 @@ def _may_use(command: _AnyCommand, permissions: discord.Permissions, *, direct: 
     return needed is None or needed.is_subset(permissions)
 
 
-def _options_lines(profile: ModelProfile, max_count: int) -> list[str]:
+def _options_lines(profile: ModelProfile, max_count: int, *, private: bool) -> list[str]:
     """Return the options by name, then as flags. Examples that not every profile or bot has come last."""
-    several = max_count > 1
-    names = [
-        fill(option.help, profile, max_count) for option in OPTIONS if option.help and (option is not COUNT or several)
-    ]
+    left_out = {COUNT.name} if max_count == 1 else set()
+    if not private:
+        left_out.add(PRIVATE.name)
+    if "large" not in profile.scales:
+        left_out.add(SIZE.name)
+    options = [option for option in OPTIONS if option.name not in left_out or option is SIZE]
+    names = [fill(option.help, profile, max_count) for option in options if option.help]
     examples = sorted(
-        (option for option in OPTIONS if option.help_flag and option.example_fits(profile, max_count)),
+        (option for option in options if option.help_flag and option.example_fits(profile, max_count)),
         key=lambda option: option.offered is not None or option.help_flag_if is not None,
     )
-    flags = [
-        f"`{fill(option.help_flag, profile, max_count)}`"
-        for option in examples
-        if option is not SIZE or option.help_flag.split()[-1] in profile.scales
-    ]
+    flags = [f"`{fill(option.help_flag, profile, max_count)}`" for option in examples if option.name not in left_out]
     return [f"**Options**: {', '.join(names)}", f"**The same in the prompt**: {' '.join(flags)}"]
 
 
@@ -170,10 +173,12 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
         known = list(bot.tree.get_commands())
         if requester.guild_id is not None and interaction.user.id in parts.settings.bot_owner_ids:
             known += bot.tree.get_commands(guild=discord.Object(requester.guild_id))
+        private = await read_setting(parts.database, requester.guild_id, PRIVATE_PICTURES) != "off"
         text = help_text(
             _within(submission.profile, limits["max_pixels"].value),
             min(submission.max_count, limits["max_count"].value or submission.max_count),
             command_lines(known, parts.mentions, interaction.permissions, direct=interaction.guild_id is None),
             me=bot.user.mention if bot.user is not None else "@me",
+            private=private,
         )
         await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)

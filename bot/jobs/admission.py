@@ -137,7 +137,8 @@ class Admission:
 
     def _demand(self, request: JobRequest) -> JobDemand:
         price = pricing.quote(request.spec, request.count, self._profile, edit=request.is_edit)
-        return JobDemand(price, request.count, request.spec.size.pixels)
+        private = request.visibility == "private"
+        return JobDemand(price, request.count, request.spec.size.pixels, private)
 
 
 def _credits_left(

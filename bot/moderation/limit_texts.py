@@ -9,6 +9,7 @@ from bot.errors import NotHere, Refusal
 from bot.requests.pricing import credits_text, format_credits
 from bot.store.admission import (
     Blocked,
+    NoPrivatePictures,
     NotAdmitted,
     NotServed,
     OverCeiling,
@@ -89,6 +90,11 @@ def refusal(cause: NotAdmitted) -> Refusal:
             return NotHere(f"{blocked}{why}", in_public=blocked)
         case WrongPlace(age_restricted_only, allowed):
             return NotHere(_wrong_place(allowed, age_restricted_only=age_restricted_only))
+        case NoPrivatePictures():
+            return Refusal(
+                "This server does not allow private pictures. Ask with private:False for one that everybody here sees, "
+                "or ask me in a direct message."
+            )
         case OverLimit():
             return Refusal(_over_limit(cause))
         case OverCeiling():

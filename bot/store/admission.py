@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bot.store import job_rows, jobs, ledger, moderation
-from bot.store.guild_settings import AGE_RESTRICTED_ONLY, INSTANCE, PAUSED, find_setting
+from bot.store.guild_settings import AGE_RESTRICTED_ONLY, INSTANCE, PAUSED, PRIVATE_PICTURES, find_setting
 from bot.store.jobs import NewJob
 from bot.store.ledger import Renewal
 from bot.store.limits import Ceiling, Limit, LimitName, Requester, Values, resolve
@@ -49,6 +49,11 @@ class WrongPlace(NotAdmitted):
 
     age_restricted_only: bool
     allowed: tuple[int, ...] = ()
+
+
+@dataclass
+class NoPrivatePictures(NotAdmitted):
+    """The admins allow public pictures only."""
 
 
 @dataclass
@@ -179,11 +184,12 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class JobDemand:
-    """What a job needs: credits in 1/100, the number of images, and the pixels of each."""
+    """What a job needs: credits in 1/100, the number of images, the pixels of each, and whether they are private."""
 
     credits: int
     count: int
     pixels: int
+    private: bool = False
 
 
 def check(
@@ -194,6 +200,8 @@ def check(
     Raises :class:`NotAdmitted` if anything forbids such a job.
     """
     check_place(connection, requester, terms, now)
+    if demand.private and find_setting(connection, requester.guild_id or INSTANCE, PRIVATE_PICTURES) == "off":
+        raise NoPrivatePictures
     limits = terms.limits(connection, requester, now)
     _check_demand(limits, demand)
     _check_room(connection, requester, limits, terms)

@@ -15,6 +15,7 @@ SPOILER = "spoiler"
 EVERY_REPLY = "replies_as_edits"
 EDITABLE = "edit_images_of"
 AGE_RESTRICTED_ONLY = "age_restricted_only"
+PRIVATE_PICTURES = "private_pictures"
 ADMIN_ROLE = "admin_role"
 LOG_CHANNEL = "log_channel"
 PAUSED = "paused"
@@ -65,6 +66,10 @@ GUILD_SETTINGS = (
     GuildSetting(
         AGE_RESTRICTED_ONLY,
         {"off": "I may be used in all channels", "on": "I may be used in age-restricted channels only"},
+    ),
+    GuildSetting(
+        PRIVATE_PICTURES,
+        {"on": "members may ask for pictures that they alone see", "off": "every picture is public"},
     ),
 )
 """Settings with values, in the order of the options of ``/admin settings``."""

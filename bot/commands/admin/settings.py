@@ -38,6 +38,7 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
         replies_as_edits="on: every reply to one of my pictures is an edit",
         edit_images_of="Whose pictures members may edit",
         age_restricted_only="on: I may be used in age-restricted channels only",
+        private_pictures="off: every picture is public",
         admin_role="Members with this role may press the admins' buttons, as those with Manage Server may",
         log_channel="Where I write a line for each change",
         clear="Take the admin role or the log channel away",
@@ -48,12 +49,13 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
         replies_as_edits: str | None = None,
         edit_images_of: str | None = None,
         age_restricted_only: str | None = None,
+        private_pictures: str | None = None,
         admin_role: discord.Role | None = None,
         log_channel: discord.TextChannel | None = None,
         clear: Literal["admin_role", "log_channel"] | None = None,
     ) -> None:
         guild_id = guild_of(interaction)
-        given = (spoiler, replies_as_edits, edit_images_of, age_restricted_only)
+        given = (spoiler, replies_as_edits, edit_images_of, age_restricted_only, private_pictures)
         wanted: dict[str, str | None] = {
             setting.name: _checked(setting, value)
             for setting, value in zip(GUILD_SETTINGS, given, strict=True)
