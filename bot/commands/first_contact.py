@@ -43,19 +43,19 @@ class FirstContact:
         self._client = client
         self._submission = submission
         self._mentions = mentions
-        self._greeted: Throttle[int] = Throttle(_GREETING_SECONDS)
-        self._offered: Throttle[int] = Throttle(_OFFER_SECONDS)
+        self._greeted: Throttle[tuple[int, int]] = Throttle(_GREETING_SECONDS)
+        self._offered: Throttle[tuple[int, int]] = Throttle(_OFFER_SECONDS)
         self._hinted: OrderedDict[tuple[int, int], None] = OrderedDict()
 
     async def greet(self, message: discord.Message, text: str) -> None:
         """Answer a message to the bot that asks for no edit; ``text`` is what it says without mentions of the bot.
 
-        A member is greeted once a minute; what reads like a prompt is answered every three seconds.
+        A member is greeted once a minute in a channel; what reads like a prompt is answered every three seconds.
         Raises :class:`Refusal` if the member may not use the bot here.
         """
         await self._submission.jobs.admission.check_place(MessageInvocation(message).requester)
         offer = reads_like_prompt(text)
-        if not (self._offered if offer else self._greeted).take(message.author.id):
+        if not (self._offered if offer else self._greeted).take((message.author.id, message.channel.id)):
             return
         options: dict[str, Any] = {"view": generate_view(message.id)} if offer else {}
         try:
@@ -65,10 +65,13 @@ class FirstContact:
 
     def _greeting(self, prompt: str | None) -> str:
         profile = self._submission.profile
-        first = "Hi! I draw pictures: you say what they show."
-        if prompt is not None:
-            first = f"Shall I draw {inert(prompt, _PROMPT_SHOWN)}? Press **Generate**."
-        lines = [first, f"Copy this to try it:\n```\n/imagine prompt:{EXAMPLE}\n```"]
+        if prompt is None:
+            lines = [
+                "Hi! I generate pictures from what you write.",
+                f"Copy this to try it:\n```\n/imagine prompt:{EXAMPLE}\n```",
+            ]
+        else:
+            lines = [f"Shall I generate a picture of {inert(prompt, _PROMPT_SHOWN)}?"]
         if profile.editing != "none":
             lines.append(
                 f"To change a picture, reply to it with `edit: {edit_example(profile)}`, press a button under it, or "

@@ -59,12 +59,12 @@ async def test_a_greeting_is_answered_with_what_to_do(world: World, text: str) -
 
 async def test_a_mention_alone_is_greeted(world: World) -> None:
     (answer,) = await mention(world, me(world))
-    assert "I draw pictures" in answer.content
+    assert "I generate pictures" in answer.content
 
 
 async def test_a_prompt_in_a_direct_message_is_generated_with_one_press(world: World) -> None:
     (answer,) = await write(world, PROMPT)
-    assert f"Shall I draw ``{PROMPT}``?" in answer.content
+    assert f"Shall I generate a picture of ``{PROMPT}``?" in answer.content
     assert labels(answer) == ["Generate"]
     await world.member.user.click(answer, label="Generate")
     (job,) = await rows(world, "SELECT kind, guild_id, state, spec FROM jobs")
@@ -109,6 +109,11 @@ async def test_nobody_fills_a_channel_with_greetings(world: World) -> None:
     assert len(await mention(world, f"{me(world)} {PROMPT}")) == 1
     await world.env.advance_time(60)
     assert len(await mention(world, f"{me(world)} hi")) == 1
+
+
+async def test_a_greeting_in_a_channel_silences_none_in_a_direct_message(world: World) -> None:
+    assert len(await mention(world, f"{me(world)} hi")) == 1
+    assert len(await write(world, "hi")) == 1
 
 
 async def test_bots_and_other_talk_are_not_answered(world: World) -> None:
