@@ -14,6 +14,7 @@ from discord.ext import commands, tasks
 from bot.command_sync import sync_commands
 from bot.commands import (
     details,
+    drafts,
     edit,
     edit_menu,
     first_contact,
@@ -36,6 +37,8 @@ from bot.commands import help as help_command
 from bot.commands.admin import group as admin
 from bot.commands.admin.context import AdminContext
 from bot.commands.chart_renderer import ChartRenderer
+from bot.commands.draft_pictures import DraftPictures
+from bot.commands.drafts import DraftActions
 from bot.commands.first_contact import FirstContact
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImages
@@ -47,7 +50,7 @@ from bot.commands.questions import Questions
 from bot.commands.result_actions import ResultActions
 from bot.commands.submission import Submission
 from bot.commands.undelivered import UndeliveredActions
-from bot.errors import RESTARTING
+from bot.errors import Restarting
 from bot.jobs.delivery_loop import CHECK_SECONDS
 from bot.jobs.service import JobService
 from bot.media.untrusted_images import ImageReader
@@ -61,7 +64,6 @@ from bot.views.errors import answer, answer_error
 from bot.views.job_cards import JobCards
 from bot.views.outbox import DiscordOutbox
 from bot.views.privacy import is_about_privacy
-from bot.views.text import MESSAGE_LIMIT, inert
 from zimage_engine.engine import Engine
 from zimage_engine.types import EngineError
 
@@ -85,6 +87,7 @@ _ADD_TO: tuple[Callable[[commands.Bot, BotParts], None], ...] = (
     admin.add_to,
     owner.add_to,
     submission.add_to,
+    drafts.add_to,
     undelivered.add_to,
     questions.add_to,
     result_actions.add_to,
@@ -96,15 +99,12 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
     """The command tree with the one error handler, and the check for allowed servers."""
 
     async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
-        await answer_error(interaction, error)
+        await self.client.answer_error(interaction, error)
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
         if self.client.set_up and self.client.jobs.closed:
             if interaction.type is not discord.InteractionType.autocomplete:
-                # Discord does not give a prompt back to the member who typed it.
-                prompt = str(interaction.namespace.prompt or "")
-                text = inert(prompt, MESSAGE_LIMIT - len(RESTARTING) - 1)
-                await answer(interaction, f"{RESTARTING}\n{text}" if prompt else RESTARTING)
+                await self.client.answer_error(interaction, Restarting())
             return False
         allowed = self.client.settings.allowed_guilds
         if not allowed or interaction.guild_id in allowed or is_about_privacy(interaction):
@@ -165,6 +165,10 @@ class ZImageBot(commands.Bot):
     def set_up(self) -> bool:
         """True once everything behind Discord has been started."""
         return self._set_up.is_set()
+
+    async def answer_error(self, interaction: discord.Interaction[Any], error: Exception) -> None:
+        """Tell a member of an error: that of any command, button or modal."""
+        await answer_error(interaction, error)
 
     async def model_ready(self) -> None:
         """Wait until the model is loaded. Raises :class:`EngineError` if it cannot be."""
@@ -233,6 +237,8 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
     input_images = InputImages(bot, database, settings.image_dir, reader, settings.retention_days)
     pending_edits = PendingEdits(submitter, input_images)
+    pickers = PicturePickers(submitter, input_images, pending_edits, database)
+    pictures = DraftPictures(bot, input_images, database, jobs.originals)
     gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile)
     mentions = CommandMentions()
     member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
@@ -245,8 +251,9 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         submission=submitter,
         input_images=input_images,
         pending_edits=pending_edits,
-        pickers=PicturePickers(submitter, input_images, pending_edits, database),
+        pickers=pickers,
         gallery=gallery,
+        drafts=DraftActions(submitter, input_images, database, pictures, pickers),
         result_actions=ResultActions(submitter, input_images, gallery, database),
         undelivered=UndeliveredActions(jobs.undelivered),
         privacy=PrivacyActions(bot, member_data, open_questions, settings),

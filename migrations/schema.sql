@@ -42,6 +42,15 @@ CREATE TABLE channel_rules (
     PRIMARY KEY (guild_id, channel_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE drafts (
+    -- Never used again: a button names it.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner_id INTEGER NOT NULL,
+    request TEXT NOT NULL CHECK (json_valid(request)),
+    created_at INTEGER NOT NULL,
+    UNIQUE (owner_id, request)
+) STRICT;
+
 CREATE TABLE facts (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL

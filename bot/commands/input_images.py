@@ -25,6 +25,7 @@ from bot.store.guild_settings import EDITABLE, SPOILER, read_setting
 from bot.store.images import ImageRow
 from bot.views.downloads import fetch_attachment
 from bot.views.links import message_link, parse_message_link
+from bot.views.picture_references import attachment_reference, image_reference
 from zimage_engine.types import RawImage
 
 NO_PICTURE = (
@@ -43,6 +44,7 @@ class InputImage:
     a ``private`` picture is private too; such a picture has no ``link`` to its message.
 
     ``note`` tells on the card which picture it is if the member did not name one; ``thumbnail`` makes a file of it.
+    ``reference`` finds the picture again for a draft: see :mod:`bot.views.picture_references`.
     """
 
     read: Callable[[], Awaitable[DecodedImage]]
@@ -52,6 +54,7 @@ class InputImage:
     prompt: str = ""
     note: str = ""
     thumbnail: Callable[[], discord.File] | None = None
+    reference: str = ""
 
 
 class InputImages:
@@ -68,7 +71,8 @@ class InputImages:
 
     def attachment(self, invocation: Invocation, attachment: discord.Attachment, link: str | None = None) -> InputImage:
         """Return an attachment as input image; ``link`` leads to its message."""
-        return InputImage(partial(self._read_attachment, attachment, invocation.user.id), link=link)
+        read = partial(self._read_attachment, attachment, invocation.user.id)
+        return InputImage(read, link=link, reference=attachment_reference(attachment))
 
     async def image(self, invocation: Invocation, image_id: str) -> InputImage:
         """Return one of the bot's images by its id.
@@ -83,7 +87,8 @@ class InputImages:
         """Return one of the bot's images without any checks."""
         link = None if row.private else link_of(row)
         prompt = ImageSpec.from_json(row.spec).prompt
-        return InputImage(partial(self.read_row, row, member), row.id, private=row.private, link=link, prompt=prompt)
+        read, reference = partial(self.read_row, row, member), image_reference(row.id)
+        return InputImage(read, row.id, private=row.private, link=link, prompt=prompt, reference=reference)
 
     async def visible_row(self, invocation: Invocation, image_id: str) -> ImageRow:
         """Return the image with this id. Raises :class:`Refusal` if it is gone, or the member may not see it here."""

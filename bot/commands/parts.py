@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
     from bot.commands.admin.context import AdminContext
     from bot.commands.chart_renderer import ChartRenderer
+    from bot.commands.drafts import DraftActions
     from bot.commands.first_contact import FirstContact
     from bot.commands.gallery import Gallery
     from bot.commands.input_images import InputImages
@@ -40,6 +41,7 @@ class BotParts:
     pending_edits: PendingEdits
     pickers: PicturePickers
     gallery: Gallery
+    drafts: DraftActions
     result_actions: ResultActions
     undelivered: UndeliveredActions
     privacy: PrivacyActions

@@ -13,6 +13,7 @@ from bot.commands.invocation import MessageInvocation
 from bot.commands.parts import BotParts
 from bot.commands.submission import Edit
 from bot.errors import NotHere, Refusal
+from bot.requests.drafts import Draft, drafted
 from bot.requests.edit_texts import text_after_command
 from bot.requests.flags import EDIT_FLAGS, has_flag, read_flags
 from bot.requests.small_talk import is_small_talk
@@ -20,7 +21,8 @@ from bot.requests.spec import ImageOptions
 from bot.store import images
 from bot.store.guild_settings import EVERY_REPLY, read_setting
 from bot.throttle import Throttle
-from bot.views.base import safe_message_handler
+from bot.views.message_errors import safe_message_handler
+from bot.views.picture_references import attachment_reference, message_reference
 from zimage_engine.types import InvalidRequest
 
 _NOT_HERE_SECONDS = 60.0
@@ -60,7 +62,7 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
     """Listen to messages, and to their deletion."""
     replies = Replies(bot, parts)
     not_here: Throttle[int] = Throttle(_NOT_HERE_SECONDS)
-    bot.add_listener(safe_message_handler(replies.on_message, not_here), "on_message")
+    bot.add_listener(safe_message_handler(replies.on_message, not_here, parts.database), "on_message")
     bot.add_listener(replies.on_raw_message_delete)
     bot.add_listener(replies.on_raw_bulk_message_delete)
 
@@ -107,7 +109,8 @@ class Replies:
         if text is not None and not talk and (has_picture or command):
             if not text:
                 raise Refusal("Say what the picture shows afterwards, like: a lighthouse at night --strength 0.5")
-            await self._edit(MessageInvocation(message), message, text, pictures)
+            with drafted(Draft(text, picture=_reference(message, pictures))):
+                await self._edit(MessageInvocation(message), message, text, pictures)
         elif message.type in _WRITTEN and (direct or mentioned):
             await self._first_contact.greet(message, without_mentions(content, me))
 
@@ -175,3 +178,11 @@ class Replies:
     def _serves(self, message: discord.Message) -> bool:
         allowed = self._allowed_guilds
         return not allowed or (message.guild is not None and message.guild.id in allowed)
+
+
+def _reference(message: discord.Message, pictures: list[discord.Attachment]) -> str:
+    """Return the name that a draft has for the picture a message is about; "" if it is not known."""
+    if len(pictures) == 1:
+        return attachment_reference(pictures[0])
+    replied = message.reference.message_id if message.reference is not None else None
+    return message_reference(message.channel.id, replied) if replied is not None and not pictures else ""

@@ -11,16 +11,18 @@ import discord
 import structlog
 from discord.ext import commands
 
+from bot.commands.draft_pictures import draft_of_spec
 from bot.commands.early_cards import early_card
 from bot.commands.input_images import InputImage
 from bot.commands.invocation import Invocation
 from bot.commands.parts import BotParts
 from bot.commands.questions import Questions
-from bot.errors import RESTARTING, Refusal, Restarting
+from bot.errors import Refusal, Restarting
 from bot.jobs.job import Job, JobProgress, JobRequest, Kind
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage
+from bot.requests.drafts import Draft, drafted
 from bot.requests.edit_texts import complete_prompt
 from bot.requests.flags import EDIT_FLAGS, private_of, read_flags
 from bot.requests.member_settings import apply, read_member_settings
@@ -30,11 +32,10 @@ from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_sp
 from bot.store.database import Database
 from bot.views.buttons import CancelButton, progress_view
 from bot.views.card_messages import CardMessage, refuse_on, remove
-from bot.views.errors import explain
+from bot.views.errors import render_error
 from bot.views.job_cards import JobCards
 from bot.views.permissions import cannot_post_text
 from bot.views.progress import ProgressCard, card_text, opening_text, price_text
-from bot.views.text import MESSAGE_LIMIT, inert
 from zimage_engine.profiles import ModelProfile, Size
 
 log = structlog.get_logger(__name__)
@@ -72,11 +73,13 @@ class Submission:
 
         Everything that can be refused is refused before the first answer, so that refusals are private.
         """
-        options = read_flags(options, profile=self.profile, max_count=self.max_count)
-        private = private_of(options, private)
-        options, private, defaults = await self.with_settings(invocation, options, private=private, edit=False)
-        spec, count = build_spec(options, self.profile, max_count=self.max_count)
-        await self.submit(invocation, spec, count, kind="imagine", private=private, defaults=defaults)
+        draft = Draft.of(options, private=private)
+        with drafted(draft):
+            options = read_flags(options, profile=self.profile, max_count=self.max_count)
+            private = private_of(options, private)
+            options, private, defaults = await self.with_settings(invocation, options, private=private, edit=False)
+            spec, count = build_spec(options, self.profile, max_count=self.max_count)
+            await self.submit(invocation, spec, count, kind="imagine", private=private, defaults=defaults, draft=draft)
 
     async def submit(
         self,
@@ -90,35 +93,46 @@ class Submission:
         parent_id: str | None = None,
         link: str | None = None,
         defaults: str = "",
+        draft: Draft | None = None,
     ) -> None:
         """Submit a job for a complete spec; an edit's has the ``original`` that it starts from.
 
         ``parent_id`` is that image's id if it is one of the bot's, ``link`` leads to its message; ``defaults`` names
-        the member's settings in the spec.
+        the member's settings in the spec; ``draft`` is what the member typed, if they typed something. Raises
+        :class:`RequestError`.
         """
-        await self._check_may_post(invocation, spec.prompt, private=private)
-        request = replace(
-            self._request(invocation, spec, count, kind=kind, private=private),
-            original=original,
-            parent_image_id=parent_id,
-            original_link=link,
-            defaults=defaults,
-        )
-        if not await self._ask_first(invocation, request):
-            await self._submit_request(request, invocation)
+        draft = draft or draft_of_spec(spec, self.profile, private=private)
+        with drafted(draft):
+            await self._check_may_post(invocation, private=private)
+            request = replace(
+                self._request(invocation, spec, count, kind=kind, private=private),
+                original=original,
+                parent_image_id=parent_id,
+                original_link=link,
+                defaults=defaults,
+            )
+            if not await self._ask_first(invocation, request, draft):
+                await self._submit_request(request, invocation)
 
     async def edit(self, invocation: Invocation, edit: Edit, input_image: InputImage, *, private: bool | None) -> None:
-        """Submit a job that changes a picture.
+        """Submit a job that changes a picture. Raises :class:`RequestError`.
 
         Reading the picture may take seconds, so the card is shown before; what the picture makes impossible is then
         said on the card.
         """
+        mask = edit.mask.reference if edit.mask is not None else ""
+        typed = replace(edit.options, which=None)
+        draft = Draft.of(typed, private=private, picture=input_image.reference, mask=mask)
+        with drafted(draft):
+            await self._edit(invocation, edit, input_image, draft)
+
+    async def _edit(self, invocation: Invocation, edit: Edit, input_image: InputImage, draft: Draft) -> None:
         options = read_flags(edit.options, EDIT_FLAGS, profile=self.profile, max_count=self.max_count)
         if invocation.reply is None:
             # A message cannot be answered privately, so the member's setting does not apply to it.
-            private = _public(options, direct=invocation.guild is None)
+            private: bool | None = _public(options, direct=invocation.guild is None)
         else:
-            private = private_of(options, private)
+            private = private_of(options, draft.private)
         options, private, defaults = await self.with_settings(invocation, options, private=private, edit=True)
         options = complete_prompt(options, input_image.prompt, self.profile)
         private = private or input_image.private
@@ -128,7 +142,7 @@ class Submission:
         build_edit_spec(options, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
         await self.jobs.admission.check_place(invocation.requester)
         await self.jobs.admission.check_words(invocation.requester.guild_id, options.prompt)
-        await self._check_may_post(invocation, options.prompt, private=private)
+        await self._check_may_post(invocation, private=private)
         note = f"\n-# {input_image.note}" if input_image.note else ""
         opening = f"{opening_text(options.prompt, input_image.link)}{note}\nReading the picture …"
         file = input_image.thumbnail() if input_image.thumbnail is not None else None
@@ -141,14 +155,12 @@ class Submission:
             ) as card_message:
                 try:
                     request = replace(await make_request(), defaults=defaults)
-                    asked = await self._ask_first(invocation, request)
+                    asked = await self._ask_first(invocation, request, draft)
                     job = None if asked else await self.jobs.run(request, partial(self._card_on, card_message))
-                except Restarting:
-                    await refuse_on(card_message, _restarting(options.prompt))
-                except Exception as error:  # noqa: BLE001 - explain() logs unexpected ones
-                    await refuse_on(card_message, explain(error))
+                except Exception as error:  # noqa: BLE001 - render_error() logs unexpected ones
+                    await self._refuse_on(card_message, invocation, error, draft)
                 except asyncio.CancelledError:
-                    await refuse_on(card_message, _restarting(options.prompt))
+                    await self._refuse_on(card_message, invocation, Restarting(), draft)
                     raise
                 else:
                     if job is None:
@@ -173,16 +185,25 @@ class Submission:
                 member_settings = member_settings if size.pixels <= pixels else replace(member_settings, size=None)
         return apply(member_settings, options, private, profile=self.profile, edit=edit, max_count=max_count)
 
-    async def _ask_first(self, invocation: Invocation, request: JobRequest) -> bool:
+    async def _refuse_on(
+        self, card_message: CardMessage, invocation: Invocation, error: Exception, draft: Draft
+    ) -> None:
+        """End a card whose request is not carried out."""
+        told = await render_error(error, self.database, invocation.user.id, draft)
+        await refuse_on(card_message, told.text, told.view)
+
+    async def _ask_first(self, invocation: Invocation, request: JobRequest, draft: Draft) -> bool:
         """Ask the member to confirm a high price. Returns False if the price is too low to ask."""
         quote = await self.jobs.admission.quote_to_confirm(request)
         if quote is None:
             return False
         text = price_text(request, quote, self.jobs.seconds_of(request))
-        await self.questions.ask(invocation, text, partial(self._confirmed, request), yes="Draw", no="Never mind")
+        await self.questions.ask(
+            invocation, text, partial(self._confirmed, request, draft), yes="Draw", no="Never mind"
+        )
         return True
 
-    async def _confirmed(self, request: JobRequest, invocation: Invocation) -> None:
+    async def _confirmed(self, request: JobRequest, draft: Draft, invocation: Invocation) -> None:
         """Run a job that the member confirmed, with their roles and the limits as they are now."""
         request = replace(
             request,
@@ -190,22 +211,18 @@ class Submission:
             reply=invocation.reply,
             response_file_limit=invocation.response_file_limit,
         )
-        await self._check_may_post(invocation, request.spec.prompt, private=request.visibility == "private")
-        await self._submit_request(request, invocation)
+        with drafted(draft):
+            await self._check_may_post(invocation, private=request.visibility == "private")
+            await self._submit_request(request, invocation)
 
-    async def _check_may_post(self, invocation: Invocation, prompt: str, *, private: bool) -> None:
-        """Raise :class:`Refusal` if the bot may not post the result in the channel. Private results don't go there.
-
-        The refusal repeats the prompt, which Discord does not give back to a member who typed it into a command.
-        """
+    async def _check_may_post(self, invocation: Invocation, *, private: bool) -> None:
+        """Raise :class:`Refusal` if the bot may not post the result in the channel. Private results don't go there."""
         missing = () if private else invocation.missing_permissions
         if not missing:
             return
         await self.jobs.admission.check_place(invocation.requester)  # may name the channels to use instead
-        typed = invocation.reply is not None
-        sentence = cannot_post_text(missing, private=typed)
         log.info("job_refused", user=invocation.user.id, reason="missing_permissions", missing=list(missing))
-        raise Refusal(f"{sentence}\n{inert(prompt, MESSAGE_LIMIT - len(sentence) - 1)}" if typed else sentence)
+        raise Refusal(cannot_post_text(missing, private=invocation.reply is not None))
 
     async def _submit_request(self, request: JobRequest, invocation: Invocation) -> None:
         """Run the job, with the invocation's answer as its card."""
@@ -274,11 +291,6 @@ def _public(options: ImageOptions, *, direct: bool) -> bool:
             Alternative("Generate in public", replace(options, private=False)),
         )
     return False
-
-
-def _restarting(prompt: str) -> str:
-    """Return what a member is told whose card is taken back, with what they typed."""
-    return f"{RESTARTING}\n{inert(prompt, MESSAGE_LIMIT - len(RESTARTING) - 1)}"
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

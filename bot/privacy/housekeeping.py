@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from bot.media.files import remove_files, sweep
-from bot.store import jobs, limits, open_cards, privacy
+from bot.store import drafts, jobs, limits, open_cards, privacy
 from bot.store.accounts import DAY
 from bot.store.backups import backup_folder, remove_old_backups
 from bot.store.database import Database
@@ -100,7 +100,14 @@ class Housekeeping:
             log.info("accounts_unlinked", count=unlinked)
 
     async def _drop_expired(self, now: int) -> None:
-        for drop in (limits.drop_expired, privacy.drop_expired_blocks, jobs.wipe_tokens, open_cards.drop_old):
+        drops = (
+            limits.drop_expired,
+            privacy.drop_expired_blocks,
+            jobs.wipe_tokens,
+            open_cards.drop_old,
+            drafts.drop_old,
+        )
+        for drop in drops:
             await self._database.write(partial(drop, now=now))
 
     async def _empty_log(self, now: int) -> None:

@@ -26,6 +26,7 @@ _ABOUT = {
         "SELECT guild_id, channel_id, prompt, created_at AS at FROM open_cards WHERE owner_id = :member"
         " ORDER BY event_id"
     ),
+    "requests_to_edit": "SELECT request, created_at AS at FROM drafts WHERE owner_id = :member ORDER BY id",
     "limits_for_you": (
         "SELECT guild_id, name, value, until FROM limits WHERE target = 'user' AND target_id = :member"
         " ORDER BY guild_id, name"
@@ -56,6 +57,7 @@ _IMAGE = (
     "SELECT id, position, seed, state, file, device_ms, charge AS credits, error FROM images"
     " WHERE job_id = ? ORDER BY position"
 )
+_JSON = ("spec", "request")
 _IDS = ("_id", "asked_in")
 _TIMES = ("_at", "at", "until", "day_from")
 
@@ -116,7 +118,7 @@ def _value(name: str, value: str | int | None) -> Readable:
     if value is None:
         return None
     if isinstance(value, str):
-        spec: dict[str, Readable] | None = json.loads(value) if name == "spec" else None
+        spec: dict[str, Readable] | None = json.loads(value) if name in _JSON else None
         return spec if spec is not None else value
     if name.endswith(_IDS):
         return str(value)

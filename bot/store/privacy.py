@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.store import jobs, ledger, open_cards
+from bot.store import drafts, jobs, ledger, open_cards
 from bot.store.accounts import DAY, close_account, unlink_closed
 from bot.store.database import Database
 from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_UNDELIVERED, OPEN_JOBS
@@ -92,6 +92,7 @@ def forget_member(
     """
     deleted = connection.execute("DELETE FROM uploads WHERE owner_id = ? RETURNING source", (member_id,)).fetchall()
     open_cards.forget_member(connection, member_id)
+    drafts.forget_member(connection, member_id)
     connection.execute("DELETE FROM member_settings WHERE member_id = ?", (member_id,))
     connection.execute("UPDATE blocks SET reason = NULL WHERE member_id = ?", (member_id,))
     connection.execute("UPDATE audit SET reason = NULL WHERE member_id = ?", (member_id,))

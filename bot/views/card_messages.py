@@ -32,7 +32,7 @@ class CardMessage(Protocol):
 
     async def delete(self) -> None: ...
 
-    async def notify_owner(self, sentence: str) -> None:
+    async def notify_owner(self, sentence: str, view: discord.ui.View | None = None) -> None:
         """Send a sentence to the owner: privately if possible, else as a message that is deleted soon."""
         ...
 
@@ -72,8 +72,8 @@ class ResponseCardMessage:
                 raise
             await self._in_channel.delete()
 
-    async def notify_owner(self, sentence: str) -> None:
-        await self._webhook.send(sentence, ephemeral=True)
+    async def notify_owner(self, sentence: str, view: discord.ui.View | None = None) -> None:
+        await self._webhook.send(sentence, ephemeral=True, view=view or discord.utils.MISSING)
 
 
 class ReplyCardMessage:
@@ -92,8 +92,8 @@ class ReplyCardMessage:
     async def delete(self) -> None:
         await self._card.delete()
 
-    async def notify_owner(self, sentence: str) -> None:
-        await reply_shortly(self._message, sentence)
+    async def notify_owner(self, sentence: str, view: discord.ui.View | None = None) -> None:
+        await reply_shortly(self._message, sentence, view)
 
 
 async def reply_or_send(message: discord.Message, text: str, **options: Any) -> discord.Message:
@@ -109,29 +109,30 @@ async def reply_or_send(message: discord.Message, text: str, **options: Any) -> 
         return await message.channel.send(text, **options)
 
 
-async def reply_shortly(message: discord.Message, sentence: str) -> None:
+async def reply_shortly(message: discord.Message, sentence: str, view: discord.ui.View | None = None) -> None:
     """Answer a message with a sentence that is deleted soon. Raises what discord.py raises."""
-    await reply_or_send(message, sentence, delete_after=SHORT_LIVED_SECONDS)
+    buttons = view or discord.utils.MISSING
+    await reply_or_send(message, sentence, delete_after=SHORT_LIVED_SECONDS, view=buttons)
 
 
-async def refuse_on(card_message: CardMessage, sentence: str) -> None:
-    """End a card with a sentence to its owner.
+async def refuse_on(card_message: CardMessage, sentence: str, view: discord.ui.View | None = None) -> None:
+    """End a card with a sentence to its owner, and buttons under it.
 
     If the owner can be told privately, the card is deleted; else the card itself shows the sentence.
     """
-    if not card_message.private and await tell_privately(card_message, sentence):
+    if not card_message.private and await tell_privately(card_message, sentence, view):
         await remove(card_message)
         return
     try:
-        await card_message.edit(content=sentence, view=None, attachments=[])
+        await card_message.edit(content=sentence, view=view, attachments=[])
     except NOT_SENT as error:
         log.warning("refusal_not_shown", reason=str(error))
 
 
-async def tell_privately(card_message: CardMessage, sentence: str) -> bool:
+async def tell_privately(card_message: CardMessage, sentence: str, view: discord.ui.View | None = None) -> bool:
     """Send a sentence to the owner of a public card. Returns False if that was not possible."""
     try:
-        await card_message.notify_owner(sentence)
+        await card_message.notify_owner(sentence, view)
     except NOT_SENT as error:
         log.info("refusal_not_private", reason=str(error))
         return False

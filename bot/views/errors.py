@@ -1,15 +1,27 @@
-"""The one error handler: a sentence for the member, a log line for the operator, the same error id in both."""
+"""The one error handler: a sentence for the member, a log line for the operator, the same error id in both.
+
+Under the sentence about a request that was refused or failed stand the words that the member typed, which Discord does
+not keep, and buttons to edit the request or to submit another one in its place.
+"""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
+from typing import Any
 
 import discord
 import structlog
 from discord import app_commands
 
 from bot.errors import Refusal
-from bot.views.text import MESSAGE_LIMIT, cut, inert
+from bot.requests.drafts import Draft, RequestError, keep_draft
+from bot.requests.refusals import RequestRefused
+from bot.store.database import Database
+from bot.views.drafts import draft_view, typed_request_view
+from bot.views.parts import parts_of
+from bot.views.text import MESSAGE_LIMIT, inert
+from bot.views.typed_requests import draft_of
 from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
@@ -18,14 +30,29 @@ _UNKNOWN_INTERACTION = 10062
 _ALREADY_ANSWERED = 40060
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a member is told: a text, and the buttons under it if there are some."""
+
+    text: str
+    view: discord.ui.View | None = None
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return the error that discord.py, or a failed request, wraps."""
+    while isinstance(error, (RequestError, app_commands.CommandInvokeError)):
+        error = error.original
+    return error
+
+
 def explain(error: BaseException) -> str:
     """Return what the member is told. Unexpected errors are logged with their traceback, under the id that is told."""
-    cause = getattr(error, "original", error)  # discord.py wraps what a callback raised
+    cause = cause_of(error)
     match cause:
         case Refusal() | EngineError():
             return str(cause)
         case app_commands.TransformerError():
-            return f"“{cut(str(cause.value), 50)}” is not something this option takes."
+            return f"{inert(str(cause.value), 50)} is not something this option takes."
         case app_commands.NoPrivateMessage():
             return "This command works in servers only."
         case app_commands.MissingPermissions():
@@ -41,26 +68,52 @@ def explain(error: BaseException) -> str:
     return f"Something went wrong on my side. Please try again; if it happens again, tell an admin. (error {error_id})"
 
 
-async def answer(interaction: discord.Interaction, sentence: str) -> None:
+async def render_error(
+    error: BaseException, database: Database, owner_id: int, draft: Draft | None = None, sentence: str | None = None
+) -> Answer:
+    """Return what to tell the member with this id of an error; every refusal of a request is made here.
+
+    ``draft`` is what they had asked for, if the error does not say; it is kept, so that the buttons find it for a day.
+    ``sentence`` replaces the error's own.
+    """
+    text = sentence or explain(error)
+    wrapped = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+    draft = wrapped.draft if isinstance(wrapped, RequestError) else draft
+    if draft is None:
+        return Answer(text)
+    cause = cause_of(error)
+    alternatives = cause.alternatives if isinstance(cause, RequestRefused) else ()
+    return await render_request(text, database, owner_id, draft.offering(alternatives))
+
+
+async def render_request(sentence: str, database: Database, owner_id: int, draft: Draft) -> Answer:
+    """Return a sentence about a request that is not carried out, with its words and its buttons."""
+    text = f"{sentence}\n{inert(draft.typed, MESSAGE_LIMIT - len(sentence) - 1)}" if draft.typed else sentence
+    try:
+        draft_id = await keep_draft(database, owner_id, draft)
+    except Refusal:  # the database is closed already
+        return Answer(text, typed_request_view() if draft.prompt and not draft.is_edit else None)
+    except Exception:
+        log.exception("draft_not_kept")
+        return Answer(text)
+    return Answer(text, draft_view(draft_id, draft.alternatives))
+
+
+async def answer(interaction: discord.Interaction, sentence: str, view: discord.ui.View | None = None) -> None:
     """Send a sentence to the member privately, whether or not the interaction has been answered already."""
+    buttons = view or discord.utils.MISSING
     try:
         if interaction.response.is_done():
-            await interaction.followup.send(sentence, ephemeral=True)
+            await interaction.followup.send(sentence, ephemeral=True, view=buttons)
         else:
-            await interaction.response.send_message(sentence, ephemeral=True)
+            await interaction.response.send_message(sentence, ephemeral=True, view=buttons)
     except discord.HTTPException as error:
         if error.code not in (_UNKNOWN_INTERACTION, _ALREADY_ANSWERED):
             log.warning("answer_not_sent", code=error.code, status=error.status)
 
 
-async def answer_error(interaction: discord.Interaction, error: BaseException) -> None:
-    """Tell the member of an error, as every command, button and modal does.
-
-    After an unexpected one, the prompt that a member typed is given back: Discord does not keep it.
-    """
-    sentence = explain(error)
-    cause = getattr(error, "original", error)
-    prompt = getattr(interaction.namespace, "prompt", None)
-    if prompt and not isinstance(cause, (Refusal, EngineError, app_commands.AppCommandError)):
-        sentence = f"{sentence}\n{inert(str(prompt), MESSAGE_LIMIT - len(sentence) - 1)}"
-    await answer(interaction, sentence)
+async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
+    """Tell the member of an error, as every command, button and modal does."""
+    database = parts_of(interaction).database
+    told = await render_error(error, database, interaction.user.id, draft_of(interaction))
+    await answer(interaction, told.text, told.view)

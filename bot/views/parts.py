@@ -60,6 +60,21 @@ class FirstContactHandler(Protocol):
         ...
 
 
+class DraftHandler(Protocol):
+    """Handles the buttons under refused, failed and cancelled requests.
+
+    Each method raises :class:`bot.errors.Refusal`, if it was another member's request, among other things.
+    """
+
+    async def on_edit(self, interaction: discord.Interaction[Any], draft_id: int) -> None: ...
+
+    async def on_alternative(self, interaction: discord.Interaction[Any], draft_id: int, number: int) -> None: ...
+
+    async def on_job(self, interaction: discord.Interaction[Any], job_id: int) -> None: ...
+
+    async def on_text(self, interaction: discord.Interaction[Any]) -> None: ...
+
+
 class AdminAccess(Protocol):
     """What the lists of ``/admin`` read, and for whom."""
 
@@ -76,6 +91,12 @@ class Parts(Protocol):
 
     @property
     def jobs(self) -> JobService: ...
+
+    @property
+    def database(self) -> Database: ...
+
+    @property
+    def drafts(self) -> DraftHandler: ...
 
     @property
     def result_actions(self) -> ResultHandler: ...
@@ -103,8 +124,16 @@ class _Client(Protocol):
     @property
     def parts(self) -> Parts: ...
 
+    async def answer_error(self, interaction: discord.Interaction[Any], error: Exception) -> None: ...
+
 
 def parts_of(interaction: discord.Interaction[Any]) -> Parts:
     """Return the parts of the bot that received the interaction."""
     client: _Client = interaction.client
     return client.parts
+
+
+async def report_error(interaction: discord.Interaction[Any], error: Exception) -> None:
+    """Give an error to the bot's one error handler, which answers the member."""
+    client: _Client = interaction.client
+    await client.answer_error(interaction, error)

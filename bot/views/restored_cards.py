@@ -34,8 +34,8 @@ class OriginalResponse:
     async def delete(self) -> None:
         await self._webhook.delete_message("@original")  # type: ignore[arg-type]
 
-    async def notify_owner(self, sentence: str) -> None:
-        await self._webhook.send(sentence, ephemeral=True)
+    async def notify_owner(self, sentence: str, view: discord.ui.View | None = None) -> None:
+        await self._webhook.send(sentence, ephemeral=True, view=view or discord.utils.MISSING)
 
 
 class ChannelCardMessage:
@@ -70,7 +70,7 @@ class ChannelCardMessage:
         if message_id is not None:
             await self._channel.get_partial_message(message_id).delete()
 
-    async def notify_owner(self, sentence: str) -> None:
+    async def notify_owner(self, sentence: str, view: discord.ui.View | None = None) -> None:
         pass
 
     async def _find(self) -> int | None:
@@ -128,7 +128,7 @@ class MovedCardMessage:
         if self.message_id is not None:
             await self._channel.get_partial_message(self.message_id).delete()
 
-    async def notify_owner(self, sentence: str) -> None:
+    async def notify_owner(self, sentence: str, view: discord.ui.View | None = None) -> None:
         pass
 
 
@@ -145,5 +145,5 @@ class UnreachableCardMessage:
     async def delete(self) -> None:
         pass
 
-    async def notify_owner(self, sentence: str) -> None:
+    async def notify_owner(self, sentence: str, view: discord.ui.View | None = None) -> None:
         pass

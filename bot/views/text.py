@@ -32,6 +32,13 @@ def inert(text: str, limit: int) -> str:
     return f"``{line}``"
 
 
+def readable(text: str) -> str:
+    """Return the text that :func:`inert` made inline code at the end of ``text``; "" if there is none."""
+    if not text.endswith("``") or "``" not in text[:-2]:
+        return ""
+    return text[:-2].rsplit("``", 1)[1].replace("`\u200b`", "``").strip()
+
+
 def result_line(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float) -> str:
     """Return the small print under a result: owner, seeds, the options to generate it again, device seconds."""
     seed = f"seed {seeds[0]}" if len(seeds) == 1 else "seeds " + ", ".join(map(str, seeds))

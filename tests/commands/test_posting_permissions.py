@@ -10,6 +10,7 @@ import pytest
 
 from bot.playground.world import World
 from tests.helpers.admins import admin_of, told
+from tests.helpers.buttons import button_labels
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows
 
 REFUSED = (
@@ -66,7 +67,10 @@ async def test_an_interaction_is_refused_privately_with_the_prompt(world: World,
     assert answered.response.content.startswith(REFUSED)
     assert "ask with private:True, or in another channel." in answered.response.content
     prompt = PROMPT if way in (again_button, upscale_button) else CHANGED
-    assert answered.response.content.endswith(f"\n``{prompt}``")
+    repeated = answered.response.content.splitlines()[-1]
+    assert repeated.startswith(f"``{prompt}")
+    assert repeated.endswith("``")
+    assert button_labels(answered.response) == ["Edit request"]
     assert await count_jobs(world) == 1
     assert world.env.errors is not None
 
@@ -88,7 +92,7 @@ async def test_a_message_is_refused_directly_where_the_bot_may_not_write(world: 
         await world.member.send(world.channel, f"{mention} {CHANGED}", attachments=[("p.png", photo())])
     (said,) = world.member.user.dm_channel.history()
     assert said.content.startswith("I may not post pictures in this channel: I lack Send Messages and Attach Files.")
-    assert said.content.endswith("Until then, ask in another channel.")
+    assert said.content.endswith(f"Until then, ask in another channel.\n``{CHANGED}``")
     assert await count_jobs(world) == 1
 
 
@@ -136,7 +140,7 @@ async def test_where_admins_name_other_channels_those_are_told(world: World) -> 
     await told(world, admin_of(world), "admin channels allow", channel=other)
     await forbid(world, "attach_files")
     refused = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert refused.response.content == f"I may not draw in this channel; go to <#{other.id}>."
+    assert refused.response.content == f"I may not draw in this channel; go to <#{other.id}>.\n``{PROMPT}``"
     assert world.env.errors is not None
 
 

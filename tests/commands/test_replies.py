@@ -219,7 +219,7 @@ async def test_an_original_that_is_deleted_meanwhile(world: World) -> None:
     await world.env.settle()
     (image,) = await rows(world, "SELECT id FROM images")
     answered = await world.member.slash(world.channel, "edit", prompt=CHANGED, source=image["id"])
-    assert answered.response.content == "This picture was deleted."
+    assert answered.response.content == f"This picture was deleted.\n``{CHANGED}``"
     assert len(world.env.errors) == 1
 
 

@@ -214,13 +214,14 @@ async def test_why_somebody_is_blocked_is_told_to_them_alone(world: World) -> No
     result = await drawn(world)
     await answer_text(world, admin_of(world), "admin block", member=world.member, reason="spamming goblins")
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert answered.response.content.endswith("here. The reason: spamming goblins")
+    assert "here. The reason: spamming goblins\n" in answered.response.content
     said: list[str] = []
     watching = asyncio.create_task(watch(world, said.append))
     for _ in range(3):
         await world.member.send(world.channel, f"edit: {CHANGED}", reply_to=result)
     watching.cancel()
-    assert [text for text in said if "blocked" in text] == ["You are blocked from drawing with me here."]
+    (told,) = [text for text in said if "blocked" in text]
+    assert told == f"You are blocked from drawing with me here.\n``{CHANGED}``"
     assert not [text for text in said if "spamming" in text]
     assert world.env.errors is not None
 
@@ -301,7 +302,7 @@ async def test_what_waits_in_line_can_be_cancelled(world_of: OpenWorld) -> None:
 async def test_direct_messages_can_be_switched_off(world_of: OpenWorld) -> None:
     async with world_of(direct_messages=False) as world:
         answered = await world.env.create_user("deo").slash("imagine", prompt=PROMPT)
-        assert answered.response.content == "I draw in servers, not in direct messages."
+        assert answered.response.content == f"I draw in servers, not in direct messages.\n``{PROMPT}``"
         assert len(world.env.errors) == 1
 
 

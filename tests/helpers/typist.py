@@ -9,6 +9,7 @@ import discord
 
 from bot.commands.submission import Submission
 from bot.playground.world import World
+from bot.requests.drafts import RequestError
 from bot.requests.spec import ImageOptions
 from bot.store.limits import Requester
 from bot.store.reply_tokens import ReplyToken
@@ -34,7 +35,7 @@ class Sheet:
     async def delete(self) -> None:
         pass
 
-    async def notify_owner(self, sentence: str) -> None:
+    async def notify_owner(self, sentence: str, view: discord.ui.View | None = None) -> None:
         self.told.append(sentence)
 
 
@@ -66,7 +67,10 @@ class Typist:
     async def imagine(self, prompt: str, **options: Any) -> Sheet:
         submission: Submission = self._world.env.bot.parts.submission
         self.event_id = next(_IDS)
-        await submission.imagine(self, ImageOptions(prompt, **options), private=False)
+        try:
+            await submission.imagine(self, ImageOptions(prompt, **options), private=False)
+        except RequestError as error:
+            raise error.original from error
         return self.card
 
     async def ask(self, text: str, view: discord.ui.View) -> Sheet:

@@ -25,7 +25,7 @@ async def test_a_paused_server_draws_nothing_more_until_it_is_resumed(world: Wor
     ada = admin_of(world)
     assert "Paused." in (await told(world, ada, "admin pause")).content
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert answered.response.content == PAUSED
+    assert answered.response.content == f"{PAUSED}\n``{PROMPT}``"
     assert "paused already" in (await told(world, ada, "admin pause")).content
     assert "I go on" in (await told(world, ada, "admin resume")).content
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
@@ -132,7 +132,7 @@ async def test_a_pause_outlives_a_restart(world: World) -> None:
     await told(world, admin_of(world), "admin pause")
     await restart(world)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert answered.response.content == PAUSED
+    assert answered.response.content == f"{PAUSED}\n``{PROMPT}``"
     assert world.env.errors is not None
 
 
@@ -205,7 +205,7 @@ async def test_ceilings_bind_everybody_and_outlive_a_restart(world: World) -> No
     await told(world, owner, "owner ceilings", ceiling="credits_per_server", value="unlimited")
     await told(world, owner, "owner ceilings", ceiling="queue_length", value="0")
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert answered.response.content == "My queue is full (0 of 0 jobs); please ask again in a few minutes."
+    assert answered.response.content.startswith("My queue is full (0 of 0 jobs); please ask again in a few minutes.\n")
     assert world.env.errors is not None
 
 

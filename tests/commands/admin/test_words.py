@@ -29,7 +29,7 @@ async def test_a_word_is_refused_with_its_sentence_until_it_is_removed(world_of:
         assert said.content == (
             "Prompts may no longer contain this: ||``red circle``||\nMembers who try it are told: ``No circles today.``"
         )
-        assert await ask(world) == "No circles today."
+        assert await ask(world) == "No circles today.\n``a red circle --seed 1``"
         assert "seed 1" in await ask(world, prompt="a blue square")
         elsewhere, _ = another_server(world)
         there = elsewhere.guild.add_member(world.env.create_user("noa"))
@@ -45,9 +45,9 @@ async def test_a_word_is_refused_with_its_sentence_until_it_is_removed(world_of:
 async def test_a_pattern_and_one_that_is_too_slow(world: World) -> None:
     ada = admin_of(world)
     await told(world, ada, "admin words add", word=r"c.rcle\b", pattern=True)
-    assert await ask(world) == NOT_WANTED
+    assert await ask(world) == f"{NOT_WANTED}\n``a red circle --seed 1``"
     await told(world, ada, "admin words add", word="(a+)+$", pattern=True)
-    assert await ask(world, prompt="a" * 3000 + "!") == TOO_SLOW
+    assert (await ask(world, prompt="a" * 3000 + "!")).startswith(f"{TOO_SLOW}\n``aaa")
 
 
 async def test_wrong_words_are_refused_with_what_is_wrong(world: World) -> None:
