@@ -25,6 +25,7 @@ from bot.commands import (
     ping,
     privacy,
     questions,
+    queue,
     quota,
     replies,
     result_actions,
@@ -47,6 +48,7 @@ from bot.commands.pending_edits import PendingEdits
 from bot.commands.picture_picker import PicturePickers
 from bot.commands.privacy import PrivacyActions
 from bot.commands.questions import Questions
+from bot.commands.queue import QueueActions
 from bot.commands.result_actions import ResultActions
 from bot.commands.submission import Submission
 from bot.commands.undelivered import UndeliveredActions
@@ -89,6 +91,7 @@ _ADD_TO: tuple[Callable[[commands.Bot, BotParts], None], ...] = (
     submission.add_to,
     drafts.add_to,
     undelivered.add_to,
+    queue.add_to,
     questions.add_to,
     result_actions.add_to,
 )
@@ -241,6 +244,7 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     pictures = DraftPictures(bot, input_images, database, jobs.originals)
     gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile)
     mentions = CommandMentions()
+    admin_context = AdminContext(bot, database, jobs)
     member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
     return BotParts(
         settings=settings,
@@ -256,8 +260,9 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         drafts=DraftActions(submitter, input_images, database, pictures, pickers),
         result_actions=ResultActions(submitter, input_images, gallery, database),
         undelivered=UndeliveredActions(jobs.undelivered),
+        queue=QueueActions(jobs, admin_context),
         privacy=PrivacyActions(bot, member_data, open_questions, settings),
-        admin=AdminContext(bot, database, jobs),
+        admin=admin_context,
         charts=ChartRenderer(),
         mentions=mentions,
         first_contact=FirstContact(bot, submitter, mentions),

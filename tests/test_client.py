@@ -77,11 +77,11 @@ async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWo
         await until(lambda: all(active.cancelled for active in client_jobs(world)))
         gate.set()
         await world.env.settle()
-        (refusal,) = world.channel.history(viewer=stranger)
+        _, refusal = world.channel.history(viewer=stranger)
         assert "Only the member who asked for this picture, or a moderator" in refusal.content
-        said = [message.content for message in world.channel.history(viewer=world.member)]
-        assert said == ["Cancelling: it stops after the step that is running.", "Cancelled."]
-        with pytest.raises(Refusal, match="already finished"):
+        (card,) = world.channel.history(viewer=world.member)  # the one message that the member sees
+        assert card.content == "Cancelled: ``a red circle``. 0.12 credits for the part already done."
+        with pytest.raises(Refusal, match="Already cancelled"):
             await world.env.bot.jobs.cancel(1)
 
 

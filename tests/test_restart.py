@@ -129,12 +129,14 @@ async def test_a_kept_job_is_cancelled_on_its_card_before_and_after_the_restart(
     for prompt in (PROMPT, "a green star"):
         await world.member.slash(world.channel, "imagine", prompt=prompt)
     await world.member.click(world.channel.history()[0], label="Cancel")
+    nothing = f"Cancelled: ``{PROMPT}``. Nothing was charged."
+    assert world.channel.history()[0].content == nothing
     await change(world, "INSERT INTO guild_settings VALUES (?, 'paused', 'on')", world.channel.guild.id)
     await change(world, "UPDATE jobs SET interaction_token = NULL, token_expires_at = NULL")
     await restart(world)
-    (card,) = world.channel.history()
+    _, card = world.channel.history()
     await world.member.click(card, label="Cancel")
-    await until(lambda: not world.channel.history())
+    await until(lambda: not world.channel.history()[1].components)
     assert await jobs(world, "state") == [{"state": "cancelled"}] * 2
     said = [message.content for message in world.channel.history(viewer=world.member)]
-    assert said == ["Cancelling …", "Cancelled.", "Cancelling …"], "no step is running"
+    assert said == [nothing, "Cancelled: ``a green star``. Nothing was charged."], "one message for each"

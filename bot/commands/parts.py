@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
     from bot.commands.picture_picker import PicturePickers
     from bot.commands.privacy import PrivacyActions
     from bot.commands.questions import Questions
+    from bot.commands.queue import QueueActions
     from bot.commands.result_actions import ResultActions
     from bot.commands.submission import Submission
     from bot.commands.undelivered import UndeliveredActions
@@ -44,6 +45,7 @@ class BotParts:
     drafts: DraftActions
     result_actions: ResultActions
     undelivered: UndeliveredActions
+    queue: QueueActions
     privacy: PrivacyActions
     admin: AdminContext
     charts: ChartRenderer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bot.jobs.card import Card
 from bot.jobs.job import Job
@@ -11,21 +12,24 @@ from bot.jobs.rendering import Rendering
 from bot.store.job_rows import ImageRow
 from zimage_engine.handle import Handle
 
+CancelCause = Literal["owner", "moderator", "card_deleted", "data_deleted"]
+"""Why a job is cancelled. After ``card_deleted`` and ``data_deleted`` nobody is told."""
+
 
 @dataclass(slots=True)
 class ActiveJob:
     """A job between its insertion and its end.
 
     ``card`` is None until it is shown, ``rendering`` until the job first goes to the engine. ``images`` are those of
-    its row if it was interrupted. ``task`` renders and delivers it; ``ended`` is set when nothing of it is left to do
-    here.
+    its row if it was interrupted. ``cancelled`` says why it is to be cancelled, None if it is not. ``task`` renders and
+    delivers it; ``ended`` is set when nothing of it is left to do here.
     """
 
     job: Job
     card: Card | None = None
     images: tuple[ImageRow, ...] = ()
     rendering: Rendering | None = None
-    cancelled: bool = False
+    cancelled: CancelCause | None = None
     task: asyncio.Task[None] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -14,8 +14,7 @@ from typing import Literal
 
 import structlog
 
-from bot.errors import Refusal
-from bot.jobs.active import ActiveJob
+from bot.jobs.active import ActiveJob, CancelCause
 from bot.jobs.completion import Completion
 from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.dispatch import Dispatcher, DispatchJob
@@ -130,18 +129,23 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         elif active.restarted:
             active.card.show(JobProgress(self._engine_state(), restarted=True))
 
-    def cancel(self, job_id: int) -> None:
-        """Stop a job at the end of the running unit. Raises :class:`Refusal` if nothing is left to stop."""
-        active = self._jobs.get(job_id)
+    def cancel(self, job_id: int, cause: CancelCause) -> bool:
+        """Stop a job at the end of the running unit. Returns False if nothing is left to stop.
+
+        Images of which all steps are done are finished, unless the data of their owner is to be deleted.
+        """
+        active = self._jobs[job_id]
         waiting = self.dispatcher.is_waiting(job_id)
-        if active is None or (active.handles and all(handle.ended for handle in active.handles) and not waiting):
-            raise Refusal("This one is already finished; there is nothing left to cancel.")
-        active.cancelled = True
+        rendering = active.rendering
+        on_engine = not waiting and rendering is not None and bool(rendering.handles) and not rendering.withdrawn
+        if on_engine and rendering is not None and not rendering.cancel(even_last_unit=cause == "data_deleted"):
+            return False
+        if active.cancelled is None or cause == "data_deleted":
+            active.cancelled = cause
         if waiting:
             self.dispatcher.finish(job_id)
             self.start(active)
-        for handle in active.handles:
-            handle.cancel()
+        return True
 
     def start(self, active: ActiveJob) -> None:
         active.task = asyncio.create_task(self._run_to_end(active), name=f"job-{active.job.id}")
@@ -171,7 +175,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
             await self._completion.end_unreadable(row, error)
             return
         active = self._jobs[job.id] = ActiveJob(job, self._completion.restore_card(job, row), row.images)
-        active.cancelled = row.cancelled_at is not None
+        active.cancelled = "owner" if row.cancelled_at is not None else None
         self.dispatch(active)
 
     async def _adopt(self, in_progress: Mapping[int, State]) -> None:

@@ -32,8 +32,8 @@ class Card(Protocol):
         """Show that the result has to wait. Raises :class:`bot.jobs.delivery.Outage` and ``Undeliverable``."""
         ...
 
-    async def remove(self, notice: str = "") -> None:
-        """Delete the card, then send its owner a notice if it is not empty and Discord allows to do so privately.
+    async def remove(self) -> None:
+        """Delete the card.
 
         Raises :class:`bot.jobs.delivery.Outage` if Discord does not answer. A card that is gone is no error.
         """
@@ -44,6 +44,13 @@ class Card(Protocol):
 
         Doing so again changes nothing. Raises :class:`bot.jobs.delivery.Outage` if Discord does not answer, and
         :class:`bot.jobs.delivery.Undeliverable` if the owner cannot be reached.
+        """
+        ...
+
+    async def tell_cancelled(self, note: str, charged: int) -> None:
+        """Replace the card's text with the note of a cancelled job, its prompt and what it cost (1/100 credit).
+
+        Raises :class:`bot.jobs.delivery.Outage` if Discord does not answer. A card that is gone is no error.
         """
         ...
 

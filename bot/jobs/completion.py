@@ -16,6 +16,7 @@ from typing import Protocol
 
 import structlog
 
+from bot.jobs.active import CancelCause
 from bot.jobs.card import Card, NoteCard
 from bot.jobs.delivery import (
     Destination,
@@ -46,6 +47,13 @@ _ATTEMPT_SECONDS = 180.0
 """How long one attempt may take, with all that discord.py waits for: others wait for its place."""
 _EXPIRED = "I could not post your picture for 24 hours, so I deleted it. Nothing was charged."
 _LOST = "Your picture was lost on my side before I could post it. Nothing was charged."
+_CANCELLED: dict[CancelCause, str] = {
+    "owner": "Cancelled",
+    "moderator": "Cancelled by a moderator",
+    "card_deleted": "",
+    "data_deleted": "",
+}
+"""The notes of cancelled jobs. The card adds the prompt and the cost."""
 
 
 class Outbox(Protocol):
@@ -101,10 +109,10 @@ class Completion:
         """Return the card of a job that an earlier process, or an earlier turn, had shown."""
         return self.outbox.restore_card(job, row, partial(self._note_card, row.id))
 
-    async def end_without_pictures(self, job: Job, error: EngineError | None) -> None:
+    async def end_without_pictures(self, job: Job, error: EngineError | None, cause: CancelCause | None) -> None:
         """End a job that has nothing to deliver: failed if it had an error, else cancelled."""
         if error is None:
-            await self.end(job, "cancelled", None, "Cancelled.")
+            await self.end(job, "cancelled", None, _CANCELLED[cause or "owner"])
             return
         error_id = secrets.token_hex(4)
         log.error("job_failed", job=job.id, code=error.code, error_id=error_id, reason=str(error))
@@ -231,7 +239,7 @@ class Completion:
             if not row.note:  # delivered, or its owner had their data deleted
                 await card.remove()
             elif row.state == "cancelled":
-                await card.remove(row.note)
+                await card.tell_cancelled(row.note, credits_charged(row))
             else:
                 await card.tell(row.note)
         except Undeliverable as error:
@@ -244,6 +252,11 @@ class Completion:
                 await self.database.write(partial(store.postponed, job_id=row.id, due_at=due_at))
                 return
         await self.database.write(partial(store.card_ended, job_id=row.id))
+
+
+def credits_charged(row: JobRow) -> int:
+    """Return the credits (1/100) that a cancelled job cost."""
+    return min(row.credits, sum(image.charge or 0 for image in row.images))
 
 
 def _next_attempt(row: JobRow) -> int:

@@ -124,17 +124,22 @@ class Job:
         return self.request.visibility == "private"
 
 
+ProgressState = Literal["loading", "held", "paused", "kept", "waiting", "queued", "running", "cancelling"]
+
+
 @dataclass(frozen=True, slots=True)
 class JobProgress:
     """How far a job is, to be shown on its card.
 
     ``held``: it waits for its owner's other jobs; ``paused``: for an admin to resume; ``kept``: for a restart;
-    ``waiting``: for a job that runs alone. ``position`` counts the engine's requests that go first, ``eta`` the seconds
+    ``waiting``: for a job that runs alone. ``cancelling``: for the running step to end.
+
+    ``position`` counts the engine's requests that go first, ``eta`` the seconds
     until the result, None if unknown. ``previews`` are small pictures of the images that are being rendered, in order.
     ``restarted``: it was interrupted, and has not been on the device since.
     """
 
-    state: Literal["loading", "held", "paused", "kept", "waiting", "queued", "running"]
+    state: ProgressState
     position: int = 0
     eta: float | None = None
     steps_done: int = 0

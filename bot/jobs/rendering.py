@@ -81,6 +81,7 @@ class Rendering:
         self._unfinished = set(range(job.request.count))
         self._steps = [0] * job.request.count
         self._withdrawn = False
+        self._cancelled = False
         self._stopped: EngineError | None = None
         self._started = False
         self._restarted = bool(images)
@@ -142,6 +143,25 @@ class Rendering:
         self._withdrawn = True
         for handle in self._handles.values():
             handle.cancel()
+
+    def cancel(self, *, even_last_unit: bool) -> bool:
+        """Cancel the images that have not ended, at the end of the running unit. Returns False if there are none.
+
+        Unless ``even_last_unit``, images of which all steps are done are left: they would cost the same.
+        """
+        steps = self._job.request.spec.real_steps
+        left = [
+            handle
+            for position, handle in self._handles.items()
+            if not handle.ended and (even_last_unit or self._steps[position] < steps)
+        ]
+        if not left:
+            return False
+        self._cancelled = True
+        for handle in left:
+            handle.cancel()
+        self._card.show(JobProgress("cancelling"))
+        return True
 
     def submit(self) -> None:
         """Submit every image that has not ended. If the engine refuses one, that becomes ``error``."""
@@ -211,7 +231,7 @@ class Rendering:
                     await self._end_image(position, ImageEnd("cancelled", charged, round(event.seconds * 1000)))
 
     def _show_queued(self, event: Queued) -> None:
-        if self._started:
+        if self._started or self._cancelled:
             return
         state: Literal["loading", "queued"] = "loading" if self._engine.state == "loading" else "queued"
         self._card.show(JobProgress(state, event.position, event.eta, restarted=self._restarted))
@@ -229,6 +249,8 @@ class Rendering:
             await self._database.write(partial(store.started, job_id=self._job.id, now=int(time.time())))
 
     def _show_running(self) -> None:
+        if self._cancelled:
+            return
         self._card.show(
             JobProgress(
                 "running",

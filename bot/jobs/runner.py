@@ -119,7 +119,7 @@ class JobRunner:
         if rendering.images_done:
             await self._database.write(partial(store.rendered, job_id=active.job.id, now=_now()))
         else:
-            await self._completion.end_without_pictures(active.job, rendering.error)
+            await self._completion.end_without_pictures(active.job, rendering.error, active.cancelled)
         return "ended"
 
     async def _keep(self, active: ActiveJob, rendering: Rendering) -> Outcome:

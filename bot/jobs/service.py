@@ -15,10 +15,11 @@ from pathlib import Path
 
 import structlog
 
-from bot.errors import Refusal, Restarting
-from bot.jobs.active import ActiveJob
+from bot.errors import Restarting
+from bot.jobs.active import ActiveJob, CancelCause
 from bot.jobs.active_jobs import ActiveJobs
 from bot.jobs.admission import Admission
+from bot.jobs.cancellation import Cancellation
 from bot.jobs.card import Card, ShowCard
 from bot.jobs.completion import Completion, Outbox
 from bot.jobs.job import Job, JobRequest
@@ -65,6 +66,7 @@ class JobService:
             database, engine, self._completion, self.originals, image_dir, previews=previews, server_weights=weights
         )
         self._dispatcher = self._active.dispatcher
+        self.cancellation = Cancellation(database, self._active)
         self.deliveries = self._active.deliveries
         self.undelivered = UndeliveredResults(database, self._completion, self.deliveries)
         self._handling = 0
@@ -108,6 +110,7 @@ class JobService:
                 raise
             await self._note_card(job.id, active.card)
         self._active.dispatch(active)
+        await self.cancellation.check_card(active)
         return job
 
     def seconds_of(self, request: JobRequest) -> float:
@@ -145,28 +148,17 @@ class JobService:
         """Return whether a job waits to be dispatched: for a pause to end, or for its owner's other jobs."""
         return self._dispatcher.is_waiting(job_id)
 
-    async def cancel(self, job_id: int) -> None:
-        """Stop a job at the end of the running unit. Raises :class:`Refusal` if nothing is left to stop."""
-        self._active.cancel(job_id)
-        await self._database.write(partial(recovery.cancel, job_ids=[job_id], now=_now()))
+    async def cancel(self, job_id: int, cause: CancelCause = "owner") -> ActiveJob:
+        """See :meth:`Cancellation.cancel`."""
+        return await self.cancellation.cancel(job_id, cause)
 
     async def cancel_waiting(self, member_id: int, guild_id: int) -> int:
-        """Cancel a member's jobs in a server that have not started. Returns how many jobs those were."""
-        mine = [active for active in self._of(member_id) if active.job.request.guild_id == guild_id]
-        return await self._cancel_all([active for active in mine if not active.started])
+        """See :meth:`Cancellation.cancel_waiting`."""
+        return await self.cancellation.cancel_waiting(member_id, guild_id)
 
     async def cancel_all_of(self, member_id: int, seconds: float = 10.0) -> int:
-        """Cancel all jobs of a member and wait up to ``seconds`` until they have ended. Returns how many jobs.
-
-        Jobs that are already being delivered are not counted, but waited for.
-        """
-        mine = self._of(member_id)
-        count = await self._cancel_all(mine)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                for active in mine:
-                    await active.ended.wait()
-        return count
+        """See :meth:`Cancellation.cancel_all_of`."""
+        return await self.cancellation.cancel_all_of(member_id, seconds)
 
     def pause(self, guild_id: int) -> None:
         """Dispatch no more jobs of a server, or of anybody if it is :data:`INSTANCE`.
@@ -281,19 +273,6 @@ class JobService:
             await self._completion.end(active.job, "cancelled", "not_acknowledged", "")
         finally:
             self._active.remove(active)
-
-    def _of(self, member_id: int) -> list[ActiveJob]:
-        return [active for active in self._active.values() if active.job.request.owner_id == member_id]
-
-    async def _cancel_all(self, jobs: list[ActiveJob]) -> int:
-        """Cancel jobs. Returns how many of them could still be cancelled."""
-        cancelled: list[int] = []
-        for active in jobs:
-            with suppress(Refusal):  # it is rendered, and being delivered
-                self._active.cancel(active.job.id)
-                cancelled.append(active.job.id)
-        await self._database.write(partial(recovery.cancel, job_ids=cancelled, now=_now()))
-        return len(cancelled)
 
 
 def _now() -> int:

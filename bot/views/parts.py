@@ -75,6 +75,12 @@ class DraftHandler(Protocol):
     async def on_text(self, interaction: discord.Interaction[Any]) -> None: ...
 
 
+class QueueHandler(Protocol):
+    """Handles the buttons that cancel jobs. Each method raises :class:`bot.errors.Refusal`."""
+
+    async def on_cancel(self, interaction: discord.Interaction[Any], job_id: int) -> None: ...
+
+
 class AdminAccess(Protocol):
     """What the lists of ``/admin`` read, and for whom."""
 
@@ -109,6 +115,9 @@ class Parts(Protocol):
 
     @property
     def undelivered(self) -> UndeliveredHandler: ...
+
+    @property
+    def queue(self) -> QueueHandler: ...
 
     @property
     def privacy(self) -> PrivacyHandler: ...

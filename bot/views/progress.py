@@ -15,12 +15,11 @@ from bot.jobs.admission import Quote
 from bot.jobs.delivery import Undeliverable
 from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.media.previews import preview_sheet
-from bot.requests.pricing import format_credits
+from bot.requests.pricing import credits_text, format_credits
 from bot.views.buttons import progress_view
-from bot.views.card_messages import NOT_SENT, CardMessage, tell_privately
+from bot.views.card_messages import NOT_SENT, CardMessage
 from bot.views.discord_requests import EXPIRED_STATUSES, with_retry
 from bot.views.text import MESSAGE_LIMIT, duration, inert, made_from
-from zimage_engine.types import RawImage
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +48,14 @@ def closing_text(prompt: str, original_link: str | None, sentence: str) -> str:
     """Return what a card says instead of a result: as much of the prompt as fits, to ask again, and the sentence."""
     rest = f"\n-# {made_from(original_link)}\n{sentence}" if original_link else f"\n{sentence}"
     return inert(prompt, MESSAGE_LIMIT - len(rest)) + rest
+
+
+def cancelled_text(prompt: str, original_link: str | None, note: str, charged: int) -> str:
+    """Return what a member is told of a cancelled job: the note, as much of the prompt as fits, and the cost."""
+    origin = f"\n-# {made_from(original_link)}" if original_link else ""
+    cost = f"{credits_text(charged)} for the part already done." if charged else "Nothing was charged."
+    before, after = f"{note.rstrip('.')}: ", f". {cost}{origin}"
+    return before + inert(prompt, MESSAGE_LIMIT - len(before) - len(after)) + after
 
 
 def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
@@ -84,6 +91,8 @@ def _now_line(job: Job, progress: JobProgress) -> str:
             return "In the queue."
         case "loading":
             return "Waiting for the model to load …"
+        case "cancelling":
+            return "Cancelling: it stops after the step that is running."
         case "queued":
             ahead = f"{progress.position} before you" if progress.position else "you are next"
             wait = f", ready in {duration(progress.eta)}" if progress.eta is not None else ""
@@ -148,37 +157,37 @@ class ProgressCard:
         await self._edit_newest()
 
     async def show_delay(self, sentence: str) -> None:
-        await self._replace(sentence)
+        await self._replace(self._text(sentence))
 
-    async def remove(self, notice: str = "") -> None:
-        """Delete the card, then send the notice; a private card shows the notice instead."""
+    async def remove(self) -> None:
         await self.stop()
         try:
-            if notice and self._card_message.private:
-                await with_retry(
-                    lambda: self._card_message.edit(content=notice, view=None, attachments=[]), EXPIRED_STATUSES
-                )
-                return
             await with_retry(self._card_message.delete, EXPIRED_STATUSES)
         except Undeliverable as error:
             log.info("card_not_removed", job=self._job.id, reason=str(error))
-        if notice and not self._card_message.private:
-            await tell_privately(self._card_message, notice)
 
     async def tell(self, sentence: str) -> None:
         await self.stop()
+        text = self._text(sentence)
         try:
-            await self._replace(sentence)
+            await self._replace(text)
         except Undeliverable:
-            await self._send_instead(self._job, self._text(sentence))
+            await self._send_instead(self._job, text)
+
+    async def tell_cancelled(self, note: str, charged: int) -> None:
+        await self.stop()
+        request = self._job.request
+        try:
+            await self._replace(cancelled_text(request.spec.prompt, request.original_link, note, charged))
+        except Undeliverable as error:
+            log.info("cancelled_not_told", job=self._job.id, reason=str(error))
 
     def _text(self, sentence: str) -> str:
         request = self._job.request
         return closing_text(request.spec.prompt, request.original_link, sentence)
 
-    async def _replace(self, sentence: str) -> None:
-        """Make the card show a sentence, without buttons and previews."""
-        text = self._text(sentence)
+    async def _replace(self, text: str) -> None:
+        """Make the card show a text, without buttons and previews."""
         await with_retry(lambda: self._card_message.edit(content=text, view=None, attachments=[]), EXPIRED_STATUSES)
 
     def _start_edit(self) -> None:
@@ -194,24 +203,26 @@ class ProgressCard:
         newest, self._newest = self._newest, None
         try:
             if newest is not None:
-                await self._edit(card_text(self._job, newest), newest.previews)
+                await self._edit(newest)
         finally:
             self._editing = None
         if self._newest is not None:
             self.show(self._newest)
 
-    async def _edit(self, text: str, previews: tuple[RawImage, ...]) -> None:
+    async def _edit(self, progress: JobProgress) -> None:
+        text = card_text(self._job, progress)
         if text == self._shown:
             return
         changes: dict[str, Any] = {}
-        if previews:
-            sheet = await asyncio.to_thread(preview_sheet, previews)
+        if progress.previews:
+            sheet = await asyncio.to_thread(preview_sheet, progress.previews)
             hidden = self._job.request.spoiler
             changes["attachments"] = [
                 discord.File(BytesIO(sheet), "preview.webp", description=_PREVIEW_ALT_TEXT, spoiler=hidden)
             ]
+        view = progress_view(self._job.id) if progress.state != "cancelling" else None
         try:
-            await self._card_message.edit(content=text, view=progress_view(self._job.id), **changes)
+            await self._card_message.edit(content=text, view=view, **changes)
             self._shown = text
         except (*NOT_SENT, Undeliverable) as error:
             # The picture comes whether or not its progress can be shown.

@@ -300,7 +300,7 @@ async def test_cancelling_charges_the_steps_that_were_done(world_of: OpenWorld) 
         gate.set()
         await asked
         (message,) = shown_to(world, world.member)
-        assert message.content == "Cancelled."
+        assert message.content == f"Cancelled: ``{PROMPT}``. 0.12 credits for the part already done."
         (job,) = await rows(world, "SELECT state FROM jobs")
         assert job["state"] == "cancelled"
         ledger = await rows(world, "SELECT entry, credits FROM ledger ORDER BY id")

@@ -92,7 +92,7 @@ async def test_the_same_picture_is_not_upscaled_twice_at_once(world_of: OpenWorl
         await leave_running(world, world.member.click(result, label="Upscale"))
         await until(lambda: newest(world).content == "Already on it: this picture is being upscaled for you.")
         device.gate.set()
-        await world.env.settle()
+        await until(lambda: not world.env.bot.jobs.active)
         world.env.bot.parts.result_actions._clicks.clear()
         await world.member.click(result, label="Upscale")
         assert [row["kind"] for row in await rows(world, "SELECT kind FROM jobs ORDER BY id")] == [

@@ -291,7 +291,7 @@ async def test_what_waits_in_line_can_be_cancelled(world_of: OpenWorld) -> None:
         second = await typist.imagine(PROMPT)
         waiting = max(world.env.bot.jobs.active)
         await world.env.bot.jobs.cancel(waiting)
-        await until(lambda: second.told == ["Cancelled."])
+        await until(lambda: second.shown[-1] == f"Cancelled: ``{PROMPT}``. Nothing was charged.")
         gate.set()
         await until(lambda: not world.env.bot.jobs.active)
         states = [row["state"] for row in await rows(world, "SELECT state FROM jobs ORDER BY id")]

@@ -31,10 +31,11 @@ class RecordingCard:
     async def show_delay(self, sentence: str) -> None:
         self.refusals.append(sentence)
 
-    async def remove(self, notice: str = "") -> None:
+    async def remove(self) -> None:
         self.removed = True
-        if notice:
-            self.refusals.append(notice)
+
+    async def tell_cancelled(self, note: str, charged: int) -> None:
+        self.refusals.append(f"{note}, {charged}")
 
     async def tell(self, sentence: str) -> None:
         self.refusals.append(sentence)

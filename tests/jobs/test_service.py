@@ -138,10 +138,10 @@ async def test_a_job_can_be_cancelled_while_its_card_is_being_shown(service: Job
     assert job is not None
     assert job.id == job_id
     await until(lambda: not service.active)
-    assert card.refusals == ["Cancelled."]
+    assert card.refusals == ["Cancelled, 0"]
     assert await state(database) == ("cancelled", None)
     assert await ledger(database) == GIVEN_BACK
-    with pytest.raises(Refusal, match="already finished"):
+    with pytest.raises(Refusal, match="Already cancelled"):
         await service.cancel(job_id)
 
 
@@ -192,7 +192,7 @@ async def test_a_card_says_at_first_what_its_job_waits_for(service: JobService) 
     assert [progress.state for progress in card.shown] == ["paused", "paused"]
     await service.cancel(job.id)
     await until(lambda: not service.active)
-    assert card.refusals == ["Cancelled."]
+    assert card.refusals == ["Cancelled, 0"]
 
 
 class BrokenCard(RecordingCard):
@@ -201,7 +201,10 @@ class BrokenCard(RecordingCard):
     def show(self, progress: JobProgress) -> None:
         raise RuntimeError("the card is broken")
 
-    async def remove(self, notice: str = "") -> None:
+    async def remove(self) -> None:
+        raise RuntimeError("the card is broken")
+
+    async def tell_cancelled(self, note: str, charged: int) -> None:
         raise RuntimeError("the card is broken")
 
 

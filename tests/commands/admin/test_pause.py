@@ -88,7 +88,7 @@ async def test_what_was_taken_back_can_be_cancelled_while_it_is_paused(world_of:
         (job_id,) = service.active
         await service.cancel(job_id)
         await until(lambda: not service.active)
-        assert card.told == ["Cancelled."]
+        assert card.shown[-1] == f"Cancelled: ``{PROMPT}``. Nothing was charged."
         assert [row["state"] for row in await rows(world, "SELECT state FROM jobs")] == ["cancelled"]
         ledger = await rows(world, "SELECT entry, credits FROM ledger ORDER BY id")
         assert ledger[1:] == [{"entry": "settled", "credits": 0}, {"entry": "given_back", "credits": 200}]
