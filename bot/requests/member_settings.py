@@ -71,7 +71,7 @@ def apply(
     ``options`` are those of :func:`bot.requests.flags.read_flags`; what they or ``private`` say is never changed. An
     edit keeps the shape of its picture and takes count and private alone; a prompt that was generated from before
     (``verbatim``) takes private alone. ``max_count`` is the largest count allowed, None for no limit. The note is such
-    as "your settings: 16:9, large", and empty if the settings make no difference.
+    as "16:9, large from your /settings", and empty if the settings make no difference.
     """
     notes: list[str] = []
     for option, default in _DEFAULTS:
@@ -90,4 +90,4 @@ def apply(
         if private:
             notes.append("private")
     shown = ", ".join(note for note in notes if note)
-    return options, private, f"your settings: {shown}" if shown else ""
+    return options, private, f"{shown} from your /settings" if shown else ""

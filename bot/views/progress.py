@@ -33,7 +33,7 @@ _PROMPT_ASKED = 1500
 def card_text(job: Job, progress: JobProgress) -> str:
     """Return the card's text: the prompt, the link to an edit's original, notes, and a line about the state."""
     request = job.request
-    defaults = f"\n-# with {request.defaults}" if request.defaults else ""
+    defaults = f"\n-# {request.defaults}" if request.defaults else ""
     notes = f"\n-# {request.notes}" if request.notes else ""
     return f"{opening_text(request.spec.prompt, request.original_link)}{defaults}{notes}\n{_state_line(job, progress)}"
 
@@ -59,15 +59,17 @@ def cancelled_text(prompt: str, original_link: str | None, note: str, charged: i
 
 
 def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
-    """Return the question before a costly job: how many images, their price, what is left, and how long they take.
+    """Return the question before a costly job: what is generated, its price, what is left, and how long it takes.
 
-    The prompt stays readable when the question is over.
+    The small print names the member's own settings in it, and what has no meaning in the prompt.
     """
-    images = f"{request.count} images" if request.count > 1 else f"1 image of {request.spec.size}"
-    left = f" of your {format_credits(quote.left)}" if quote.left is not None else ""
-    defaults = f"\n-# with {request.defaults}" if request.defaults else ""
-    price = f"{images} · {format_credits(quote.credits)}{left} credits · {duration(seconds)}"
-    return f"{price}\n{inert(request.spec.prompt, _PROMPT_ASKED)}{defaults}"
+    spec = request.spec
+    pictures = f"{request.count} picture{'' if request.count == 1 else 's'}"
+    left = f"; you have {format_credits(quote.left)}" if quote.left is not None else ""
+    question = f"Generate {pictures} ({spec.width}×{spec.height}, {spec.steps} steps) of"
+    price = f"{credits_text(quote.credits)}{left}. {duration(seconds).capitalize()} once it starts."
+    small_print = "".join(f"\n-# {line}" for line in (request.defaults, request.notes) if line)
+    return f"{question} {inert(spec.prompt, _PROMPT_ASKED)}? {price}{small_print}"
 
 
 _RESTARTED = "I restarted; your request is back in the queue."

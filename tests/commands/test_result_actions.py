@@ -169,4 +169,4 @@ async def test_again_keeps_to_the_member_s_own_settings(world: World) -> None:
     await answer_text(world, world.member, "settings", private=True)
     await world.member.click(result, label="Again")
     assert len(world.channel.history()) == 1, "the new one is for the member alone"
-    assert "With your settings: private." in newest(world).content
+    assert "With private from your /settings." in newest(world).content

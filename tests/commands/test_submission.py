@@ -229,7 +229,9 @@ async def test_why_somebody_is_blocked_is_told_to_them_alone(world: World) -> No
 async def test_a_costly_command_asks_once_and_draws_on_yes(world: World) -> None:
     asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
     assert asked.ephemeral
-    assert asked.response.content.startswith("4 images · 4.52 of your 50 credits · about ")
+    assert asked.response.content.startswith(
+        f"Generate 4 pictures (256×256, 9 steps) of ``{PROMPT}``? 4.52 credits; you have 50. "
+    )
     assert await count_jobs(world) == 0
     stranger = world.channel.guild.add_member(world.env.create_user("noa"))
     assert world.channel.history(viewer=stranger) == []
@@ -242,7 +244,9 @@ async def test_a_costly_command_asks_once_and_draws_on_yes(world: World) -> None
 async def test_half_of_what_is_left_is_worth_a_question_too(world_of: OpenWorld) -> None:
     async with world_of(credits_per_day=3.0) as world:
         asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=2)
-        assert asked.response.content.startswith("2 images · 2 of your 3 credits · about ")
+        assert asked.response.content.startswith(
+            f"Generate 2 pictures (256×256, 8 steps) of ``{PROMPT}``? 2 credits; you have 3. "
+        )
         await world.member.click(asked.response, label="Draw")
         assert len(newest(world).attachments) == 2
         await world.member.slash(world.channel, "imagine", prompt=PROMPT)
@@ -255,7 +259,9 @@ async def test_a_costly_edit_asks_after_the_picture_was_read(world: World) -> No
     )
     assert asked.ephemeral is False
     (question,) = [m for m in world.channel.history(viewer=world.member) if "credits" in m.content]
-    assert question.content.startswith("4 images · 9 of your 50 credits")
+    assert question.content.startswith(
+        f"Generate 4 pictures (256×256, 20 steps) of ``{CHANGED}``? 9 credits; you have 50. "
+    )
     await world.member.click(question, label="Draw")
     assert len(newest(world).attachments) == 4
     assert await credits_in_use(world) == 900
