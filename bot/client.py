@@ -47,6 +47,7 @@ from bot.commands.parts import BotParts
 from bot.commands.pending_edits import PendingEdits
 from bot.commands.picture_picker import PicturePickers
 from bot.commands.privacy import PrivacyActions
+from bot.commands.private_menus import PrivateMenus
 from bot.commands.questions import Questions
 from bot.commands.queue import QueueActions
 from bot.commands.result_actions import ResultActions
@@ -242,7 +243,8 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     pending_edits = PendingEdits(submitter, input_images)
     pickers = PicturePickers(submitter, input_images, pending_edits, database)
     pictures = DraftPictures(bot, input_images, database, jobs.originals)
-    gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile)
+    menus = PrivateMenus()
+    gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile, menus)
     mentions = CommandMentions()
     admin_context = AdminContext(bot, database, jobs)
     member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
@@ -258,7 +260,7 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         pickers=pickers,
         gallery=gallery,
         drafts=DraftActions(submitter, input_images, database, pictures, pickers),
-        result_actions=ResultActions(submitter, input_images, gallery, database),
+        result_actions=ResultActions(submitter, input_images, gallery, menus, database),
         undelivered=UndeliveredActions(jobs.undelivered),
         queue=QueueActions(jobs, admin_context),
         privacy=PrivacyActions(bot, member_data, open_questions, settings),

@@ -17,6 +17,7 @@ import structlog
 from bot.commands.free_work import FreeWorkThrottle
 from bot.commands.input_images import InputImages, link_of
 from bot.commands.invocation import InteractionInvocation
+from bot.commands.private_menus import PrivateMenus
 from bot.errors import Refusal
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
@@ -30,13 +31,14 @@ from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow
 from bot.views.downloads import fetch_attachment
-from bot.views.results import delete_view, upload_view
+from bot.views.results import delete_view, more_view, upload_view
 from bot.views.text import MESSAGE_LIMIT
 from zimage_engine.profiles import ModelProfile
 
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 2
+_MADE = {"imagine": "drawn", "edit": "edited", "vary": "varied", "again": "drawn again", "upscale": "upscaled"}
 _STILL_SHOWN = (
     "Deleted from my store. Discord still shows the message, which I cannot reach: dismiss or delete it yourself."
 )
@@ -56,6 +58,7 @@ class Gallery:
         image_dir: Path,
         reader: ImageReader,
         profile: ModelProfile,
+        menus: PrivateMenus,
     ) -> None:
         self._database = database
         self._jobs = jobs
@@ -63,17 +66,22 @@ class Gallery:
         self._image_dir = image_dir
         self._reader = reader
         self._profile = profile
+        self._menus = menus
         self.throttle = FreeWorkThrottle()
         self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def show_menu(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        """Show what can be done with one image besides drawing."""
+        await self._menus.show(interaction, f"What about this picture (seed {row.seed})?", _menu(interaction, row))
 
     async def details(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Show everything needed to generate the image again."""
         self.throttle.check(interaction.user.id)
         spec = ImageSpec.from_json(row.spec).image(row.position)
-        message = _copyable(parameters_text(spec))
+        text, file = _copyable(parameters_text(spec))
         if (link := link_of(row)) is not None:
-            message["content"] = f"{message['content']}\n-# {row.kind} by <@{row.owner_id}> · {link}"
-        await interaction.response.send_message(**message, ephemeral=True, suppress_embeds=True)
+            text = f"{text}\n-# {_MADE.get(row.kind, row.kind)} by <@{row.owner_id}> · {link}"
+        await self._menus.show(interaction, text, _menu(interaction, row), file)
 
     async def details_of_file(self, interaction: discord.Interaction[Any], attachment: discord.Attachment) -> None:
         """Show the parameters in a file's metadata, with Again and Edit. Raises :class:`Refusal` if it has none."""
@@ -100,7 +108,8 @@ class Gallery:
             )
             # An edit cannot be repeated from its file, which does not contain the original.
             view = upload_view(upload_id, again=spec.strength == 1.0)
-            await interaction.followup.send(**_copyable(parameters_text(spec)), view=view, ephemeral=True)
+            text, file = _copyable(parameters_text(spec))
+            await interaction.followup.send(text, file=file or discord.utils.MISSING, view=view, ephemeral=True)
 
     def open_upload(self, original: str) -> DecodedImage:
         """Return the pixels of an uploaded picture. Blocks."""
@@ -109,14 +118,14 @@ class Gallery:
     async def compare(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Show an edit and its original side by side. Raises :class:`Refusal` if there is no original to show."""
         self.throttle.check(interaction.user.id)
-        await interaction.response.defer(ephemeral=True)
+        await self._menus.defer(interaction)
         async with self._slots:
             spec = ImageSpec.from_json(row.spec)
             before, caption = await self._before(InteractionInvocation(interaction), row, spec)
             after = await self._input_images.bytes_of(row)
             sheet = await asyncio.to_thread(compare_sheet, before, after, caption, spec.prompt)
             file = discord.File(BytesIO(sheet), "compare.png", description="Before and after")
-            await interaction.followup.send(file=file, ephemeral=True)
+            await self._menus.show_deferred(interaction, "Before and after:", file, _menu(interaction, row))
 
     async def _before(self, invocation: InteractionInvocation, row: ImageRow, spec: ImageSpec) -> tuple[bytes, str]:
         """Return the original's bytes and a caption: its prompt if the bot generated it, else "original"."""
@@ -135,7 +144,7 @@ class Gallery:
     async def tree(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Show the image's family as a sheet, without images that the member may not see."""
         self.throttle.check(interaction.user.id)
-        await interaction.response.defer(ephemeral=True)
+        await self._menus.defer(interaction)
         async with self._slots:
             invocation = InteractionInvocation(interaction)
             kin = [
@@ -144,7 +153,8 @@ class Gallery:
             relatives = [await self._relative(each, marked=each.id == row.id) for each in kin]
             sheet = await asyncio.to_thread(family_sheet, relatives)
             file = discord.File(BytesIO(sheet), "tree.png", description="The family of this picture")
-            await interaction.followup.send(file=file, ephemeral=True)
+            text = "What this picture came from, and what came from it:"
+            await self._menus.show_deferred(interaction, text, file, _menu(interaction, row))
 
     async def _shown_to(self, invocation: InteractionInvocation, row: ImageRow) -> bool:
         return (not row.private or row.owner_id == invocation.user.id) and await self._input_images.may_see(
@@ -163,24 +173,24 @@ class Gallery:
         _check_delete(interaction, row)
         several = len(await images.of_job(self._database, row.job_id)) > 1
         text = "Delete this picture? What was made from it stays."
-        await interaction.response.send_message(text, view=delete_view(row.id, several=several), ephemeral=True)
+        await self._menus.show(interaction, text, delete_view(row.id, several=several))
 
     async def drop(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Delete one image from the database, from disk, and from its message."""
         _check_delete(interaction, row)
-        await interaction.response.defer(ephemeral=True)
+        await self._menus.defer(interaction)
         left = [each for each in await images.of_job(self._database, row.job_id) if each.id != row.id]
         await self._delete([row])
         gone = await self._take_out(interaction, row, left)
-        await interaction.followup.send("Deleted." if gone else _STILL_SHOWN, ephemeral=True)
+        await self._menus.show_deferred(interaction, "Deleted." if gone else _STILL_SHOWN)
 
     async def drop_all(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Delete every image of the message, and the message."""
         _check_delete(interaction, row)
-        await interaction.response.defer(ephemeral=True)
+        await self._menus.defer(interaction)
         await self._delete(await images.of_job(self._database, row.job_id))
         gone = await self._take_out(interaction, row, [])
-        await interaction.followup.send("Deleted." if gone else _STILL_SHOWN, ephemeral=True)
+        await self._menus.show_deferred(interaction, "Deleted." if gone else _STILL_SHOWN)
 
     async def messages_deleted(self, message_ids: Iterable[int]) -> None:
         """Delete the images of messages that were deleted in Discord."""
@@ -230,11 +240,14 @@ def _check_delete(interaction: discord.Interaction[Any], row: ImageRow) -> None:
         raise Refusal("Only the member who asked for this picture, or a moderator, can delete it.")
 
 
-def _copyable(text: str) -> dict[str, Any]:
-    """Return a message with the text as a code block, or as a file if it is too long or would end the block."""
+def _menu(interaction: discord.Interaction[Any], row: ImageRow) -> discord.ui.View:
+    """Return the buttons of the menu about an image, which stay under each of its steps."""
+    has_parent = row.parent_id is not None or bool(ImageSpec.from_json(row.spec).original)
+    return more_view(row.id, has_parent=has_parent, may_delete=may_delete(interaction, row))
+
+
+def _copyable(text: str) -> tuple[str, discord.File | None]:
+    """Return a message with the text as a code block, or with a file if it is too long or would end the block."""
     if len(text) <= MESSAGE_LIMIT - 300 and "```" not in text:
-        return {"content": f"```\n{text}\n```"}
-    return {
-        "content": "Everything needed to draw it again:",
-        "file": discord.File(BytesIO(text.encode()), "details.txt"),
-    }
+        return f"```\n{text}\n```", None
+    return "Everything needed to draw it again:", discord.File(BytesIO(text.encode()), "details.txt")

@@ -11,10 +11,11 @@ from typing import Any
 import discord
 from discord.ext import commands
 
-from bot.commands.gallery import Gallery, may_delete
+from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImage, InputImages
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
+from bot.commands.private_menus import PrivateMenus
 from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
 from bot.requests.options import options_of
@@ -24,7 +25,7 @@ from bot.store.database import Database
 from bot.store.images import ImageRow
 from bot.throttle import Throttle
 from bot.views.modals import EditForm, EditModal
-from bot.views.results import RESULT_ITEMS, more_view, vary_view, which_view
+from bot.views.results import RESULT_ITEMS, vary_view, which_view
 from zimage_engine.profiles import SEED_LIMIT, ModelProfile, Size
 from zimage_engine.types import InvalidRequest
 
@@ -39,10 +40,18 @@ _ONCE_SECONDS = 3.0
 class ResultActions:
     """Implements :class:`bot.views.parts.ResultHandler`, and handles edit forms."""
 
-    def __init__(self, submission: Submission, input_images: InputImages, gallery: Gallery, database: Database) -> None:
+    def __init__(
+        self,
+        submission: Submission,
+        input_images: InputImages,
+        gallery: Gallery,
+        menus: PrivateMenus,
+        database: Database,
+    ) -> None:
         self._submission = submission
         self._input_images = input_images
         self._gallery = gallery
+        self._menus = menus
         self._database = database
         self._clicks: Throttle[tuple[int, str]] = Throttle(_ONCE_SECONDS)
         self._job_actions: dict[str, _Action] = {"again": self._again}
@@ -52,7 +61,7 @@ class ResultActions:
             "subtle": self._vary_subtly,
             "strong": self._vary_strongly,
             "upscale": self._upscale,
-            "more": self._show_menu,
+            "more": gallery.show_menu,
             "details": gallery.details,
             "compare": gallery.compare,
             "tree": gallery.tree,
@@ -84,7 +93,7 @@ class ResultActions:
         elif len(rows) > 1:
             prompt = ImageSpec.from_json(rows[0].spec).prompt
             view = which_view(what, job_id, prompt, [(row.id, row.seed) for row in rows])
-            await interaction.response.send_message("Which picture?", view=view, ephemeral=True)
+            await self._menus.show(interaction, "Which picture?", view)
         else:
             await self._image_actions[what](interaction, rows[0])
 
@@ -118,6 +127,7 @@ class ResultActions:
             input_image = await self._of_upload(interaction, form.upload_id)
         assert input_image is not None, "a modal names its picture"
         await self._submission.edit(invocation, Edit(form.options()), input_image, private=None)
+        await self._menus.close(interaction)
 
     async def _is_first_click(self, interaction: discord.Interaction[Any], what: str) -> bool:
         """Return True for the member's first click on the same within three seconds; the others get no message."""
@@ -131,8 +141,7 @@ class ResultActions:
         await interaction.response.send_modal(EditModal(f"i{row.id}", prompt, self.profile))
 
     async def _ask_how_to_vary(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        text = "How much may it differ?"
-        await interaction.response.send_message(text, view=vary_view(row.id), ephemeral=True)
+        await self._menus.show(interaction, "How much may it differ?", vary_view(row.id))
 
     async def _vary_subtly(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         await self._vary(interaction, row, "subtle")
@@ -160,6 +169,7 @@ class ResultActions:
     async def _change(self, interaction: discord.Interaction[Any], row: ImageRow, edit: Edit) -> None:
         invocation = InteractionInvocation(interaction)
         await self._submission.edit(invocation, edit, await self._input_images.image(invocation, row.id), private=None)
+        await self._menus.close(interaction)
 
     def _options_of_row(self, row: ImageRow, *, strength: float) -> ImageOptions:
         """Return the options that the image was generated from, with a random seed and another strength."""
@@ -202,11 +212,6 @@ class ResultActions:
         """Return the spec for the active model. Raises :class:`InvalidRequest` if that model cannot generate it."""
         self.profile.check(spec.request(""))
         return replace(spec, model=self.profile.title)
-
-    async def _show_menu(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        has_parent = row.parent_id is not None or bool(ImageSpec.from_json(row.spec).original)
-        view = more_view(row.id, has_parent=has_parent, may_delete=may_delete(interaction, row))
-        await interaction.response.send_message("What about this picture?", view=view, ephemeral=True)
 
     async def _upload(self, interaction: discord.Interaction[Any], upload_id: str) -> images.Upload:
         upload = await images.find_upload(self._database, upload_id)

@@ -41,6 +41,7 @@ _IMAGE_LABELS: dict[ImageAction, str] = {
     "compare": "Compare",
     "tree": "Tree",
     "delete": "Delete",
+    "more": "Back",
     "drop": "Delete this picture",
     "dropall": "Delete the whole message",
 }
@@ -127,12 +128,21 @@ def result_view(job_id: int) -> discord.ui.View:
 def is_result(message: discord.Message, job_id: int) -> bool:
     """Return whether a message has the row under a job's result, or one of its buttons."""
     row = {f"zib:{what}:j{job_id}" for what in _ROW_LABELS}
-    return any(
-        getattr(child, "custom_id", None) in row
-        for component in message.components
-        if isinstance(component, discord.ActionRow)
-        for child in component.children
+    return any(custom_id in row for custom_id in _custom_ids(message))
+
+
+def is_menu(message: discord.Message) -> bool:
+    """Return whether a message is a step of a private menu about one image, or asks which image is meant."""
+    templates = [item.__discord_ui_compiled_template__ for item in (ImageButton, WhichSelect)]
+    return message.flags.ephemeral and any(
+        template.match(custom_id) for custom_id in _custom_ids(message) for template in templates
     )
+
+
+def _custom_ids(message: discord.Message) -> list[str]:
+    """Return the ``custom_id`` of each button and select of a message."""
+    rows = [component for component in message.components if isinstance(component, discord.ActionRow)]
+    return [str(getattr(child, "custom_id", None)) for row in rows for child in row.children]
 
 
 def picture_label(number: int, seed: int, prompt: str) -> str:
@@ -159,7 +169,7 @@ def more_view(image_id: str, *, has_parent: bool, may_delete: bool) -> discord.u
 
 
 def delete_view(image_id: str, *, several: bool) -> discord.ui.View:
-    return _view(ImageButton(what, image_id) for what in (("drop", "dropall") if several else ("drop",)))
+    return _view(ImageButton(what, image_id) for what in ("drop", *(["dropall"] if several else []), "more"))
 
 
 def upload_view(upload_id: str, *, again: bool) -> discord.ui.View:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import discord
+import pytest
 
 from bot.playground.world import World
-from tests.helpers.pictures import CHANGED, drawn, newest, picture_of, rows
+from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, picture_of, rows
 from tests.helpers.privacy import JUST_DATA, another_member, delete, files_in
+from tests.helpers.worlds import restart
 
 
 async def test_the_menu_behind_more(world: World) -> None:
@@ -19,14 +21,52 @@ async def test_the_menu_behind_more(world: World) -> None:
     assert "--seed 1" in details.response.content
     world.env.bot.parts.gallery.throttle.clear()
     compared = await world.member.click(menu, label="Compare")
-    sheet = picture_of(await compared.followups[0].attachments[0].read())
+    sheet = picture_of(await compared.response.attachments[0].read())
     assert sheet.width > 2 * 256
     world.env.bot.parts.gallery.throttle.clear()
     tree = await world.member.click(menu, label="Tree")
-    assert picture_of(await tree.followups[0].attachments[0].read()).width > 256
+    assert picture_of(await tree.response.attachments[0].read()).width > 256
     answered = await world.member.click(menu, label="Tree")
     assert "ask again in two seconds" in answered.response.content
     assert result.id != edited.id
+
+
+async def test_the_steps_of_a_menu_edit_one_message(world: World) -> None:
+    result = await drawn(world, count=2, steps=1)
+    asked = (await world.member.click(result, label="More…")).response
+    ids = [row["id"] for row in await rows(world, "SELECT id FROM images ORDER BY position")]
+    options = asked.components[0]["components"][0]["options"]
+    assert [option["label"] for option in options] == [f"1 · seed 3 · {PROMPT}", f"2 · seed 4 · {PROMPT}"]
+    await world.member.select(asked.message, [ids[1]])
+    for label, said in (("Details", "--seed 4"), ("Delete", "Delete this picture?"), ("Back", "(seed 4)")):
+        await world.member.click(asked.message, label=label)
+        assert said in asked.content
+    world.env.bot.parts.gallery.throttle.clear()
+    await world.member.click(asked.message, label="Tree")
+    assert asked.attachments
+    await world.member.click(asked.message, label="Delete")
+    assert not asked.attachments
+    await world.member.click(asked.message, label="Delete this picture")
+    assert asked.content == "Deleted."
+    assert len(world.channel.history(viewer=world.member)) == 2
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_is_chosen_in_a_menu_leaves_no_menu(world: World, *, restarted: bool) -> None:
+    result = await drawn(world, count=2, steps=1)
+    ids = [row["id"] for row in await rows(world, "SELECT id FROM images ORDER BY position")]
+    asked = (await world.member.click(result, label="Vary")).response
+    await world.member.select(asked.message, [ids[1]])
+    if restarted:
+        await restart(world)
+    assert asked.content == "How much may it differ?"
+    await world.member.click(asked.message, label="Subtle")
+    assert (len(world.channel.history(viewer=world.member)) == 2) is not restarted
+    asked = (await world.member.click(result, label="Edit")).response
+    shown = await world.member.select(asked.message, [ids[1]])
+    before = len(world.channel.history(viewer=world.member))
+    await world.member.submit_modal(shown, {"prompt": CHANGED, "strength": "0.9"})
+    assert len(world.channel.history(viewer=world.member)) == before, "the result came, the question went"
 
 
 async def test_deleting_asks_once_and_is_for_the_owner_and_moderators(world: World) -> None:
@@ -39,17 +79,18 @@ async def test_deleting_asks_once_and_is_for_the_owner_and_moderators(world: Wor
     (image, _) = await rows(world, "SELECT images.id, file FROM images JOIN jobs ON jobs.id = job_id ORDER BY jobs.id")
     path = world.env.bot.settings.image_dir / image["file"]
     assert path.exists()
+    other_menu = (await world.member.click(result, label="More…")).response.message
     menu = (await world.member.click(result, label="More…")).response.message
     confirm = (await world.member.click(menu, label="Delete")).response.message
     assert path.exists(), "asked first"
     await world.member.click(confirm, label="Delete this picture")
     assert not path.exists()
     assert [message.id for message in world.channel.history()] == [child.id]
-    answered = await world.member.click(menu, label="Details")
+    answered = await world.member.click(other_menu, label="Details")
     assert answered.response.content == "This picture was deleted."
     menu = (await world.member.click(child, label="More…")).response.message
     tree = await world.member.click(menu, label="Tree")
-    assert tree.followups[0].attachments, "the child stays, its original is drawn as deleted"
+    assert tree.response.attachments, "the child stays, its original is drawn as deleted"
 
 
 async def test_one_of_several_is_taken_out_of_its_message(world: World) -> None:
@@ -100,4 +141,4 @@ async def test_what_others_made_from_it_stays_theirs_without_the_original(world:
     assert newest(world, noa).content == "The original is no longer kept, so there is nothing to compare with."
     await world.env.advance_time(3)  # free work has a pause
     await noa.click(more.response, label="Tree")
-    assert picture_of(await newest(world, noa).attachments[0].read()).width > 300
+    assert picture_of(await more.response.attachments[0].read()).width > 300
