@@ -144,7 +144,8 @@ class Submission:
         await self.jobs.admission.check_words(invocation.requester.guild_id, options.prompt)
         await self._check_may_post(invocation, private=private)
         note = f"\n-# {input_image.note}" if input_image.note else ""
-        opening = f"{opening_text(options.prompt, input_image.link)}{note}\nReading the picture …"
+        opening = opening_text(options.prompt, input_image.link, edit.kind, options.strength or 1.0)
+        opening = f"{opening}{note}\nReading the picture …"
         file = input_image.thumbnail() if input_image.thumbnail is not None else None
         make_request = partial(
             self._edit_request, invocation, replace(edit, options=options), input_image, private=private

@@ -232,7 +232,15 @@ def _alt_text(prompt: str, number: int, count: int) -> str:
 def _text(job: Job, result: Result) -> str:
     seeds = [picture.seed for picture in result.pictures]
     request = job.request
-    return result_text(request.spec, request.owner_id, seeds, result.device_seconds, result.note, request.original_link)
+    return result_text(
+        request.spec,
+        request.owner_id,
+        seeds,
+        result.device_seconds,
+        result.note,
+        request.original_link,
+        request.kind,
+    )
 
 
 def _mentions(job: Job, result: Result) -> discord.AllowedMentions:

@@ -13,7 +13,7 @@ import structlog
 
 from bot.jobs.admission import Quote
 from bot.jobs.delivery import Undeliverable
-from bot.jobs.job import Job, JobProgress, JobRequest
+from bot.jobs.job import Job, JobProgress, JobRequest, Kind
 from bot.media.previews import preview_sheet
 from bot.requests.pricing import credits_text, format_credits
 from bot.views.buttons import progress_view
@@ -35,12 +35,13 @@ def card_text(job: Job, progress: JobProgress) -> str:
     request = job.request
     defaults = f"\n-# {request.defaults}" if request.defaults else ""
     notes = f"\n-# {request.notes}" if request.notes else ""
-    return f"{opening_text(request.spec.prompt, request.original_link)}{defaults}{notes}\n{_state_line(job, progress)}"
+    opening = opening_text(request.spec.prompt, request.original_link, request.kind, request.spec.strength)
+    return f"{opening}{defaults}{notes}\n{_state_line(job, progress)}"
 
 
-def opening_text(prompt: str, original_link: str | None) -> str:
+def opening_text(prompt: str, original_link: str | None, kind: Kind = "edit", strength: float = 1.0) -> str:
     """Return the first lines of a card: the prompt, and the link to an edit's original."""
-    origin = f"\n-# {made_from(original_link)}" if original_link else ""
+    origin = f"\n-# {made_from(original_link, kind, strength)}" if original_link else ""
     return inert(prompt, _PROMPT_SHOWN) + origin
 
 

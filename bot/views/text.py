@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bot.jobs.job import Kind
 from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageSpec
 
 MESSAGE_LIMIT = 2000
 ALT_TEXT_LIMIT = 1024
+_STRONG_FROM = 0.6
+"""The least strength of a variation that is called strong; the buttons use 0.4 and 0.8."""
 _BIDI_OVERRIDES = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 """Bidirectional overrides and isolates, which would change the direction of the text around them."""
 
@@ -46,18 +49,28 @@ def result_line(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float
     return "-# " + " · ".join([f"<@{owner_id}>", seed, *given, f"{seconds:.1f} s"])
 
 
-def made_from(link: str) -> str:
-    """Return "edit of …" with a link to the message of the picture that was edited."""
+def made_from(link: str, kind: Kind = "edit", strength: float = 1.0) -> str:
+    """Return how a picture was made from the one whose message is linked, such as "subtle variation of …"."""
+    if kind == "upscale":
+        return f"upscaled from {link}"
+    if kind == "vary":
+        return f"{'subtle' if strength < _STRONG_FROM else 'strong'} variation of {link}"
     return f"edit of {link}"
 
 
 def result_text(
-    spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float, note: str, original_link: str | None = None
+    spec: ImageSpec,
+    owner_id: int,
+    seeds: list[int],
+    seconds: float,
+    note: str,
+    original_link: str | None = None,
+    kind: Kind = "edit",
 ) -> str:
     """Return the text of a result message; a long prompt is cut to Discord's limit."""
     tail = [result_line(spec, owner_id, seeds, seconds)]
     if original_link:
-        tail.append(f"-# {made_from(original_link)}")
+        tail.append(f"-# {made_from(original_link, kind, spec.strength)}")
     if note:
         tail.append(f"-# {note}")
     room = MESSAGE_LIMIT - sum(len(line) + 1 for line in tail)

@@ -120,6 +120,7 @@ async def test_vary_asks_how_much(world: World, how: str, strength: float) -> No
     await world.member.click(asked.response.message, label=how)
     varied = newest(world)
     assert f"strength {strength}" in varied.content
+    assert f"\n-# {how.lower()} variation of {result.jump_url}" in varied.content
     (_, job) = await rows(world, "SELECT kind, json_extract(spec, '$.prompt') AS prompt FROM jobs ORDER BY id")
     assert job == {"kind": "vary", "prompt": PROMPT}
 
@@ -128,6 +129,7 @@ async def test_upscale_doubles_and_stops_at_the_models_limit(world: World) -> No
     result = await drawn(world)
     await world.member.click(result, label="Upscale")
     large = newest(world)
+    assert f"\n-# upscaled from {result.jump_url}" in large.content
     assert picture_of(await large.attachments[0].read()).size == (512, 512)
     await world.member.click(large, label="Upscale")
     larger = newest(world)
