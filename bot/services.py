@@ -73,6 +73,7 @@ def configured_terms(settings: Settings, profile: ModelProfile) -> Terms:
         direct,
         **ceilings,
         caps={"max_pixels": profile.max_pixels, "max_count": settings.max_count},
+        floors={"max_pixels": profile.base_size.pixels // 4},  # half the usual sides
         direct_messages=settings.direct_messages,
         user_install=settings.user_install,
     )

@@ -18,7 +18,8 @@ from bot.commands.parts import BotParts
 from bot.commands.ping import latency_text
 from bot.errors import Refusal
 from bot.jobs.admission import Admission
-from bot.moderation.limit_texts import format_value, parse_value
+from bot.moderation.limit_ranges import ceiling_range
+from bot.moderation.limit_texts import format_value
 from bot.requests.pricing import format_credits
 from bot.store.admission import Terms
 from bot.store.audit import Change
@@ -113,7 +114,9 @@ class OwnerCommands(app_commands.Group):
         if ceiling is not None and value is not None:
             name = cast("Ceiling", ceiling)
             configured = value.strip().lower() == _CONFIGURED
-            number = getattr(admission.configured, name) if configured else parse_value(CEILINGS[name].unit_of, value)
+            number = (
+                getattr(admission.configured, name) if configured else ceiling_range(name, admission.terms).parse(value)
+            )
             change = partial(_set_ceiling, terms=admission.terms, name=name, value=number, configured=configured)
             await self._change(interaction, change)
             admission.terms = replace(admission.terms, **{name: number})  # type: ignore[arg-type]  # the names are its fields

@@ -20,7 +20,7 @@ from bot.store.admission import (
 from bot.store.ledger import Renewal
 from bot.store.limits import LIMITS, UNLIMITED, Limit, LimitName
 
-_VALUE_MAX = 2**31
+VALUE_MAX = 2**31
 """The largest value that may be typed, in the limit's unit."""
 _ALLOWED_SHOWN = 3
 _CHEAPER = "ask for fewer pictures, smaller ones, or fewer steps"
@@ -42,8 +42,8 @@ def parse_value(name: LimitName, text: str) -> int | None:
         words = words.replace(",", "")
     in_credits = limit.unit == "credits"
     number = re.fullmatch(r"\d{1,12}([.,]\d{1,2}0*)?" if in_credits else r"\d{1,12}", words)
-    value = Decimal(words.replace(",", ".")) * (100 if in_credits else 1) if number is not None else _VALUE_MAX + 1
-    if value > _VALUE_MAX:
+    value = Decimal(words.replace(",", ".")) * (100 if in_credits else 1) if number is not None else VALUE_MAX + 1
+    if value > VALUE_MAX:
         raise Refusal(f"“{text[:30]}” is no value for {name}: give {limit.example}, or {UNLIMITED}.")
     return int(value)
 

@@ -13,7 +13,8 @@ from typing import Literal
 from bot.requests.spec import ImageSpec
 from zimage_engine.profiles import ModelProfile
 
-_IMAGE_MIN = 5
+IMAGE_MIN = 5
+"""The price of the cheapest image."""
 _ASK_ABOVE = 400
 _ASK_ABOUT_HALF_FROM = 200
 
@@ -36,7 +37,7 @@ def quote(spec: ImageSpec, count: int, profile: ModelProfile, *, edit: bool) -> 
     work = spec.size.pixels * spec.steps_run(edit=edit) * passes
     of_one_credit = profile.base_size.pixels * int(profile.steps.default)
     rounded_up = -(-100 * work // of_one_credit)  # in integers: exact, and this runs for every request
-    return count * max(_IMAGE_MIN, rounded_up)
+    return count * max(IMAGE_MIN, rounded_up)
 
 
 def needs_confirmation(price: int, left: int | None) -> bool:

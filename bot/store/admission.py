@@ -88,7 +88,7 @@ class Terms:
 
     ``defaults`` are the limits for which a server has set nothing, ``direct`` those of direct messages and
     user-installed use. No server's admin can raise the ceilings (``credits_per_user``, ``credits_per_server``,
-    ``queue_length``) or set a limit above its cap.
+    ``queue_length``) or set a limit above its cap; ``floors`` are the smallest values above 0 that make sense.
     """
 
     defaults: Values
@@ -97,6 +97,7 @@ class Terms:
     credits_per_server: int | None = None
     queue_length: int | None = None
     caps: dict[LimitName, int] = field(default_factory=dict)
+    floors: dict[LimitName, int] = field(default_factory=dict)
     direct_messages: bool = True
     user_install: bool = False
 

@@ -15,7 +15,8 @@ from bot.commands.invocation import requester_of
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.moderation.durations import parse_period
-from bot.moderation.limit_texts import format_value, parse_value
+from bot.moderation.limit_ranges import limit_range
+from bot.moderation.limit_texts import format_value
 from bot.requests.pricing import format_credits
 from bot.store import ledger
 from bot.store import limits as store
@@ -53,9 +54,11 @@ def _add_set(limits: app_commands.Group, context: AdminContext) -> None:
     async def set_limit(
         interaction: discord.Interaction[Any], target: Mention, limit: str, value: str, period: str | None = None
     ) -> None:
+        _check_limitable(target)
         name = _name(limit)
         until = int(time.time()) + parse_period(period) if period else None
-        row = LimitRow(*_target(target), name, parse_value(name, value), until)
+        number = limit_range(name, context.jobs.admission.terms).parse(value)
+        row = LimitRow(*_target(target), name, number, until)
         change = await context.change(interaction, partial(_set, guild_id=guild_of(interaction), row=row))
         whom = target_text(row.target, row.target_id)
         await answer(interaction, f"{whom}: `{name}` is {'now' if change else 'already'} {_value_text(row)}.")
@@ -63,7 +66,8 @@ def _add_set(limits: app_commands.Group, context: AdminContext) -> None:
     @set_limit.autocomplete("value")
     async def offer(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
         chosen = getattr(interaction.namespace, "limit", None)
-        values = next((limit.offered for limit in LIMITS.values() if limit.name == chosen), (UNLIMITED,))
+        terms = context.jobs.admission.terms
+        values = next((limit_range(name, terms).offered() for name in LIMITS if name == chosen), (UNLIMITED,))
         return [app_commands.Choice(name=value, value=value) for value in values if typed.lower() in value]
 
 
@@ -141,6 +145,12 @@ def _name(limit: str) -> LimitName:
         if name == limit:
             return name
     raise Refusal(f"There is no limit “{limit[:30]}”: take one of {', '.join(LIMITS)}.")
+
+
+def _check_limitable(target: Mention) -> None:
+    """Raise :class:`Refusal` if the target is a bot, or the role of one."""
+    if target.bot if isinstance(target, discord.Member) else target.is_bot_managed():
+        raise Refusal("Bots cannot ask for pictures, so they need no limits.")
 
 
 def _target(target: Mention) -> tuple[Target, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import discord
+import pytest
 
 from bot.playground.world import World
 from tests.helpers.admins import admin_of, told
 from tests.helpers.credits import answer_text, quota_answer
 from tests.helpers.pictures import PROMPT, drawn, rows
+from tests.helpers.worlds import OpenWorld
 
 
 async def test_a_grant_is_spent_after_the_day_s_credits(world: World) -> None:
@@ -69,6 +71,53 @@ async def test_a_value_that_is_none_is_explained(world: World) -> None:
     assert len(world.env.errors) == 3
     assert await rows(world, "SELECT * FROM limits") == []
     assert await rows(world, "SELECT * FROM audit") == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "takes"),
+    [
+        ("max_pixels", "1024", "pixels from 128×128 to 640×640"),
+        ("max_pixels", "1024x1024", "pixels from 128×128 to 640×640"),
+        ("max_count", "9", "a whole number from 1 to 4"),
+        ("credits_per_day", "0.02", "credits from 0.05 to 500"),
+        ("credits_per_day", "501", "credits from 0.05 to 500"),
+        ("queued_jobs", "2000", "a whole number from 1 to 1,000"),
+        ("concurrent_jobs", "2000", "a whole number from 1 to 1,000"),
+    ],
+)
+async def test_a_value_that_makes_no_sense_is_refused_with_the_range(
+    world_of: OpenWorld, limit: str, value: str, takes: str
+) -> None:
+    async with world_of(ceiling_credits_per_user=500, ceiling_queue_length=1000) as world:
+        ada = admin_of(world)
+        told = await answer_text(world, ada, "admin limits set", target=world.member, limit=limit, value=value)
+        assert told == f"“{value}” is no value for {limit} here: give {takes}, 0 for none, or unlimited."
+        assert await rows(world, "SELECT * FROM limits") == []
+        for fine in ("0", "unlimited"):
+            told = await answer_text(world, ada, "admin limits set", target=world.member, limit=limit, value=fine)
+            assert told.endswith(f"`{limit}` is now {fine}.")
+        assert len(world.env.errors) == 1
+
+
+async def test_only_values_that_can_be_set_are_offered(world: World) -> None:
+    ada = admin_of(world)
+
+    async def offered(limit: str) -> list[str]:
+        path = "admin limits set"
+        choices = await ada.autocomplete(world.channel, path, "value", "", target=world.member, limit=limit)
+        return [choice["value"] for choice in choices]
+
+    assert await offered("max_count") == ["1", "2", "3", "4"]
+    assert await offered("max_pixels") == ["512x512", "unlimited"]
+
+
+async def test_bots_get_no_limits(world: World) -> None:
+    ada, guild = admin_of(world), world.channel.guild
+    robot = guild.add_member(world.env.create_user("robot", bot=True))
+    told = await answer_text(world, ada, "admin limits set", target=robot, limit="max_count", value="2")
+    assert told == "Bots cannot ask for pictures, so they need no limits."
+    assert await rows(world, "SELECT * FROM limits") == []
+    assert world.env.errors is not None
 
 
 async def test_many_limits_come_in_pages(world: World) -> None:
