@@ -168,7 +168,7 @@ def edit(
     mask: Annotated[
         Path | None, typer.Option(help="Only where this picture is white is the other one changed.")
     ] = None,
-    strength: Annotated[float | None, typer.Option(help="0.1 keeps nearly everything, 1 nothing.")] = None,
+    strength: Annotated[float | None, typer.Option(help="0.05 to 1: lower keeps more of the picture.")] = None,
     size: Annotated[str | None, typer.Option(help="Default: the size nearest to the picture's own.")] = None,
     fit: Annotated[str | None, typer.Option(help="crop or pad: how another shape comes to that size.")] = None,
     seed: Annotated[

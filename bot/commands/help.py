@@ -13,7 +13,7 @@ from discord.ext import commands
 
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
-from bot.requests.options import COUNT, OPTIONS, PRIVATE, SIZE, fill
+from bot.requests.options import COUNT, OPTIONS, PRIVATE, SIZE, STRENGTH_MEANING, fill
 from bot.store.guild_settings import PRIVATE_PICTURES, read_setting
 from bot.views.command_mentions import CommandMentions
 from zimage_engine.profiles import ModelProfile
@@ -98,6 +98,7 @@ def editing_lines(profile: ModelProfile, me: str) -> list[str]:
     ]
     if not instruction:
         lines.insert(2, "- reply to it: `edit: + at night` adds to its own prompt")
+        lines.append(f"`--strength {profile.strength:g}`: {STRENGTH_MEANING}")
     return lines
 
 

@@ -138,6 +138,9 @@ STEPS: Option[int] = Option(
     of_spec=lambda spec: spec.steps,
     result=lambda spec: f"{spec.steps} steps",
 )
+STRENGTH_MEANING = f"{MIN_STRENGTH:g} to 1: lower keeps more of the picture"
+"""How strength is explained wherever it is set."""
+
 STRENGTH: Option[float] = Option(
     name="strength",
     value_type=float,
@@ -148,10 +151,10 @@ STRENGTH: Option[float] = Option(
     flags=("strength",),
     edits_only=True,
     bounds=lambda _, __: (MIN_STRENGTH, 1),
-    slash={"edit": "0.1 keeps nearly everything, 1 nothing; usually {profile.strength:g}"},
+    slash={"edit": f"{STRENGTH_MEANING}; usually {{profile.strength:g}}"},
     form=FormField(
         label="Strength",
-        hint="0.3 keeps nearly everything, 0.9 nearly nothing",
+        hint=STRENGTH_MEANING,
         takes=f"a number from {MIN_STRENGTH:g} to 1, like 0.6",
         length_max=6,
         default=lambda profile: profile.strength if profile.editing == "img2img" else None,

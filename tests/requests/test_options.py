@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -19,7 +20,7 @@ from bot.commands.imagine import imagine_command
 from bot.commands.member_settings import settings_command
 from bot.requests.flags import EDIT_FLAGS, FLAGS, read_flags
 from bot.requests.option_types import Option, SlashCommand
-from bot.requests.options import OPTIONS, MemberSettings, options_of
+from bot.requests.options import OPTIONS, STRENGTH_MEANING, MemberSettings, options_in, options_of
 from bot.requests.spec import ImageOptions, ImageSpec
 from zimage_engine.catalog import PROFILES
 from zimage_engine.profiles import ModelProfile
@@ -124,7 +125,7 @@ def command_of(name: SlashCommand, profile: ModelProfile, max_count: int) -> app
     nothing: Any = None
     if name == "settings":
         return settings_command(nothing, profile, max_count)
-    return imagine_command(submission) if name == "imagine" else edit_command(submission, nothing, nothing)
+    return imagine_command(submission) if name == "imagine" else edit_command(nothing, submission, nothing, nothing)
 
 
 @pytest.mark.parametrize("max_count", [1, 4])
@@ -152,6 +153,17 @@ def test_the_command_line_takes_options_of_the_table(command: Any) -> None:
     for name, parameter in inspect.signature(command).parameters.items():
         if name not in NOT_OPTIONS:
             assert parameter.annotation.startswith(f"Annotated[{BY_NAME[name].value_type.__name__} | None,")
+
+
+def test_strength_is_explained_alike_everywhere() -> None:
+    strength, profile = BY_NAME["strength"], PROFILES["turbo"]
+    assert strength.form is not None
+    assert strength.form.hint == STRENGTH_MEANING
+    assert options_in("edit", profile, 4)["strength"] == f"{STRENGTH_MEANING}; usually 0.6"
+    assert STRENGTH_MEANING in help_text(profile, 4)
+    assert STRENGTH_MEANING in inspect.signature(cli.edit).parameters["strength"].annotation
+    page = Path(__file__).parents[2] / "docs" / "commands.md"
+    assert f"| `strength` | {STRENGTH_MEANING} |" in page.read_text(encoding="utf-8")
 
 
 @every_profile
