@@ -33,10 +33,12 @@ from bot.commands import (
     tree,
     undelivered,
     usage,
+    welcome,
 )
 from bot.commands import help as help_command
 from bot.commands.admin import group as admin
 from bot.commands.admin.context import AdminContext
+from bot.commands.admin.setup import SetupActions
 from bot.commands.chart_renderer import ChartRenderer
 from bot.commands.draft_pictures import DraftPictures
 from bot.commands.drafts import DraftActions
@@ -95,6 +97,7 @@ _ADD_TO: tuple[Callable[[commands.Bot, BotParts], None], ...] = (
     queue.add_to,
     questions.add_to,
     result_actions.add_to,
+    welcome.add_to,
 )
 """What adds commands, listeners and buttons, in the order in which Discord is told of the commands."""
 
@@ -265,6 +268,7 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         queue=QueueActions(jobs, admin_context),
         privacy=PrivacyActions(bot, member_data, open_questions, settings),
         admin=admin_context,
+        setup=SetupActions(admin_context, mentions),
         charts=ChartRenderer(),
         mentions=mentions,
         first_contact=FirstContact(bot, submitter, mentions),

@@ -14,6 +14,7 @@ from discord.ext import commands
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.requests.options import COUNT, OPTIONS, PRIVATE, SIZE, STRENGTH_MEANING, fill
+from bot.requests.pricing import price_rule
 from bot.store.guild_settings import PRIVATE_PICTURES, read_setting
 from bot.views.command_mentions import CommandMentions
 from zimage_engine.profiles import ModelProfile
@@ -65,14 +66,6 @@ def help_text(
     lines.append("-# The same prompt, seed, size and steps give the same picture again.")
     lines.append(f"-# {price_rule(profile)}")
     return "\n".join(lines)
-
-
-def price_rule(profile: ModelProfile) -> str:
-    """Return what pictures cost with a profile, in one line."""
-    what = "1 credit = one picture at the usual size and steps."
-    if profile.guidance.default > 0:  # which doubles the work of each step
-        what = "2 credits = one picture at the usual size and steps; guidance 0 halves that."
-    return f"{what} Double the pixels or the steps, about double the price."
 
 
 def edit_example(profile: ModelProfile) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
     from bot.commands.admin.context import AdminContext
+    from bot.commands.admin.setup import SetupActions
     from bot.commands.chart_renderer import ChartRenderer
     from bot.commands.drafts import DraftActions
     from bot.commands.first_contact import FirstContact
@@ -48,6 +49,7 @@ class BotParts:
     queue: QueueActions
     privacy: PrivacyActions
     admin: AdminContext
+    setup: SetupActions
     charts: ChartRenderer
     mentions: CommandMentions
     first_contact: FirstContact

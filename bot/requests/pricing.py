@@ -40,6 +40,14 @@ def quote(spec: ImageSpec, count: int, profile: ModelProfile, *, edit: bool) -> 
     return count * max(IMAGE_MIN, rounded_up)
 
 
+def price_rule(profile: ModelProfile) -> str:
+    """Return what pictures cost with a profile, in one line."""
+    what = "1 credit = one picture at the usual size and steps."
+    if profile.guidance.default > 0:  # which doubles the work of each step
+        what = "2 credits = one picture at the usual size and steps; guidance 0 halves that."
+    return f"{what} Double the pixels or the steps, about double the price."
+
+
 def needs_confirmation(price: int, left: int | None) -> bool:
     """Return whether to ask the member before they pay: above 4 credits, or from 2 if that is over half of ``left``.
 

@@ -6,12 +6,15 @@ own attributes from there, so types and import contracts cover everything that v
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import discord
 
 from bot.jobs.service import JobService
 from bot.store.database import Database
+
+if TYPE_CHECKING:  # that module imports this one
+    from bot.views.setup import ChannelChoice, Switch
 
 
 class ResultHandler(Protocol):
@@ -81,6 +84,18 @@ class QueueHandler(Protocol):
     async def on_cancel(self, interaction: discord.Interaction[Any], job_id: int) -> None: ...
 
 
+class SetupHandler(Protocol):
+    """Handles the controls of ``/admin setup``. Each method raises :class:`bot.errors.Refusal` if it is no admin."""
+
+    async def on_switch(self, interaction: discord.Interaction[Any], what: Switch, value: str) -> None: ...
+
+    async def on_channels(
+        self, interaction: discord.Interaction[Any], what: ChannelChoice, chosen: tuple[int, ...]
+    ) -> None: ...
+
+    async def on_credits(self, interaction: discord.Interaction[Any]) -> None: ...
+
+
 class AdminAccess(Protocol):
     """What the lists of ``/admin`` read, and for whom."""
 
@@ -127,6 +142,9 @@ class Parts(Protocol):
 
     @property
     def admin(self) -> AdminAccess: ...
+
+    @property
+    def setup(self) -> SetupHandler: ...
 
 
 class _Client(Protocol):

@@ -34,7 +34,8 @@ MEMBERS = {
     "privacy export": {},
     "privacy delete": {},
 }
-ADMINS = {
+ADMINS: dict[str, dict[str, Any]] = {
+    "admin setup": {},
     "admin limits set": {"target": "@member", "limit": "max_count", "value": "2", "for": "7d"},
     "admin limits clear": {"target": "@member"},
     "admin limits show": {},

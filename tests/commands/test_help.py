@@ -10,9 +10,9 @@ import discord
 import pytest
 from discord import app_commands
 
-from bot.commands.help import EXAMPLE, command_lines, help_text, price_rule
+from bot.commands.help import EXAMPLE, command_lines, help_text
 from bot.playground.world import World
-from bot.requests.pricing import quote
+from bot.requests.pricing import price_rule, quote
 from bot.requests.spec import ImageOptions, build_spec
 from bot.store.facts import read_fact
 from bot.views.command_mentions import CommandMentions

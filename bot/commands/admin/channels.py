@@ -59,7 +59,7 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
 
 async def _set(interaction: discord.Interaction[Any], context: AdminContext, channel: Place, rule: Rule) -> None:
     guild_id = guild_of(interaction)
-    row = await context.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel.id, rule=rule))
+    row = await context.change(interaction, partial(write_rule, guild_id=guild_id, channel_id=channel.id, rule=rule))
     place = f"<#{channel.id}>"
     if row is None:
         raise Refusal(f"The rule for {place} is {rule} already; /admin channels list shows all of them.")
@@ -71,7 +71,7 @@ async def _set(interaction: discord.Interaction[Any], context: AdminContext, cha
 
 async def _clear(interaction: discord.Interaction[Any], context: AdminContext, channel: Place) -> None:
     guild_id = guild_of(interaction)
-    row = await context.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel.id, rule=None))
+    row = await context.change(interaction, partial(write_rule, guild_id=guild_id, channel_id=channel.id, rule=None))
     if row is None:
         raise Refusal(f"There is no rule for <#{channel.id}>; /admin channels list shows those there are.")
     await answer(interaction, f"<#{channel.id}> has no rule of its own any more.")
@@ -83,13 +83,14 @@ async def _clear_deleted(interaction: discord.Interaction[Any], context: AdminCo
     rules = await context.database.read(partial(channel_rules, guild_id=guild_id))
     gone = await gone_channels(guild, list(rules)) if guild is not None else set()
     for channel_id in sorted(gone):
-        await context.change(interaction, partial(_write, guild_id=guild_id, channel_id=channel_id, rule=None))
+        await context.change(interaction, partial(write_rule, guild_id=guild_id, channel_id=channel_id, rule=None))
     noun = "1 deleted channel" if len(gone) == 1 else f"{len(gone)} deleted channels"
     text = f"The rules of {noun} are cleared." if gone else "No rule is for a channel that was deleted."
     await interaction.followup.send(text, ephemeral=True)
 
 
-def _write(connection: sqlite3.Connection, *, guild_id: int, channel_id: int, rule: Rule | None) -> Change | None:
+def write_rule(connection: sqlite3.Connection, *, guild_id: int, channel_id: int, rule: Rule | None) -> Change | None:
+    """Set the rule of a channel, or take it away (None). Returns None if it was so already."""
     before = write_channel_rule(connection, guild_id, channel_id, rule)
     if before == rule:
         return None

@@ -11,13 +11,15 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.admin import audit, blocks, channels, limits, pause, settings, usage, words
+from bot.commands.admin import audit, blocks, channels, limits, pause, settings, setup, usage, words
 from bot.commands.parts import BotParts
 from bot.views.audit import AuditPages
 from bot.views.moderation import RULE_PAGES
 from bot.views.quota import LimitPages
+from bot.views.setup import SetupChannels, SetupCredits, SetupSwitch
 
 _SECTIONS: tuple[Callable[[app_commands.Group, BotParts], None], ...] = (
+    setup.add_to,
     limits.add_to,
     blocks.add_to,
     channels.add_to,
@@ -45,4 +47,4 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
     for add_section in _SECTIONS:
         add_section(admin, parts)
     bot.tree.add_command(admin)
-    bot.add_dynamic_items(*_LISTS)
+    bot.add_dynamic_items(*_LISTS, SetupChannels, SetupSwitch, SetupCredits)

@@ -59,7 +59,7 @@ def _add_set(limits: app_commands.Group, context: AdminContext) -> None:
         until = int(time.time()) + parse_period(period) if period else None
         number = limit_range(name, context.jobs.admission.terms).parse(value)
         row = LimitRow(*_target(target), name, number, until)
-        change = await context.change(interaction, partial(_set, guild_id=guild_of(interaction), row=row))
+        change = await context.change(interaction, partial(set_limit_row, guild_id=guild_of(interaction), row=row))
         whom = target_text(row.target, row.target_id)
         await answer(interaction, f"{whom}: `{name}` is {'now' if change else 'already'} {_value_text(row)}.")
 
@@ -82,7 +82,7 @@ def _add_clear_and_show(limits: app_commands.Group, context: AdminContext) -> No
             name
             for name in names
             if await context.change(
-                interaction, partial(_clear, guild_id=guild_id, target=kind, target_id=target_id, name=name)
+                interaction, partial(clear_limit_row, guild_id=guild_id, target=kind, target_id=target_id, name=name)
             )
         ]
         whom = target_text(kind, target_id)
@@ -134,7 +134,9 @@ def _add_grant_and_reset(admin: app_commands.Group, context: AdminContext) -> No
     @admin.command(name="reset", description="Let a member's credits of the last 24 hours no longer count")
     @app_commands.describe(member="Whose")
     async def reset(interaction: discord.Interaction[Any], member: discord.Member) -> None:
-        row = await context.change(interaction, partial(_reset, guild_id=guild_of(interaction), member=member.id))
+        row = await context.change(
+            interaction, partial(reset_credits, guild_id=guild_of(interaction), member=member.id)
+        )
         if row is None:
             raise Refusal(f"{member.mention} has used no credits in the last 24 hours.")
         await answer(interaction, f"{member.mention} starts afresh: {row.change.before} no longer count.")
@@ -167,14 +169,14 @@ def _value_text(row: LimitRow | None) -> str:
     return f"{format_value(row.name, row.value)}{until}"
 
 
-def _set(connection: sqlite3.Connection, *, guild_id: int, row: LimitRow) -> Change | None:
+def set_limit_row(connection: sqlite3.Connection, *, guild_id: int, row: LimitRow) -> Change | None:
     before = store.write_limit(connection, guild_id, row, int(time.time()))
     if before == row:
         return None
     return _limit_change("limits set", row.target, row.target_id, row.name, before, row)
 
 
-def _clear(
+def clear_limit_row(
     connection: sqlite3.Connection, *, guild_id: int, target: Target, target_id: int, name: LimitName
 ) -> Change | None:
     before = store.clear_limit(connection, guild_id, target, target_id, name, int(time.time()))
@@ -201,7 +203,7 @@ def _grant(connection: sqlite3.Connection, *, guild_id: int, member: int, amount
     return Change("grant", f"<@{member}>", *values, member_id=member, reason=reason)
 
 
-def _reset(connection: sqlite3.Connection, *, guild_id: int, member: int) -> Change | None:
+def reset_credits(connection: sqlite3.Connection, *, guild_id: int, member: int) -> Change | None:
     now = int(time.time())
     if not ledger.used(connection, member, guild_id, now):
         return None

@@ -66,12 +66,12 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
         if admin_role is not None:
             wanted[ADMIN_ROLE] = str(admin_role.id)
         if log_channel is not None:
-            _check_log_channel(log_channel)
+            check_log_channel(log_channel)
             wanted[LOG_CHANNEL] = str(log_channel.id)
         if clear is not None:
             wanted[clear] = None
         for name, value in wanted.items():
-            await context.change(interaction, partial(_write, guild_id=guild_id, name=name, value=value))
+            await context.change(interaction, partial(write_guild_setting, guild_id=guild_id, name=name, value=value))
         values = await read_settings(context.database, guild_id)
         await answer(interaction, "\n".join(_lines(values)))
 
@@ -100,13 +100,14 @@ def _checked(setting: GuildSetting, value: str) -> str:
     return value
 
 
-def _check_log_channel(channel: discord.TextChannel) -> None:
+def check_log_channel(channel: discord.TextChannel) -> None:
+    """Raise :class:`Refusal` if the bot cannot write in a channel."""
     granted = channel.permissions_for(channel.guild.me)
     if not (granted.view_channel and granted.send_messages):
         raise Refusal(f"I cannot write in {channel.mention}: give me View Channel and Send Messages there first.")
 
 
-def _write(connection: Any, *, guild_id: int, name: str, value: str | None) -> Change | None:
+def write_guild_setting(connection: Any, *, guild_id: int, name: str, value: str | None) -> Change | None:
     before = find_setting(connection, guild_id, name)
     if _shown(name, before) == _shown(name, value):
         return None
