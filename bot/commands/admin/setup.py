@@ -16,7 +16,8 @@ from bot.commands.admin.limits import clear_limit_row, set_limit_row
 from bot.commands.admin.settings import check_log_channel, write_guild_setting
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
-from bot.moderation.limit_texts import format_value, parse_value
+from bot.moderation.limit_ranges import limit_range
+from bot.moderation.limit_texts import format_value
 from bot.store import limits
 from bot.store.guild_settings import LOG_CHANNEL, PRIVATE_PICTURES, SPOILER, find_setting
 from bot.store.limits import LimitRow
@@ -78,7 +79,8 @@ class SetupActions:
         await self._context.check_admin(interaction)
         guild_id = guild_of(interaction)
         if typed:
-            row = LimitRow("everyone", 0, "credits_per_day", parse_value("credits_per_day", typed))
+            value = limit_range("credits_per_day", self._context.jobs.admission.terms).parse(typed)
+            row = LimitRow("everyone", 0, "credits_per_day", value)
             await self._context.change(interaction, partial(set_limit_row, guild_id=guild_id, row=row))
         else:
             clear = partial(clear_limit_row, guild_id=guild_id, target="everyone", target_id=0, name="credits_per_day")
