@@ -31,7 +31,7 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
         everywhere = await usage.used_everywhere(parts.database, requester.member_id, days)
         here = "in this server" if requester.scope_id else "in direct messages"
         report = Report(f"Your usage {here}", days, "day", shares)
-        together = f"In all places together: {used_text(everywhere)}." if everywhere != report.total else ""
+        together = f"Across all servers and DMs: {used_text(everywhere)}." if everywhere != report.total else ""
         if not shares:
             nothing = f"You have not used me {here} {period_text(period)}."
             await interaction.response.send_message(f"{nothing} {together}".strip(), ephemeral=True)

@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 
 from bot.errors import NotHere, Refusal
+from bot.plurals import counted
 from bot.requests.pricing import credits_text, format_credits
 from bot.store.admission import (
     Blocked,
@@ -44,7 +45,7 @@ def parse_value(name: LimitName, text: str) -> int | None:
     number = re.fullmatch(r"\d{1,12}([.,]\d{1,2}0*)?" if in_credits else r"\d{1,12}", words)
     value = Decimal(words.replace(",", ".")) * (100 if in_credits else 1) if number is not None else VALUE_MAX + 1
     if value > VALUE_MAX:
-        raise Refusal(f"“{text[:30]}” is no value for {name}: give {limit.example}, or {UNLIMITED}.")
+        raise Refusal(f"“{text[:30]}” is no value for “{limit.title}”: give {limit.example}, or {UNLIMITED}.")
     return int(value)
 
 
@@ -62,15 +63,15 @@ def origin_text(limit: Limit, *, own: bool = True) -> str:
         "role": f"from role <@&{limit.role_id}>",
         "everyone": "for everyone in this server",
         "default": "the bot's default",
-        "ceiling": "the most that this bot does",
+        "ceiling": "the most that this bot allows",
     }[limit.origin]
     return f"{text}, until <t:{limit.until}:f>" if limit.until is not None else text
 
 
 def renewal_text(renewal: Renewal) -> str:
-    """Return when credits come back, such as "1 comes back in 3 hours"."""
-    verb = "comes" if renewal.credits <= 100 else "come"
-    return f"{format_credits(renewal.credits)} {verb} back <t:{renewal.at}:R>"
+    """Return when credits come back, such as "1 credit comes back in 3 hours"."""
+    verb = "comes" if renewal.credits == 100 else "come"
+    return f"{credits_text(renewal.credits)} {verb} back <t:{renewal.at}:R>"
 
 
 def refusal(cause: NotAdmitted) -> Refusal:
@@ -116,57 +117,48 @@ def _over_limit(over: OverLimit) -> str:
         return _no_credits(over, value)
     if name == "queued_jobs":
         if not value:
-            return (
-                "What you asked for before is still being drawn, and nothing of yours may wait in line (limit "
-                "`queued_jobs` is 0); ask again when it is done."
-            )
+            return "Your last request is still being generated, and no other may wait: ask again when it is done."
+        waiting = counted(over.used, "request")
         return (
-            f"You have used {over.used} of {value} places in line (limit `queued_jobs`); the next one is free when "
-            "one of your pictures is done."
+            f"You already have {waiting} in the queue, the most that you may have. Ask again when one of them is done, "
+            "or cancel one."
         )
     if not value:
-        return f"You may not have anything drawn here (limit `{name}` is 0): ask an admin."
+        return f"You may not generate pictures here (“{LIMITS[name].title}” is 0): ask an admin."
     if name == "max_pixels":
-        return (
-            f"That is {over.wanted:,} pixels, and a picture of yours may have {value:,} (limit `max_pixels`): "
-            "ask for a smaller one."
-        )
-    pictures = "1 picture" if value == 1 else f"{value} pictures"
-    return f"You may ask for {pictures} at once, not {over.wanted} (limit `max_count`): take a smaller count."
+        return f"That is {over.wanted:,} pixels, and your pictures may have {value:,}: ask for a smaller size."
+    return f"You may ask for {counted(value, 'picture')} at once, not {over.wanted}: choose a smaller count."
 
 
 def _no_credits(over: OverLimit, value: int) -> str:
     total, granted = format_credits(value), format_credits(over.granted)
     if not value and not over.granted:
-        return "You have no credits here (limit `credits_per_day` is 0): ask an admin for some."
-    limit = "(limit `credits_per_day`)"
+        return "You have no credits here: ask an admin for some."
+    price = credits_text(over.wanted)
     if over.wanted > value + over.granted:
         beside = f" and {granted} left that an admin granted" if over.granted else ""
-        return f"This costs {credits_text(over.wanted)}, and you have {total} a day {limit}{beside}: {_CHEAPER}."
-    beside = f" and have {granted} left that an admin granted" if over.granted else ""
-    return (
-        f"You have used {format_credits(over.used)} of {total} credits {limit}{beside}, and this costs "
-        f"{format_credits(over.wanted)}; {_back(over.renewal)}."
-    )
+        return f"This costs {price}, and you have {total} in 24 hours{beside}: {_CHEAPER}."
+    beside = f", and have {granted} left that an admin granted" if over.granted else ""
+    used = f"You have used {format_credits(over.used)} of {total} in the last 24 hours{beside}"
+    return f"This costs {price}. {used}. {_back(over.renewal)}."
 
 
 def _over_ceiling(over: OverCeiling) -> str:
     if over.name == "queue_length":
-        return f"My queue is full ({over.used} of {over.ceiling} jobs); please ask again in a few minutes."
-    who, where = ("You have", " in all places together") if over.name == "credits_per_user" else ("This server has", "")
-    used, total = format_credits(over.used), format_credits(over.ceiling)
+        return f"My queue is full ({over.used} of {over.ceiling} requests). Please ask again in a few minutes."
+    of_member = over.name == "credits_per_user"
+    who = "You have" if of_member else "This server has"
+    where = ", across all servers and DMs" if of_member else ""
+    price, used, total = credits_text(over.wanted), format_credits(over.used), format_credits(over.ceiling)
     if over.wanted > over.ceiling:
-        whom = "one person" if over.name == "credits_per_user" else "one server"
-        price = credits_text(over.wanted)
+        whom = "one person" if of_member else "one server"
         return f"This costs {price}, and my operator allows {whom} {total} in 24 hours{where}: {_CHEAPER}."
-    return (
-        f"{who} used {used} of {total} credits{where}, the most that my operator allows in 24 hours, and this costs "
-        f"{format_credits(over.wanted)}; {_back(over.renewal)}."
-    )
+    allowed = f"the {total} that my operator allows in 24 hours{where}"
+    return f"This costs {price}. {who} used {used} of {allowed}. {_back(over.renewal)}."
 
 
 def _back(renewal: Renewal | None) -> str:
     """Return when to try again. There is no such time while jobs that wait since yesterday hold the credits."""
     if renewal is None:
-        return "some are held for what still waits in line: ask again when that is done"
+        return "The rest is reserved for what is still in the queue: ask again when that is done"
     return renewal_text(renewal)

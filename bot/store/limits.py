@@ -22,16 +22,18 @@ Origin = Literal["user", "role", "everyone", "default", "ceiling"]
 class LimitKind:
     """What is known about a limit.
 
-    ``meaning`` is the phrase in the choices of ``/admin limits``, ``example`` the one in the refusal of a value,
-    ``quota_suffix`` the one after the number in ``/quota``. ``offered`` are the values of the autocomplete. The default
-    is the operator's setting of the same name; ``direct_setting`` is the setting for direct messages if that differs.
+    ``title`` is its name for people, ``meaning`` explains it in the choices of ``/admin limits``, ``example`` says in
+    refusals what a value looks like, ``value_suffix`` follows the value in ``/quota``. ``offered`` are the values of
+    the autocomplete. The default is the operator's setting of the same name; ``direct_setting`` is the setting for
+    direct messages if that differs.
     """
 
     name: LimitName
     unit: LimitUnit
+    title: str
     meaning: str
     example: str
-    quota_suffix: str
+    value_suffix: str
     offered: tuple[str, ...]
     direct_setting: str | None = None
 
@@ -59,37 +61,49 @@ LIMITS: dict[LimitName, LimitKind] = {
         LimitKind(
             "credits_per_day",
             "credits",
-            "credits in 24 hours; 1 is one picture of the usual size",
+            "Credits, last 24 h",
+            "1 credit is one picture of the usual size",
             "credits like 15 or 7.5",
-            "used",
+            "",
             ("5", "10", "25", "50", "100", UNLIMITED),
             direct_setting="direct_credits_per_day",
         ),
         LimitKind(
             "concurrent_jobs",
             "pieces",
-            "commands that are drawn at a time; more wait in line",
+            "Requests at once",
+            "how many are generated at the same time; more wait in the queue",
             _WHOLE,
-            "at a time",
+            "",
             ("1", "2", "3", "5", UNLIMITED),
         ),
         LimitKind(
             "queued_jobs",
             "pieces",
-            "commands that may wait in line",
+            "Requests in the queue",
+            "how many may wait; more are refused",
             _WHOLE,
-            "in line",
+            "",
             ("0", "2", "5", "10", "20", UNLIMITED),
         ),
         LimitKind(
             "max_pixels",
             "pixels",
-            "pixels of one picture",
+            "Largest picture",
+            "in pixels, such as 1024x1024",
             "pixels like 1048576 or 1024x1024",
-            "pixels a picture",
+            " pixels",
             ("512x512", "1024x1024", "2048x1024", "2048x2048", UNLIMITED),
         ),
-        LimitKind("max_count", "pieces", "pictures in one command", _WHOLE, "pictures a command", ("1", "2", "3", "4")),
+        LimitKind(
+            "max_count",
+            "pieces",
+            "Pictures per request",
+            "how many one request may have",
+            _WHOLE,
+            "",
+            ("1", "2", "3", "4"),
+        ),
     )
 }
 """Every limit, in the order in which they are shown."""
@@ -98,9 +112,11 @@ LIMIT_NAMES: tuple[LimitName, ...] = tuple(LIMITS)
 CEILINGS: dict[Ceiling, CeilingKind] = {
     kind.name: kind
     for kind in (
-        CeilingKind("credits_per_user", "credits_per_day", "credits of a member in 24 hours, in all places together"),
+        CeilingKind(
+            "credits_per_user", "credits_per_day", "credits of a member in 24 hours, across all servers and DMs"
+        ),
         CeilingKind("credits_per_server", "credits_per_day", "credits of a server in 24 hours"),
-        CeilingKind("queue_length", "queued_jobs", "jobs that wait or are drawn"),
+        CeilingKind("queue_length", "queued_jobs", "requests that wait or are being generated"),
     )
 }
 """Every ceiling of the operator, in the order in which they are shown."""

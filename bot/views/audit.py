@@ -10,6 +10,7 @@ import discord
 
 from bot.store.audit import AuditRow, Change, count_changes, newest
 from bot.store.database import Database
+from bot.store.limits import LIMITS
 from bot.views.pages import Page, PageButton, fit, page_template
 from bot.views.text import inert
 
@@ -25,7 +26,7 @@ def audit_line(row: AuditRow, length: int = _VALUE_SHOWN) -> str:
     change = row.change
     reason = f" · {quoted(change.reason, length)}" if change.reason else ""
     values = f"{_shown(change.before, length)} → {_shown(change.after, length)}"
-    return f"<t:{row.at}> <@{row.actor_id}> **{change.action}**{_target(change, length)}: {values}{reason}"
+    return f"<t:{row.at}> <@{row.actor_id}> **{_action(change.action)}**{_target(change, length)}: {values}{reason}"
 
 
 def hidden(text: str, length: int) -> str:
@@ -59,6 +60,13 @@ def _page(connection: sqlite3.Connection, guild_id: int, number: int) -> Page:
     rows = newest(connection, guild_id, count=place.count, skip=place.skip)
     noun = "1 change" if total == 1 else f"{total} changes"
     return Page(f"**{noun} in this server**, the newest first", fit(rows, audit_line), place.number, total)
+
+
+def _action(action: str) -> str:
+    """Return an action with the name that people know of a limit in it."""
+    verb, _, name = action.rpartition(" ")
+    titles = [kind.title for kind in LIMITS.values() if kind.name == name]
+    return f"{verb}: {titles[0]}" if titles else action
 
 
 def _target(change: Change, length: int) -> str:

@@ -34,7 +34,7 @@ def quota_text(quota_state: QuotaState, terms: Terms, *, direct: bool, own: bool
     running, waiting = quota_state.open_jobs, 0
     if concurrent.value is not None:
         running, waiting = min(running, concurrent.value), max(0, running - concurrent.value)
-    for limit, in_use in ((concurrent, f"{running} of "), (queued, f"{waiting} of ")):
+    for limit, in_use in ((concurrent, running), (queued, waiting)):
         lines.append(_limit_line(limit, in_use, own=own))
     for name in LIMITS:
         if name not in _WITH_USE:
@@ -42,29 +42,32 @@ def quota_text(quota_state: QuotaState, terms: Terms, *, direct: bool, own: bool
     return "\n".join(lines)
 
 
-def _limit_line(limit: Limit, in_use: str = "", *, own: bool) -> str:
-    value = format_value(limit.name, limit.value)
-    return f"`{limit.name}` {in_use}{value} {LIMITS[limit.name].quota_suffix} · {origin_text(limit, own=own)}"
+def _limit_line(limit: Limit, in_use: int | None = None, *, own: bool) -> str:
+    kind, value = LIMITS[limit.name], format_value(limit.name, limit.value)
+    if limit.value is not None:
+        value += kind.value_suffix
+    if in_use is not None:
+        value = f"{in_use}, unlimited" if limit.value is None else f"{in_use} of {value}"
+    return f"{kind.title}: {value} · {origin_text(limit, own=own)}"
 
 
 def _credits_lines(quota_state: QuotaState, *, own: bool) -> list[str]:
     day = quota_state.limits["credits_per_day"]
-    used = format_credits(quota_state.used)
+    title, used, origin = LIMITS[day.name].title, format_credits(quota_state.used), origin_text(day, own=own)
     if day.value is None:
-        lines = [f"`credits_per_day` {used} used, unlimited · {origin_text(day, own=own)}"]
+        lines = [f"{title}: {used} used, unlimited · {origin}"]
     else:
         left = format_credits(max(0, day.value - quota_state.used))
-        total = format_credits(day.value)
-        lines = [f"`credits_per_day` {used} of {total} used, **{left} left** · {origin_text(day, own=own)}"]
+        lines = [f"{title}: {used} of {format_credits(day.value)} used, **{left} left** · {origin}"]
         shown = quota_state.renewals[:_RENEWALS_SHOWN]
         if shown:
             more = len(quota_state.renewals) - len(shown)
-            rest = f", and more later ({more})" if more else ""
+            rest = f", and {more} more later" if more else ""
             lines.append(f"-# {', '.join(renewal_text(renewal) for renewal in shown)}{rest}")
     if quota_state.granted:
         lines.append(
-            f"-# **{format_credits(quota_state.granted)} more** granted by an admin: used when the day's are gone, "
-            "and kept until then"
+            f"-# **{format_credits(quota_state.granted)} more** granted by an admin: used after the credits above, and "
+            "kept until then"
         )
     return lines
 
@@ -74,10 +77,10 @@ def _ceiling_lines(quota_state: QuotaState, terms: Terms) -> list[str]:
     lines = []
     if terms.credits_per_user is not None and quota_state.used_everywhere is not None:
         used, total = format_credits(quota_state.used_everywhere), format_credits(terms.credits_per_user)
-        lines.append(f"-# in all places together {used} of {total} credits used · the operator's ceiling")
+        lines.append(f"-# Across all servers and DMs: {used} of {total} credits used · the operator's limit")
     if terms.credits_per_server is not None and quota_state.used_in_server is not None:
         used, total = format_credits(quota_state.used_in_server), format_credits(terms.credits_per_server)
-        lines.append(f"-# this server {used} of {total} credits used · the operator's ceiling")
+        lines.append(f"-# This server: {used} of {total} credits used · the operator's limit")
     return lines
 
 
@@ -89,14 +92,15 @@ def target_text(target: str, target_id: int) -> str:
 def limit_line(row: LimitRow) -> str:
     """Return a limit that is set, with its target, value and end."""
     until = f" until <t:{row.until}:f>" if row.until is not None else ""
-    return f"{target_text(row.target, row.target_id)}: `{row.name}` **{format_value(row.name, row.value)}**{until}"
+    value = format_value(row.name, row.value)
+    return f"{target_text(row.target, row.target_id)}: {LIMITS[row.name].title} **{value}**{until}"
 
 
 def limit_lines(rows: Iterable[LimitRow], terms: Terms) -> list[str]:
     """Return one line for each limit that is set in a server, and a last one with the defaults."""
-    lines = [limit_line(row) for row in rows] or ["Nothing is set in this server."]
-    defaults = ", ".join(f"`{name}` {format_value(name, terms.defaults[name])}" for name in LIMITS)
-    return [*lines, f"-# Where nothing is set: {defaults}."]
+    lines = [limit_line(row) for row in rows] or ["This server has no limits of its own."]
+    defaults = [f"{kind.title}: {format_value(name, terms.defaults[name])}" for name, kind in LIMITS.items()]
+    return [*lines, f"-# The defaults: {'; '.join(defaults)}."]
 
 
 class LimitPages(PageButton, template=page_template("limits")):

@@ -20,11 +20,11 @@ async def test_a_role_gives_more_and_quota_says_so(world: World) -> None:
     )
     await answer_text(world, ada, "admin limits set", target=guild.default_role, limit="credits_per_day", value="5")
     text = await quota_answer(world, fay)
-    assert f"0 used, unlimited · from role <@&{patrons.id}>, until <t:" in text
-    assert "0 of 5 used, **5 left** · for everyone in this server" in await quota_answer(world)
+    assert f"Credits, last 24 h: 0 used, unlimited · from role <@&{patrons.id}>, until <t:" in text
+    assert "Credits, last 24 h: 0 of 5 used, **5 left** · for everyone in this server" in await quota_answer(world)
     shown = await answer_text(world, ada, "admin limits show")
-    assert f"<@&{artists.id}>: `credits_per_day` **20**" in shown
-    assert "everyone: `credits_per_day` **5**" in shown
+    assert f"<@&{artists.id}>: Credits, last 24 h **20**" in shown
+    assert "everyone: Credits, last 24 h **5**" in shown
     assert "everyone" in await answer_text(
         world, ada, "admin limits clear", target=guild.default_role, limit="credits_per_day"
     )
@@ -37,7 +37,7 @@ async def test_direct_messages_have_limits_of_their_own(world_of: OpenWorld) -> 
         user = world.env.create_user("deo")
         await user.slash("imagine", prompt=PROMPT)
         answered = await user.slash("imagine", prompt=PROMPT)
-        assert "You have used 1 of 1 credits" in answered.response.content
+        assert "You have used 1 of 1 in the last 24 hours" in answered.response.content
         text = (await user.slash("quota")).response.content
         assert text.startswith("**Your limits in direct messages**")
         assert len(world.env.errors) == 1

@@ -27,13 +27,13 @@ async def test_a_member_sees_their_own_here_and_what_they_used_everywhere(world:
     message = await usage_answer(world, world.member, "usage")
     assert "**3.5 credits** · 3 requests · 4 pictures · 5 s on the device" in message.content
     assert "everywhere" not in message.content
-    assert "all places" not in message.content
+    assert "Across all" not in message.content
     assert (await usage_chart(message)).width == 1800
     await add_usage(world, (0, 1, mira, 5, "imagine", 1, 1, 50, 1000))
     message = await usage_answer(world, world.member, "usage", period="30 days")
     assert "**3.5 credits**" in message.content
     assert message.content.endswith(
-        "-# In all places together: 4 credits · 4 requests · 5 pictures · 6 s on the device."
+        "-# Across all servers and DMs: 4 credits · 4 requests · 5 pictures · 6 s on the device."
     )
 
 
@@ -44,7 +44,7 @@ async def test_in_direct_messages_it_is_what_was_used_there(world: World) -> Non
     message = world.member.user.dm_channel.history(viewer=world.member)[-1]
     assert "**Your usage in direct messages**" in message.content
     assert "**0.5 credits** · 1 request · 1 picture · 1 s on the device" in message.content
-    assert "In all places together: 1.5 credits" in message.content
+    assert "Across all servers and DMs: 1.5 credits" in message.content
 
 
 async def test_charts_have_a_pause_and_a_thread_of_their_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ async def test_two_hundred_commands_at_once_draw_what_there_are_credits_for(worl
             try:
                 return await service.run(request, show_card) is not None
             except Refusal as refusal:
-                assert "limit `credits_per_day`" in str(refusal)
+                assert "in the last 24 hours" in str(refusal)
                 return False
 
         results = await asyncio.gather(*(ask(number) for number in range(1, 201)))

@@ -26,7 +26,7 @@ from bot.store.admission import (
     WrongPlace,
 )
 from bot.store.ledger import Renewal
-from bot.store.limits import CEILINGS, LIMIT_NAMES, Ceiling, Limit, LimitName, Origin
+from bot.store.limits import CEILINGS, LIMIT_NAMES, LIMITS, Ceiling, Limit, LimitName, Origin
 
 MAX = 2**31
 names = st.sampled_from(LIMIT_NAMES)
@@ -43,7 +43,7 @@ def test_any_text_is_a_value_or_refused_in_a_sentence(name: LimitName, text: str
     try:
         value = parse_value(name, text)
     except Refusal as error:
-        assert f"is no value for {name}: give " in str(error)
+        assert f"is no value for “{LIMITS[name].title}”: give " in str(error)
         assert str(error).endswith(", or unlimited.")
     else:
         assert value is None or 0 <= value <= MAX
@@ -101,7 +101,7 @@ WHOLE = "give a whole number from 0, or unlimited."
 def test_what_is_no_value_is_refused_with_an_example(name: LimitName, text: str, hint: str) -> None:
     with pytest.raises(Refusal) as caught:
         parse_value(name, text)
-    assert str(caught.value) == f"“{text}” is no value for {name}: {hint}"
+    assert str(caught.value) == f"“{text}” is no value for “{LIMITS[name].title}”: {hint}"
 
 
 def limit(name: LimitName, value: int | None, origin: Origin = "default", until: int | None = None) -> Limit:
@@ -125,93 +125,78 @@ REFUSALS: list[tuple[NotAdmitted, str]] = [
     ),
     (
         OverLimit(DAY, 900, 200, 0, LATER),
-        "You have used 9 of 10 credits (limit `credits_per_day`), and this costs 2; 2 come back <t:1700000000:R>.",
+        "This costs 2 credits. You have used 9 of 10 in the last 24 hours. 2 credits come back <t:1700000000:R>.",
     ),
     (
         OverLimit(DAY, 900, 200, 50, Renewal(7, 100)),
         (
-            "You have used 9 of 10 credits (limit `credits_per_day`) and have 0.5 left that an admin granted, and "
-            "this costs 2; 1 comes back <t:7:R>."
+            "This costs 2 credits. You have used 9 of 10 in the last 24 hours, and have 0.5 left that an admin "
+            "granted. 1 credit comes back <t:7:R>."
         ),
     ),
     (
         OverLimit(DAY, 900, 200),
         (
-            "You have used 9 of 10 credits (limit `credits_per_day`), and this costs 2; some are held for what still "
-            "waits in line: ask again when that is done."
+            "This costs 2 credits. You have used 9 of 10 in the last 24 hours. The rest is reserved for what is still "
+            "in the queue: ask again when that is done."
         ),
     ),
     (
         OverLimit(DAY, 0, 1100),
-        (
-            "This costs 11 credits, and you have 10 a day (limit `credits_per_day`): ask for fewer pictures, smaller "
-            "ones, or fewer steps."
-        ),
+        ("This costs 11 credits, and you have 10 in 24 hours: ask for fewer pictures, smaller ones, or fewer steps."),
     ),
     (
         OverLimit(limit("credits_per_day", 0), 0, 100, 50),
         (
-            "This costs 1 credit, and you have 0 a day (limit `credits_per_day`) and 0.5 left that an admin granted: "
-            "ask for fewer pictures, smaller ones, or fewer steps."
+            "This costs 1 credit, and you have 0 in 24 hours and 0.5 left that an admin granted: ask for fewer "
+            "pictures, smaller ones, or fewer steps."
         ),
     ),
-    (
-        OverLimit(limit("credits_per_day", 0), 0, 100),
-        "You have no credits here (limit `credits_per_day` is 0): ask an admin for some.",
-    ),
+    (OverLimit(limit("credits_per_day", 0), 0, 100), "You have no credits here: ask an admin for some."),
     (
         OverLimit(limit("max_pixels", 65536), 0, 102400),
-        "That is 102,400 pixels, and a picture of yours may have 65,536 (limit `max_pixels`): ask for a smaller one.",
+        "That is 102,400 pixels, and your pictures may have 65,536: ask for a smaller size.",
     ),
-    (
-        OverLimit(limit("max_count", 1), 0, 4),
-        "You may ask for 1 picture at once, not 4 (limit `max_count`): take a smaller count.",
-    ),
-    (
-        OverLimit(limit("max_count", 2), 0, 4),
-        "You may ask for 2 pictures at once, not 4 (limit `max_count`): take a smaller count.",
-    ),
+    (OverLimit(limit("max_count", 1), 0, 4), "You may ask for 1 picture at once, not 4: choose a smaller count."),
+    (OverLimit(limit("max_count", 2), 0, 4), "You may ask for 2 pictures at once, not 4: choose a smaller count."),
     (
         OverLimit(limit("queued_jobs", 3), 3, 1),
         (
-            "You have used 3 of 3 places in line (limit `queued_jobs`); the next one is free when one of your "
-            "pictures is done."
+            "You already have 3 requests in the queue, the most that you may have. Ask again when one of them is done, "
+            "or cancel one."
         ),
     ),
     (
         OverLimit(limit("queued_jobs", 0), 0, 1),
-        (
-            "What you asked for before is still being drawn, and nothing of yours may wait in line (limit "
-            "`queued_jobs` is 0); ask again when it is done."
-        ),
+        "Your last request is still being generated, and no other may wait: ask again when it is done.",
     ),
-    (OverCeiling("queue_length", 9, 12, 1), "My queue is full (12 of 9 jobs); please ask again in a few minutes."),
+    (OverCeiling("queue_length", 9, 12, 1), "My queue is full (12 of 9 requests). Please ask again in a few minutes."),
     (
         OverCeiling("credits_per_user", 1000, 900, 200, LATER),
         (
-            "You have used 9 of 10 credits in all places together, the most that my operator allows in 24 hours, and "
-            "this costs 2; 2 come back <t:1700000000:R>."
+            "This costs 2 credits. You have used 9 of the 10 that my operator allows in 24 hours, across all servers "
+            "and DMs. 2 credits come back <t:1700000000:R>."
         ),
     ),
     (
         OverCeiling("credits_per_server", 1000, 900, 200, LATER),
         (
-            "This server has used 9 of 10 credits, the most that my operator allows in 24 hours, and this costs 2; 2 "
+            "This costs 2 credits. This server has used 9 of the 10 that my operator allows in 24 hours. 2 credits "
             "come back <t:1700000000:R>."
         ),
     ),
     (
         OverCeiling("credits_per_server", 1000, 900, 200),
         (
-            "This server has used 9 of 10 credits, the most that my operator allows in 24 hours, and this costs 2; "
-            "some are held for what still waits in line: ask again when that is done."
+            "This costs 2 credits. This server has used 9 of the 10 that my operator allows in 24 hours. The rest is "
+            "reserved for what is still in the queue: ask again when that is done."
         ),
     ),
     (
         OverCeiling("credits_per_user", 150, 0, 200),
         (
-            "This costs 2 credits, and my operator allows one person 1.5 in 24 hours in all places together: ask for "
-            "fewer pictures, smaller ones, or fewer steps."
+            "This costs 2 credits, and my operator allows one person 1.5 in 24 hours, across all servers and DMs: "
+            "ask for fewer pictures, smaller ones, or fewer steps."
         ),
     ),
     (
@@ -231,7 +216,7 @@ def test_a_refusal_says_what_forbids_it_and_what_to_do(cause: NotAdmitted, sente
 
 @pytest.mark.parametrize("name", ["concurrent_jobs", "max_pixels", "max_count"])
 def test_a_limit_of_0_sends_to_an_admin(name: LimitName) -> None:
-    sentence = f"You may not have anything drawn here (limit `{name}` is 0): ask an admin."
+    sentence = f"You may not generate pictures here (“{LIMITS[name].title}” is 0): ask an admin."
     assert str(refusal(OverLimit(limit(name, 0), 0, 1))) == sentence
 
 
@@ -249,7 +234,7 @@ def test_every_limit_and_ceiling_has_its_sentence() -> None:
         ("role", "from role <@&77>"),
         ("everyone", "for everyone in this server"),
         ("default", "the bot's default"),
-        ("ceiling", "the most that this bot does"),
+        ("ceiling", "the most that this bot allows"),
     ],
 )
 def test_a_limit_says_why_it_is_that_high(origin: Origin, text: str) -> None:
@@ -258,7 +243,8 @@ def test_a_limit_says_why_it_is_that_high(origin: Origin, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "text"), [(5, "0.05 comes"), (100, "1 comes"), (101, "1.01 come"), (1250, "12.5 come")]
+    ("amount", "text"),
+    [(5, "0.05 credits come"), (100, "1 credit comes"), (101, "1.01 credits come"), (1250, "12.5 credits come")],
 )
 def test_what_comes_back_reads_well(amount: int, text: str) -> None:
     assert renewal_text(Renewal(9, amount)) == f"{text} back <t:9:R>"

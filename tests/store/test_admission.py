@@ -96,7 +96,7 @@ async def test_of_200_commands_at_once_exactly_as_many_are_taken_as_there_are_cr
     taken, refused = await outcomes(service, 200, first=5)
     assert len(taken) == len({job.id for job in taken}) == 10
     assert len(refused) == 190
-    assert all(text.startswith("You have used 15 of 15 credits") for text in refused)
+    assert all("You have used 15 of 15 in the last 24 hours." in text for text in refused)
     assert len(service.active) == 15
     assert await credits_in_use(database) == 1500
 

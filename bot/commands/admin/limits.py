@@ -26,7 +26,7 @@ from bot.views.quota import LimitPages, limit_lines, quota_text, target_text
 from bot.views.text import MESSAGE_LIMIT, cut
 
 _NAMES = [
-    app_commands.Choice(name=f"{limit.name}: {limit.meaning}"[:100], value=limit.name) for limit in LIMITS.values()
+    app_commands.Choice(name=f"{limit.title}: {limit.meaning}"[:100], value=limit.name) for limit in LIMITS.values()
 ]
 _MAX_GRANTED = 100_000.0
 _REASON_LIMIT = 200
@@ -61,7 +61,8 @@ def _add_set(limits: app_commands.Group, context: AdminContext) -> None:
         row = LimitRow(*_target(target), name, number, until)
         change = await context.change(interaction, partial(set_limit_row, guild_id=guild_of(interaction), row=row))
         whom = target_text(row.target, row.target_id)
-        await answer(interaction, f"{whom}: `{name}` is {'now' if change else 'already'} {_value_text(row)}.")
+        same = "" if change else ", as before"
+        await answer(interaction, f"{whom} · {LIMITS[name].title}: {_value_text(row)}{same}.")
 
     @set_limit.autocomplete("value")
     async def offer(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
@@ -88,7 +89,7 @@ def _add_clear_and_show(limits: app_commands.Group, context: AdminContext) -> No
         whom = target_text(kind, target_id)
         if not cleared:
             raise Refusal(f"Nothing was set for {whom}; /admin limits show lists what is.")
-        await answer(interaction, f"{whom}: {', '.join(f'`{name}`' for name in cleared)} cleared.")
+        await answer(interaction, f"Cleared for {whom}: {'; '.join(LIMITS[name].title for name in cleared)}.")
 
     @limits.command(name="show", description="What is set for whom; or what holds for one member, and why")
     @app_commands.describe(target="A member, a role, or @everyone; all if left out")

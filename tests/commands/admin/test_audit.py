@@ -39,11 +39,11 @@ async def world(world_of: OpenWorld) -> Any:
     [
         (
             Change("limits set credits_per_day", "<@&7>", "15", "30"),
-            "**limits set credits_per_day** <@&7>: 15 → 30",
+            "**limits set: Credits, last 24 h** <@&7>: 15 → 30",
         ),
         (
             Change("limits set max_pixels", "everyone", "not set", "262,144 until <t:1764043200:f>"),
-            "**limits set max_pixels** everyone: not set → 262,144 until <t:1764043200:f>",
+            "**limits set: Largest picture** everyone: not set → 262,144 until <t:1764043200:f>",
         ),
         (BLOCK, "**block** <@4>: not blocked → blocked until <t:1764043200:f> · ``spam``"),
         (Change("pause", "", "drawing on", "drawing off"), "**pause**: drawing on → drawing off"),
@@ -70,7 +70,10 @@ ACTIONS = st.sampled_from(["limits clear credits_per_day", "words remove", "sett
 CHANGES = st.builds(
     Change, ACTIONS, VALUES, VALUES, VALUES, st.none(), st.none() | VALUES.filter(lambda text: bool(text.strip()))
 )
-OUR_OWN = r"(?:<t:\d+(?::\w)?>|<@!?&?\d+>|<#\d+>|\*\*[a-z_ ]+\*\*|\|\|(?:\x00|nothing)\|\||\x00|[\w .,:;%×()“”+→·-])*"
+OUR_OWN = (
+    r"(?:<t:\d+(?::\w)?>|<@!?&?\d+>|<#\d+>|\*\*[a-z_ ]+(?:: [\w ,]+)?\*\*|\|\|(?:\x00|nothing)\|\||\x00"
+    r"|[\w .,:;%×()“”+→·-])*"
+)
 
 
 @given(st.lists(CHANGES, min_size=1, max_size=10))

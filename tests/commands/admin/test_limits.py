@@ -23,7 +23,10 @@ async def test_a_grant_is_spent_after_the_day_s_credits(world: World) -> None:
     await drawn(world)
     assert "**0.5 more** granted" in await quota_answer(world)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert "and have 0.5 left that an admin granted, and this costs 1" in answered.response.content
+    assert (
+        "This costs 1 credit. You have used 1 of 1 in the last 24 hours, and have 0.5 left that an admin granted. "
+        in answered.response.content
+    )
     assert len(world.env.errors) == 1
 
 
@@ -50,9 +53,9 @@ async def test_members_cannot_set_limits_and_admins_of_one_server_not_those_of_a
         world, ada, "admin limits set", target=world.channel.guild.default_role, limit="max_count", value="1"
     )
     shown = await bob.slash(there, "admin limits show")
-    assert "Nothing is set in this server." in shown.response.content
+    assert "This server has no limits of its own." in shown.response.content
     asked = await bob.slash(there, "quota")
-    assert "`max_count` 4 pictures a command · the bot's default" in asked.response.content
+    assert "Pictures per request: 4 · the bot's default" in asked.response.content
 
 
 async def test_a_value_that_is_none_is_explained(world: World) -> None:
@@ -61,10 +64,14 @@ async def test_a_value_that_is_none_is_explained(world: World) -> None:
         (
             "credits_per_day",
             "lots",
-            "“lots” is no value for credits_per_day: give credits like 15 or 7.5, or unlimited.",
+            "“lots” is no value for “Credits, last 24 h”: give credits like 15 or 7.5, or unlimited.",
         ),
-        ("max_count", "-1", "“-1” is no value for max_count: give a whole number from 0, or unlimited."),
-        ("max_pixels", "big", "“big” is no value for max_pixels: give pixels like 1048576 or 1024x1024, or unlimited."),
+        ("max_count", "-1", "“-1” is no value for “Pictures per request”: give a whole number from 0, or unlimited."),
+        (
+            "max_pixels",
+            "big",
+            "“big” is no value for “Largest picture”: give pixels like 1048576 or 1024x1024, or unlimited.",
+        ),
     ):
         answered = await ada.slash(world.channel, "admin limits set", target=world.member, limit=limit, value=value)
         assert answered.response.content == sentence
@@ -127,7 +134,7 @@ async def test_many_limits_come_in_pages(world: World) -> None:
         await answer_text(world, ada, "admin limits set", target=role, limit="max_count", value="2")
     shown = await told(world, ada, "admin limits show")
     assert shown.content.startswith("**25 limits are set in this server** · page 1 of 2")
-    assert shown.content.count("`max_count` **2**") == 20
+    assert shown.content.count("Pictures per request **2**") == 20
     await ada.click(shown, label="Next")
     (page,) = world.channel.history(viewer=ada)[-1:]
-    assert shown.id != page.id or page.content.count("`max_count`") == 5
+    assert shown.id != page.id or page.content.count("Pictures per request") == 5

@@ -194,20 +194,21 @@ async def test_ceilings_bind_everybody_and_outlive_a_restart(world: World) -> No
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert answered.response.content.startswith(
-        "You have used 1 of 1.5 credits in all places together, the most that my operator allows in 24 hours, and "
-        "this costs 1; 1 comes back <t:"
+        "This costs 1 credit. You have used 1 of the 1.5 that my operator allows in 24 hours, across all servers and "
+        "DMs. 1 credit comes back <t:"
     )
     quota = (await told(world, world.member, "quota")).content
-    assert "in all places together 1 of 1.5 credits used · the operator's ceiling" in quota
+    assert "Across all servers and DMs: 1 of 1.5 credits used · the operator's limit" in quota
     said = (await told(world, owner, "owner ceilings", ceiling="credits_per_user", value="configured")).content
     assert "`credits_per_user` **unlimited** " in said
     await told(world, owner, "owner ceilings", ceiling="credits_per_server", value="1")
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert answered.response.content.startswith("This server has used 1 of 1 credits, the most that my operator allows")
+    assert "This server has used 1 of the 1 that my operator allows in 24 hours." in answered.response.content
     await told(world, owner, "owner ceilings", ceiling="credits_per_server", value="unlimited")
     await told(world, owner, "owner ceilings", ceiling="queue_length", value="0")
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert answered.response.content.startswith("My queue is full (0 of 0 jobs); please ask again in a few minutes.\n")
+    queue_full = "My queue is full (0 of 0 requests). Please ask again in a few minutes.\n"
+    assert answered.response.content.startswith(queue_full)
     assert world.env.errors is not None
 
 
