@@ -62,7 +62,7 @@ def limit_range(name: LimitName, terms: Terms) -> LimitRange:
         "queued_jobs": terms.queue_length,
     }.get(name)
     high = terms.caps.get(name) or ceiling or VALUE_MAX
-    return LimitRange(name, name, min(_smallest(name, terms), high), high)
+    return LimitRange(f"“{LIMITS[name].title}”", name, min(_smallest(name, terms), high), high)
 
 
 def ceiling_range(name: Ceiling, terms: Terms) -> LimitRange:

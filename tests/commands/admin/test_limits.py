@@ -6,6 +6,7 @@ import discord
 import pytest
 
 from bot.playground.world import World
+from bot.store.limits import LIMITS, LimitName
 from tests.helpers.admins import admin_of, told
 from tests.helpers.credits import answer_text, quota_answer
 from tests.helpers.pictures import PROMPT, drawn, rows
@@ -93,16 +94,17 @@ async def test_a_value_that_is_none_is_explained(world: World) -> None:
     ],
 )
 async def test_a_value_that_makes_no_sense_is_refused_with_the_range(
-    world_of: OpenWorld, limit: str, value: str, takes: str
+    world_of: OpenWorld, limit: LimitName, value: str, takes: str
 ) -> None:
     async with world_of(ceiling_credits_per_user=500, ceiling_queue_length=1000) as world:
         ada = admin_of(world)
         told = await answer_text(world, ada, "admin limits set", target=world.member, limit=limit, value=value)
-        assert told == f"“{value}” is no value for {limit} here: give {takes}, 0 for none, or unlimited."
+        title = LIMITS[limit].title
+        assert told == f"“{value}” is no value for “{title}” here: give {takes}, 0 for none, or unlimited."
         assert await rows(world, "SELECT * FROM limits") == []
         for fine in ("0", "unlimited"):
             told = await answer_text(world, ada, "admin limits set", target=world.member, limit=limit, value=fine)
-            assert told.endswith(f"`{limit}` is now {fine}.")
+            assert told.endswith(f"{title}: {fine}.")
         assert len(world.env.errors) == 1
 
 
