@@ -246,6 +246,7 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     pending_edits = PendingEdits(submitter, input_images)
     pickers = PicturePickers(submitter, input_images, pending_edits, database)
     pictures = DraftPictures(bot, input_images, database, jobs.originals)
+    drafts_of_members = DraftActions(submitter, input_images, database, pictures, pickers, open_questions)
     menus = PrivateMenus()
     gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile, menus)
     mentions = CommandMentions()
@@ -262,8 +263,8 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         pending_edits=pending_edits,
         pickers=pickers,
         gallery=gallery,
-        drafts=DraftActions(submitter, input_images, database, pictures, pickers),
-        result_actions=ResultActions(submitter, input_images, gallery, menus, database),
+        drafts=drafts_of_members,
+        result_actions=ResultActions(submitter, input_images, gallery, menus, drafts_of_members, database),
         undelivered=UndeliveredActions(jobs.undelivered),
         queue=QueueActions(jobs, admin_context),
         privacy=PrivacyActions(bot, member_data, open_questions, settings),

@@ -9,6 +9,7 @@ from contextlib import closing
 from functools import partial
 
 from bot.playground.world import World
+from tests.helpers.buttons import button_labels, filled_in
 from tests.helpers.faults import Immediate
 from tests.helpers.job_worlds import PROMPT, HeldUp, all_ended, change, jobs, results, start_again
 from tests.helpers.waiting import leave_running, until
@@ -122,6 +123,10 @@ async def test_what_was_typed_in_the_last_moment_before_the_end_is_given_back(wo
     assert answered.ephemeral
     assert answered.response.content == f"I'm restarting; please ask again in a minute.\n``{PROMPT}``"
     assert (await world.member.slash(world.channel, "ping")).response.content.endswith("in a minute.")
+    await restart(world)
+    shown = await world.member.click(answered.response, label="Edit request")
+    await world.member.submit_modal(shown, filled_in(shown))
+    assert len(results(world)) == 1
 
 
 async def test_a_kept_job_is_cancelled_on_its_card_before_and_after_the_restart(world: World) -> None:
@@ -136,7 +141,7 @@ async def test_a_kept_job_is_cancelled_on_its_card_before_and_after_the_restart(
     await restart(world)
     _, card = world.channel.history()
     await world.member.click(card, label="Cancel")
-    await until(lambda: not world.channel.history()[1].components)
+    await until(lambda: button_labels(world.channel.history()[1]) == ["Edit request"])
     assert await jobs(world, "state") == [{"state": "cancelled"}] * 2
     said = [message.content for message in world.channel.history(viewer=world.member)]
     assert said == [nothing, "Cancelled: ``a green star``. Nothing was charged."], "one message for each"

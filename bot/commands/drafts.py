@@ -15,6 +15,7 @@ from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.commands.pending_edits import PendingEdit
 from bot.commands.picture_picker import PicturePickers
+from bot.commands.questions import Questions
 from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
 from bot.requests.drafts import Draft, drafted, find_draft, repeated_options
@@ -49,12 +50,14 @@ class DraftActions:
         database: Database,
         pictures: DraftPictures,
         pickers: PicturePickers,
+        questions: Questions,
     ) -> None:
         self._submission = submission
         self._input_images = input_images
         self._database = database
         self._pictures = pictures
         self._pickers = pickers
+        self._questions = questions
         self._clicks: Throttle[tuple[int, int, int]] = Throttle(_ONCE_SECONDS)
 
     async def on_edit(self, interaction: discord.Interaction[Any], draft_id: int) -> None:
@@ -106,6 +109,7 @@ class DraftActions:
             elif form.job_id is not None:
                 picture, mask = await self._picture_of_job(interaction, form.job_id)
                 draft = replace(draft, picture=picture, mask=mask)
+        self._questions.drop_on(interaction.message)
         await self._submit(interaction, draft)
 
     async def _draft(self, interaction: discord.Interaction[Any], draft_id: int) -> Draft:

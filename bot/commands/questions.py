@@ -1,6 +1,7 @@
-"""Questions to a member before something is done, such as paying a high price; open for twelve minutes.
+"""Questions to a member before a request is carried out, such as whether to pay a high price; open for twelve minutes.
 
-No task waits for the answer: the button that is pressed starts the action. A restart ends all questions.
+No task waits for the answer: the button that is pressed starts the action. A restart ends all questions. A question
+that is over gives the request back, to be edited and asked for again.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +20,18 @@ from discord.ext import commands
 from bot.commands.invocation import Invocation
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
+from bot.requests.drafts import Draft
 from bot.throttle import Throttle
-from bot.views.card_messages import CardMessage, remove
+from bot.views.card_messages import NOT_SENT, CardMessage, remove
+from bot.views.drafts import draft_view, remaining_view
+from bot.views.errors import request_text
 from bot.views.questions import AnswerButton, question_view
 
 log = structlog.get_logger(__name__)
 
 _SECONDS = 12 * 60
-_OVER = "This question is over; please ask again."
+_OVER = "This question is over, and nothing was charged."
+_CANCELLED = "Cancelled, and nothing was charged."
 _ONCE_SECONDS = 3.0
 _MAX = 100
 """The most questions open at once: each holds its request, and an edit's request holds its picture."""
@@ -38,6 +43,8 @@ class _Question:
     act: Callable[[Invocation], Awaitable[None]]
     card_message: CardMessage
     timer: asyncio.TimerHandle
+    draft: Draft
+    draft_id: int
 
 
 class Questions:
@@ -45,7 +52,7 @@ class Questions:
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, _Question] = OrderedDict()
-        self._removing: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._answered: Throttle[str] = Throttle(_ONCE_SECONDS)
 
     @property
@@ -54,24 +61,38 @@ class Questions:
         return list(self._open)
 
     async def ask(
-        self, invocation: Invocation, text: str, act: Callable[[Invocation], Awaitable[None]], *, yes: str, no: str
+        self,
+        invocation: Invocation,
+        text: str,
+        act: Callable[[Invocation], Awaitable[None]],
+        draft: Draft,
+        draft_id: int,
     ) -> None:
-        """Ask a question. On yes ``act`` is called with the invocation as of the answer.
+        """Ask a question about a request, of which ``draft`` is kept. On yes ``act`` is called.
 
-        Raises what discord.py raises.
+        ``act`` gets the invocation as of the answer. Raises what discord.py raises.
         """
         question_id = secrets.token_hex(6)
-        card_message = await invocation.ask(text, question_view(question_id, yes, no))
-        self.drop_of(invocation.user.id)
+        card_message = await invocation.ask(text, question_view(question_id, draft_id))
+        for replaced in self._ids_of(invocation.user.id):
+            self._expire(replaced)
         while len(self._open) >= _MAX:
-            self._drop(next(iter(self._open)))
-        timer = asyncio.get_running_loop().call_later(_SECONDS, self._drop, question_id)
-        self._open[question_id] = _Question(invocation, act, card_message, timer)
+            self._expire(next(iter(self._open)))
+        timer = asyncio.get_running_loop().call_later(_SECONDS, self._expire, question_id)
+        self._open[question_id] = _Question(invocation, act, card_message, timer, draft, draft_id)
 
     def drop_of(self, member_id: int) -> None:
         """Remove a member's open question, with the request that it holds."""
-        for question_id in [key for key, question in self._open.items() if question.invocation.user.id == member_id]:
-            self._drop(question_id)
+        for question_id in self._ids_of(member_id):
+            question = self._close(question_id)
+            self._start(remove(question.card_message))
+
+    def drop_on(self, message: discord.Message | None) -> None:
+        """Remove the open question that a message asks: its request was changed and asked for anew."""
+        for question_id, question in list(self._open.items()):
+            if message is not None and question.card_message.message_id == message.id:
+                self._close(question_id)
+                self._start(remove(question.card_message))
 
     async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None:
         """Handle a pressed button. Raises :class:`Refusal` if somebody else than the member pressed it."""
@@ -81,30 +102,50 @@ class Questions:
             return
         if question is None:  # answered, expired, or asked before a restart
             asked = f"{interaction.message.content}\n" if interaction.message is not None else ""
-            await interaction.response.edit_message(content=f"{asked}{_OVER}", view=None)
+            view = remaining_view(interaction.message) if interaction.message is not None else None
+            await interaction.response.edit_message(content=f"{asked}{_OVER}", view=view)
             return
         if question.invocation.user.id != interaction.user.id:
             raise Refusal("Only the member who was asked can answer this.")
-        del self._open[question_id]
+        self._close(question_id)
         self._answered.start(question_id)
-        question.timer.cancel()
+        if not yes:
+            await interaction.response.defer()
+            await _end(question, _CANCELLED)
+            return
         try:
-            if yes:
-                await question.act(await question.invocation.answered_by(interaction))
-            else:
-                await interaction.response.defer()
+            await question.act(await question.invocation.answered_by(interaction))
         finally:
             await remove(question.card_message)
 
-    def _drop(self, question_id: str) -> None:
-        """Remove an unanswered question and its message."""
-        question = self._open.pop(question_id, None)
-        if question is None:
-            return
+    def _ids_of(self, member_id: int) -> list[str]:
+        return [key for key, question in self._open.items() if question.invocation.user.id == member_id]
+
+    def _close(self, question_id: str) -> _Question:
+        question = self._open.pop(question_id)
         question.timer.cancel()
-        task = asyncio.create_task(remove(question.card_message), name=f"question-{question_id}")
-        self._removing.add(task)
-        task.add_done_callback(self._removing.discard)
+        return question
+
+    def _expire(self, question_id: str) -> None:
+        """End an unanswered question."""
+        self._start(_end(self._close(question_id), _OVER))
+
+    def _start(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(ending, name="question-ending")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+async def _end(question: _Question, sentence: str) -> None:
+    """Show a sentence and the request instead of a private question; remove a public one, which answers a message."""
+    if not question.card_message.private:
+        await remove(question.card_message)
+        return
+    try:
+        view = draft_view(question.draft_id)
+        await question.card_message.edit(content=request_text(sentence, question.draft), view=view)
+    except NOT_SENT as error:
+        log.info("question_not_ended", reason=str(error))
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

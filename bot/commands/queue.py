@@ -16,6 +16,7 @@ from bot.jobs.job import JobRequest
 from bot.jobs.service import JobService
 from bot.store.audit import Change
 from bot.throttle import Throttle
+from bot.views.drafts import job_request_view
 from bot.views.progress import cancelled_text
 
 _ONCE_SECONDS = 3.0
@@ -44,7 +45,7 @@ class QueueActions:
         # A private card cannot be edited any more once its own interaction has expired; this one can edit it.
         text = await self._outcome(active)
         if text is not None:
-            await interaction.edit_original_response(content=text, view=None, attachments=[])
+            await interaction.edit_original_response(content=text, view=job_request_view(job_id), attachments=[])
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
         await self._jobs.cancellation.messages_deleted([event.message_id])

@@ -11,6 +11,7 @@ from typing import Any
 import discord
 from discord.ext import commands
 
+from bot.commands.drafts import DraftActions
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImage, InputImages
 from bot.commands.invocation import InteractionInvocation
@@ -46,15 +47,17 @@ class ResultActions:
         input_images: InputImages,
         gallery: Gallery,
         menus: PrivateMenus,
+        drafts: DraftActions,
         database: Database,
     ) -> None:
         self._submission = submission
+        self._drafts = drafts
         self._input_images = input_images
         self._gallery = gallery
         self._menus = menus
         self._database = database
         self._clicks: Throttle[tuple[int, str]] = Throttle(_ONCE_SECONDS)
-        self._job_actions: dict[str, _Action] = {"again": self._again}
+        self._job_actions: dict[str, _Action] = {"again": self._again, "remix": self._remix}
         self._image_actions: dict[str, _Action] = {
             "edit": self._ask_for_edit,
             "vary": self._ask_how_to_vary,
@@ -212,6 +215,9 @@ class ResultActions:
         """Return the spec for the active model. Raises :class:`InvalidRequest` if that model cannot generate it."""
         self.profile.check(spec.request(""))
         return replace(spec, model=self.profile.title)
+
+    async def _remix(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        await self._drafts.remix(interaction, row.job_id)
 
     async def _upload(self, interaction: discord.Interaction[Any], upload_id: str) -> images.Upload:
         upload = await images.find_upload(self._database, upload_id)

@@ -22,7 +22,7 @@ from bot.jobs.job import Job, JobProgress, JobRequest, Kind
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage
-from bot.requests.drafts import Draft, drafted
+from bot.requests.drafts import Draft, drafted, keep_draft
 from bot.requests.edit_texts import complete_prompt
 from bot.requests.flags import EDIT_FLAGS, private_of, read_flags
 from bot.requests.member_settings import apply, read_member_settings
@@ -199,9 +199,8 @@ class Submission:
         if quote is None:
             return False
         text = price_text(request, quote, self.jobs.seconds_of(request))
-        await self.questions.ask(
-            invocation, text, partial(self._confirmed, request, draft), yes="Draw", no="Never mind"
-        )
+        draft_id = await keep_draft(self.database, invocation.user.id, draft)
+        await self.questions.ask(invocation, text, partial(self._confirmed, request, draft), draft, draft_id)
         return True
 
     async def _confirmed(self, request: JobRequest, draft: Draft, invocation: Invocation) -> None:

@@ -6,6 +6,7 @@ who sees the message; :class:`bot.views.parts.DraftHandler` lets only the reques
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ ALTERNATIVES_MAX = 4
 """A row holds five buttons, and the first edits the request."""
 _EDIT = "Edit request"
 _LABEL_LIMIT = 80
+_EDIT_ID = re.compile(r"zib:draft-edit:d(?P<draft>\d{1,18})\Z")
 
 
 class DraftButton(
@@ -87,6 +89,16 @@ def job_request_view(job_id: int) -> discord.ui.View:
 def typed_request_view() -> discord.ui.View:
     """Return [Edit request] for a request that only the message itself repeats."""
     return _view([TypedRequestButton()])
+
+
+def remaining_view(message: discord.Message) -> discord.ui.View | None:
+    """Return [Edit request] for the draft that a button under a message names; None if there is no such button."""
+    for component in message.components:
+        for child in component.children if isinstance(component, discord.ActionRow) else ():
+            named = _EDIT_ID.match(getattr(child, "custom_id", None) or "")
+            if named is not None:
+                return draft_view(int(named["draft"]))
+    return None
 
 
 def _view(items: Sequence[SafeDynamicItem[Any]]) -> discord.ui.View:

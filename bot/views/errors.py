@@ -88,7 +88,7 @@ async def render_error(
 
 async def render_request(sentence: str, database: Database, owner_id: int, draft: Draft) -> Answer:
     """Return a sentence about a request that is not carried out, with its words and its buttons."""
-    text = f"{sentence}\n{inert(draft.typed, MESSAGE_LIMIT - len(sentence) - 1)}" if draft.typed else sentence
+    text = request_text(sentence, draft)
     try:
         draft_id = await keep_draft(database, owner_id, draft)
     except Refusal:  # the database is closed already
@@ -97,6 +97,11 @@ async def render_request(sentence: str, database: Database, owner_id: int, draft
         log.exception("draft_not_kept")
         return Answer(text)
     return Answer(text, draft_view(draft_id, draft.alternatives))
+
+
+def request_text(sentence: str, draft: Draft) -> str:
+    """Return a sentence about a request, with the request's words under it as far as a message has room."""
+    return f"{sentence}\n{inert(draft.typed, MESSAGE_LIMIT - len(sentence) - 1)}" if draft.typed else sentence
 
 
 async def answer(interaction: discord.Interaction, sentence: str, view: discord.ui.View | None = None) -> None:

@@ -15,6 +15,7 @@ from bot.store.job_rows import JobRow
 from bot.store.open_cards import OpenCard
 from bot.views.card_messages import CardMessage, ResponseCardMessage
 from bot.views.discord_requests import EXPIRED_STATUSES, webhook_of, with_retry
+from bot.views.drafts import job_request_view
 from bot.views.progress import ProgressCard, closing_text
 from bot.views.restored_cards import ChannelCardMessage, MovedCardMessage, OriginalResponse, UnreachableCardMessage
 
@@ -92,20 +93,26 @@ class JobCards:
 
     async def _send_instead(self, job: Job, text: str) -> None:
         """Send a text to the owner of a job whose card is gone: in the channel, or else directly."""
+        view = job_request_view(job.id)
         if not job.private:
             channel = self._client.get_partial_messageable(job.request.channel_id, guild_id=job.request.guild_id)
             try:
-                await _send_text(channel, text, "f" + job.nonce[1:])
+                await _send_text(channel, text, "f" + job.nonce[1:], view)
             except Undeliverable as error:
                 log.info("end_not_told_in_channel", job=job.id, reason=str(error))
             else:
                 return
-        await self._send_directly(job.request.owner_id, text, "g" + job.nonce[1:])
+        await self._send_directly(job.request.owner_id, text, "g" + job.nonce[1:], view)
 
-    async def _send_directly(self, member_id: int, text: str, nonce: str) -> None:
-        await _send_text(await with_retry(lambda: self._client.create_dm(discord.Object(member_id))), text, nonce)
+    async def _send_directly(self, member_id: int, text: str, nonce: str, view: discord.ui.View | None = None) -> None:
+        await _send_text(await with_retry(lambda: self._client.create_dm(discord.Object(member_id))), text, nonce, view)
 
 
-async def _send_text(channel: discord.abc.Messageable, text: str, nonce: str) -> None:
+async def _send_text(
+    channel: discord.abc.Messageable, text: str, nonce: str, view: discord.ui.View | None = None
+) -> None:
     mentions = discord.AllowedMentions.none()
-    await with_retry(lambda: channel.send(text, nonce=nonce, allowed_mentions=mentions, suppress_embeds=True))
+    buttons = view or discord.utils.MISSING
+    await with_retry(
+        lambda: channel.send(text, nonce=nonce, allowed_mentions=mentions, suppress_embeds=True, view=buttons)
+    )

@@ -19,6 +19,7 @@ from bot.requests.pricing import credits_text, format_credits
 from bot.views.buttons import progress_view
 from bot.views.card_messages import NOT_SENT, CardMessage
 from bot.views.discord_requests import EXPIRED_STATUSES, with_retry
+from bot.views.drafts import job_request_view
 from bot.views.text import MESSAGE_LIMIT, duration, inert, made_from
 
 log = structlog.get_logger(__name__)
@@ -173,7 +174,7 @@ class ProgressCard:
         await self.stop()
         text = self._text(sentence)
         try:
-            await self._replace(text)
+            await self._replace(text, job_request_view(self._job.id))
         except Undeliverable:
             await self._send_instead(self._job, text)
 
@@ -181,7 +182,8 @@ class ProgressCard:
         await self.stop()
         request = self._job.request
         try:
-            await self._replace(cancelled_text(request.spec.prompt, request.original_link, note, charged))
+            text = cancelled_text(request.spec.prompt, request.original_link, note, charged)
+            await self._replace(text, job_request_view(self._job.id))
         except Undeliverable as error:
             log.info("cancelled_not_told", job=self._job.id, reason=str(error))
 
@@ -189,9 +191,9 @@ class ProgressCard:
         request = self._job.request
         return closing_text(request.spec.prompt, request.original_link, sentence)
 
-    async def _replace(self, text: str) -> None:
-        """Make the card show a text, without buttons and previews."""
-        await with_retry(lambda: self._card_message.edit(content=text, view=None, attachments=[]), EXPIRED_STATUSES)
+    async def _replace(self, text: str, view: discord.ui.View | None = None) -> None:
+        """Make the card show a text and these buttons, without previews."""
+        await with_retry(lambda: self._card_message.edit(content=text, view=view, attachments=[]), EXPIRED_STATUSES)
 
     def _start_edit(self) -> None:
         self._drop_timer()

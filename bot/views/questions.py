@@ -7,6 +7,7 @@ from typing import Any
 import discord
 
 from bot.views.base import SafeDynamicItem, SafeView
+from bot.views.drafts import DraftButton
 from bot.views.parts import parts_of
 
 
@@ -26,8 +27,10 @@ class AnswerButton(
         await parts_of(interaction).questions.answered(interaction, self.question_id, yes=self.what == "yes")
 
 
-def question_view(question_id: str, yes: str, no: str) -> discord.ui.View:
+def question_view(question_id: str, draft_id: int) -> discord.ui.View:
+    """Return the buttons of a question; [Change] opens the form with the draft that the question is about."""
     view = SafeView(timeout=None)
-    view.add_item(AnswerButton("yes", question_id, yes))
-    view.add_item(AnswerButton("no", question_id, no))
+    view.add_item(AnswerButton("yes", question_id, "Generate"))
+    view.add_item(DraftButton("edit", draft_id, "Change"))
+    view.add_item(AnswerButton("no", question_id, "Cancel"))
     return view

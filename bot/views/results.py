@@ -15,7 +15,7 @@ from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
 from bot.views.text import cut
 
-RowAction = Literal["edit", "vary", "again", "upscale", "more"]
+RowAction = Literal["edit", "vary", "remix", "again", "upscale", "more"]
 """What the buttons under a result do."""
 ImageAction = Literal[
     "edit", "vary", "subtle", "strong", "upscale", "more", "details", "compare", "tree", "delete", "drop", "dropall"
@@ -27,11 +27,12 @@ UploadAction = Literal["edit", "again"]
 _ROW_LABELS: dict[RowAction, str] = {
     "edit": "Edit",
     "vary": "Vary",
+    "remix": "Remix",
     "again": "Again",
     "upscale": "Upscale",
     "more": "More…",
 }
-_ABOUT_THE_JOB: tuple[RowAction, ...] = ("again",)
+_ABOUT_THE_JOB: tuple[RowAction, ...] = ("remix", "again")
 """The buttons of the row that are about all images of the job; the others need to know which one is meant."""
 _UPLOAD_LABELS: dict[UploadAction, str] = {"edit": "Edit", "again": "Again"}
 _IMAGE_LABELS: dict[ImageAction, str] = {

@@ -100,7 +100,7 @@ async def test_a_confirmed_job_is_checked_again(world: World) -> None:
     await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
     question = newest(world)
     await forbid(world, "attach_files")
-    refused = await world.member.click(question, label="Draw")
+    refused = await world.member.click(question, label="Generate")
     assert refused.response.content.startswith(REFUSED)
     assert await count_jobs(world) == 0
     assert world.env.errors is not None

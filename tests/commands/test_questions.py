@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.playground.world import World
 from bot.views.questions import question_view
 from tests.helpers.admins import admin_of, told
+from tests.helpers.buttons import button_labels, filled_in
 from tests.helpers.credits import answer_text, count_jobs, credits_in_use
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest
 from tests.helpers.worlds import restart
@@ -22,28 +23,30 @@ async def test_a_role_that_is_taken_away_counts_no_longer_not_even_for_an_open_q
         f"Generate 4 pictures (256×256, 12 steps) of ``{PROMPT}``? 6 credits; you have 20. About "
     )
     world.env.backend.remove_member_role(guild.id, fay.id, artists.id)
-    answered = await fay.click(asked.response, label="Draw")
+    answered = await fay.click(asked.response, label="Generate")
     assert "This costs 6 credits, and you have 1 a day" in answered.response.content
     assert world.env.errors is not None
     assert await count_jobs(world) == 0
 
 
-async def test_never_mind_draws_nothing_and_the_question_is_over(world: World) -> None:
+async def test_cancel_draws_nothing_and_gives_the_request_back(world: World) -> None:
     asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
     (question_id,) = world.env.bot.parts.questions.open_ids
-    await world.member.click(asked.response, label="Never mind")
+    await world.member.click(asked.response, label="Cancel")
     assert await count_jobs(world) == 0
-    assert world.channel.history(viewer=world.member) == []
+    (left,) = world.channel.history(viewer=world.member)
+    assert left.content == f"Cancelled, and nothing was charged.\n``{PROMPT} --count 4 --steps 9``"
+    assert button_labels(left) == ["Edit request"]
     assert question_id not in world.env.bot.parts.questions.open_ids
 
 
 async def test_a_second_click_on_yes_is_silent(world: World) -> None:
     asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
     (question_id,) = world.env.bot.parts.questions.open_ids
-    view = question_view(question_id, "Draw", "Never mind")
+    view = question_view(question_id, 1)
     again = await world.env.bot.get_channel(world.channel.id).send("x", view=view)  # the question itself is gone then
-    await world.member.click(asked.response, label="Draw")
-    answered = await world.member.click(again, label="Draw")
+    await world.member.click(asked.response, label="Generate")
+    answered = await world.member.click(again, label="Generate")
     assert answered.deferred
     assert await count_jobs(world) == 1
     assert world.channel.history()[0].content == "x", "nothing is said of a question that is over"
@@ -57,19 +60,22 @@ async def test_an_edit_by_reply_asks_in_the_channel_and_only_its_member_may_answ
         f"Generate 4 pictures (256×256, 20 steps) of ``{CHANGED}``? 9 credits; you have 49. About "
     )
     noa = world.channel.guild.add_member(world.env.create_user("noa"))
-    refused = await noa.click(question, label="Draw")
+    refused = await noa.click(question, label="Generate")
     assert "Only the member who was asked" in refused.response.content
-    await world.member.click(question, label="Draw")
+    await world.member.click(question, label="Generate")
     assert len(newest(world).attachments) == 4
     assert await credits_in_use(world) == 1000
     assert world.env.errors is not None
 
 
-async def test_an_unanswered_question_goes_away(world: World) -> None:
+async def test_an_unanswered_question_ends_and_gives_the_request_back(world: World) -> None:
     await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
     assert len(world.channel.history(viewer=world.member)) == 1
     await world.env.advance_time(721)
-    assert world.channel.history(viewer=world.member) == []
+    (left,) = world.channel.history(viewer=world.member)
+    assert left.content.startswith("This question is over, and nothing was charged.\n")
+    assert PROMPT in left.content
+    assert button_labels(left) == ["Edit request"]
     assert await count_jobs(world) == 0
 
 
@@ -86,9 +92,11 @@ async def test_a_question_that_a_restart_has_ended_still_shows_the_prompt(world:
     await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=12)
     await restart(world)
     (question,) = world.channel.history(viewer=world.member)
-    await world.member.click(question, label="Draw")
+    await world.member.click(question, label="Generate")
     (question,) = world.channel.history(viewer=world.member)
     assert PROMPT in question.content
-    assert question.content.endswith("\nThis question is over; please ask again.")
-    assert not question.components
+    assert question.content.endswith("\nThis question is over, and nothing was charged.")
+    assert button_labels(question) == ["Edit request"]
+    shown = await world.member.click(question, label="Edit request")
+    assert filled_in(shown)["flags"] == "--count 4 --steps 12"
     assert await count_jobs(world) == 0

@@ -232,7 +232,7 @@ async def test_a_costly_command_asks_once_and_draws_on_yes(world: World) -> None
     assert await count_jobs(world) == 0
     stranger = world.channel.guild.add_member(world.env.create_user("noa"))
     assert world.channel.history(viewer=stranger) == []
-    await world.member.click(asked.response, label="Draw")
+    await world.member.click(asked.response, label="Generate")
     (message,) = world.channel.history()
     assert len(message.attachments) == 4
     assert await credits_in_use(world) == 452
@@ -244,7 +244,7 @@ async def test_half_of_what_is_left_is_worth_a_question_too(world_of: OpenWorld)
         assert asked.response.content.startswith(
             f"Generate 2 pictures (256×256, 8 steps) of ``{PROMPT}``? 2 credits; you have 3. "
         )
-        await world.member.click(asked.response, label="Draw")
+        await world.member.click(asked.response, label="Generate")
         assert len(newest(world).attachments) == 2
         await world.member.slash(world.channel, "imagine", prompt=PROMPT)
         assert len(newest(world).attachments) == 1, "a single one never asks"
@@ -259,7 +259,7 @@ async def test_a_costly_edit_asks_after_the_picture_was_read(world: World) -> No
     assert question.content.startswith(
         f"Generate 4 pictures (256×256, 20 steps) of ``{CHANGED}``? 9 credits; you have 50. "
     )
-    await world.member.click(question, label="Draw")
+    await world.member.click(question, label="Generate")
     assert len(newest(world).attachments) == 4
     assert await credits_in_use(world) == 900
 
