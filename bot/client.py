@@ -226,7 +226,7 @@ class ZImageBot(commands.Bot):
                 loop.start()
 
     async def _check_deliveries(self) -> None:
-        await self.jobs.deliveries.check()
+        await self.jobs.check()
 
     async def _update_presence(self) -> None:
         assert self._presence is not None, "set up before the client is ready"

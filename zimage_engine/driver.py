@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -29,7 +30,8 @@ class Driver:
     """Drives one device for the engine. ``changed`` is the engine's lock, notified when there may be a plan;
     ``on_progress`` is called after each plan.
 
-    ``failure`` is the error that stopped it for good. ``device`` and ``stage`` are texts for people.
+    ``failure`` is the error that stopped it for good. ``device`` and ``stage`` are texts for people; ``stage`` is empty
+    while nothing is being loaded. ``loading_since`` is when loading last began, in UTC seconds.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Driver:
         self.failure: EngineError | None = None
         self.device = "loading"
         self.stage = ""
+        self.loading_since = time.time()
         self._thread = threading.Thread(target=self._drive, name="zimage-driver", daemon=True)
         self._watchdog = Watchdog(self._on_hang)
 
@@ -212,6 +215,7 @@ class Driver:
             self._fail(DeviceLost(_BROKEN))
             return False
         with self._changed:
+            self.stage, self.loading_since = "restarting", time.time()
             self._publisher.publish(self._queue.restart())
             return not self._stops_now()
 

@@ -115,7 +115,19 @@ class Engine:
             return "failed"
         if self._driver.closing:
             return "closed"
-        return "ready" if self._publisher.loaded.done() else "loading"
+        if not self._publisher.loaded.done():
+            return "loading"
+        return "recovering" if self._driver.stage else "ready"
+
+    @property
+    def stage(self) -> str:
+        """What loading is doing, in a few words; empty while nothing is being loaded."""
+        return self._driver.stage
+
+    @property
+    def loading_since(self) -> float:
+        """When the model began to be loaded, for the last time, in UTC seconds."""
+        return self._driver.loading_since
 
     def stats(self) -> EngineStats:
         """Return what the engine is doing now; never waits for the device."""

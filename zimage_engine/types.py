@@ -253,7 +253,8 @@ class Cancelled:
     seconds: float
 
 
-EngineState = Literal["loading", "ready", "failed", "closed"]
+EngineState = Literal["loading", "ready", "recovering", "failed", "closed"]
+"""``recovering``: the worker was lost, and another one is being loaded."""
 Progress = Queued | Step
 Terminal = Finished | Failed | Cancelled
 Event = Progress | Terminal

@@ -13,6 +13,7 @@ from bot.commands.parts import BotParts
 _STATES = {
     "loading": "the model is loading; you can already ask for pictures",
     "ready": "ready",
+    "recovering": "the device stopped and is being restarted; what was asked for goes on by itself",
     "failed": "the model could not be loaded; the operator's log says why",
     "closed": "shutting down",
 }

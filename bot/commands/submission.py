@@ -237,7 +237,7 @@ class Submission:
             # Discord refused the answer (10062: it came too late), so the member saw the command fail.
             log.warning("card_not_shown", job=job.id, code=error.code, status=error.status)
             raise _CardNotShown from error
-        return await self._card_on(card_message, job, progress)
+        return self.cards.card_on(job, card_message, text)
 
     async def _card_on(self, card_message: CardMessage, job: Job, _: JobProgress) -> ProgressCard:
         """Return a card on an existing message, whose text stays until the first progress."""

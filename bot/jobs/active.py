@@ -44,6 +44,13 @@ class ActiveJob:
         return self.rendering.handles if self.rendering is not None else []
 
     @property
+    def pictures_left(self) -> int:
+        """The number of its images that have not ended on the engine."""
+        if self.rendering is None:
+            return self.job.request.count
+        return sum(not handle.ended for handle in self.handles)
+
+    @property
     def started(self) -> bool:
         """True once a step of one of its images was run."""
         return self.rendering is not None and self.rendering.started

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import structlog
 
@@ -18,7 +17,8 @@ from bot.jobs.active import ActiveJob, CancelCause
 from bot.jobs.completion import Completion
 from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.dispatch import Dispatcher, DispatchJob
-from bot.jobs.job import Job, JobProgress, UnreadableRow
+from bot.jobs.job import Job, UnreadableRow
+from bot.jobs.queue_progress import QueueProgress
 from bot.jobs.runner import GIVEN_UP, JobRunner, Outcome
 from bot.requests.originals import OriginalFolder
 from bot.store import recovery
@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 _UNKNOWN_SECONDS = 10.0
 """How long a job is open without a task before it is taken up: one that is being inserted has none for a moment."""
+
+_REFRESH_SECONDS = 15.0
+"""The time between two edits of the cards that wait while the model is loaded; the time on them runs by itself."""
 
 
 class ActiveJobs(Mapping[int, ActiveJob]):
@@ -52,7 +55,10 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         self._completion = completion
         self._jobs: dict[int, ActiveJob] = {}
         self._unknown: dict[int, float] = {}
+        self._shown_state = engine.state
+        self._refreshed_at = time.monotonic()
         self.dispatcher = Dispatcher()
+        self.progress = QueueProgress(engine, self.dispatcher, self._jobs)
         self.deliveries = DeliveryLoop(database, completion, self._adopt)
         self._runner = JobRunner(
             database,
@@ -86,15 +92,6 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         busy = {job_id for job_id, active in self.items() if active.task is not None and not active.task.done()}
         return {*busy, *self.dispatcher.started_ids, *self.deliveries.job_ids}
 
-    def first_progress(self, job: Job) -> JobProgress:
-        """Return what the job's card shows at first."""
-        request = job.request
-        decision = self.dispatcher.predict(request.owner_id, request.scope_id, request.guild_id, job.concurrent_jobs)
-        return JobProgress(self._engine_state() if decision == "started" else decision)
-
-    def _engine_state(self) -> Literal["loading", "queued"]:
-        return "loading" if self._engine.state == "loading" else "queued"
-
     def add(self, job: Job) -> ActiveJob:
         """Add a job that was just inserted; its card is not shown yet."""
         active = self._jobs[job.id] = ActiveJob(job)
@@ -122,12 +119,8 @@ class ActiveJobs(Mapping[int, ActiveJob]):
                 alone=job.attempts > 0,
             )
         )
-        if active.card is None:
-            return
-        if decision != "started":
-            active.card.show(JobProgress(decision, restarted=active.restarted))
-        elif active.restarted:
-            active.card.show(JobProgress(self._engine_state(), restarted=True))
+        if active.card is not None and (decision != "started" or active.restarted):
+            active.card.show(self.progress.of(active))
 
     def cancel(self, job_id: int, cause: CancelCause) -> bool:
         """Stop a job at the end of the running unit. Returns False if nothing is left to stop.
@@ -159,6 +152,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
             if outcome == "ended":
                 self.remove(active)
             self.dispatcher.finish(active.job.id)
+            self.show_waiting()
         if outcome == "kept":
             self.dispatcher.keep()  # the engine takes nothing any more
         if outcome != "ended":
@@ -224,8 +218,21 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         """Show on the cards of waiting jobs what they wait for."""
         for active in self._jobs.values():
             if active.card is not None and self.dispatcher.is_waiting(active.job.id):
-                reason = self.dispatcher.reason(active.job.id)
-                active.card.show(JobProgress(reason, restarted=active.restarted))
+                active.card.show(self.progress.of(active))
+
+    def refresh(self) -> None:
+        """Show on the cards of jobs on the engine that the model is being loaded, and when that is over.
+
+        Call it every few seconds: the engine has no event for that.
+        """
+        state, now = self._engine.state, time.monotonic()
+        loading = state in ("loading", "recovering")
+        if state == self._shown_state and (not loading or now - self._refreshed_at < _REFRESH_SECONDS):
+            return
+        self._shown_state, self._refreshed_at = state, now
+        for active in self._jobs.values():
+            if active.card is not None and active.pictures_left and active.handles:
+                active.card.show(self.progress.of(active))
 
     async def close(self, end: float) -> None:
         """Wait until every job has ended or is kept, and its card says so; at most until ``end``, by the loop's clock.

@@ -77,6 +77,16 @@ class Dispatcher:
             return "paused"
         return "waiting" if self._someone_alone and self._has_place(job) else "held"
 
+    def own_before(self, job_id: int, owner_id: int, scope_id: int) -> int:
+        """Return how many jobs of the same member and scope go before a job, which may be new to the dispatcher.
+
+        Those are the started ones, and the older ones that wait and are not paused.
+        """
+        key = (owner_id, scope_id)
+        started = [job for job in self._started.values() if job.job_id != job_id]
+        older = [job for job in self._waiting.values() if job.job_id < job_id and not self.is_paused(job.guild_id)]
+        return sum(job.concurrency_key == key for job in (*started, *older))
+
     def finish(self, job_id: int) -> None:
         """Remove a job, whether it waits or was started, and start what may run instead. Unknown ids are ignored."""
         self._waiting.pop(job_id, None)

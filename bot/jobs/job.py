@@ -124,29 +124,46 @@ class Job:
         return self.request.visibility == "private"
 
 
-ProgressState = Literal["loading", "held", "paused", "kept", "waiting", "queued", "running", "cancelling"]
+ProgressState = Literal[
+    "loading",
+    "recovering",
+    "held",
+    "paused",
+    "draining",
+    "kept",
+    "waiting",
+    "queued",
+    "running",
+    "cancelling",
+    "delivering",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far a job is, to be shown on its card.
+    """How far a job is, to be shown on its card and in ``/queue``.
 
-    ``held``: it waits for its owner's other jobs; ``paused``: for an admin to resume; ``kept``: for a restart;
-    ``waiting``: for a job that runs alone. ``cancelling``: for the running step to end.
+    ``loading``, ``recovering``: the model is being loaded, after a worker was lost for the second; since a time in UTC
+    seconds, ``stage`` says how far that is. ``held``: it waits for its owner's other jobs; ``paused``: for an admin to
+    resume, or for the operator (``by_operator``); ``draining``: for the operator to restart the program or to go on;
+    ``kept``: for a restart; ``waiting``: for a job that runs alone. ``cancelling``: for the running step to end.
 
-    ``position`` counts the engine's requests that go first, ``eta`` the seconds
-    until the result, None if unknown. ``previews`` are small pictures of the images that are being rendered, in order.
-    ``restarted``: it was interrupted, and has not been on the device since.
+    ``position`` counts what goes first: its owner's jobs if it is held, else pictures of other jobs; None if unknown.
+    ``ready_at`` is when the result is expected, in UTC seconds, None if unknown. ``previews`` are small pictures of the
+    images that are being rendered, in order. ``restarted``: it was interrupted, and has not been on the device since.
     """
 
     state: ProgressState
-    position: int = 0
-    eta: float | None = None
+    position: int | None = None
+    ready_at: float | None = None
     steps_done: int = 0
     steps_total: int = 0
     images_done: int = 0
     previews: tuple[RawImage, ...] = ()
     restarted: bool = False
+    since: float | None = None
+    stage: str = ""
+    by_operator: bool = False
 
 
 def result_note(row: JobRow, about_prompt: str = "") -> str:

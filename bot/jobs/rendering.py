@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import structlog
 
 from bot.jobs.card import Card
 from bot.jobs.job import Job, JobProgress
+from bot.jobs.rendering_progress import RenderingProgress
 from bot.media.files import write_file
 from bot.requests.originals import OriginalFolder
 from bot.requests.parameters import encode_picture
@@ -36,7 +36,6 @@ from zimage_engine.types import (
     Finished,
     ModelNotFound,
     Queued,
-    RawImage,
     Step,
     UnitFailed,
 )
@@ -76,16 +75,11 @@ class Rendering:
         self._card = card
         self._wants_previews = previews
         self._server_weight = server_weight
-        self._previews: dict[int, RawImage] = {}
         self._handles: dict[int, Handle] = {}
         self._unfinished = set(range(job.request.count))
-        self._steps = [0] * job.request.count
+        self._progress = RenderingProgress(job, engine, restarted=bool(images))
         self._withdrawn = False
-        self._cancelled = False
         self._stopped: EngineError | None = None
-        self._started = False
-        self._restarted = bool(images)
-        self._images_done = 0
         self.error: EngineError | None = None
         for image in images:
             self._take_over(image)
@@ -96,30 +90,24 @@ class Rendering:
             return
         self._unfinished.discard(image.position)
         if image.state == "rendered":
-            self._images_done += 1
-            self._steps[image.position] = self._job.request.spec.real_steps
+            self._progress.image_rendered(image.position)
         elif image.error is not None:
             self.error = UnitFailed(image.error)
 
     @property
-    def steps_done(self) -> int:
-        """The steps run so far, over all images."""
-        return sum(self._steps)
-
-    @property
-    def steps_total(self) -> int:
-        """The steps to run, over all images."""
-        return self._job.request.count * self._job.request.spec.real_steps
+    def progress(self) -> JobProgress:
+        """How far the job is now."""
+        return self._progress.current()
 
     @property
     def images_done(self) -> int:
         """The number of images that are rendered."""
-        return self._images_done
+        return self._progress.images_done
 
     @property
     def started(self) -> bool:
         """True once a step of one of its images was run."""
-        return self._started
+        return self._progress.started
 
     @property
     def handles(self) -> list[Handle]:
@@ -138,29 +126,32 @@ class Rendering:
 
     def withdraw(self) -> None:
         """Take the job back from the engine if none of its steps was run yet; a started one goes on."""
-        if self._started:
+        if self.started:
             return
         self._withdrawn = True
+        self._progress.withdrawn()
         for handle in self._handles.values():
             handle.cancel()
 
     def cancel(self, *, even_last_unit: bool) -> bool:
         """Cancel the images that have not ended, at the end of the running unit. Returns False if there are none.
 
-        Unless ``even_last_unit``, images of which all steps are done are left: they would cost the same.
+        Unless ``even_last_unit``, images of which all steps are done are left: they would cost the same. After the
+        worker was lost they begin again.
         """
         steps = self._job.request.spec.real_steps
+        even_last_unit = even_last_unit or self._engine.state == "recovering"
         left = [
             handle
             for position, handle in self._handles.items()
-            if not handle.ended and (even_last_unit or self._steps[position] < steps)
+            if not handle.ended and (even_last_unit or self._progress.steps[position] < steps)
         ]
         if not left:
             return False
-        self._cancelled = True
+        self._progress.cancelling = True
         for handle in left:
             handle.cancel()
-        self._card.show(JobProgress("cancelling"))
+        self._show()
         return True
 
     def submit(self) -> None:
@@ -212,7 +203,8 @@ class Rendering:
         async for event in handle:
             match event:
                 case Queued():
-                    self._show_queued(event)
+                    self._progress.image_queued(position, event)
+                    self._show()
                 case Step():
                     await self._note_step(position, event)
                 case Finished():
@@ -226,40 +218,22 @@ class Rendering:
                 case Cancelled() if self._withdrawn:
                     pass
                 case Cancelled():
-                    self._steps[position] = event.steps_done
+                    self._progress.steps[position] = event.steps_done
                     charged = self._charge(ImageOutcome("cancelled", event.steps_done))
                     await self._end_image(position, ImageEnd("cancelled", charged, round(event.seconds * 1000)))
 
-    def _show_queued(self, event: Queued) -> None:
-        if self._started or self._cancelled:
-            return
-        state: Literal["loading", "queued"] = "loading" if self._engine.state == "loading" else "queued"
-        self._card.show(JobProgress(state, event.position, event.eta, restarted=self._restarted))
-
     async def _note_step(self, position: int, event: Step) -> None:
-        self._steps[position] = event.done
-        if event.preview is not None:
-            self._previews[position] = event.preview
+        self._progress.image_stepped(position, event)
         await self._mark_started()
-        self._show_running()
+        self._show()
 
     async def _mark_started(self) -> None:
-        if not self._started:
-            self._started = True
+        if not self.started:
+            self._progress.started = True
             await self._database.write(partial(store.started, job_id=self._job.id, now=int(time.time())))
 
-    def _show_running(self) -> None:
-        if self._cancelled:
-            return
-        self._card.show(
-            JobProgress(
-                "running",
-                steps_done=self.steps_done,
-                steps_total=self.steps_total,
-                images_done=self._images_done,
-                previews=tuple(preview for _, preview in sorted(self._previews.items())),
-            )
-        )
+    def _show(self) -> None:
+        self._card.show(self._progress.current())
 
     async def _store_picture(self, position: int, event: Finished) -> None:
         """Encode a rendered image, write its file, then its row."""
@@ -273,9 +247,8 @@ class Rendering:
         await self._end_image(
             position, ImageEnd("rendered", charged, milliseconds, file=file, truncated=event.truncated)
         )
-        self._images_done += 1
-        self._steps[position] = spec.real_steps
-        self._show_running()
+        self._progress.image_rendered(position)
+        self._show()
 
     def _charge(self, outcome: ImageOutcome) -> int:
         """Return the credits to charge for one of the images, in 1/100."""

@@ -22,7 +22,7 @@ from bot.jobs.admission import Admission
 from bot.jobs.cancellation import Cancellation
 from bot.jobs.card import Card, ShowCard
 from bot.jobs.completion import Completion, Outbox
-from bot.jobs.job import Job, JobRequest
+from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.jobs.runner import GIVEN_UP
 from bot.jobs.undelivered import UndeliveredResults
 from bot.requests.originals import OriginalFolder
@@ -72,7 +72,7 @@ class JobService:
         self._handling = 0
         self._none_handled = asyncio.Event()
         self._none_handled.set()
-        self._draining = self._closed = False
+        self._closed = False
 
     async def start(self) -> None:
         """Make the image folder, read ceilings and pauses, and go on with the jobs that an ended process left.
@@ -104,7 +104,7 @@ class JobService:
                 return None
             active = self._active.add(job)
             try:
-                active.card = await show_card(job, self._active.first_progress(job))
+                active.card = await show_card(job, self._active.progress.first(job))
             except BaseException:
                 await self._abandon(active)
                 raise
@@ -138,6 +138,15 @@ class JobService:
     def live(self) -> set[int]:
         """The ids of the jobs that some task works on or waits to work on."""
         return self._active.live
+
+    async def check(self) -> None:
+        """Show whether the model is being loaded, and do what is due in Discord. The client calls it regularly."""
+        self._active.refresh()
+        await self.deliveries.check()
+
+    def progress_of(self, active: ActiveJob) -> JobProgress:
+        """Return how far an active job is now."""
+        return self._active.progress.of(active)
 
     def request_of(self, job_id: int) -> JobRequest | None:
         """Return what an active job was asked for; None if it has ended."""
@@ -187,16 +196,16 @@ class JobService:
 
     @property
     def draining(self) -> bool:
-        return self._draining
+        return self._active.progress.draining
 
     def drain(self) -> None:
         """Start no more jobs: those that are waiting, and new ones, are kept for :meth:`undrain` or a restart."""
-        self._draining = True
+        self._active.progress.draining = True
         self._active.keep()
 
     def undrain(self) -> None:
         """Undo :meth:`drain`, and start what may run."""
-        self._draining = False
+        self._active.progress.draining = False
         self._dispatcher.stop_keeping()
         self._active.show_waiting()
 
@@ -205,6 +214,7 @@ class JobService:
 
         New jobs are still admitted, and kept. Call it before the engine is closed.
         """
+        self._active.progress.draining = False  # what waits is now kept for a restart
         self._active.keep()
         await self._active.requeue_running()
 

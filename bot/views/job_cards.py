@@ -32,9 +32,9 @@ class JobCards:
         self._interval = interval
         self._moving = asyncio.Lock()
 
-    def card_on(self, job: Job, card_message: CardMessage) -> ProgressCard:
-        """Return a card on an existing message, whose text stays until the first progress."""
-        return ProgressCard(job, card_message, self._interval, self._send_instead)
+    def card_on(self, job: Job, card_message: CardMessage, shown: str | None = None) -> ProgressCard:
+        """Return a card on an existing message, whose text stays until the first progress; ``shown`` if it is known."""
+        return ProgressCard(job, card_message, self._interval, self._send_instead, shown=shown)
 
     def restore(self, job: Job, row: JobRow, note_card: NoteCard) -> ProgressCard:
         """Return the card of a job that an earlier process accepted.

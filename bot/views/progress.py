@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -20,13 +21,15 @@ from bot.views.buttons import progress_view
 from bot.views.card_messages import NOT_SENT, CardMessage
 from bot.views.discord_requests import EXPIRED_STATUSES, with_retry
 from bot.views.drafts import job_request_view
+from bot.views.progress_lines import card_line, time_to_show
 from bot.views.text import MESSAGE_LIMIT, duration, inert, made_from
 
 log = structlog.get_logger(__name__)
 
-_BAR = 12
 _PREVIEW_ALT_TEXT = "What the picture looks like so far"
 _PROMPT_SHOWN = 300
+_QUEUED_FACTOR = 3
+_OVERDUE_SECONDS = 1.0
 _PROMPT_ASKED = 1500
 """How many characters of a prompt a question repeats."""
 
@@ -37,7 +40,7 @@ def card_text(job: Job, progress: JobProgress) -> str:
     defaults = f"\n-# {request.defaults}" if request.defaults else ""
     notes = f"\n-# {request.notes}" if request.notes else ""
     opening = opening_text(request.spec.prompt, request.original_link, request.kind, request.spec.strength)
-    return f"{opening}{defaults}{notes}\n{_state_line(job, progress)}"
+    return f"{opening}{defaults}{notes}\n{card_line(job, progress)}"
 
 
 def opening_text(prompt: str, original_link: str | None, kind: Kind = "edit", strength: float = 1.0) -> str:
@@ -74,51 +77,15 @@ def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
     return f"{question} {inert(spec.prompt, _PROMPT_ASKED)}? {price}{small_print}"
 
 
-_RESTARTED = "I restarted; your request is back in the queue."
-_KEPT = "I'm restarting. Your request is saved and starts when I'm back."
-
-
-def _state_line(job: Job, progress: JobProgress) -> str:
-    line = _now_line(job, progress)
-    return f"{_RESTARTED}\n{line}" if progress.restarted and progress.state not in ("running", "kept") else line
-
-
-def _now_line(job: Job, progress: JobProgress) -> str:
-    match progress.state:
-        case "held":
-            return f"Waiting for your other pictures: {job.concurrent_jobs} of your commands may be drawn at a time."
-        case "paused":
-            return "Paused for now: it stays in line, and goes on by itself."
-        case "kept":
-            return _KEPT
-        case "waiting":
-            return "In the queue."
-        case "loading":
-            return "Waiting for the model to load …"
-        case "cancelling":
-            return "Cancelling: it stops after the step that is running."
-        case "queued":
-            ahead = f"{progress.position} before you" if progress.position else "you are next"
-            wait = f", ready in {duration(progress.eta)}" if progress.eta is not None else ""
-            return f"In the queue: {ahead}{wait}."
-        case "running":
-            return _bar(job, progress)
-
-
-def _bar(job: Job, progress: JobProgress) -> str:
-    share = progress.steps_done / max(1, progress.steps_total)
-    filled = round(share * _BAR)
-    count = job.request.count
-    images = f", image {min(progress.images_done + 1, count)} of {count}" if count > 1 else ""
-    return f"`{'█' * filled}{'░' * (_BAR - filled)}` {share:.0%}{images}"
-
-
 SendInstead = Callable[[Job, str], Awaitable[None]]
 """Sends a text to a job's owner whose card is gone. Raises :class:`Undeliverable` and :class:`Outage`."""
 
 
 class ProgressCard:
-    """Edits its message to the newest state, at most once in ``interval`` seconds; a ``restored`` one at once."""
+    """Edits its message to the newest state, at most once in ``interval`` seconds; a ``restored`` one at once.
+
+    While the job stays in the queue, that is once in three times as long. ``shown`` is the text of the message.
+    """
 
     def __init__(
         self,
@@ -128,15 +95,18 @@ class ProgressCard:
         send_instead: SendInstead,
         *,
         restored: bool = False,
+        shown: str | None = None,
     ) -> None:
         self._job = job
         self._card_message = card_message
         self._interval = interval
         self._send_instead = send_instead
         self._newest: JobProgress | None = None
-        self._shown: str | None = None
+        self._shown = shown
+        self._shown_progress: JobProgress | None = None
         self._edited_at = float("-inf") if restored else time.perf_counter()
         self._timer: asyncio.TimerHandle | None = None
+        self._overdue: asyncio.TimerHandle | None = None
         self._editing: asyncio.Task[None] | None = None
         self._over = False
 
@@ -149,11 +119,17 @@ class ProgressCard:
         self._newest = progress
         if self._over or self._editing is not None:
             return
-        wait = self._edited_at + self._interval - time.perf_counter()
+        wait = self._edited_at + self._pause_before(progress) - time.perf_counter()
         if wait <= 0:
             self._start_edit()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(wait, self._start_edit)
+
+    def _pause_before(self, progress: JobProgress) -> float:
+        """Return the least seconds between the last edit and one to this state."""
+        shown = self._shown_progress
+        still_queued = shown is not None and shown.state == progress.state == "queued"
+        return self._interval * (_QUEUED_FACTOR if still_queued else 1)
 
     async def flush(self) -> None:
         """Show the newest state at once, wait until that is done, and make no more edits."""
@@ -215,6 +191,8 @@ class ProgressCard:
             self.show(self._newest)
 
     async def _edit(self, progress: JobProgress) -> None:
+        shown_at = self._shown_progress.ready_at if self._shown_progress is not None else None
+        progress = replace(progress, ready_at=time_to_show(shown_at, progress.ready_at, time.time()))
         text = card_text(self._job, progress)
         if text == self._shown:
             return
@@ -228,16 +206,31 @@ class ProgressCard:
         view = progress_view(self._job.id) if progress.state != "cancelling" else None
         try:
             await self._card_message.edit(content=text, view=view, **changes)
-            self._shown = text
+            self._shown, self._shown_progress = text, progress
+            self._drop_time_later(progress.ready_at)
         except (*NOT_SENT, Undeliverable) as error:
             # The picture comes whether or not its progress can be shown.
             log.info("progress_not_shown", job=self._job.id, reason=str(error))
         finally:
             self._edited_at = time.perf_counter()
 
+    def _drop_time_later(self, ready_at: float | None) -> None:
+        """Edit the card again when the expected time has passed: Discord would show it as "10 seconds ago"."""
+        if self._overdue is not None:
+            self._overdue.cancel()
+        self._overdue = None
+        if ready_at is not None and not self._over:
+            seconds = max(0.0, ready_at - time.time()) + _OVERDUE_SECONDS
+            self._overdue = asyncio.get_running_loop().call_later(seconds, self._drop_time)
+
+    def _drop_time(self) -> None:
+        if self._newest is None and self._shown_progress is not None:
+            self.show(replace(self._shown_progress, ready_at=None))
+
     async def stop(self) -> None:
         """Make no more edits, and wait for one that is being made."""
         self._over = True
         self._drop_timer()
+        self._drop_time_later(None)
         if self._editing is not None:
             await asyncio.wait([self._editing])

@@ -280,7 +280,7 @@ async def test_a_command_while_the_model_loads_waits_for_it(world_of: OpenWorld)
     async with world_of(slow, load=False) as world:
         asked = asyncio.create_task(world.member.slash(world.channel, "imagine", prompt=PROMPT))
         await until(lambda: bool(world.channel.history()))
-        await until(lambda: "Waiting for the model to load" in world.channel.history()[0].content)
+        await until(lambda: "The model started loading <t:" in world.channel.history()[0].content)
         gate.set()
         await asked
         (message,) = world.channel.history()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import discord
@@ -11,11 +12,13 @@ import pytest
 from bot.playground.world import World
 from bot.views.buttons import progress_view
 from tests.helpers.admins import audited
+from tests.helpers.faults import Immediate
 from tests.helpers.job_worlds import PROMPT, HeldUp, jobs
 from tests.helpers.pictures import photo
 from tests.helpers.waiting import leave_running, until
 from tests.helpers.worlds import OpenWorld
-from zimage_engine.types import Unit
+from zimage_engine.device.worker import Worker
+from zimage_engine.types import Plan, PlanResult, Unit
 
 PARTLY = f"Cancelled: ``{PROMPT}``. 0.12 credits for the part already done."
 
@@ -76,7 +79,7 @@ async def test_at_100_percent_the_picture_comes_all_the_same(world_of: OpenWorld
     async with world_of(device.wrap) as world:
         card = await asked_for(world, device)
         (active,) = world.env.bot.jobs.active.values()
-        await until(lambda: active.rendering.steps_done == active.rendering.steps_total)
+        await until(lambda: active.rendering.progress.steps_done == active.rendering.progress.steps_total)
         await leave_running(world, world.member.click(card, label="Cancel"))
         await until(lambda: shown(world)[-1] == "Already finished: your picture is on its way.")
         await let_go_on(world, device)
@@ -153,3 +156,80 @@ async def test_deleting_the_card_of_a_job_that_is_being_posted_changes_nothing(w
     await world.env.bot.jobs.deliveries.check()
     await until(lambda: any(message.attachments for message in world.channel.history()))
     assert await jobs(world, "cancelled_at") == [{"cancelled_at": None}]
+
+
+class Dies(Immediate):
+    """A worker that is lost at its second step."""
+
+    steps = 0
+
+    def execute(self, plan: Plan) -> PlanResult:
+        self.steps += plan.unit is Unit.DENOISE
+        if self.steps == 2:
+            raise ConnectionResetError("the device has fallen off the bus")
+        return super().execute(plan)
+
+
+async def test_a_card_says_that_the_device_is_being_restarted(world_of: OpenWorld) -> None:
+    gate, lives = threading.Event(), 0
+
+    def worker(inner: Worker) -> Immediate:
+        nonlocal lives
+        lives += 1
+        if lives == 1:
+            return Dies(inner)
+        gate.wait(30)
+        return Immediate(inner)
+
+    async with world_of(worker) as world:
+        await leave_running(world, world.member.slash(world.channel, "imagine", prompt=PROMPT))
+        await until(lambda: world.env.bot.engine.state == "recovering")
+        await world.env.bot.jobs.check()
+        await until(lambda: "The device stopped <t:" in shown(world)[0])
+        gate.set()
+        await until(lambda: bool(world.channel.history()[0].attachments))
+
+
+async def test_a_card_says_how_far_loading_is_and_when_it_is_over(world_of: OpenWorld) -> None:
+    gate = threading.Event()
+    device = HeldUp(Unit.ENCODE_TEXT)
+
+    def slow(inner: Worker) -> Immediate:
+        gate.wait(30)
+        return device.wrap(inner)
+
+    async with world_of(slow, load=False) as world:
+        await leave_running(world, world.member.slash(world.channel, "imagine", prompt=PROMPT))
+        assert "The model started loading <t:" in shown(world)[0]
+        world.env.bot.engine._driver.stage = "downloading: 3.1 of 20.5 GB"
+        world.env.bot.jobs._active._refreshed_at -= 15
+        await world.env.bot.jobs.check()
+        await until(lambda: "(downloading: 3.1 of 20.5 GB)" in shown(world)[0])
+        gate.set()
+        await until(device.entered.is_set)
+        await world.env.bot.jobs.check()
+        await until(lambda: "You are next" in shown(world)[0])
+        await let_go_on(world, device)
+
+
+async def test_draining_and_restarting_are_two_things(world: World) -> None:
+    world.env.bot.jobs.drain()
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert "My operator is about to restart me. Your request is saved" in shown(world)[0]
+    await world.env.bot.close()
+    assert "I'm restarting. Your request is saved" in shown(world)[0]
+
+
+async def test_own_requests_move_up_when_one_has_ended(world_of: OpenWorld) -> None:
+    device = HeldUp()
+    async with world_of(device.wrap, concurrent_jobs=1) as world:
+        for _ in range(3):
+            await leave_running(world, world.member.slash(world.channel, "imagine", prompt=PROMPT))
+        await until(device.entered.is_set)
+        first, second, third = world.channel.history()
+        assert "1 of your own requests comes first" in second.content
+        assert "2 of your own requests come first" in third.content
+        await leave_running(world, world.member.click(second, label="Cancel"))
+        await until(lambda: "1 of your own requests comes first" in shown(world)[2])
+        await let_go_on(world, device)
+        assert first.id not in {message.id for message in world.channel.history()}

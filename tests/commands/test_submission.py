@@ -272,7 +272,7 @@ async def test_more_jobs_than_go_at_a_time_wait_in_line_and_are_drawn_in_turn(wo
         await typist.imagine(PROMPT, seed=1)
         await until(entered.is_set)
         second = await typist.imagine(PROMPT, seed=2)
-        assert "Waiting for your other pictures: 1 of your commands" in second.shown[0]
+        assert "1 of your own requests comes first; you may have 1 running at a time." in second.shown[0]
         quota_state = await world.env.bot.jobs.admission.quota_state(typist.requester)
         text = quota_text(quota_state, world.env.bot.jobs.admission.terms, direct=False)
         assert "Requests at once: 1 of 1 ·" in text

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bot.jobs.job import Job, JobRequest
+from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.jobs.service import JobService
 from bot.requests.originals import Original
 from bot.requests.spec import ImageOptions, build_edit_spec, build_spec
@@ -16,7 +16,7 @@ from bot.store.admission import Terms
 from bot.store.database import Database
 from bot.store.limits import LIMIT_NAMES, Requester
 from bot.store.reply_tokens import ReplyToken
-from tests.helpers.cards import NoOutbox, show_card
+from tests.helpers.cards import NoOutbox, RecordingCard, show_card
 from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
@@ -93,6 +93,32 @@ async def test_jobs_go_on_in_their_old_order_and_one_that_was_on_the_device_goes
     await until(lambda: bool(active[ids[1]].handles))
     assert second.service.is_waiting(ids[2])
     await second.die()
+
+
+async def test_six_jobs_at_once_have_six_places(database: Database, tmp_path: Path) -> None:
+    """Two pictures each; none of the six is on the engine yet when the cards are shown."""
+    process = Process(database, tmp_path)
+    await process.service.start()
+    cards = [RecordingCard() for _ in range(6)]
+    shown = asyncio.Event()
+
+    async def show(card: RecordingCard, job: Job, progress: JobProgress) -> RecordingCard:
+        card.show(progress)
+        await shown.wait()
+        return card
+
+    asked = [
+        asyncio.create_task(process.service.run(request(number, member=number), partial(show, card)))
+        for number, card in enumerate(cards, 1)
+    ]
+    await until(lambda: all(card.shown for card in cards))
+    shown.set()
+    await asyncio.gather(*asked)
+    assert sorted(card.shown[0].position or 0 for card in cards) == [0, 2, 4, 6, 8, 10]
+    await until(lambda: all(len(card.shown) > 2 for card in cards))
+    by_engine = [card.shown[-1].position for card in cards]
+    assert len(set(by_engine)) == 6, "the engine says of no two that they are next"
+    await process.die()
 
 
 async def test_a_job_that_is_rebuilt_is_the_job_that_was_admitted(database: Database, tmp_path: Path) -> None:

@@ -147,6 +147,17 @@ class DispatcherMachine(RuleBasedStateMachine):
             assert job.concurrency_key in held, "it was forgotten"
 
     @invariant()
+    def what_goes_before_a_held_job_are_its_owner_s_started_and_older_jobs(self) -> None:
+        """One is left out for each that ends, so whoever is told "2 before" and sees one end is told "1 before"."""
+        for job in self.waiting():
+            before = self.dispatcher.own_before(job.job_id, job.owner_id, job.scope_id)
+            others = [self.submitted[other] for other in self.running if other != job.job_id]
+            others += [other for other in self.waiting() if other.job_id < job.job_id and not self.is_paused(other)]
+            assert before == len([other for other in others if other.concurrency_key == job.concurrency_key])
+            if self.dispatcher.reason(job.job_id) == "held":
+                assert before > 0
+
+    @invariant()
     def no_started_job_is_waiting(self) -> None:
         assert not any(self.dispatcher.is_waiting(job_id) for job_id in self.running)
 

@@ -245,7 +245,7 @@ async def test_a_job_that_is_asked_for_while_draining_is_kept(service: JobServic
 
     job = await service.run(request(1), show)
     assert job is not None
-    assert {progress.state for progress in card.shown} == {"kept"}
+    assert {progress.state for progress in card.shown} == {"draining"}
     assert service.under_way == 0, "nothing is on the device"
     assert service.is_waiting(job.id)
     assert await state(database) == ("queued", None)

@@ -50,7 +50,7 @@ async def test_what_waits_when_the_server_is_paused_stays_in_line_and_says_so(wo
         service.pause(guild_id)
         gate.set()
         await until(lambda: all(service.is_waiting(job_id) for job_id in service.active))
-        await until(lambda: "Paused for now" in second.card.shown[-1])
+        await until(lambda: "Paused by an admin of this server." in second.card.shown[-1])
         assert world.channel.history() == []
         assert {row["state"] for row in await rows(world, "SELECT state FROM jobs")} == {"queued"}
         service.resume(guild_id)
@@ -216,7 +216,7 @@ async def test_a_drained_bot_keeps_new_requests_until_it_is_resumed(world: World
     world.env.bot.jobs.drain()
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     (card,) = world.channel.history()
-    assert "I'm restarting. Your request is saved and starts when I'm back." in card.content
+    assert "My operator is about to restart me. Your request is saved" in card.content
     assert world.env.bot.jobs.under_way == 0
     world.env.bot.jobs.undrain()
     await until(lambda: not world.env.bot.jobs.active)
