@@ -38,6 +38,8 @@ from bot.commands import (
 from bot.commands import help as help_command
 from bot.commands.admin import group as admin
 from bot.commands.admin.context import AdminContext
+from bot.commands.admin.member_menu import MemberMenu
+from bot.commands.admin.moderate_menu import ModerateMenu
 from bot.commands.admin.setup import SetupActions
 from bot.commands.chart_renderer import ChartRenderer
 from bot.commands.draft_pictures import DraftPictures
@@ -270,6 +272,8 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         privacy=PrivacyActions(bot, member_data, open_questions, settings),
         admin=admin_context,
         setup=SetupActions(admin_context, mentions),
+        member_menu=MemberMenu(admin_context),
+        moderate_menu=ModerateMenu(admin_context, gallery),
         charts=ChartRenderer(),
         mentions=mentions,
         first_contact=FirstContact(bot, submitter, mentions),

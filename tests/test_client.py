@@ -16,7 +16,10 @@ from bot.playground.world import World
 from bot.services import Services
 from bot.settings import Settings
 from bot.views.buttons import progress_view
+from bot.views.first_contact import generate_view
+from bot.views.member_limits import member_view
 from bot.views.results import delete_view, more_view, result_view, upload_view, vary_view, which_view
+from bot.views.setup import SetupState, setup_view
 from tests.helpers.dynamic_items import dynamic_items, matching
 from tests.helpers.faults import Faulty
 from tests.helpers.waiting import leave_running, until
@@ -48,7 +51,17 @@ def test_each_custom_id_matches_exactly_one_template() -> None:
         delete_view(IMAGE, several=True),
     ]
     views += [more_view(IMAGE, has_parent=True, may_delete=True), upload_view(IMAGE, again=True)]
-    views += [which_view(what, 10**17, [(IMAGE, 1), (IMAGE, 2)]) for what in ("edit", "vary", "upscale", "more")]
+    views += [which_view(what, 10**17, "x", [(IMAGE, 1), (IMAGE, 2)]) for what in ("edit", "vary", "upscale", "more")]
+    set_up = SetupState(
+        None,
+        credits_set=False,
+        allowed=(),
+        rules_elsewhere=False,
+        log_channel=None,
+        spoiler=True,
+        private_pictures=True,
+    )
+    views += [setup_view(set_up), member_view(10**19, blocked=False), generate_view(10**19)]
     items: list[Any] = [item for view in views for item in view.children]
     assert len({item.custom_id for item in items}) == len(items)
     for item in items:

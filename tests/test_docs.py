@@ -74,8 +74,9 @@ async def test_the_command_page_has_every_command_and_option(world: World) -> No
         assert f"/{command.qualified_name}" in section, command.qualified_name
         for parameter in command.parameters:
             assert f"`{parameter.display_name}`" in section, (command.qualified_name, parameter.display_name)
-    for menu in world.env.bot.tree.get_commands(type=discord.AppCommandType.message):
-        assert menu.name in found
+    for kind in (discord.AppCommandType.message, discord.AppCommandType.user):
+        for menu in world.env.bot.tree.get_commands(type=kind):
+            assert menu.name in found
 
 
 async def test_the_pages_name_no_command_that_is_not_there(world: World) -> None:

@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 2
 _MADE = {"imagine": "drawn", "edit": "edited", "vary": "varied", "again": "drawn again", "upscale": "upscaled"}
-_STILL_SHOWN = (
+STILL_SHOWN = (
     "Deleted from my store. Discord still shows the message, which I cannot reach: dismiss or delete it yourself."
 )
 
@@ -182,15 +182,19 @@ class Gallery:
         left = [each for each in await images.of_job(self._database, row.job_id) if each.id != row.id]
         await self._delete([row])
         gone = await self._take_out(interaction, row, left)
-        await self._menus.show_deferred(interaction, "Deleted." if gone else _STILL_SHOWN)
+        await self._menus.show_deferred(interaction, "Deleted." if gone else STILL_SHOWN)
 
     async def drop_all(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Delete every image of the message, and the message."""
         _check_delete(interaction, row)
         await self._menus.defer(interaction)
+        gone = await self.remove_result(interaction, row)
+        await self._menus.show_deferred(interaction, "Deleted." if gone else STILL_SHOWN)
+
+    async def remove_result(self, interaction: discord.Interaction[Any], row: ImageRow) -> bool:
+        """Delete every image of the message, and the message. Returns False if Discord still shows the message."""
         await self._delete(await images.of_job(self._database, row.job_id))
-        gone = await self._take_out(interaction, row, [])
-        await self._menus.show_deferred(interaction, "Deleted." if gone else _STILL_SHOWN)
+        return await self._take_out(interaction, row, [])
 
     async def messages_deleted(self, message_ids: Iterable[int]) -> None:
         """Delete the images of messages that were deleted in Discord."""

@@ -28,6 +28,8 @@ _LINES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("imagine",), "a picture from a text"),
     (("edit",), "a new picture from a picture and a text"),
     (("tree",), "what a picture came from, and what came from it"),
+    (("queue",), "what you have asked for, to cancel"),
+    (("cancel",), "cancel a picture"),
     (("details",), "what a picture file was made from"),
     (("quota",), "what you have left"),
     (("usage",), "what you have used"),
@@ -36,6 +38,8 @@ _LINES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("ping",), "how busy I am"),
     (("help",), "this message"),
     (("admin setup",), "set up this server"),
+    (("Limits",), "use and limits of a member"),
+    (("Moderate",), "who asked for a picture; delete it, block them"),
 )
 """The commands in the order of ``/help``, those that share a line together, and what the line says of them.
 

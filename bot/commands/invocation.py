@@ -187,7 +187,7 @@ class MessageInvocation:
         return MessageInvocation(self._message, interaction.user)
 
 
-def requester_of(user: discord.User | discord.Member, channel: Any, guild_id: int | None, scope_id: int) -> Requester:
+def requester_of(user: discord.abc.Snowflake, channel: Any, guild_id: int | None, scope_id: int) -> Requester:
     """Return a member with their roles, and the ids of the thread, channel and category that they are in."""
     roles = tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else ()
     thread = isinstance(channel, discord.Thread)

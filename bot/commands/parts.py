@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
     from bot.commands.admin.context import AdminContext
+    from bot.commands.admin.member_menu import MemberMenu
+    from bot.commands.admin.moderate_menu import ModerateMenu
     from bot.commands.admin.setup import SetupActions
     from bot.commands.chart_renderer import ChartRenderer
     from bot.commands.drafts import DraftActions
@@ -50,6 +52,8 @@ class BotParts:
     privacy: PrivacyActions
     admin: AdminContext
     setup: SetupActions
+    member_menu: MemberMenu
+    moderate_menu: ModerateMenu
     charts: ChartRenderer
     mentions: CommandMentions
     first_contact: FirstContact

@@ -13,7 +13,9 @@ import discord
 from bot.jobs.service import JobService
 from bot.store.database import Database
 
-if TYPE_CHECKING:  # that module imports this one
+if TYPE_CHECKING:  # these modules import this one
+    from bot.views.member_limits import MemberAction
+    from bot.views.picture_moderation import ModerationAction
     from bot.views.setup import ChannelChoice, Switch
 
 
@@ -96,6 +98,22 @@ class SetupHandler(Protocol):
     async def on_credits(self, interaction: discord.Interaction[Any]) -> None: ...
 
 
+class MemberMenuHandler(Protocol):
+    """Handles the buttons of *Apps → Limits*."""
+
+    async def on_press(self, interaction: discord.Interaction[Any], what: MemberAction, member_id: int) -> None:
+        """Raises :class:`bot.errors.Refusal` if the member who presses is no admin."""
+        ...
+
+
+class ModerateMenuHandler(Protocol):
+    """Handles the buttons of *Apps → Moderate*."""
+
+    async def on_press(self, interaction: discord.Interaction[Any], what: ModerationAction, job_id: int) -> None:
+        """Raises :class:`bot.errors.Refusal` if the member is no moderator where the picture was posted."""
+        ...
+
+
 class AdminAccess(Protocol):
     """What the lists of ``/admin`` read, and for whom."""
 
@@ -145,6 +163,12 @@ class Parts(Protocol):
 
     @property
     def setup(self) -> SetupHandler: ...
+
+    @property
+    def member_menu(self) -> MemberMenuHandler: ...
+
+    @property
+    def moderate_menu(self) -> ModerateMenuHandler: ...
 
 
 class _Client(Protocol):

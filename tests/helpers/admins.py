@@ -21,6 +21,20 @@ def admin_of(world: World, guild: Any = None, name: str = "ada") -> Any:
     return guild.add_member(world.env.create_user(f"{name}{guild.id}"), roles=[boss])
 
 
+def demote(world: World, who: Any) -> None:
+    """Take all roles, and with them the rights, from a member of the world's server."""
+    guild = world.channel.guild
+    for role_id in list(world.env.backend.get_guild(guild.id).members[who.id].role_ids):
+        world.env.backend.remove_member_role(guild.id, who.id, role_id)
+
+
+def moderator_of(world: World, channel: Any = None, name: str = "mo") -> Any:
+    """Add a member with Manage Messages to the world's server, or to a channel's."""
+    guild = (channel or world.channel).guild
+    mods = guild.create_role("mods", permissions=discord.Permissions(manage_messages=True))
+    return guild.add_member(world.env.create_user(f"{name}{guild.id}"), roles=[mods])
+
+
 def another_server(world: World) -> tuple[Any, Any]:
     """Add a second server. Returns a channel of it and its admin."""
     channel = world.env.create_guild(name="Elsewhere").create_text_channel("elsewhere")

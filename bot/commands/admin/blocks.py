@@ -16,7 +16,7 @@ from bot.errors import Refusal
 from bot.moderation.durations import parse_period
 from bot.store.audit import Change
 from bot.store.guild_settings import ADMIN_ROLE, read_setting
-from bot.store.moderation import Block, lift_block, write_block
+from bot.store.moderation import Block, find_block, lift_block, write_block
 from bot.views.audit import quoted
 from bot.views.moderation import BlockedPages, block_end
 
@@ -40,31 +40,55 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
         period: str | None = None,
         reason: app_commands.Range[str, 1, _REASON_LIMIT] | None = None,
     ) -> None:
-        guild_id, now = guild_of(interaction), int(time.time())
-        until = now + parse_period(period) if period else None
-        await _check_blockable(interaction, member, context)
-        wanted = Block(member.id, until, " ".join(reason.split()) or None if reason else None, now)
-        row = await context.change(interaction, partial(_block, guild_id=guild_id, block=wanted))
-        cancelled = await context.jobs.cancel_waiting(member.id, guild_id)
-        await answer(interaction, _blocked_text(wanted, cancelled, changed=row is not None))
+        until = int(time.time()) + parse_period(period) if period else None
+        await answer(interaction, await block_member(context, interaction, member, until, reason))
 
     @admin.command(name="unblock", description="Let a member use me in this server again")
     @app_commands.describe(member="Whom")
     async def unblock(interaction: discord.Interaction[Any], member: Person) -> None:
-        row = await context.change(interaction, partial(_unblock, guild_id=guild_of(interaction), member_id=member.id))
-        if row is None:
-            raise Refusal(f"<@{member.id}> is not blocked in this server; /admin blocked lists who is.")
-        await answer(interaction, f"<@{member.id}> may use me in this server again.")
+        await answer(interaction, await unblock_member(context, interaction, member.id))
 
     @admin.command(name="blocked", description="Who may not use me in this server")
     async def blocked(interaction: discord.Interaction[Any]) -> None:
         await BlockedPages.show(interaction)
 
 
-async def _check_blockable(interaction: discord.Interaction[Any], member: Person, context: AdminContext) -> None:
+async def block_member(
+    context: AdminContext,
+    interaction: discord.Interaction[Any],
+    member: Person | discord.Object,
+    until: int | None,
+    reason: str | None,
+    *,
+    shorten: bool = True,
+) -> str:
+    """Block a member and cancel their jobs that have not started. Returns the answer.
+
+    ``until`` is a time in UTC seconds, None for good. Without ``shorten`` a block that lasts longer stays as it is.
+    ``member`` is a :class:`discord.Object` if they have left Discord's server. Raises :class:`Refusal`.
+    """
+    guild_id = guild_of(interaction)
+    await _check_blockable(interaction, member, context)
+    wanted = Block(member.id, until, " ".join(reason.split()) or None if reason else None, int(time.time()))
+    row = await context.change(interaction, partial(_block, guild_id=guild_id, block=wanted, shorten=shorten))
+    cancelled = await context.jobs.cancel_waiting(member.id, guild_id)
+    return _blocked_text(wanted, cancelled, changed=row is not None)
+
+
+async def unblock_member(context: AdminContext, interaction: discord.Interaction[Any], member_id: int) -> str:
+    """Unblock a member. Returns the answer. Raises :class:`Refusal` if they are not blocked."""
+    row = await context.change(interaction, partial(_unblock, guild_id=guild_of(interaction), member_id=member_id))
+    if row is None:
+        raise Refusal(f"<@{member_id}> is not blocked in this server; /admin blocked lists who is.")
+    return f"<@{member_id}> may use me in this server again."
+
+
+async def _check_blockable(
+    interaction: discord.Interaction[Any], member: Person | discord.Object, context: AdminContext
+) -> None:
     if member.id == interaction.user.id:
         raise Refusal("You would block yourself; ask another admin if you mean it.")
-    if member.id == interaction.application_id or member.bot:
+    if member.id == interaction.application_id or getattr(member, "bot", False):
         raise Refusal("Bots cannot ask for pictures, so there is no need to block one.")
     if isinstance(member, discord.Member) and await _is_admin(member, context):
         raise Refusal(f"<@{member.id}> is an admin of this server and cannot be blocked; take that right away first.")
@@ -75,11 +99,18 @@ async def _is_admin(member: discord.Member, context: AdminContext) -> bool:
     return member.guild_permissions.manage_guild or any(str(role.id) == role_id for role in member.roles)
 
 
-def _block(connection: sqlite3.Connection, *, guild_id: int, block: Block) -> Change | None:
-    before = write_block(connection, guild_id, block)
+def _block(connection: sqlite3.Connection, *, guild_id: int, block: Block, shorten: bool) -> Change | None:
+    before = find_block(connection, guild_id, block.member_id, block.at)
+    if not shorten and before is not None and _lasts_as_long(before, block):
+        raise Refusal(f"<@{block.member_id}> is blocked {block_end(before)} already.")
+    write_block(connection, guild_id, block)
     if before is not None and (before.until, before.reason) == (block.until, block.reason):
         return None
     return Change("block", f"<@{block.member_id}>", _state(before), _state(block), block.member_id, block.reason)
+
+
+def _lasts_as_long(before: Block, block: Block) -> bool:
+    return before.until is None or (block.until is not None and before.until >= block.until)
 
 
 def _unblock(connection: sqlite3.Connection, *, guild_id: int, member_id: int) -> Change | None:

@@ -11,7 +11,19 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.commands.admin import audit, blocks, channels, limits, pause, settings, setup, usage, words
+from bot.commands.admin import (
+    audit,
+    blocks,
+    channels,
+    limits,
+    member_menu,
+    moderate_menu,
+    pause,
+    settings,
+    setup,
+    usage,
+    words,
+)
 from bot.commands.parts import BotParts
 from bot.views.audit import AuditPages
 from bot.views.moderation import RULE_PAGES
@@ -33,7 +45,7 @@ _LISTS = (AuditPages, LimitPages, *RULE_PAGES)
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
-    """Add ``/admin`` with its sections, and the buttons of its lists. All answers are seen by the admin alone."""
+    """Add ``/admin`` with its sections, the menus for admins, and their buttons. Only the admin sees the answers."""
     admin = app_commands.Group(
         name="admin",
         description="For admins of this server",
@@ -47,4 +59,6 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
     for add_section in _SECTIONS:
         add_section(admin, parts)
     bot.tree.add_command(admin)
+    member_menu.add_to(bot, parts)
+    moderate_menu.add_to(bot, parts)
     bot.add_dynamic_items(*_LISTS, SetupChannels, SetupSwitch, SetupCredits)

@@ -8,7 +8,7 @@ import discord
 import pytest
 
 from bot.playground.world import World
-from tests.helpers.admins import admin_of, another_server, ask, audited, channel_rules_in, told
+from tests.helpers.admins import admin_of, another_server, ask, audited, channel_rules_in, demote, told
 from tests.helpers.pictures import drawn, rows
 from tests.helpers.worlds import OpenWorld, restart
 
@@ -21,13 +21,6 @@ def shown(world: World, who: Any, message: discord.Message) -> str:
     """What the message says now."""
     (found,) = [each for each in world.channel.history(viewer=who) if each.id == message.id]
     return found.content
-
-
-def demote(world: World, who: Any) -> None:
-    """Take Manage Server from an admin."""
-    guild = world.channel.guild
-    for role in list(world.env.backend.get_guild(guild.id).members[who.id].role_ids):
-        world.env.backend.remove_member_role(guild.id, who.id, role)
 
 
 async def test_it_shows_what_holds(world: World) -> None:
