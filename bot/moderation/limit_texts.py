@@ -105,9 +105,9 @@ def refusal(cause: NotAdmitted) -> Refusal:
 
 def _wrong_place(allowed: tuple[int, ...], *, age_restricted_only: bool) -> str:
     if age_restricted_only:
-        return "In this server I may draw in age-restricted channels only."
-    places = ", ".join(f"<#{channel_id}>" for channel_id in allowed[:_ALLOWED_SHOWN])
-    return f"I may not draw in this channel; go to {places}." if places else "I may not draw in this channel."
+        return "In this server I may be used in age-restricted channels only."
+    places = " or ".join(f"<#{channel_id}>" for channel_id in allowed[:_ALLOWED_SHOWN])
+    return f"I may not be used in this channel. Ask me in {places}." if places else "I may not be used in this channel."
 
 
 def _over_limit(over: OverLimit) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from dataclasses import replace
 from functools import partial
 
 import discord
@@ -11,6 +12,7 @@ import discord
 from bot.store.audit import AuditRow, Change, count_changes, newest
 from bot.store.database import Database
 from bot.store.limits import LIMITS
+from bot.views.channels import name_categories
 from bot.views.pages import Page, PageButton, fit, page_template
 from bot.views.text import inert
 
@@ -49,7 +51,8 @@ class AuditPages(PageButton, template=page_template("audit")):
 
     @classmethod
     async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
-        return await database.read(partial(_page, guild_id=guild.id, number=number))
+        page = await database.read(partial(_page, guild_id=guild.id, number=number))
+        return replace(page, lines=[name_categories(line, guild) for line in page.lines])
 
 
 def _page(connection: sqlite3.Connection, guild_id: int, number: int) -> Page:

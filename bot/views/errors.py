@@ -18,6 +18,7 @@ from bot.errors import Refusal
 from bot.requests.drafts import Draft, RequestError, keep_draft
 from bot.requests.refusals import RequestRefused
 from bot.store.database import Database
+from bot.views.channels import name_categories
 from bot.views.drafts import draft_view, typed_request_view
 from bot.views.parts import parts_of
 from bot.views.text import MESSAGE_LIMIT, inert
@@ -107,6 +108,7 @@ def request_text(sentence: str, draft: Draft) -> str:
 async def answer(interaction: discord.Interaction, sentence: str, view: discord.ui.View | None = None) -> None:
     """Send a sentence to the member privately, whether or not the interaction has been answered already."""
     buttons = view or discord.utils.MISSING
+    sentence = name_categories(sentence, interaction.guild)
     try:
         if interaction.response.is_done():
             await interaction.followup.send(sentence, ephemeral=True, view=buttons)

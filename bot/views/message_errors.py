@@ -12,6 +12,7 @@ from bot.errors import NotHere
 from bot.store.database import Database
 from bot.throttle import Throttle
 from bot.views.card_messages import reply_shortly
+from bot.views.channels import name_categories
 from bot.views.errors import Answer, cause_of, render_error
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,8 @@ def safe_message_handler(
 
 async def _tell(message: discord.Message, told: Answer) -> None:
     """Reply to a message; where the bot may not write, send a direct message to its author."""
+    text = name_categories(told.text, message.guild)
     try:
-        await reply_shortly(message, told.text, told.view)
+        await reply_shortly(message, text, told.view)
     except discord.Forbidden:
-        await message.author.send(told.text, view=told.view or discord.utils.MISSING)
+        await message.author.send(text, view=told.view or discord.utils.MISSING)

@@ -23,6 +23,7 @@ from bot.store.moderation import (
     words_in,
 )
 from bot.views.audit import hidden, quoted
+from bot.views.channels import name_categories
 from bot.views.pages import Page, PageButton, fit, page_template
 
 log = structlog.get_logger(__name__)
@@ -66,7 +67,8 @@ class ChannelPages(PageButton, template=page_template("channels")):
         shown = sorted(rules, key=lambda channel_id: (rules[channel_id], channel_id))[place.skip :][: place.count]
         gone = await gone_channels(guild, shown, _PATIENCE)
         lines = [
-            f"{rules[channel_id]}: " + (f"deleted channel {channel_id}" if channel_id in gone else f"<#{channel_id}>")
+            f"{rules[channel_id]}: "
+            + (f"deleted channel {channel_id}" if channel_id in gone else name_categories(f"<#{channel_id}>", guild))
             for channel_id in shown
         ]
         return Page(_meaning(rules, age_restricted_only=adults), lines, place.number, len(rules))

@@ -25,7 +25,7 @@ async def test_a_thread_takes_its_channel_s_rule_until_it_has_one_of_its_own(wor
     _, side = await thread_in(world)
     await told(world, ada, "admin channels deny", channel=world.channel)
     answered = await world.member.slash(side, "imagine", prompt=PROMPT)
-    assert answered.response.content == f"I may not draw in this channel.\n``{PROMPT}``"
+    assert answered.response.content == f"I may not be used in this channel.\n``{PROMPT}``"
     await told(world, ada, "admin channels allow", channel=side)
     await world.member.slash(side, "imagine", prompt=PROMPT)
     assert side.history()[-1].attachments

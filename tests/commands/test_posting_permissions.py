@@ -140,7 +140,7 @@ async def test_where_admins_name_other_channels_those_are_told(world: World) -> 
     await told(world, admin_of(world), "admin channels allow", channel=other)
     await forbid(world, "attach_files")
     refused = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert refused.response.content == f"I may not draw in this channel; go to <#{other.id}>.\n``{PROMPT}``"
+    assert refused.response.content == f"I may not be used in this channel. Ask me in <#{other.id}>.\n``{PROMPT}``"
     assert world.env.errors is not None
 
 

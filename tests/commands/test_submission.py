@@ -75,7 +75,7 @@ async def test_each_limit_refuses_in_its_own_words(
 
 BLOCKED = "You are blocked from drawing with me here"
 PAUSED = "An admin of this server has paused me"
-DENIED = "I may not draw in this channel"
+DENIED = "I may not be used in this channel"
 WORD = "An admin of this server does not want prompts about that"
 
 

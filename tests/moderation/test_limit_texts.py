@@ -117,11 +117,11 @@ REFUSALS: list[tuple[NotAdmitted, str]] = [
     (Blocked(None, None), "You are blocked from drawing with me here."),
     (Blocked(5, None), "You are blocked from drawing with me here until <t:5:f>."),
     (Blocked(5, "spam"), "You are blocked from drawing with me here until <t:5:f>. The reason: spam"),
-    (WrongPlace(age_restricted_only=True), "In this server I may draw in age-restricted channels only."),
-    (WrongPlace(age_restricted_only=False), "I may not draw in this channel."),
+    (WrongPlace(age_restricted_only=True), "In this server I may be used in age-restricted channels only."),
+    (WrongPlace(age_restricted_only=False), "I may not be used in this channel."),
     (
         WrongPlace(age_restricted_only=False, allowed=(1, 2, 3, 4)),
-        "I may not draw in this channel; go to <#1>, <#2>, <#3>.",
+        "I may not be used in this channel. Ask me in <#1> or <#2> or <#3>.",
     ),
     (
         OverLimit(DAY, 900, 200, 0, LATER),

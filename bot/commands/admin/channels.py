@@ -18,7 +18,7 @@ from bot.views.moderation import ChannelPages, gone_channels
 
 Place = app_commands.AppCommandChannel | app_commands.AppCommandThread
 _CONSEQUENCES: dict[Rule, str] = {
-    "allow": "I may be used in {place}, and from now on only where you allow it.",
+    "allow": "I may be used in {place}, and only where you allow it.",
     "deny": "I may not be used in {place}.",
 }
 
@@ -74,7 +74,7 @@ async def _clear(interaction: discord.Interaction[Any], context: AdminContext, c
     row = await context.change(interaction, partial(write_rule, guild_id=guild_id, channel_id=channel.id, rule=None))
     if row is None:
         raise Refusal(f"There is no rule for <#{channel.id}>; /admin channels list shows those there are.")
-    await answer(interaction, f"<#{channel.id}> has no rule of its own any more.")
+    await answer(interaction, f"The rule for <#{channel.id}> is cleared.")
 
 
 async def _clear_deleted(interaction: discord.Interaction[Any], context: AdminContext) -> None:

@@ -20,6 +20,7 @@ from bot.store.database import Database
 from bot.store.guild_settings import ADMIN_ROLE, INSTANCE, LOG_CHANNEL, read_setting
 from bot.views.audit import audit_line
 from bot.views.card_messages import NOT_SENT
+from bot.views.channels import name_categories
 
 log = structlog.get_logger(__name__)
 
@@ -61,8 +62,9 @@ class AdminContext:
         channels = {before, await self._log_channel(guild_id)}
         for channel_id in [each for each in channels if each is not None]:
             channel = self.client.get_partial_messageable(channel_id, guild_id=guild_id)
+            line = name_categories(audit_line(row), self.client.get_guild(guild_id))
             try:
-                await channel.send(audit_line(row), suppress_embeds=True, silent=True)
+                await channel.send(line, suppress_embeds=True, silent=True)
             except NOT_SENT as error:
                 log.warning("log_channel_closed", guild=guild_id, channel=channel_id, reason=str(error))
 
@@ -94,6 +96,7 @@ def guild_of(interaction: discord.Interaction[Any]) -> int:
 
 async def answer(interaction: discord.Interaction[Any], text: str, **extra: Any) -> None:
     """Answer the admin privately."""
+    text = name_categories(text, interaction.guild)
     await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True, **extra)
 
 

@@ -23,9 +23,11 @@ async def test_rules_for_every_kind_of_channel_and_what_follows_from_them(world:
     message = await told(world, ada, "admin channels list")
     assert message.content == "There are no rules for channels: I may be used in all of them."
     thread = world.env.backend.create_thread(world.channel.id, "old thread", ada.id)
+    category = guild.create_category("rooms")
+    rooms = "the channels in the category **rooms**"
     places = [
         world.channel,
-        guild.create_category("rooms"),
+        category,
         guild.create_forum_channel("forum"),
         guild.create_voice_channel("talk"),
         guild.create_stage_channel("stage"),
@@ -33,7 +35,8 @@ async def test_rules_for_every_kind_of_channel_and_what_follows_from_them(world:
     ]
     for place in places:
         said = await told(world, ada, "admin channels deny", channel=place)
-        assert said.content.startswith(f"I may not be used in <#{place.id}>.")
+        named = rooms if place is category else f"<#{place.id}>"
+        assert said.content.startswith(f"I may not be used in {named}.")
     (handle,) = world.channel.threads
     await told(world, ada, "admin channels deny", channel=handle)
     assert await channel_rules_in(world) == dict.fromkeys([thread.id, *(place.id for place in places)], "deny")
@@ -43,7 +46,10 @@ async def test_rules_for_every_kind_of_channel_and_what_follows_from_them(world:
         "**I may be used everywhere but where it says deny**. A thread's own rule goes before its channel's, and a "
         "channel's before its category's."
     )
-    assert sorted(lines) == sorted(f"deny: <#{channel_id}>" for channel_id in await channel_rules_in(world))
+    assert sorted(lines) == sorted(
+        f"deny: {rooms}" if channel_id == category.id else f"deny: <#{channel_id}>"
+        for channel_id in await channel_rules_in(world)
+    )
 
     await told(world, ada, "admin channels allow", channel=world.channel)
     await told(world, ada, "admin settings", age_restricted_only="on")
@@ -58,8 +64,8 @@ async def test_the_category_says_that_it_holds_for_its_channels(world: World) ->
     category = world.channel.guild.create_category("rooms")
     said = await told(world, admin_of(world), "admin channels allow", channel=category)
     assert said.content == (
-        f"I may be used in <#{category.id}>, and from now on only where you allow it. That holds for its channels, "
-        "too, unless they have a rule of their own."
+        "I may be used in the channels in the category **rooms**, and only where you allow it. That holds for its "
+        "channels, too, unless they have a rule of their own."
     )
 
 
@@ -70,11 +76,16 @@ async def test_where_it_is_denied_nothing_is_drawn_until_the_rule_is_cleared(wor
         inside, outside = guild.create_text_channel("inside", category=category), world.channel
         await told(world, ada, "admin channels allow", channel=category)
         assert "seed 1" in await ask(world, channel=inside)
-        assert f"<#{category.id}>" in await ask(world, channel=outside), "it says where instead"
+        refused = await ask(world, channel=outside)
+        assert refused.startswith(
+            "I may not be used in this channel. Ask me in the channels in the category **rooms**.\n"
+        ), "nobody can go to a category"
+        audit = await told(world, ada, "admin audit")
+        assert "**channels allow** the channels in the category **rooms**: no rule → allow" in audit.content
         await told(world, ada, "admin channels deny", channel=inside)
-        assert (await ask(world, channel=inside)).startswith("I may not draw in this channel")
+        assert (await ask(world, channel=inside)).startswith("I may not be used in this channel")
         said = await told(world, ada, "admin channels clear", channel=inside)
-        assert said.content == f"<#{inside.id}> has no rule of its own any more."
+        assert said.content == f"The rule for <#{inside.id}> is cleared."
         assert "seed 1" in await ask(world, channel=inside)
         await told(world, ada, "admin channels clear", channel=category)
         assert "seed 1" in await ask(world, channel=outside)

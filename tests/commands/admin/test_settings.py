@@ -86,5 +86,5 @@ async def test_the_bot_can_be_kept_to_age_restricted_channels(world: World, nsfw
     if nsfw:
         assert channel.history()[-1].attachments
     else:
-        assert answered.response.content.startswith("In this server I may draw in age-restricted channels only.")
+        assert answered.response.content.startswith("In this server I may be used in age-restricted channels only.\n")
         assert len(world.env.errors) == 1

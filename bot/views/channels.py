@@ -1,0 +1,24 @@
+"""Channels in texts."""
+
+from __future__ import annotations
+
+import re
+
+import discord
+
+_MENTION = re.compile(r"<#(\d{1,20})>")
+
+
+def name_categories(text: str, guild: discord.Guild | None) -> str:
+    """Return the text with categories in words instead of as mentions, since nobody can go to a category."""
+    if guild is None:
+        return text
+
+    def named(mention: re.Match[str]) -> str:
+        channel = guild.get_channel(int(mention[1]))
+        if not isinstance(channel, discord.CategoryChannel):
+            return mention[0]
+        name = discord.utils.escape_mentions(discord.utils.escape_markdown(channel.name))
+        return f"the channels in the category **{name}**"
+
+    return _MENTION.sub(named, text)
