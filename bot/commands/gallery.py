@@ -32,7 +32,7 @@ from bot.store.database import Database
 from bot.store.images import ImageRow
 from bot.views.downloads import fetch_attachment
 from bot.views.results import delete_view, more_view, upload_view
-from bot.views.text import MESSAGE_LIMIT
+from bot.views.text import MESSAGE_LIMIT, with_seeds
 from zimage_engine.profiles import ModelProfile
 
 log = structlog.get_logger(__name__)
@@ -222,7 +222,7 @@ class Gallery:
             message = await channel.fetch_message(row.result_message_id)
             if left:
                 kept = [file for file in message.attachments if any(each.id in file.filename for each in left)]
-                await message.edit(attachments=kept)
+                await message.edit(attachments=kept, content=with_seeds(message.content, [each.seed for each in left]))
             else:
                 await message.delete()
         except discord.NotFound:

@@ -260,8 +260,8 @@ def is_image_id(text: str) -> bool:
 
 
 def link_of(row: ImageRow) -> str | None:
-    """Return the link of the image's message. None before it is posted."""
-    if row.result_channel_id is None or row.result_message_id is None:
+    """Return the link of the image's message. None before it is posted, and once the image is deleted."""
+    if row.deleted or row.result_channel_id is None or row.result_message_id is None:
         return None
     return message_link(row.guild_id, row.result_channel_id, row.result_message_id)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from bot.jobs.job import Kind
 from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageSpec
 
 MESSAGE_LIMIT = 2000
 ALT_TEXT_LIMIT = 1024
+_SEEDS = re.compile(r"^(-# <@\d+> · )seeds? \d+(?:, \d+)*", re.MULTILINE)
 _STRONG_FROM = 0.6
 """The least strength of a variation that is called strong; the buttons use 0.4 and 0.8."""
 _BIDI_OVERRIDES = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
@@ -44,9 +47,17 @@ def readable(text: str) -> str:
 
 def result_line(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float) -> str:
     """Return the small print under a result: owner, seeds, the options to generate it again, device seconds."""
-    seed = f"seed {seeds[0]}" if len(seeds) == 1 else "seeds " + ", ".join(map(str, seeds))
     given = [text for option in OPTIONS if option.result is not None and (text := option.result(spec))]
-    return "-# " + " · ".join([f"<@{owner_id}>", seed, *given, f"{seconds:.1f} s"])
+    return "-# " + " · ".join([f"<@{owner_id}>", _seeds_text(seeds), *given, f"{seconds:.1f} s"])
+
+
+def with_seeds(text: str, seeds: list[int]) -> str:
+    """Return a result's text with other seeds in its small print, for when pictures of it were deleted."""
+    return _SEEDS.sub(lambda match: f"{match[1]}{_seeds_text(seeds)}", text, count=1)
+
+
+def _seeds_text(seeds: list[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
 
 
 def made_from(link: str, kind: Kind = "edit", strength: float = 1.0) -> str:

@@ -102,6 +102,22 @@ async def test_one_of_several_is_taken_out_of_its_message(world: World) -> None:
     await world.member.click(confirm, label="Delete this picture")
     (message,) = world.channel.history()
     assert [ids[1] in attachment.filename for attachment in message.attachments] == [True]
+    assert f"-# <@{world.member.id}> · seed 4 · " in message.content, "the seed of the deleted one went with it"
+
+
+async def test_a_picture_made_from_a_deleted_one_has_no_link_that_leads_nowhere(world: World) -> None:
+    result = await drawn(world)
+    await world.member.slash(world.channel, "edit", prompt=CHANGED)
+    child = newest(world)
+    assert (
+        f"edit of https://discord.com/channels/{world.channel.guild.id}/{world.channel.id}/{result.id}" in child.content
+    )
+    world.env.backend.delete_message(world.channel.id, result.id)
+    await world.env.settle()
+    await world.member.click(child, label="Again")
+    again = newest(world)
+    assert again.id != child.id
+    assert "https://" not in again.content
 
 
 async def test_a_result_that_is_deleted_in_discord_counts_as_deleted(world: World) -> None:
