@@ -22,7 +22,7 @@ from bot.store.database import Database
 from bot.store.images import ImageRow
 from bot.store.job_rows import JobRow
 from bot.views.links import message_link
-from bot.views.picture_references import attachment_of, image_reference, original_reference, upload_reference
+from bot.views.picture_references import NEWEST, attachment_of, image_reference, original_reference, upload_reference
 from zimage_engine.profiles import ModelProfile
 
 _MESSAGE = re.compile(r"(?P<channel>\d+)-(?P<message>\d+)")
@@ -62,6 +62,17 @@ class DraftPictures:
             case "o" | "p":
                 return self._original(rest, private=kind == "p")
         raise Refusal(_UNKNOWN)
+
+    async def is_there(self, invocation: Invocation, reference: str) -> bool:
+        """Return whether the form need not ask for the picture with this name: it is there, or the options may say."""
+        try:
+            if reference == NEWEST:
+                await self.newest(invocation)
+            elif reference[:1] not in ("a", "m", "s"):
+                await self.find(invocation, reference)
+        except Refusal:
+            return False
+        return True
 
     async def newest(self, invocation: Invocation, which: int | None = None) -> list[ImageRow]:
         """Return the pictures that an edit without one may mean; ``which`` is the picture's number in its message.

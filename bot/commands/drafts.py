@@ -63,7 +63,11 @@ class DraftActions:
     async def on_edit(self, interaction: discord.Interaction[Any], draft_id: int) -> None:
         """Open the form with a draft. Raises :class:`Refusal` if it is not kept, or another member's."""
         draft = await self._draft(interaction, draft_id)
-        target = "new" if not draft.is_edit else f"d{draft_id}" if draft.picture else "picture"
+        if draft.picture is None:
+            target = "new"
+        else:
+            found = await self._pictures.is_there(InteractionInvocation(interaction), draft.picture)
+            target = f"d{draft_id}" if found else "picture"
         await interaction.response.send_modal(self._modal(target, draft))
 
     async def on_alternative(self, interaction: discord.Interaction[Any], draft_id: int, number: int) -> None:
@@ -72,7 +76,8 @@ class DraftActions:
         if number >= len(draft.alternatives):
             raise Refusal(_NOT_KEPT)
         if not self._clicks.take((interaction.user.id, draft_id, number)):
-            raise Refusal("Already on it.")
+            await interaction.response.defer()  # a double click
+            return
         options = draft.alternatives[number].options
         if options.private is None and "private" not in options_with_flags(options.prompt):
             options = replace(options, private=draft.private)
@@ -85,7 +90,7 @@ class DraftActions:
             raise Refusal(_NOT_KEPT)
         if row.owner_id != interaction.user.id:
             raise Refusal(_NOT_YOURS)
-        await self._open(interaction, row, "Edit request")
+        await self._open(interaction, row, "Edit request", seed=ImageSpec.from_json(row.spec).seed)
 
     async def on_text(self, interaction: discord.Interaction[Any]) -> None:
         """Open the form with the words that the message of the button repeats."""
@@ -122,10 +127,12 @@ class DraftActions:
             raise Refusal(_NOT_YOURS)
         return draft
 
-    async def _open(self, interaction: discord.Interaction[Any], row: JobRow, title: str) -> None:
+    async def _open(
+        self, interaction: discord.Interaction[Any], row: JobRow, title: str, *, seed: int | None = None
+    ) -> None:
         spec = ImageSpec.from_json(row.spec)
         options = repeated_options(spec, self._submission.profile)
-        options = replace(options, count=len(row.images) if len(row.images) > 1 else None)
+        options = replace(options, seed=seed, count=len(row.images) if len(row.images) > 1 else None)
         draft = Draft.of(options, private=True if row.visibility == "private" else None)
         if not spec.original:
             await interaction.response.send_modal(self._modal("new", draft, title))
