@@ -17,11 +17,11 @@ from bot.commands import (
     drafts,
     edit,
     edit_menu,
+    edit_requests,
     first_contact,
     imagine,
     member_settings,
     owner,
-    picture_picker,
     ping,
     privacy,
     questions,
@@ -44,11 +44,11 @@ from bot.commands.admin.setup import SetupActions
 from bot.commands.chart_renderer import ChartRenderer
 from bot.commands.draft_pictures import DraftPictures
 from bot.commands.drafts import DraftActions
+from bot.commands.edit_requests import EditRequests
 from bot.commands.first_contact import FirstContact
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImages
 from bot.commands.parts import BotParts
-from bot.commands.pending_edits import PendingEdits
 from bot.commands.picture_picker import PicturePickers
 from bot.commands.privacy import PrivacyActions
 from bot.commands.private_menus import PrivateMenus
@@ -88,7 +88,7 @@ _ADD_TO: tuple[Callable[[commands.Bot, BotParts], None], ...] = (
     details.add_to,
     tree.add_to,
     edit_menu.add_to,
-    picture_picker.add_to,
+    edit_requests.add_to,
     replies.add_to,
     first_contact.add_to,
     admin.add_to,
@@ -245,10 +245,10 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     submitter = Submission(jobs, engine.profile, settings.max_count, cards, database, open_questions)
     reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
     input_images = InputImages(bot, database, settings.image_dir, reader, settings.retention_days)
-    pending_edits = PendingEdits(submitter, input_images)
-    pickers = PicturePickers(submitter, input_images, pending_edits, database)
+    pickers = PicturePickers(input_images, database)
     pictures = DraftPictures(bot, input_images, database, jobs.originals)
-    drafts_of_members = DraftActions(submitter, input_images, database, pictures, pickers, open_questions)
+    edits = EditRequests(submitter, input_images, pictures, pickers, database)
+    drafts_of_members = DraftActions(submitter, input_images, database, pictures, edits, pickers, open_questions)
     menus = PrivateMenus()
     gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile, menus)
     mentions = CommandMentions()
@@ -262,7 +262,7 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         questions=open_questions,
         submission=submitter,
         input_images=input_images,
-        pending_edits=pending_edits,
+        edit_requests=edits,
         pickers=pickers,
         gallery=gallery,
         drafts=drafts_of_members,

@@ -10,13 +10,13 @@ import discord
 from discord.ext import commands
 
 from bot.commands.draft_pictures import DraftPictures
+from bot.commands.edit_requests import EditRequests
 from bot.commands.input_images import InputImages
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
-from bot.commands.pending_edits import PendingEdit
 from bot.commands.picture_picker import PicturePickers
 from bot.commands.questions import Questions
-from bot.commands.submission import Edit, Submission
+from bot.commands.submission import Submission
 from bot.errors import Refusal
 from bot.requests.drafts import Draft, drafted, find_draft, repeated_options
 from bot.requests.flags import options_with_flags
@@ -27,7 +27,6 @@ from bot.store.job_rows import JobRow
 from bot.throttle import Throttle
 from bot.views.drafts import DRAFT_ITEMS
 from bot.views.errors import answer_error
-from bot.views.picture_references import NEWEST
 from bot.views.request_form import RequestForm, RequestModal, read_request_form
 from bot.views.text import readable
 
@@ -49,6 +48,7 @@ class DraftActions:
         input_images: InputImages,
         database: Database,
         pictures: DraftPictures,
+        edit_requests: EditRequests,
         pickers: PicturePickers,
         questions: Questions,
     ) -> None:
@@ -56,6 +56,7 @@ class DraftActions:
         self._input_images = input_images
         self._database = database
         self._pictures = pictures
+        self._edit_requests = edit_requests
         self._pickers = pickers
         self._questions = questions
         self._clicks: Throttle[tuple[int, int, int]] = Throttle(_ONCE_SECONDS)
@@ -116,6 +117,7 @@ class DraftActions:
                 draft = replace(draft, picture=picture, mask=mask)
         self._questions.drop_on(interaction.message)
         await self._submit(interaction, draft)
+        await self._pickers.close(interaction)
 
     async def _draft(self, interaction: discord.Interaction[Any], draft_id: int) -> Draft:
         """Return the member's draft. Raises :class:`Refusal` if it is not kept, or another member's."""
@@ -160,24 +162,12 @@ class DraftActions:
         self, interaction: discord.Interaction[Any], draft: Draft, options: ImageOptions | None = None
     ) -> None:
         """Submit a draft, or these options in its place. Raises :class:`RequestError`."""
-        invocation = InteractionInvocation(interaction)
+        if draft.picture is not None:
+            await self._edit_requests.submit(interaction, draft, options)
+            return
         with drafted(draft):
             options = options or draft.options()
-            if draft.picture is None:
-                await self._submission.imagine(invocation, options, private=None)
-                return
-            mask = await self._pictures.find(invocation, draft.mask) if draft.mask else None
-            edit = Edit(options, mask=mask)
-            if draft.picture != NEWEST:
-                picture = await self._pictures.find(invocation, draft.picture, options.which)
-                await self._submission.edit(invocation, edit, picture, private=None)
-                return
-            rows = await self._pictures.newest(invocation, options.which)
-            if len(rows) > 1:
-                await self._pickers.ask(invocation, PendingEdit(edit, None), rows)
-            else:
-                picture = await self._input_images.guessed(invocation, rows[0])
-                await self._submission.edit(invocation, edit, picture, private=None)
+            await self._submission.imagine(InteractionInvocation(interaction), options, private=None)
 
     def _modal(self, target: str, draft: Draft, title: str = "Edit request") -> RequestModal:
         return RequestModal(target, draft, self._submission.profile, title=title)

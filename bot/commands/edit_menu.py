@@ -17,7 +17,7 @@ from bot.requests.spec import ImageSpec
 from bot.store import images
 from bot.views.errors import answer_error
 from bot.views.links import message_link
-from bot.views.modals import EditForm, EditModal, pending_id, read_form
+from bot.views.modals import EditForm, EditModal, read_form
 from bot.views.results import picture_label
 
 _REMEMBERED_MESSAGES = 500
@@ -35,7 +35,6 @@ class EditMenu:
         self._submission = parts.submission
         self._input_images = parts.input_images
         self._result_actions = parts.result_actions
-        self._pending_edits = parts.pending_edits
         self._pickers = parts.pickers
         self._database = parts.database
         self._clicked: OrderedDict[int, discord.Message] = OrderedDict()
@@ -46,18 +45,11 @@ class EditMenu:
 
     async def on_form(self, interaction: discord.Interaction[Any], form: EditForm) -> None:
         """Carry out a filled-in form, whichever command, button or menu opened it, also before a restart."""
-        key = pending_id(interaction)
-        if key is not None:
-            await self._pending_edits.on_form(interaction, key, form)
-        else:
-            await self._on_named_picture(interaction, form)
-        await self._pickers.close(interaction)
-
-    async def _on_named_picture(self, interaction: discord.Interaction[Any], form: EditForm) -> None:
         input_image = None
         if form.message is not None:
             input_image = await self._right_clicked(interaction, form)
         await self._result_actions.on_form(interaction, form, input_image)
+        await self._pickers.close(interaction)
 
     async def _open_form(self, interaction: discord.Interaction[Any], message: discord.Message) -> None:
         invocation = InteractionInvocation(interaction)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
     from bot.commands.admin.setup import SetupActions
     from bot.commands.chart_renderer import ChartRenderer
     from bot.commands.drafts import DraftActions
+    from bot.commands.edit_requests import EditRequests
     from bot.commands.first_contact import FirstContact
     from bot.commands.gallery import Gallery
     from bot.commands.input_images import InputImages
-    from bot.commands.pending_edits import PendingEdits
     from bot.commands.picture_picker import PicturePickers
     from bot.commands.privacy import PrivacyActions
     from bot.commands.questions import Questions
@@ -42,7 +42,7 @@ class BotParts:
     questions: Questions
     submission: Submission
     input_images: InputImages
-    pending_edits: PendingEdits
+    edit_requests: EditRequests
     pickers: PicturePickers
     gallery: Gallery
     drafts: DraftActions

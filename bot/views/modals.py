@@ -21,8 +21,7 @@ from bot.views.results import image_option
 from zimage_engine.profiles import PROMPT_LIMIT, ModelProfile
 
 _ID = re.compile(
-    r"zib:modal:(?:i(?P<image>[0-9a-f]{12})|u(?P<upload>[0-9a-f]{12})|m(?P<channel>\d+)-(?P<message>\d+)"
-    r"|k(?P<pending>[0-9a-f]{12}))\Z"
+    r"zib:modal:(?:i(?P<image>[0-9a-f]{12})|u(?P<upload>[0-9a-f]{12})|m(?P<channel>\d+)-(?P<message>\d+))\Z"
 )
 
 
@@ -60,19 +59,9 @@ class EditForm:
 
 
 class EditModal(SafeModal):
-    """Asks for a prompt and options.
+    """Asks for a prompt and options. ``names`` are those of a message's pictures, of which one is chosen."""
 
-    ``names`` are those of a message's pictures, of which one is chosen; ``given`` are options that were given before.
-    """
-
-    def __init__(
-        self,
-        target: str,
-        prompt: str,
-        profile: ModelProfile,
-        names: list[str] | None = None,
-        given: ImageOptions | None = None,
-    ) -> None:
+    def __init__(self, target: str, prompt: str, profile: ModelProfile, names: list[str] | None = None) -> None:
         super().__init__(title="Edit this picture", custom_id=f"zib:modal:{target}")
         assert _ID.match(self.custom_id), self.custom_id
         if names and len(names) > 1:
@@ -89,10 +78,9 @@ class EditModal(SafeModal):
             default = option.form.default(profile) if option.form is not None else None
             if option.form is None or default is None:
                 continue
-            before = getattr(given, option.name, None)
             value: discord.ui.TextInput[Any] = discord.ui.TextInput(
                 custom_id=option.name,
-                default=option.format(default if before is None else before),
+                default=option.format(default),
                 max_length=option.form.length_max,
                 required=False,
             )
@@ -100,13 +88,6 @@ class EditModal(SafeModal):
 
     async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
         """Do nothing: the client reads every filled-in form with :func:`read_form`."""
-
-
-def pending_id(interaction: discord.Interaction[Any]) -> str | None:
-    """Return the id of the pending edit that a modal interaction completes; None if it is about something else."""
-    data: Any = interaction.data or {}
-    match = _ID.match(str(data.get("custom_id", "")))
-    return match["pending"] if match is not None else None
 
 
 def read_form(interaction: discord.Interaction[Any]) -> EditForm | None:

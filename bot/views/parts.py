@@ -32,7 +32,7 @@ class ResultHandler(Protocol):
 class PickHandler(Protocol):
     """Handles the answers to the question which picture is meant."""
 
-    async def on_pick(self, interaction: discord.Interaction[Any], picker_id: str, image_id: str | None) -> None:
+    async def on_pick(self, interaction: discord.Interaction[Any], draft_id: int, image_id: str | None) -> None:
         """Raises :class:`bot.errors.Refusal`. ``image_id`` is None if the member means none."""
         ...
 
@@ -141,7 +141,7 @@ class Parts(Protocol):
     def result_actions(self) -> ResultHandler: ...
 
     @property
-    def pickers(self) -> PickHandler: ...
+    def edit_requests(self) -> PickHandler: ...
 
     @property
     def questions(self) -> AnswerHandler: ...

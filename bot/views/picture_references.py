@@ -31,6 +31,11 @@ def source_reference(source: str) -> str:
     return f"s{source}"
 
 
+def source_of(reference: str) -> str | None:
+    """Return what the ``source`` option says that :func:`source_reference` named; None for other names."""
+    return reference[1:] if reference.startswith("s") else None
+
+
 def message_reference(channel_id: int, message_id: int) -> str:
     """Return the name of a message's picture; which one of several, the options say."""
     return f"m{channel_id}-{message_id}"

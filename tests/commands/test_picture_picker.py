@@ -185,7 +185,11 @@ async def test_without_a_prompt_the_form_follows_the_choice_and_keeps_the_option
     mask = ("mask.png", png(picture_of(photo()).point(lambda value: 255)))
     asked = await ask(world, prompt="", source=result.jump_url, seed=77, strength=0.5, mask=mask, private=True)
     shown = await world.member.click(asked.response, label="1")
-    await world.member.submit_modal(shown, {"prompt": CHANGED})
+    fields = {label["component"]["custom_id"]: label["component"] for label in shown.modal["components"]}
+    assert [option["value"] for option in fields["private"]["options"] if option["default"]] == ["yes"]
+    filled = {"prompt": CHANGED, "flags": fields["flags"]["value"], "private": ["yes"]}
+    await world.member.submit_modal(shown, filled)
+    assert len(world.channel.history(viewer=world.member)) == 3
     edited = newest(world)
     assert "seed 77" in edited.content
     assert "strength 0.5" in edited.content
@@ -198,7 +202,8 @@ async def test_without_a_prompt_the_form_follows_the_choice_and_keeps_the_option
 async def test_without_a_prompt_one_picture_opens_the_form_at_once(world: World, options: dict[str, Any]) -> None:
     await drawn(world)
     shown = await ask(world, prompt="", **options)
-    await world.member.submit_modal(shown, {"prompt": CHANGED, "strength": "0.9"})
+    field = {"flags": "--strength 0.9", "private": ["settings"]} if options else {"strength": "0.9"}
+    await world.member.submit_modal(shown, {"prompt": CHANGED} | field)
     assert await seen_in(newest(world)) == ("circle", "green", "blue")
     assert await parents(world) == [None if options else (await ids_of(world))[0]]
 
@@ -213,17 +218,17 @@ async def test_a_link_to_several_pictures_asks_which_and_a_flag_answers(world: W
     assert await parents(world) == (await ids_of(world))[1:3]
 
 
-async def test_a_question_that_is_over_keeps_the_prompt(world: World) -> None:
-    await drawn(world, count=2)
-    asked = await ask(world)
-    await world.env.advance_time(721)
-    expired = asked.response
-    assert expired.content.startswith("This question is over, and nothing was charged")
-    assert CHANGED in expired.content
-    assert not expired.attachments
-    asked = await ask(world)
+async def test_a_question_outlives_a_restart_and_its_draft_by_the_prompt(world: World) -> None:
+    await drawn(world, count=2, steps=1)
+    asked = await ask(world, strength=0.9)
     await restart(world)
-    await world.member.click(asked.response, label="1")
-    assert asked.response.content == expired.content
+    await world.member.click(asked.response, label="2")
+    assert "strength 0.9" in newest(world).content
+    assert await parents(world) == [(await ids_of(world))[1]]
+    await world.env.bot.database.write(lambda connection: connection.execute("UPDATE drafts SET created_at = 5"))
+    await world.member.click(asked.response, label="2")
+    assert asked.response.content.startswith("This question is over, and nothing was charged")
+    assert CHANGED in asked.response.content
     assert not asked.response.components
-    assert await parents(world) == []
+    assert not asked.response.attachments
+    assert len(await parents(world)) == 1
