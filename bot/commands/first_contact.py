@@ -45,6 +45,7 @@ class FirstContact:
         self._mentions = mentions
         self._greeted: Throttle[tuple[int, int]] = Throttle(_GREETING_SECONDS)
         self._offered: Throttle[tuple[int, int]] = Throttle(_OFFER_SECONDS)
+        self._clicks: Throttle[tuple[int, int]] = Throttle(_OFFER_SECONDS)
         self._hinted: OrderedDict[tuple[int, int], None] = OrderedDict()
 
     async def greet(self, message: discord.Message, text: str) -> None:
@@ -108,6 +109,9 @@ class FirstContact:
 
         Raises :class:`Refusal` if it is somebody else's message, or gone.
         """
+        if not self._clicks.take((interaction.user.id, message_id)):  # the second press of a double click
+            await interaction.response.defer()
+            return
         channel = self._client.get_partial_messageable(interaction.channel_id or 0, guild_id=interaction.guild_id)
         try:
             message = await channel.fetch_message(message_id)

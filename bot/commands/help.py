@@ -15,7 +15,6 @@ from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.requests.options import COUNT, OPTIONS, PRIVATE, SIZE, STRENGTH_MEANING, fill
 from bot.requests.pricing import price_rule
-from bot.store.guild_settings import PRIVATE_PICTURES, read_setting
 from bot.views.command_mentions import CommandMentions
 from zimage_engine.profiles import ModelProfile
 
@@ -171,7 +170,7 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
         known = list(bot.tree.get_commands())
         if requester.guild_id is not None and interaction.user.id in parts.settings.bot_owner_ids:
             known += bot.tree.get_commands(guild=discord.Object(requester.guild_id))
-        private = await read_setting(parts.database, requester.guild_id, PRIVATE_PICTURES) != "off"
+        private = await parts.jobs.admission.allows_private(requester.guild_id)
         text = help_text(
             _within(submission.profile, limits["max_pixels"].value),
             min(submission.max_count, limits["max_count"].value or submission.max_count),

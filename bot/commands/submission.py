@@ -217,12 +217,12 @@ class Submission:
 
     async def _check_may_post(self, invocation: Invocation, *, private: bool) -> None:
         """Raise :class:`Refusal` if the bot may not post the result in the channel. Private results don't go there."""
-        missing = () if private else invocation.missing_permissions
-        if not missing:
+        if private or not (missing := invocation.missing_permissions):
             return
         await self.jobs.admission.check_place(invocation.requester)  # may name the channels to use instead
         log.info("job_refused", user=invocation.user.id, reason="missing_permissions", missing=list(missing))
-        raise Refusal(cannot_post_text(missing, private=invocation.reply is not None))
+        allowed = await self.jobs.admission.allows_private(invocation.requester.guild_id)
+        raise Refusal(cannot_post_text(missing, private=allowed and invocation.reply is not None))
 
     async def _submit_request(self, request: JobRequest, invocation: Invocation) -> None:
         """Run the job, with the invocation's answer as its card."""

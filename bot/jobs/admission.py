@@ -18,7 +18,7 @@ from bot.requests import pricing
 from bot.store import admission, moderation
 from bot.store.admission import Admitted, JobDemand, NotAdmitted, QuotaState, Terms
 from bot.store.database import Database
-from bot.store.guild_settings import SPOILER, find_setting
+from bot.store.guild_settings import PRIVATE_PICTURES, SPOILER, find_setting, read_setting
 from bot.store.jobs import NewJob
 from bot.store.limits import Requester
 from zimage_engine.profiles import ModelProfile
@@ -51,6 +51,10 @@ class Admission:
             await self._database.read(partial(admission.check_place, requester=requester, terms=self.terms, now=_now()))
         except NotAdmitted as cause:
             raise refusal(cause) from cause
+
+    async def allows_private(self, guild_id: int | None) -> bool:
+        """Return whether members may ask for private pictures in a server, or in direct messages (None)."""
+        return await read_setting(self._database, guild_id, PRIVATE_PICTURES) != "off"
 
     async def quote_to_confirm(self, request: JobRequest) -> Quote | None:
         """Return the price if the member has to be asked before they pay it, else None.

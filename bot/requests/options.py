@@ -68,7 +68,7 @@ SIZE: Option[str] = Option(
     takes=f"{', '.join(SIZE_NAMES)} or pixels like 256x256",
     flags=("size",),
     slash={
-        "imagine": "small, medium or large, or pixels like {profile.base_size}",
+        "imagine": "{size_names}, or pixels like {profile.base_size}",
         "settings": "Size of new pictures",
     },
     help="`size` ({sizes}, or pixels like `{profile.base_size}`)",
@@ -249,9 +249,12 @@ OPTIONS: tuple[Option[Any], ...] = (
 
 
 def fill(template: str, profile: ModelProfile, max_count: int) -> str:
-    """Return a text of the table for this profile: ``{profile.…}``, ``{max_count}`` and ``{sizes}`` filled in."""
+    """Return a text of the table for this profile: ``{profile.…}`` and ``{max_count}`` filled in.
+
+    So are ``{size_names}``, and with backticks ``{sizes}``.
+    """
     sizes = ", ".join(f"`{name}`" for name in profile.scales)
-    return template.format(profile=profile, max_count=max_count, sizes=sizes)
+    return template.format(profile=profile, max_count=max_count, sizes=sizes, size_names=", ".join(profile.scales))
 
 
 def options_in(command: SlashCommand, profile: ModelProfile, max_count: int) -> dict[str, str]:

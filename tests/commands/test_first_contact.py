@@ -72,6 +72,16 @@ async def test_a_prompt_in_a_direct_message_is_generated_with_one_press(world: W
     assert PROMPT in job["spec"]
 
 
+async def test_the_second_press_of_a_double_click_generates_nothing(world: World) -> None:
+    (answer,) = await mention(world, f"{me(world)} {PROMPT}")
+    await world.member.click(answer, label="Generate")
+    await world.member.click(answer, label="Generate")
+    assert len(await rows(world, "SELECT id FROM jobs")) == 1
+    await world.env.advance_time(3)
+    await world.member.click(answer, label="Generate")
+    assert len(await rows(world, "SELECT id FROM jobs")) == 2, "once more, if that is wanted"
+
+
 @pytest.mark.parametrize("by_role", [False, True])
 async def test_a_prompt_after_a_mention_is_generated_for_its_author_alone(
     world_of: OpenWorld, *, by_role: bool

@@ -12,6 +12,7 @@ from discord import app_commands
 
 from bot.commands.help import EXAMPLE, command_lines, help_text
 from bot.playground.world import World
+from bot.requests.options import options_in
 from bot.requests.pricing import price_rule, quote
 from bot.requests.spec import ImageOptions, build_spec
 from bot.store.facts import read_fact
@@ -40,6 +41,7 @@ def test_only_what_the_profile_and_the_settings_offer_is_named(profile: ModelPro
     text = help_text(profile, max_count)
     for name in ("small", "medium", "large"):
         assert (f"`{name}`" in text) == (name in profile.scales)
+        assert (name in options_in("imagine", profile, max_count)["size"]) == (name in profile.scales)
     assert ("--guidance" in text) == (profile.guidance.high > 0)
     assert ("--no " in text) == profile.negative_prompt
     assert ("`count`" in text) == ("--count" in text) == (max_count > 1)

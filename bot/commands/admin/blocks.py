@@ -65,7 +65,7 @@ async def block_member(
     """Block a member and cancel their jobs that have not started. Returns the answer.
 
     ``until`` is a time in UTC seconds, None for good. Without ``shorten`` a block that lasts longer stays as it is.
-    ``member`` is a :class:`discord.Object` if they have left Discord's server. Raises :class:`Refusal`.
+    ``member`` is a :class:`discord.Object` if they have left the server. Raises :class:`Refusal`.
     """
     guild_id = guild_of(interaction)
     await _check_blockable(interaction, member, context)

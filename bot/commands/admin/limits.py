@@ -171,6 +171,7 @@ def _value_text(row: LimitRow | None) -> str:
 
 
 def set_limit_row(connection: sqlite3.Connection, *, guild_id: int, row: LimitRow) -> Change | None:
+    """Set a limit. Returns None if it was set to that already."""
     before = store.write_limit(connection, guild_id, row, int(time.time()))
     if before == row:
         return None
@@ -180,6 +181,7 @@ def set_limit_row(connection: sqlite3.Connection, *, guild_id: int, row: LimitRo
 def clear_limit_row(
     connection: sqlite3.Connection, *, guild_id: int, target: Target, target_id: int, name: LimitName
 ) -> Change | None:
+    """Take a limit away. Returns None if none was set."""
     before = store.clear_limit(connection, guild_id, target, target_id, name, int(time.time()))
     return _limit_change("limits clear", target, target_id, name, before, None) if before else None
 
@@ -205,6 +207,7 @@ def _grant(connection: sqlite3.Connection, *, guild_id: int, member: int, amount
 
 
 def reset_credits(connection: sqlite3.Connection, *, guild_id: int, member: int) -> Change | None:
+    """Let a member's credits of the last 24 hours no longer count. Returns None if they used none."""
     now = int(time.time())
     if not ledger.used(connection, member, guild_id, now):
         return None

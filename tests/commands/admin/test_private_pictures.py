@@ -106,6 +106,18 @@ async def test_an_admin_who_forbids_it_while_the_price_is_asked(world: World) ->
     assert await jobs(world) == []
 
 
+async def test_it_is_not_advised_where_the_bot_may_not_post(world: World) -> None:
+    me = world.env.bot.get_guild(world.channel.guild.id).me
+    await world.env.bot.get_channel(world.channel.id).set_permissions(me, attach_files=False)
+    for advised in (True, False):
+        answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+        assert "I lack Attach Files" in last_said(answered)
+        assert ("private:True" in last_said(answered)) == advised
+        if advised:
+            await forbid(world)
+    assert world.env.errors is not None
+
+
 async def test_help_does_not_offer_it(world: World) -> None:
     assert "`private`" in (await told(world, world.member, "help")).content
     await forbid(world)
