@@ -17,7 +17,7 @@ import discord
 import structlog
 from discord.ext import commands
 
-from bot.commands.invocation import Invocation
+from bot.commands.invocation import InteractionInvocation, Invocation
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.requests.drafts import Draft
@@ -25,13 +25,15 @@ from bot.throttle import Throttle
 from bot.views.card_messages import NOT_SENT, CardMessage, remove
 from bot.views.drafts import draft_view, remaining_view
 from bot.views.errors import request_text
-from bot.views.questions import AnswerButton, question_view
+from bot.views.parts import Answer
+from bot.views.questions import AnswerButton, question_view, show_question_view
 
 log = structlog.get_logger(__name__)
 
 _SECONDS = 12 * 60
 _OVER = "This question is over, and nothing was charged."
 _CANCELLED = "Cancelled, and nothing was charged."
+_LEAD = "I have a question before I start. Only you will see it."
 _ONCE_SECONDS = 3.0
 _MAX = 100
 """The most questions open at once: each holds its request, and an edit's request holds its picture."""
@@ -39,12 +41,24 @@ _MAX = 100
 
 @dataclass(slots=True)
 class _Question:
+    """An open question. ``shown`` is the message that asks it, ``lead`` the public one that leads to it.
+
+    One of them is None: a message in a server cannot be answered privately, so the lead shows the question on a press.
+    """
+
     invocation: Invocation
     act: Callable[[Invocation], Awaitable[None]]
-    card_message: CardMessage
-    timer: asyncio.TimerHandle
+    text: str
     draft: Draft
     draft_id: int
+    lead: CardMessage | None
+    shown: CardMessage | None
+    timer: asyncio.TimerHandle
+
+    async def remove(self) -> None:
+        for message in (self.lead, self.shown):
+            if message is not None:
+                await remove(message)
 
 
 class Questions:
@@ -70,31 +84,33 @@ class Questions:
     ) -> None:
         """Ask a question about a request, of which ``draft`` is kept. On yes ``act`` is called.
 
-        ``act`` gets the invocation as of the answer. Raises what discord.py raises.
+        Only the member sees the question. ``act`` gets the invocation as of the answer. Raises what discord.py raises.
         """
         question_id = secrets.token_hex(6)
-        card_message = await invocation.ask(text, question_view(question_id, draft_id))
+        lead, shown = None, None
+        if invocation.reply is None and invocation.guild is not None:
+            lead = await invocation.ask(_LEAD, show_question_view(question_id))
+        else:
+            shown = await invocation.ask(text, question_view(question_id, draft_id))
         for replaced in self._ids_of(invocation.user.id):
             self._expire(replaced)
         while len(self._open) >= _MAX:
             self._expire(next(iter(self._open)))
         timer = asyncio.get_running_loop().call_later(_SECONDS, self._expire, question_id)
-        self._open[question_id] = _Question(invocation, act, card_message, timer, draft, draft_id)
+        self._open[question_id] = _Question(invocation, act, text, draft, draft_id, lead, shown, timer)
 
     def drop_of(self, member_id: int) -> None:
         """Remove a member's open question, with the request that it holds."""
         for question_id in self._ids_of(member_id):
-            question = self._close(question_id)
-            self._start(remove(question.card_message))
+            self._start(self._close(question_id).remove())
 
     def drop_on(self, message: discord.Message | None) -> None:
         """Remove the open question that a message asks: its request was changed and asked for anew."""
         for question_id, question in list(self._open.items()):
-            if message is not None and question.card_message.message_id == message.id:
-                self._close(question_id)
-                self._start(remove(question.card_message))
+            if message is not None and question.shown is not None and question.shown.message_id == message.id:
+                self._start(self._close(question_id).remove())
 
-    async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None:
+    async def answered(self, interaction: discord.Interaction[Any], question_id: str, answer: Answer) -> None:
         """Handle a pressed button. Raises :class:`Refusal` if somebody else than the member pressed it."""
         question = self._open.get(question_id)
         if question is None and self._answered.remaining(question_id):  # a double click
@@ -107,16 +123,22 @@ class Questions:
             return
         if question.invocation.user.id != interaction.user.id:
             raise Refusal("Only the member who was asked can answer this.")
+        if answer == "show":
+            earlier, view = question.shown, question_view(question_id, question.draft_id)
+            question.shown = await InteractionInvocation(interaction).ask(question.text, view)
+            if earlier is not None:
+                await remove(earlier)
+            return
         self._close(question_id)
         self._answered.start(question_id)
-        if not yes:
+        if answer == "no":
             await interaction.response.defer()
             await _end(question, _CANCELLED)
             return
         try:
             await question.act(await question.invocation.answered_by(interaction))
         finally:
-            await remove(question.card_message)
+            await question.remove()
 
     def _ids_of(self, member_id: int) -> list[str]:
         return [key for key, question in self._open.items() if question.invocation.user.id == member_id]
@@ -137,13 +159,14 @@ class Questions:
 
 
 async def _end(question: _Question, sentence: str) -> None:
-    """Show a sentence and the request instead of a private question; remove a public one, which answers a message."""
-    if not question.card_message.private:
-        await remove(question.card_message)
+    """Show a sentence and the request instead of the question, and remove the public message that led to it."""
+    if question.lead is not None:
+        await remove(question.lead)
+    if question.shown is None:
         return
     try:
         view = draft_view(question.draft_id)
-        await question.card_message.edit(content=request_text(sentence, question.draft), view=view)
+        await question.shown.edit(content=request_text(sentence, question.draft), view=view)
     except NOT_SENT as error:
         log.info("question_not_ended", reason=str(error))
 

@@ -24,10 +24,10 @@ from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage
 from bot.requests.drafts import Draft, drafted, keep_draft
 from bot.requests.edit_texts import complete_prompt
-from bot.requests.flags import EDIT_FLAGS, private_of, read_flags
+from bot.requests.flags import EDIT_FLAGS, read_flags
 from bot.requests.member_settings import apply, read_member_settings
 from bot.requests.originals import Original, fit_original
-from bot.requests.refusals import Alternative, RequestRefused
+from bot.requests.private_option import private_of, public_of
 from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
 from bot.store.database import Database
 from bot.views.buttons import CancelButton, progress_view
@@ -130,7 +130,7 @@ class Submission:
         options = read_flags(edit.options, EDIT_FLAGS, profile=self.profile, max_count=self.max_count)
         if invocation.reply is None:
             # A message cannot be answered privately, so the member's setting does not apply to it.
-            private: bool | None = _public(options, direct=invocation.guild is None)
+            private: bool | None = public_of(options, direct=invocation.guild is None)
         else:
             private = private_of(options, draft.private)
         options, private, defaults = await self.with_settings(invocation, options, private=private, edit=True)
@@ -277,20 +277,6 @@ class Submission:
             response_file_limit=invocation.response_file_limit,
             kind=kind,
         )
-
-
-def _public(options: ImageOptions, *, direct: bool) -> bool:
-    """Return False: what a message asks for is sent to its channel.
-
-    Raises :class:`RequestRefused` if it asks for a private picture; in direct messages nobody else sees it anyway.
-    """
-    if options.private and not direct:
-        raise RequestRefused(
-            "My answer to a message is public. For a picture that only you see use /edit, or right-click the picture "
-            "→ Apps → **Edit image**: there `--private` works.",
-            Alternative("Generate in public", replace(options, private=False)),
-        )
-    return False
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

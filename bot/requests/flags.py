@@ -72,18 +72,6 @@ def read_flags(
     return reader.result(options.prompt[: written[0].token.start])
 
 
-def private_of(options: ImageOptions, private: bool | None) -> bool | None:  # noqa: FBT001 - a command's option
-    """Return whether the picture is to be private, by a flag that was read or the command's option; None for neither.
-
-    Raises :class:`InvalidRequest` if they say different things.
-    """
-    if options.private is None or private is None:
-        return private if options.private is None else options.private
-    if options.private != private:
-        raise InvalidRequest("`--private` is given twice: say once whether the picture is private.")
-    return private
-
-
 @dataclass(frozen=True, slots=True)
 class _Written:
     """A flag and the ``rest`` of the text up to the next one; ``plain_rest`` is the rest as it is compared."""

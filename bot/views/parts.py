@@ -6,7 +6,7 @@ own attributes from there, so types and import contracts cover everything that v
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import discord
 
@@ -37,10 +37,14 @@ class PickHandler(Protocol):
         ...
 
 
+Answer = Literal["yes", "no", "show"]
+"""A button of a question; ``show`` shows the question itself."""
+
+
 class AnswerHandler(Protocol):
     """Handles the answers to questions such as a price."""
 
-    async def answered(self, interaction: discord.Interaction[Any], question_id: str, *, yes: bool) -> None: ...
+    async def answered(self, interaction: discord.Interaction[Any], question_id: str, answer: Answer) -> None: ...
 
 
 class PrivacyHandler(Protocol):

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import discord
 
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.drafts import DraftButton
-from bot.views.parts import parts_of
+from bot.views.parts import Answer, parts_of
 
 
 class AnswerButton(
-    SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:answer-(?P<what>yes|no):q(?P<question>[0-9a-f]{12})\Z"
+    SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:answer-(?P<what>yes|no|show):q(?P<question>[0-9a-f]{12})\Z"
 ):
-    """The answer yes or no to one question."""
+    """The answer yes or no to one question; ``show`` under a public message shows the question to its member."""
 
     def __init__(self, what: str, question_id: str, label: str | None = None) -> None:
-        self.what, self.question_id = what, question_id
-        style = discord.ButtonStyle.primary if what == "yes" else discord.ButtonStyle.secondary
+        self.what, self.question_id = cast("Answer", what), question_id
+        style = discord.ButtonStyle.secondary if what == "no" else discord.ButtonStyle.primary
         super().__init__(
             discord.ui.Button(label=label or what, style=style, custom_id=f"zib:answer-{what}:q{question_id}")
         )
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
-        await parts_of(interaction).questions.answered(interaction, self.question_id, yes=self.what == "yes")
+        await parts_of(interaction).questions.answered(interaction, self.question_id, self.what)
 
 
 def question_view(question_id: str, draft_id: int) -> discord.ui.View:
@@ -33,4 +33,11 @@ def question_view(question_id: str, draft_id: int) -> discord.ui.View:
     view.add_item(AnswerButton("yes", question_id, "Generate"))
     view.add_item(DraftButton("edit", draft_id, "Change"))
     view.add_item(AnswerButton("no", question_id, "Cancel"))
+    return view
+
+
+def show_question_view(question_id: str) -> discord.ui.View:
+    """Return the button under a public message that leads to a question."""
+    view = SafeView(timeout=None)
+    view.add_item(AnswerButton("show", question_id, "See the question"))
     return view

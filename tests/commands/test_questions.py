@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bot.playground.world import World
 from bot.views.questions import question_view
 from tests.helpers.admins import admin_of, told
 from tests.helpers.buttons import button_labels, filled_in
 from tests.helpers.credits import answer_text, count_jobs, credits_in_use
-from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest
+from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo
 from tests.helpers.worlds import restart
 
 
@@ -24,7 +26,7 @@ async def test_a_role_that_is_taken_away_counts_no_longer_not_even_for_an_open_q
     )
     world.env.backend.remove_member_role(guild.id, fay.id, artists.id)
     answered = await fay.click(asked.response, label="Generate")
-    assert "This costs 6 credits, and you have 1 a day" in answered.response.content
+    assert "This costs 6 credits, and you have 1 in 24 hours" in answered.response.content
     assert world.env.errors is not None
     assert await count_jobs(world) == 0
 
@@ -52,20 +54,83 @@ async def test_a_second_click_on_yes_is_silent(world: World) -> None:
     assert world.channel.history()[0].content == "x", "nothing is said of a question that is over"
 
 
-async def test_an_edit_by_reply_asks_in_the_channel_and_only_its_member_may_answer(world: World) -> None:
+COSTLY_EDIT = f"edit: {CHANGED} --count 4 --steps 20 --strength 0.9"
+
+
+async def test_an_edit_by_reply_asks_its_member_alone(world: World) -> None:
     result = await drawn(world)
-    await world.member.send(world.channel, f"edit: {CHANGED} --count 4 --steps 20 --strength 0.9", reply_to=result)
+    await world.member.send(world.channel, COSTLY_EDIT, reply_to=result)
+    lead = newest(world)
+    assert lead.content == "I have a question before I start. Only you will see it."
+    noa = world.channel.guild.add_member(world.env.create_user("noa"))
+    refused = await noa.click(lead, label="See the question")
+    assert "Only the member who was asked" in refused.response.content
+    for _ in range(2):
+        shown = await world.member.click(lead, label="See the question")
+        assert shown.ephemeral
     question = newest(world)
     assert question.content.startswith(
         f"Generate 4 pictures (256×256, 20 steps) of ``{CHANGED}``? 9 credits; you have 49. About "
     )
-    noa = world.channel.guild.add_member(world.env.create_user("noa"))
-    refused = await noa.click(question, label="Generate")
-    assert "Only the member who was asked" in refused.response.content
+    assert [message.id for message in world.channel.history(viewer=world.member)][-2:] == [lead.id, question.id]
     await world.member.click(question, label="Generate")
-    assert len(newest(world).attachments) == 4
+    public = world.channel.history(viewer=noa)
+    assert len(public[-1].attachments) == 4
+    assert not [message for message in public if "credits" in message.content or message.id == lead.id]
+    assert question.id not in [message.id for message in world.channel.history(viewer=world.member)]
     assert await credits_in_use(world) == 1000
     assert world.env.errors is not None
+
+
+async def test_an_edit_by_reply_can_be_cancelled(world: World) -> None:
+    result = await drawn(world)
+    await world.member.send(world.channel, COSTLY_EDIT, reply_to=result)
+    lead = newest(world)
+    await world.member.click(lead, label="See the question")
+    await world.member.click(newest(world), label="Cancel")
+    assert newest(world).content.startswith(f"Cancelled, and nothing was charged.\n``{CHANGED}")
+    assert button_labels(newest(world)) == ["Edit request"]
+    assert lead.id not in [message.id for message in world.channel.history(viewer=world.member)]
+    assert await count_jobs(world) == 1
+
+
+async def test_an_edit_by_reply_can_be_changed(world: World) -> None:
+    result = await drawn(world)
+    await world.member.send(world.channel, COSTLY_EDIT, reply_to=result)
+    lead = newest(world)
+    await world.member.click(lead, label="See the question")
+    question = newest(world)
+    shown = await world.member.click(question, label="Change")
+    assert len(world.env.bot.parts.questions.open_ids) == 1, "it can still be answered if the form is closed"
+    await world.member.submit_modal(shown, filled_in(shown) | {"flags": "--strength 0.9", "private": ["settings"]})
+    assert not {lead.id, question.id} & {message.id for message in world.channel.history(viewer=world.member)}
+    assert len(newest(world).attachments) == 1
+    assert await count_jobs(world) == 2
+
+
+async def test_an_edit_by_direct_message_is_asked_about_there(world: World) -> None:
+    user = world.member.user
+    stored = world.env.backend.store_attachments(user.dm_channel.id, [("p.png", photo())])
+    await user.send_dm(f"{CHANGED} --count 4 --steps 12 --strength 0.9", attachments=stored)
+    assert user.dm_channel.history()[-1].content.startswith("Generate 4 pictures (256×256, 12 steps) of")
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_a_question_about_an_edit_is_seen_by_its_member_alone(world: World, *, private: bool) -> None:
+    noa = world.channel.guild.add_member(world.env.create_user("noa"))
+    image = ("photo.png", photo())
+    await world.member.slash(
+        world.channel, "edit", prompt=CHANGED, image=image, count=4, steps=20, strength=0.9, private=private
+    )
+    assert newest(world).content.startswith("Generate 4 pictures")
+    assert world.channel.history(viewer=noa) == []
+
+
+async def test_an_unanswered_question_to_a_reply_leaves_nothing_in_the_channel(world: World) -> None:
+    result = await drawn(world)
+    asked = await world.member.send(world.channel, COSTLY_EDIT, reply_to=result)
+    await world.env.advance_time(721)
+    assert [message.id for message in world.channel.history()] == [result.id, asked.id]
 
 
 async def test_an_unanswered_question_ends_and_gives_the_request_back(world: World) -> None:
