@@ -16,6 +16,7 @@ from bot.media.metadata import read_fields
 from bot.playground.world import World
 from bot.requests.spec import ImageOptions, build_spec
 from bot.store.limits import Requester
+from tests.helpers.buttons import button_labels
 from tests.helpers.cards import show_card
 from tests.helpers.faults import Faulty
 from tests.helpers.pictures import picture_of
@@ -188,6 +189,30 @@ async def test_a_private_picture_is_seen_by_its_owner_alone(world: World) -> Non
     assert answered.ephemeral
     (job,) = await rows(world, "SELECT state, visibility FROM jobs")
     assert job == {"state": "delivered", "visibility": "private"}
+
+
+async def test_a_prompt_from_midjourney_is_generated_without_its_flags(world: World) -> None:
+    prompt = f"{PROMPT} --v 7 --stylize 250 —ar 5:3, --tile --niji"
+    refused = await world.member.slash(world.channel, "imagine", prompt=prompt)
+    assert refused.response.content.startswith(
+        "`--v`, `--stylize`, `--tile` and `--niji` work in Midjourney, not here."
+    )
+    assert button_labels(refused.response) == ["Generate without them", "Edit request"]
+    await world.member.click(refused.response, label="Generate without them")
+    (message,) = world.channel.history()
+    assert message.attachments[0].description == PROMPT
+    assert "320×192" in message.content
+    assert world.env.errors is not None
+
+
+async def test_a_typing_error_in_a_flag_is_corrected_with_one_press(world: World) -> None:
+    refused = await world.member.slash(world.channel, "imagine", prompt=f"{PROMPT} --sede 5", steps=4)
+    assert "Did you mean `--seed`?" in refused.response.content
+    await world.member.click(refused.response, label="Generate")
+    (message,) = world.channel.history()
+    assert "seed 5" in message.content
+    assert "4 steps" in message.content
+    assert world.env.errors is not None
 
 
 @pytest.mark.parametrize("flag", ["--private", "—private on,"])

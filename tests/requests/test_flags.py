@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.requests.drafts import flags_text
 from bot.requests.flags import EDIT_FLAGS, FLAGS, has_flag, options_with_flags, read_flags
 from bot.requests.midjourney_flags import MIDJOURNEY_FLAGS, SAME_AS
 from bot.requests.refusals import RequestRefused
@@ -349,6 +350,27 @@ def test_flags_are_found_wherever_they_stand(words: list[str], flags: dict[str, 
     written = [f"--{name} {value}" for name, value in flags.items()]
     options = read(" ".join([*words[:at], *written, *words[at:]]))
     assert options == replace(ImageOptions(" ".join(words)), **flags)
+
+
+NUMBERS = {
+    "seed": st.integers(0, 2**32 - 1),
+    "steps": st.integers(10, 50),
+    "count": st.integers(1, 4),
+    "strength": st.decimals("0.05", 1, places=3).map(float),
+    "guidance": st.decimals(0, 8, places=2).map(float),
+    "which": st.integers(1, 9),
+}
+CHOICES = {"aspect": ["16:9", "1:1"], "size": ["large", "512x768"], "fit": ["crop", "pad"]}
+
+
+@given(
+    st.fixed_dictionaries({}, optional={**NUMBERS, **{name: st.sampled_from(CHOICES[name]) for name in CHOICES}}),
+    WORDS,
+)
+def test_what_is_written_as_flags_is_read_as_the_same_options(values: dict[str, Any], words: str) -> None:
+    options = ImageOptions(words, **values)
+    line = f"{words} {flags_text(options)}".strip()
+    assert read_flags(ImageOptions(line), EDIT_FLAGS, profile=BASE, max_count=4) == options
 
 
 def test_every_flag_is_an_option() -> None:
