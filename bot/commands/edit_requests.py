@@ -62,7 +62,8 @@ class EditRequests:
             draft = Draft.of(options, private=draft.private, picture=picture, mask=draft.mask)
         with drafted(draft):
             options = options or draft.options()
-            read = read_flags(options, EDIT_FLAGS)
+            submission = self._submission
+            read = read_flags(options, EDIT_FLAGS, profile=submission.profile, max_count=submission.max_count)
             found = await self._find(invocation, picture, read.which)
             if not isinstance(found, InputImage):
                 await self._pickers.ask(

@@ -9,6 +9,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from bot.requests.flag_faults import FlagFaults, range_text
@@ -157,12 +158,17 @@ def _similar(written: _Written, flags: Flags) -> str | None:
     """Return the flag that is meant by an unknown one: a similar or synonymous name that takes this value."""
     name = written.token.name
     same = SAME_AS.get(name)
-    close = [same] if same is not None else difflib.get_close_matches(name, flags, n=1, cutoff=_SIMILAR)
-    for flag in close:
-        option = flags.get(flag)
-        if option is not None and _read_value(option, written.rest, written.plain_rest).value is not None:
-            return flag
-    return None
+    flag = same if same is not None else _close_name(name, tuple(flags))
+    option = flags.get(flag) if flag is not None else None
+    if option is None or _read_value(option, written.rest, written.plain_rest).value is None:
+        return None
+    return flag
+
+
+@lru_cache(maxsize=1024)
+def _close_name(name: str, names: tuple[str, ...]) -> str | None:
+    """Return the name that is most like this one; None if none is. Cached: difflib is slow for many flags."""
+    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=_SIMILAR)), None)
 
 
 class _Reader:
