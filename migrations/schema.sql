@@ -188,7 +188,7 @@ CREATE TABLE open_cards (
     interaction_token TEXT,
     token_expires_at INTEGER,
     created_at INTEGER NOT NULL
-) STRICT;
+, draft TEXT) STRICT;
 
 CREATE TABLE uploads (
     id TEXT PRIMARY KEY,

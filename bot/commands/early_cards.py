@@ -12,6 +12,7 @@ import discord
 import structlog
 
 from bot.commands.invocation import Invocation
+from bot.requests.drafts import Draft
 from bot.store import open_cards
 from bot.store.database import Database
 from bot.store.open_cards import OpenCard
@@ -26,11 +27,14 @@ async def early_card(
     invocation: Invocation,
     text: str,
     prompt: str,
+    draft: Draft,
     *,
     private: bool,
     file: discord.File | None = None,
 ) -> AsyncIterator[CardMessage]:
     """Show a card, with a row that lets the next process end it if this one ends before the block does.
+
+    That gives the request back as ``draft`` says it.
 
     The job that is inserted takes the card over. Raises what discord.py raises, and if the row cannot be written.
     """
@@ -42,6 +46,7 @@ async def early_card(
         visibility="private" if private else "public",
         prompt=prompt,
         reply=invocation.reply,
+        draft=draft.to_json(),
     )
     await database.write(partial(open_cards.open_card, card=card, now=int(time.time())))
     try:

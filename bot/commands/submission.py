@@ -152,7 +152,7 @@ class Submission:
         )
         with self.jobs.handling():
             async with early_card(
-                self.database, invocation, opening, options.prompt, private=private, file=file
+                self.database, invocation, opening, options.prompt, draft, private=private, file=file
             ) as card_message:
                 try:
                     request = replace(await make_request(), defaults=defaults)

@@ -67,8 +67,11 @@ class Outbox(Protocol):
         """Return the card of a job whose card is not in memory."""
         ...
 
-    async def end_open_card(self, card: OpenCard) -> None:
-        """Tell the member that their request was lost before it became a job. Raises :class:`Outage`."""
+    async def end_open_card(self, card: OpenCard, draft_id: int) -> None:
+        """Tell the member that their request was lost before it became a job, and offer its draft.
+
+        Raises :class:`Outage`.
+        """
         ...
 
 

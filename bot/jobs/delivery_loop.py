@@ -16,6 +16,7 @@ import structlog
 from bot.jobs.card import Card
 from bot.jobs.completion import Completion
 from bot.jobs.delivery import Outage
+from bot.requests.drafts import Draft, keep_draft
 from bot.store import job_rows, open_cards
 from bot.store import jobs as store
 from bot.store.database import Database
@@ -135,7 +136,9 @@ class DeliveryLoop:
         """Tell the members whose requests were lost before they became jobs. The next check repeats what fails."""
         for card in cards:
             try:
-                await self._completion.outbox.end_open_card(card)
+                draft = Draft.from_json(card.draft) if card.draft is not None else Draft(card.prompt, picture="")
+                draft_id = await keep_draft(self._database, card.owner_id, draft)
+                await self._completion.outbox.end_open_card(card, draft_id)
                 await self._database.write(partial(open_cards.close, event_id=card.event_id))
             except Exception as error:
                 log.warning("open_card_not_ended", source=card.event_id, exc_info=not isinstance(error, Outage))

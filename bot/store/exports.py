@@ -23,7 +23,8 @@ _ABOUT = {
         " WHERE owner_id = :member ORDER BY created_at"
     ),
     "requests_being_read": (
-        "SELECT guild_id, channel_id, prompt, created_at AS at FROM open_cards WHERE owner_id = :member"
+        "SELECT guild_id, channel_id, prompt, draft AS request, created_at AS at"
+        " FROM open_cards WHERE owner_id = :member"
         " ORDER BY event_id"
     ),
     "requests_to_edit": "SELECT request, created_at AS at FROM drafts WHERE owner_id = :member ORDER BY id",

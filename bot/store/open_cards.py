@@ -15,7 +15,11 @@ from bot.store.reply_tokens import ReplyToken, Visibility
 
 @dataclass(frozen=True, slots=True)
 class OpenCard:
-    """A card without a job. ``message_id`` is None if it is unknown whether the card was sent."""
+    """A card without a job. ``message_id`` is None if it is unknown whether the card was sent.
+
+    ``draft`` is the JSON of the request's :class:`bot.requests.drafts.Draft`; None if it was written before there were
+    any.
+    """
 
     event_id: int
     owner_id: int
@@ -25,6 +29,7 @@ class OpenCard:
     prompt: str
     reply: ReplyToken | None
     message_id: int | None = None
+    draft: str | None = None
 
 
 def open_card(connection: sqlite3.Connection, card: OpenCard, now: int) -> None:
@@ -32,7 +37,8 @@ def open_card(connection: sqlite3.Connection, card: OpenCard, now: int) -> None:
     reply = card.reply
     connection.execute(
         "INSERT OR REPLACE INTO open_cards (event_id, owner_id, guild_id, channel_id, visibility, prompt, message_id,"
-        " application_id, interaction_token, token_expires_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " application_id, interaction_token, token_expires_at, created_at, draft)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             card.event_id,
             card.owner_id,
@@ -45,6 +51,7 @@ def open_card(connection: sqlite3.Connection, card: OpenCard, now: int) -> None:
             reply.token if reply else None,
             reply.expires_at if reply else None,
             now,
+            card.draft,
         ),
     )
 
@@ -72,6 +79,7 @@ def left_over(connection: sqlite3.Connection) -> list[OpenCard]:
             prompt=row["prompt"],
             reply=ReplyToken.of_row(row),
             message_id=row["message_id"],
+            draft=row["draft"],
         )
         for row in connection.execute("SELECT * FROM open_cards ORDER BY created_at, event_id")
     ]

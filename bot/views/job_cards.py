@@ -15,7 +15,7 @@ from bot.store.job_rows import JobRow
 from bot.store.open_cards import OpenCard
 from bot.views.card_messages import CardMessage, ResponseCardMessage
 from bot.views.discord_requests import EXPIRED_STATUSES, webhook_of, with_retry
-from bot.views.drafts import job_request_view
+from bot.views.drafts import draft_view, job_request_view
 from bot.views.progress import ProgressCard, closing_text
 from bot.views.restored_cards import ChannelCardMessage, MovedCardMessage, OriginalResponse, UnreachableCardMessage
 
@@ -45,21 +45,21 @@ class JobCards:
         message = self._restored_message(row, note_card)
         return ProgressCard(job, message, self._interval, self._send_instead, restored=True)
 
-    async def end_open_card(self, card: OpenCard) -> None:
+    async def end_open_card(self, card: OpenCard, draft_id: int) -> None:
         """Tell a member that their request was lost while the picture was being read: on the card, or else directly.
 
         Raises :class:`bot.jobs.delivery.Outage`.
         """
-        message = self._open_message(card)
+        message, view = self._open_message(card), draft_view(draft_id)
         text = closing_text(card.prompt, None, _LOST_REQUEST)
         try:
-            await with_retry(lambda: message.edit(content=text, view=None, attachments=[]), EXPIRED_STATUSES)
+            await with_retry(lambda: message.edit(content=text, view=view, attachments=[]), EXPIRED_STATUSES)
         except Undeliverable as error:
             log.info("open_card_not_edited", source=card.event_id, reason=str(error))
         else:
             return
         try:
-            await self._send_directly(card.owner_id, text, f"o{card.event_id}")
+            await self._send_directly(card.owner_id, text, f"o{card.event_id}", view)
         except Undeliverable as error:
             log.warning("lost_request_not_told", source=card.event_id, reason=str(error))
 

@@ -37,8 +37,8 @@ class DiscordOutbox:
     def restore_card(self, job: Job, row: JobRow, note_card: NoteCard) -> ProgressCard:
         return self._cards.restore(job, row, note_card)
 
-    async def end_open_card(self, card: OpenCard) -> None:
-        await self._cards.end_open_card(card)
+    async def end_open_card(self, card: OpenCard, draft_id: int) -> None:
+        await self._cards.end_open_card(card, draft_id)
 
     def destinations(self, job: Job, card_message_id: int | None) -> list[Destination]:
         """Return the destinations, best first. A private result never goes to the channel."""

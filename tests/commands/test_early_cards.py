@@ -8,11 +8,15 @@ from functools import partial
 import pytest
 
 from bot.playground.world import World
+from bot.requests.drafts import Draft
 from bot.store import open_cards, privacy
 from bot.store.open_cards import OpenCard
 from bot.store.reply_tokens import Visibility
 from bot.views.outbox import DiscordOutbox
+from bot.views.picture_references import attachment_reference
+from tests.helpers.buttons import filled_in
 from tests.helpers.job_worlds import PROMPT, all_ended, rendered_and_kept, results
+from tests.helpers.pictures import photo
 from tests.helpers.worlds import restart
 
 
@@ -45,14 +49,23 @@ async def test_a_long_prompt_is_given_back_whole(world: World) -> None:
 
 async def test_a_request_that_was_lost_while_its_picture_was_read_is_told_with_its_prompt(world: World) -> None:
     card = await world.env.bot.get_channel(world.channel.id).send("Reading the picture …")
-    left = OpenCard(1, world.member.id, world.channel.guild.id, world.channel.id, "public", PROMPT, None, card.id)
+    place = (world.member.id, world.channel.guild.id, world.channel.id)
+    posted = await world.member.send(world.channel, "look", attachments=[("p.png", photo())])
+    picture = attachment_reference(posted.attachments[0])
+    draft = Draft(PROMPT, flags="--strength 0.9", private=False, picture=picture).to_json()
+    left = OpenCard(1, *place, "public", PROMPT, None, card.id, draft)
     await world.env.bot.database.write(partial(open_cards.open_card, card=left, now=5))
     await restart(world)
     await end_left_over(world)
-    (message,) = world.channel.history()
+    message = world.channel.history()[0]
     assert PROMPT in message.content
     assert message.content.endswith("nothing was charged: please ask again.")
     assert await world.env.bot.database.query("SELECT * FROM open_cards") == []
+    shown = await world.member.click(message, label="Edit request")
+    fields = filled_in(shown)
+    assert (fields["prompt"], fields["flags"]) == (PROMPT, "--strength 0.9")
+    await world.member.submit_modal(shown, fields)
+    assert len(results(world)) == 2, "the picture that was given, and the result"
 
 
 async def leave_open_card(
@@ -78,7 +91,7 @@ async def test_lost_requests_hold_up_no_delivery_while_discord_is_slow(
 ) -> None:
     answered = asyncio.Event()
 
-    async def slow(outbox: DiscordOutbox, card: OpenCard) -> None:
+    async def slow(outbox: DiscordOutbox, card: OpenCard, draft_id: int) -> None:
         await answered.wait()
 
     monkeypatch.setattr(DiscordOutbox, "end_open_card", slow)

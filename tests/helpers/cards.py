@@ -53,7 +53,7 @@ class NoOutbox:
     def restore_card(self, job: Job, row: JobRow, note_card: NoteCard) -> RecordingCard:
         return self.restored.setdefault(job.id, RecordingCard())
 
-    async def end_open_card(self, card: OpenCard) -> None:
+    async def end_open_card(self, card: OpenCard, draft_id: int) -> None:
         raise AssertionError("no card is open here")
 
 

@@ -22,7 +22,14 @@ def tables(path: Path) -> set[str]:
 
 def test_migrating_a_fresh_file_and_again(tmp_path: Path) -> None:
     path = tmp_path / "bot.sqlite3"
-    assert migrate(path) == ["0001_jobs", "0002_editing", "0003_limits", "0004_durable_jobs", "0005_drafts"]
+    assert migrate(path) == [
+        "0001_jobs",
+        "0002_editing",
+        "0003_limits",
+        "0004_durable_jobs",
+        "0005_drafts",
+        "0006_lost_requests",
+    ]
     assert {"jobs", "images", "ledger", "facts"} <= tables(path)
     assert migrate(path) == []
 
