@@ -19,7 +19,7 @@ def moderation_text(rows: list[ImageRow], said: str = "") -> str:
     first = rows[0]
     what = "This picture was" if len(rows) == 1 else f"These {len(rows)} pictures were"
     who = f"asked for by <@{first.owner_id}>" if first.owner_id else "asked for by somebody whose data was deleted"
-    return f"{what} {who}, with {first.kind}." + (f"\n{said}" if said else "")
+    return f"{what} {who}." + (f"\n{said}" if said else "")
 
 
 def moderation_view(row: ImageRow, *, deleted: bool = False) -> discord.ui.View:

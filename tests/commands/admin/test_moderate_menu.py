@@ -23,7 +23,7 @@ async def opened(world: World, who: Any, picture: discord.Message) -> discord.Me
 
 async def test_it_says_who_asked(world: World) -> None:
     message = await opened(world, moderator_of(world), await drawn(world, count=2))
-    assert message.content == f"These 2 pictures were asked for by <@{world.member.id}>, with imagine."
+    assert message.content == f"These 2 pictures were asked for by <@{world.member.id}>."
     assert labels(message) == ["Delete", "Block for a day"]
 
 
