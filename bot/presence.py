@@ -44,7 +44,7 @@ class Presence:
             return "paused"
         if self._jobs.draining:
             return "restarting soon"
-        if self._engine.state == "loading":
+        if self._engine.state in ("loading", "recovering"):
             return LOADING
         if self._engine.state != "ready":
             return "out of order"

@@ -30,6 +30,7 @@ _LINES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("queue",), "what you have asked for, to cancel"),
     (("cancel",), "cancel a picture"),
     (("details",), "what a picture file was made from"),
+    (("queue", "cancel"), "your requests, and how to cancel them"),
     (("quota",), "what you have left"),
     (("usage",), "what you have used"),
     (("settings",), "your defaults"),

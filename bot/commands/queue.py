@@ -1,7 +1,9 @@
-"""The queue: cancels jobs by their cards' buttons, and when somebody deletes a card in Discord."""
+"""``/queue`` and ``/cancel``, the buttons that cancel jobs, and the listener for progress cards that are deleted."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import discord
@@ -15,22 +17,65 @@ from bot.jobs.completion import credits_charged
 from bot.jobs.job import JobRequest
 from bot.jobs.service import JobService
 from bot.store.audit import Change
+from bot.store.job_rows import JobRow
 from bot.throttle import Throttle
 from bot.views.drafts import job_request_view
-from bot.views.progress import cancelled_text
+from bot.views.progress import cancelled_text, cost_text
+from bot.views.queue import QUEUE_ITEMS, QueueEntry, QueueList, Whose
+from bot.views.text import inert
 
 _ONCE_SECONDS = 3.0
 _WAIT_SECONDS = 10.0
 """How long an answer waits for a cancelled job to end, to say what it cost."""
+_PROMPT_SHOWN = 300
+_NOT_A_MODERATOR = "Only moderators see everybody's requests: you need Manage Messages here."
 
 
 class QueueActions:
-    """Cancels jobs for members and moderators."""
+    """Lists and cancels jobs, for members and for moderators."""
 
     def __init__(self, jobs: JobService, admin: AdminContext) -> None:
         self._jobs = jobs
         self._admin = admin
         self._clicks: Throttle[tuple[int, int]] = Throttle(_ONCE_SECONDS)
+
+    async def show(self, interaction: discord.Interaction[Any], page: int = 0, notice: str = "") -> None:
+        """Answer a command with the member's own requests: a page, or the last one if there are fewer."""
+        queue = await self._list(interaction, "mine", page, notice)
+        await interaction.response.send_message(queue.text(), view=queue.view(), ephemeral=True, suppress_embeds=True)
+
+    async def cancel_newest(self, interaction: discord.Interaction[Any]) -> None:
+        """Cancel the member's only request. If there are several, show the page with the newest to choose from."""
+        mine = [entry for entry in self._entries(interaction, "mine") if entry.can_be_cancelled]
+        if len(mine) != 1:
+            await self.show(interaction, page=len(mine), notice="Which one? Choose it below." if mine else "")
+            return
+        job_id = mine[0].job.id
+        await interaction.response.defer(ephemeral=True)
+        text = await self._cancel_several(interaction, [job_id])
+        view = job_request_view(job_id)
+        await interaction.followup.send(text, view=view, ephemeral=True, suppress_embeds=True)
+
+    async def on_page(self, interaction: discord.Interaction[Any], whose: Whose, page: int) -> None:
+        """Show a page in place of the one that has the button."""
+        queue = await self._list(interaction, whose, page)
+        await interaction.response.edit_message(content=queue.text(), view=queue.view(), suppress_embeds=True)
+
+    async def on_choice(
+        self, interaction: discord.Interaction[Any], whose: Whose, page: int, job_ids: Sequence[int]
+    ) -> None:
+        """Cancel what was chosen, then show in the same message what came of it and what is left."""
+        if whose == "all":
+            _check_moderator(interaction)
+        await interaction.response.defer()
+        notice = await self._cancel_several(interaction, job_ids) if job_ids else ""
+        queue = await self._list(interaction, whose, page, notice)
+        await interaction.edit_original_response(content=queue.text(), view=queue.view())
+
+    async def on_cancel_all(self, interaction: discord.Interaction[Any]) -> None:
+        """Cancel all requests of the member, wherever they are."""
+        mine = [entry.job.id for entry in self._entries(interaction, "mine") if entry.can_be_cancelled]
+        await self.on_choice(interaction, "mine", 0, mine)
 
     async def on_cancel(self, interaction: discord.Interaction[Any], job_id: int) -> None:
         """Handle the button under a card: the card itself then shows what became of the job."""
@@ -43,8 +88,9 @@ class QueueActions:
         if message is None or not message.flags.ephemeral:
             return
         # A private card cannot be edited any more once its own interaction has expired; this one can edit it.
-        text = await self._outcome(active)
-        if text is not None:
+        row = await self._jobs.cancellation.wait_until_ended(active, _WAIT_SECONDS)
+        if row is not None and row.state == "cancelled" and row.note:
+            text = self._outcome(interaction, active, row)
             await interaction.edit_original_response(content=text, view=job_request_view(job_id), attachments=[])
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
@@ -52,6 +98,28 @@ class QueueActions:
 
     async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
         await self._jobs.cancellation.messages_deleted(event.message_ids)
+
+    async def _list(
+        self, interaction: discord.Interaction[Any], whose: Whose, page: int, notice: str = ""
+    ) -> QueueList:
+        """Return the requests to show. Raises :class:`Refusal` if the member may not see everybody's."""
+        if whose == "all":
+            _check_moderator(interaction)
+        undelivered = await self._jobs.undelivered.of(interaction.user.id) if whose == "mine" else ()
+        entries = self._entries(interaction, whose)
+        return QueueList(whose, entries, page, _is_moderator(interaction), undelivered, notice)
+
+    def _entries(self, interaction: discord.Interaction[Any], whose: Whose) -> list[QueueEntry]:
+        """Return the requests of the member, or those of this server that they moderate, the oldest first."""
+        return [
+            QueueEntry(active.job, self._jobs.progress_of(active), _visible_prompt(interaction, active.job.request))
+            for _, active in sorted(self._jobs.active.items())
+            if (
+                active.job.request.owner_id == interaction.user.id
+                if whose == "mine"
+                else moderates(interaction, active.job.request)
+            )
+        ]
 
     async def _cancel(self, interaction: discord.Interaction[Any], job_id: int) -> ActiveJob:
         """Cancel a job for its owner, or for a moderator, which is audited. Raises :class:`Refusal` for others."""
@@ -67,13 +135,35 @@ class QueueActions:
             await self._admin.change(interaction, lambda _: change)
         return active
 
-    async def _outcome(self, active: ActiveJob) -> str | None:
-        """Return what a cancelled job came to; None if it has not ended in time, or if its result is posted."""
-        row = await self._jobs.cancellation.wait_until_ended(active, _WAIT_SECONDS)
-        if row is None or row.state != "cancelled" or not row.note:
-            return None
+    async def _cancel_several(self, interaction: discord.Interaction[Any], job_ids: Sequence[int]) -> str:
+        """Cancel jobs and wait some seconds until they have ended. Returns what came of it."""
+        cancelled: list[ActiveJob] = []
+        refusals: list[Refusal] = []
+        for job_id in job_ids:
+            try:
+                cancelled.append(await self._cancel(interaction, job_id))
+            except Refusal as refusal:
+                refusals.append(refusal)
+        wait = self._jobs.cancellation.wait_until_ended
+        rows = await asyncio.gather(*(wait(active, _WAIT_SECONDS) for active in cancelled))
+        if len(job_ids) == 1:
+            return str(refusals[0]) if refusals else self._outcome(interaction, cancelled[0], rows[0])
+        requests = "1 request" if len(cancelled) == 1 else f"{len(cancelled)} requests"
+        late = f" {len(refusals)} had finished already." if refusals else ""
+        return f"Cancelled {requests}. {cost_text(sum(credits_charged(row) for row in rows if row is not None))}{late}"
+
+    def _outcome(self, interaction: discord.Interaction[Any], active: ActiveJob, row: JobRow | None) -> str:
+        """Return what became of a job that was cancelled; ``row`` is None if it has not ended yet."""
         request = active.job.request
-        return cancelled_text(request.spec.prompt, request.original_link, row.note, credits_charged(row))
+        prompt = _visible_prompt(interaction, request)
+        named = inert(prompt, _PROMPT_SHOWN) if prompt is not None else "a private request"
+        if row is None:
+            return f"Cancelling {named}: it stops after the step that is running."
+        if row.state != "cancelled":
+            return f"Stopped {named}. What was finished of it is posted."
+        if prompt is None or not row.note:
+            return f"Cancelled {named}. {cost_text(credits_charged(row))}"
+        return cancelled_text(prompt, request.original_link, row.note, credits_charged(row))
 
 
 def moderates(interaction: discord.Interaction[Any], request: JobRequest) -> bool:
@@ -93,7 +183,34 @@ def moderates(interaction: discord.Interaction[Any], request: JobRequest) -> boo
     return permissions.manage_messages
 
 
+def _is_moderator(interaction: discord.Interaction[Any]) -> bool:
+    return interaction.guild_id is not None and interaction.permissions.manage_messages
+
+
+def _check_moderator(interaction: discord.Interaction[Any]) -> None:
+    if not _is_moderator(interaction):
+        raise Refusal(_NOT_A_MODERATOR)
+
+
+def _visible_prompt(interaction: discord.Interaction[Any], request: JobRequest) -> str | None:
+    """Return a job's prompt, None if it is another member's private one."""
+    if request.visibility == "private" and request.owner_id != interaction.user.id:
+        return None
+    return request.spec.prompt
+
+
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
-    """Listen to deleted messages: one of them may be a progress card."""
-    bot.add_listener(parts.queue.on_raw_message_delete)
-    bot.add_listener(parts.queue.on_raw_bulk_message_delete)
+    """Add ``/queue``, ``/cancel`` and their buttons, and listen to deleted messages: one may be a progress card."""
+    actions = parts.queue
+
+    @bot.tree.command(name="queue", description="Your requests: how far they are, when they are ready, and cancelling")
+    async def queue(interaction: discord.Interaction[Any]) -> None:
+        await actions.show(interaction)
+
+    @bot.tree.command(name="cancel", description="Cancel your request; of several, choose which")
+    async def cancel(interaction: discord.Interaction[Any]) -> None:
+        await actions.cancel_newest(interaction)
+
+    bot.add_dynamic_items(*QUEUE_ITEMS)
+    bot.add_listener(actions.on_raw_message_delete)
+    bot.add_listener(actions.on_raw_bulk_message_delete)

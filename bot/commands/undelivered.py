@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 _OFFER_SECONDS = 10 * 60.0
 _ONCE_SECONDS = 3.0
-_TELLS_ITSELF = "quota"
+_TELL_THEMSELVES = ("quota", "queue")
 
 
 class UndeliveredActions:
@@ -57,7 +57,7 @@ class UndeliveredActions:
     ) -> None:
         """After a member's command, tell them of results that could not be posted, and try to post those again."""
         member_id = interaction.user.id
-        if command.name == _TELLS_ITSELF or self._offers.remaining(member_id):
+        if command.name in _TELL_THEMSELVES or self._offers.remaining(member_id):
             return
         if not await self._results.of(member_id):
             return

@@ -6,6 +6,7 @@ own attributes from there, so types and import contracts cover everything that v
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import discord
@@ -16,6 +17,7 @@ from bot.store.database import Database
 if TYPE_CHECKING:  # these modules import this one
     from bot.views.member_limits import MemberAction
     from bot.views.picture_moderation import ModerationAction
+    from bot.views.queue import Whose
     from bot.views.setup import ChannelChoice, Switch
 
 
@@ -88,6 +90,14 @@ class QueueHandler(Protocol):
     """Handles the buttons that cancel jobs. Each method raises :class:`bot.errors.Refusal`."""
 
     async def on_cancel(self, interaction: discord.Interaction[Any], job_id: int) -> None: ...
+
+    async def on_page(self, interaction: discord.Interaction[Any], whose: Whose, page: int) -> None: ...
+
+    async def on_choice(
+        self, interaction: discord.Interaction[Any], whose: Whose, page: int, job_ids: Sequence[int]
+    ) -> None: ...
+
+    async def on_cancel_all(self, interaction: discord.Interaction[Any]) -> None: ...
 
 
 class SetupHandler(Protocol):

@@ -58,9 +58,13 @@ def closing_text(prompt: str, original_link: str | None, sentence: str) -> str:
 def cancelled_text(prompt: str, original_link: str | None, note: str, charged: int) -> str:
     """Return what a member is told of a cancelled job: the note, as much of the prompt as fits, and the cost."""
     origin = f"\n-# {made_from(original_link)}" if original_link else ""
-    cost = f"{credits_text(charged)} for the part already done." if charged else "Nothing was charged."
-    before, after = f"{note.rstrip('.')}: ", f". {cost}{origin}"
+    before, after = f"{note.rstrip('.')}: ", f". {cost_text(charged)}{origin}"
     return before + inert(prompt, MESSAGE_LIMIT - len(before) - len(after)) + after
+
+
+def cost_text(charged: int) -> str:
+    """Return what a cancelled job cost, given in 1/100 credit."""
+    return f"{credits_text(charged)} for the part already done." if charged else "Nothing was charged."
 
 
 def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:

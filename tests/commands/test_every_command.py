@@ -27,6 +27,8 @@ MEMBERS = {
     "tree": {},
     "help": {},
     "ping": {},
+    "queue": {},
+    "cancel": {},
     "quota": {},
     "usage": {},
     "settings": {"aspect": "16:9"},
