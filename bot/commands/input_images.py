@@ -29,8 +29,8 @@ from bot.views.picture_references import attachment_reference, image_reference
 from zimage_engine.types import RawImage
 
 NO_PICTURE = (
-    "I see no picture to edit: give one with the image option of /edit, reply to one of my pictures, or right-click "
-    "a picture → Apps → Edit image."
+    "I see no picture to edit: reply to one of mine with `edit: …`, right-click any picture (on a phone: hold it) → "
+    "Apps → **Edit image**, or give one to `/edit` as `image`."
 )
 _GONE = "This picture was deleted."
 _NOT_YOURS = "I know no such picture here."
@@ -141,8 +141,8 @@ class InputImages:
         pictures = picture_attachments(message)
         if not pictures:
             raise Refusal(
-                "I cannot see a picture in that message: right-click it → Apps → Edit image, or use /edit with its "
-                "image option."
+                "I see no picture in that message: right-click it (on a phone: hold it) → Apps → **Edit image**, or "
+                "give the picture to `/edit` as `image`."
             )
         # A result that the database no longer has is still the bot's.
         await self._check_setting(invocation, message.author.id, ours=message.author == self._client.user)
@@ -165,7 +165,7 @@ class InputImages:
         if rows:
             return await self.image(invocation, rows[pick(len(rows), which)].id)
         if link.guild_id != (invocation.guild.id if invocation.guild is not None else None):
-            raise Refusal("That message is not in this server; give the picture with the image option.")
+            raise Refusal("That message is not in this server: give the picture to `/edit` as `image`.")
         return await self.message(invocation, await self._fetch(invocation, link.channel_id, link.message_id), which)
 
     async def rows_of_link(self, invocation: Invocation, text: str) -> list[ImageRow]:
@@ -214,9 +214,7 @@ class InputImages:
         return await self.file_of(row) or await self._bytes_from_message(row)
 
     async def _bytes_from_message(self, row: ImageRow) -> bytes:
-        gone = Refusal(
-            "This picture is no longer kept, and its message is gone: give it with the image option of /edit."
-        )
+        gone = Refusal("This picture is no longer kept, and its message is gone: give it to `/edit` as `image`.")
         if row.result_channel_id is None or row.result_message_id is None:
             raise gone
         try:
@@ -240,7 +238,7 @@ class InputImages:
         try:
             message = await self._client.get_partial_messageable(channel_id).fetch_message(message_id)
         except discord.HTTPException as error:
-            raise Refusal("I cannot read that message; give the picture with the image option.") from error
+            raise Refusal("I may not read that message: give the picture to `/edit` as `image`.") from error
         return message
 
     async def _check_setting(self, invocation: Invocation, owner_id: int, *, ours: bool) -> None:
@@ -249,9 +247,9 @@ class InputImages:
         if owner_id == invocation.user.id or setting in (None, "all"):
             return
         if setting == "own":
-            raise Refusal("In this server everybody edits their own pictures only.")
+            raise Refusal("In this server members edit their own pictures only.")
         if not ours:
-            raise Refusal("In this server only pictures that I drew can be edited.")
+            raise Refusal("In this server only my pictures can be edited.")
 
 
 def is_image_id(text: str) -> bool:
@@ -281,7 +279,7 @@ def pick(count: int, which: int | None) -> int:
     Raises :class:`Refusal` if there are fewer, or if ``which`` is None and there are several.
     """
     if which is None and count > 1:
-        raise Refusal(f"That message has {count} pictures: add --image 2, say, to pick the second one.")
+        raise Refusal(f"That message has {count} pictures: add `--image 2`, for example, for the second one.")
     if not 1 <= (which or 1) <= count:
         raise Refusal(f"That message has {count} picture{'s' if count > 1 else ''}, not {which}.")
     return (which or 1) - 1

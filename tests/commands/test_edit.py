@@ -75,7 +75,7 @@ async def test_edit_without_anything_takes_the_newest_here_and_links_it(world: W
 async def test_edit_where_there_is_nothing_says_how(world: World) -> None:
     answered = await world.member.slash(world.channel, "edit", prompt=CHANGED)
     assert answered.ephemeral
-    assert "I see no picture to edit: give one with the image option" in answered.response.content
+    assert "I see no picture to edit: reply to one of mine with `edit: …`" in answered.response.content
     assert len(world.env.errors) == 1
 
 

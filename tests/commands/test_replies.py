@@ -130,7 +130,7 @@ async def test_without_the_intent_somebodys_picture_cannot_be_seen_in_a_reply(wo
     noa = world.channel.guild.add_member(world.env.create_user("noa"))
     posted = await noa.send(world.channel, "look", attachments=[("p.png", photo())])
     answers = await answers_to(world, f"{mention} {CHANGED}", reply_to=posted)
-    assert any("right-click it → Apps → Edit image" in answer for answer in answers)
+    assert any("right-click it (on a phone: hold it) → Apps → **Edit image**" in answer for answer in answers)
 
 
 async def test_with_the_intent_somebodys_picture_can_be_edited(readable: World) -> None:
@@ -181,7 +181,7 @@ async def test_a_reply_with_a_flag_of_midjourney_is_answered(world: World) -> No
 async def test_several_pictures_need_a_number(world: World) -> None:
     result = await drawn(world, count=2)
     answers = await answers_to(world, f"edit: {CHANGED}", reply_to=result)
-    assert any("has 2 pictures: add --image 2" in answer for answer in answers)
+    assert any("has 2 pictures: add `--image 2`" in answer for answer in answers)
     await say(world, f"edit: {CHANGED} --image 2", reply_to=result)
     (job,) = await rows(world, "SELECT parent_image_id FROM jobs WHERE kind = 'edit'")
     ids = [row["id"] for row in await rows(world, "SELECT id FROM images WHERE job_id = 1 ORDER BY position")]
@@ -210,7 +210,7 @@ async def test_the_server_says_whose_pictures_may_be_edited(world: World, value:
     noa = world.channel.guild.add_member(world.env.create_user("noa"))
     answers = await answers_to(world, f"edit: {CHANGED}", noa, reply_to=result)
     assert (len(await rows(world, "SELECT id FROM jobs")) == 2) is allowed
-    assert any("everybody edits their own pictures only" in answer for answer in answers) is not allowed
+    assert any("members edit their own pictures only" in answer for answer in answers) is not allowed
 
 
 async def test_an_original_that_is_deleted_meanwhile(world: World) -> None:
