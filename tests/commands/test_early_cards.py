@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 
 import pytest
@@ -54,7 +55,7 @@ async def test_a_request_that_was_lost_while_its_picture_was_read_is_told_with_i
     picture = attachment_reference(posted.attachments[0])
     draft = Draft(PROMPT, flags="--strength 0.9", private=False, picture=picture).to_json()
     left = OpenCard(1, *place, "public", PROMPT, None, card.id, draft)
-    await world.env.bot.database.write(partial(open_cards.open_card, card=left, now=5))
+    await world.env.bot.database.write(partial(open_cards.open_card, card=left, now=int(time.time())))
     await restart(world)
     await end_left_over(world)
     message = world.channel.history()[0]
@@ -73,7 +74,7 @@ async def leave_open_card(
 ) -> None:
     guild_id, channel_id = world.channel.guild.id, world.channel.id
     left = OpenCard(event_id, world.member.id, guild_id, channel_id, visibility, prompt, None, message_id)
-    await world.env.bot.database.write(partial(open_cards.open_card, card=left, now=5))
+    await world.env.bot.database.write(partial(open_cards.open_card, card=left, now=int(time.time())))
 
 
 async def test_a_lost_request_whose_private_card_cannot_be_edited_is_told_directly(world: World) -> None:
