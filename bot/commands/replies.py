@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import discord
 from discord.ext import commands
@@ -16,11 +17,13 @@ from bot.errors import NotHere, Refusal
 from bot.requests.drafts import Draft, drafted
 from bot.requests.edit_texts import text_after_command
 from bot.requests.flags import EDIT_FLAGS, has_flag, read_flags
+from bot.requests.refusals import Alternative, RequestRefused
 from bot.requests.small_talk import is_small_talk
 from bot.requests.spec import ImageOptions
 from bot.store import images
 from bot.store.guild_settings import EVERY_REPLY, read_setting
 from bot.throttle import Throttle
+from bot.views.drafts import ALTERNATIVES_MAX
 from bot.views.message_errors import safe_message_handler
 from bot.views.picture_references import attachment_reference, message_reference
 from zimage_engine.types import InvalidRequest
@@ -150,18 +153,20 @@ class Replies:
                 invocation, pictures[pick(len(pictures), options.which)], message.jump_url
             )
         elif message.reference is not None and message.reference.message_id is not None:
-            input_image = await self._replied_to(invocation, message, options.which)
+            input_image = await self._replied_to(invocation, message, options)
         else:
             raise Refusal(NO_PICTURE)
         await self._submission.edit(invocation, Edit(options), input_image, private=False)
 
     async def _replied_to(
-        self, invocation: MessageInvocation, message: discord.Message, which: int | None
+        self, invocation: MessageInvocation, message: discord.Message, options: ImageOptions
     ) -> InputImage:
-        reference = message.reference
+        reference, which = message.reference, options.which
         assert reference is not None
         assert reference.message_id is not None
         rows = await images.of_message(self._database, reference.message_id)
+        if which is None and 1 < len(rows) <= ALTERNATIVES_MAX:
+            raise _which_of(len(rows), options)
         if rows:
             return await self._input_images.image(invocation, rows[pick(len(rows), which)].id)
         shown = reference.resolved
@@ -178,6 +183,15 @@ class Replies:
     def _serves(self, message: discord.Message) -> bool:
         allowed = self._allowed_guilds
         return not allowed or (message.guild is not None and message.guild.id in allowed)
+
+
+def _which_of(count: int, options: ImageOptions) -> RequestRefused:
+    """Return the question which of a message's pictures is meant, with a button for each."""
+    numbered = [Alternative(str(number), replace(options, which=number)) for number in range(1, count + 1)]
+    return RequestRefused(
+        f"That message has {count} pictures: press the number of the one you mean, or add `--image 2`, for example.",
+        *numbered,
+    )
 
 
 def _reference(message: discord.Message, pictures: list[discord.Attachment]) -> str:

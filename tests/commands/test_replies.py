@@ -181,7 +181,9 @@ async def test_a_reply_with_a_flag_of_midjourney_is_answered(world: World) -> No
 async def test_several_pictures_need_a_number(world: World) -> None:
     result = await drawn(world, count=2)
     answers = await answers_to(world, f"edit: {CHANGED}", reply_to=result)
-    assert any("has 2 pictures: add `--image 2`" in answer for answer in answers)
+    assert any(
+        "has 2 pictures: press the number of the one you mean, or add `--image 2`" in answer for answer in answers
+    )
     await say(world, f"edit: {CHANGED} --image 2", reply_to=result)
     (job,) = await rows(world, "SELECT parent_image_id FROM jobs WHERE kind = 'edit'")
     ids = [row["id"] for row in await rows(world, "SELECT id FROM images WHERE job_id = 1 ORDER BY position")]

@@ -8,7 +8,10 @@ import discord
 import pytest
 
 from bot.playground.world import World
+from bot.requests.drafts import find_draft
 from bot.requests.spec import ImageSpec
+from bot.views.drafts import draft_view
+from tests.helpers.buttons import button_labels
 from tests.helpers.pictures import CHANGED, drawn, rows
 from tests.helpers.typing_members import types
 
@@ -52,11 +55,24 @@ async def by_button(world: World, result: discord.Message, ids: list[str]) -> No
     await world.member.submit_modal(shown, FORM)
 
 
+async def by_reply_that_does_not_say_which(world: World, result: discord.Message, _: list[str]) -> None:
+    await types(world, f"edit: {CHANGED}", result)
+    (kept,) = await rows(world, "SELECT id FROM drafts")
+    found = await find_draft(world.env.bot.database, kept["id"])
+    assert found is not None
+    # SimCord waits until the answer has removed itself, so its buttons are pressed on a message of their own.
+    view = draft_view(kept["id"], found[0].alternatives)
+    asked = await world.env.bot.get_channel(world.channel.id).send("x", view=view)
+    assert button_labels(asked) == ["1", "2", "3", "4", "Edit request"]
+    await world.member.click(asked, label="2")
+
+
 WAYS: tuple[Way, ...] = (
     by_typed_slash,
     by_link,
     by_choice_of_autocomplete,
     by_reply,
+    by_reply_that_does_not_say_which,
     by_mention,
     by_right_click,
     by_button,
@@ -64,7 +80,8 @@ WAYS: tuple[Way, ...] = (
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_the_second_of_four(world: World, way: Way) -> None:
+async def test_the_second_of_four(world: World, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.views.card_messages.SHORT_LIVED_SECONDS", 0.3)
     result = await drawn(world, count=4, steps=1)
     assert [attachment.description.split(":")[0] for attachment in result.attachments] == [
         f"Picture {number} of 4" for number in (1, 2, 3, 4)
