@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 
 from bot.errors import NotHere, Refusal
+from bot.inert import inert
 from bot.plurals import counted
 from bot.requests.pricing import credits_text, format_credits
 from bot.store.admission import (
@@ -24,6 +25,7 @@ from bot.store.limits import LIMITS, UNLIMITED, Limit, LimitName
 VALUE_MAX = 2**31
 """The largest value that may be typed, in the limit's unit."""
 _ALLOWED_SHOWN = 3
+_REASON_SHOWN = 210
 _CHEAPER = "ask for fewer pictures, smaller ones, or fewer steps"
 
 
@@ -84,11 +86,8 @@ def refusal(cause: NotAdmitted) -> Refusal:
         case NotServed(direct):
             where = "not in direct messages" if direct else "and only in those that I am a member of"
             return NotHere(f"I draw in servers, {where}.")
-        case Blocked(until, reason):
-            end = f" until <t:{until}:f>" if until is not None else ""
-            why = f" The reason: {reason}" if reason else ""
-            blocked = f"You are blocked from drawing with me here{end}."
-            return NotHere(f"{blocked}{why}", in_public=blocked)
+        case Blocked():
+            return _blocked(cause)
         case WrongPlace(age_restricted_only, allowed):
             return NotHere(_wrong_place(allowed, age_restricted_only=age_restricted_only))
         case NoPrivatePictures():
@@ -101,6 +100,14 @@ def refusal(cause: NotAdmitted) -> Refusal:
         case OverCeiling():
             return Refusal(_over_ceiling(cause))
     raise AssertionError(cause)
+
+
+def _blocked(cause: Blocked) -> NotHere:
+    """Return who blocked the member, until when and why; a channel is told only until when."""
+    blocked = "You are blocked here" + (f" until <t:{cause.until}:f>" if cause.until is not None else "")
+    by = f" by <@{cause.by}>" if cause.by is not None else ""
+    why = f": {inert(cause.reason, _REASON_SHOWN)}" if cause.reason else ""
+    return NotHere(f"{blocked}{by}{why}.", in_public=f"{blocked}.")
 
 
 def _wrong_place(allowed: tuple[int, ...], *, age_restricted_only: bool) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bot.store import job_rows, jobs, ledger, moderation
+from bot.store import audit, job_rows, jobs, ledger, moderation
 from bot.store.guild_settings import AGE_RESTRICTED_ONLY, INSTANCE, PAUSED, PRIVATE_PICTURES, find_setting
 from bot.store.jobs import NewJob
 from bot.store.ledger import Renewal
@@ -37,10 +37,11 @@ class NotServed(NotAdmitted):
 
 @dataclass
 class Blocked(NotAdmitted):
-    """The member is blocked until a time in UTC seconds, or for good (None)."""
+    """The member is blocked until a time in UTC seconds, or for good (None). ``by`` is the admin's id if known."""
 
     until: int | None
     reason: str | None
+    by: int | None = None
 
 
 @dataclass
@@ -148,7 +149,7 @@ def check_place(connection: sqlite3.Connection, requester: Requester, terms: Ter
     for guild_id in {INSTANCE, requester.guild_id or INSTANCE}:
         block = moderation.find_block(connection, guild_id, requester.member_id, now)
         if block is not None:
-            raise Blocked(block.until, block.reason)
+            raise Blocked(block.until, block.reason, audit.newest_actor(connection, guild_id, "block", block.member_id))
     if requester.guild_id is None:
         return
     if find_setting(connection, requester.guild_id, PAUSED) == "on":

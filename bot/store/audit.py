@@ -69,6 +69,15 @@ def newest(connection: sqlite3.Connection, guild_id: int, *, count: int, skip: i
     ]
 
 
+def newest_actor(connection: sqlite3.Connection, guild_id: int, action: str, member_id: int) -> int | None:
+    """Return who made the newest change of a kind that concerns a member; None if there was none."""
+    row = connection.execute(
+        "SELECT actor_id FROM audit WHERE guild_id = ? AND action = ? AND member_id = ? ORDER BY id DESC LIMIT 1",
+        (guild_id, action, member_id),
+    ).fetchone()
+    return int(row["actor_id"]) if row is not None else None
+
+
 def count_changes(connection: sqlite3.Connection, guild_id: int) -> int:
     """Return the number of a server's changes."""
     row = connection.execute("SELECT count(*) AS number FROM audit WHERE guild_id = ?", (guild_id,)).fetchone()

@@ -73,7 +73,7 @@ async def test_each_limit_refuses_in_its_own_words(
     assert await count_jobs(world) == 0
 
 
-BLOCKED = "You are blocked from drawing with me here"
+BLOCKED = "You are blocked here"
 PAUSED = "An admin of this server has paused me"
 DENIED = "I may not be used in this channel"
 WORD = "An admin of this server does not want prompts about that"
@@ -211,14 +211,14 @@ async def test_why_somebody_is_blocked_is_told_to_them_alone(world: World) -> No
     result = await drawn(world)
     await answer_text(world, admin_of(world), "admin block", member=world.member, reason="spamming goblins")
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert "here. The reason: spamming goblins\n" in answered.response.content
+    assert ": ``spamming goblins``.\n" in answered.response.content
     said: list[str] = []
     watching = asyncio.create_task(watch(world, said.append))
     for _ in range(3):
         await world.member.send(world.channel, f"edit: {CHANGED}", reply_to=result)
     watching.cancel()
     (told,) = [text for text in said if "blocked" in text]
-    assert told == f"You are blocked from drawing with me here.\n``{CHANGED}``"
+    assert told == f"You are blocked here.\n``{CHANGED}``"
     assert not [text for text in said if "spamming" in text]
     assert world.env.errors is not None
 

@@ -157,6 +157,6 @@ async def test_installed_by_a_member_it_counts_as_theirs_and_that_server_s_rules
             database.execute("INSERT INTO blocks VALUES (?, ?, NULL, 'spam', 1)", (int(ELSEWHERE), int(MEMBER)))
         database.close()
         await discord.command("imagine", prompt="a red circle", steps=2, installed_in=ELSEWHERE)
-        await until(lambda: "You are blocked from drawing with me here. The reason: spam" in said(discord)[-1])
+        await until(lambda: "You are blocked here: ``spam``." in said(discord)[-1])
         await discord.command("imagine", prompt="a red circle", steps=2)
         await until(lambda: bool(discord.made("POST", POSTED)))

@@ -40,8 +40,7 @@ async def test_a_member_is_blocked_here_for_a_while_and_may_go_on_after_unblocki
             f"<@{mira.id}> is blocked in this server until <t:{block.until}:f>, and is told why: ``too many ducks``."
         )
         refusal = await ask(world)
-        assert "too many ducks" in refusal
-        assert f"<t:{block.until}:" in refusal
+        assert refusal.startswith(f"You are blocked here until <t:{block.until}:f> by <@{ada.id}>: ``too many ducks``.")
         elsewhere, _ = another_server(world)
         there = elsewhere.guild.add_member(world.env.create_user("noa"))
         assert "seed 1" in await ask(world, there, elsewhere)

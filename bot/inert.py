@@ -1,0 +1,27 @@
+"""Text by people, made safe to show in a message."""
+
+from __future__ import annotations
+
+_BIDI_OVERRIDES = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+"""Bidirectional overrides and isolates, which would change the direction of the text around them."""
+
+
+def cut(text: str, limit: int) -> str:
+    """Return the text, cut to ``limit`` characters with "…" at the end if it is longer."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def inert(text: str, limit: int) -> str:
+    """Return untrusted text as inline code: one line of at most ``limit`` characters without markup, links or mentions.
+
+    The fence is two backticks, so that the text may contain single ones; runs of backticks in the text are separated
+    with zero-width spaces.
+    """
+    line = " ".join(text.translate(_BIDI_OVERRIDES).split())
+    while "``" in line:
+        line = line.replace("``", "`\u200b`")
+    line = cut(line, limit - 6)
+    # A backtick at an end would become part of the fence.
+    line = f" {line}" if line.startswith("`") else line
+    line = f"{line} " if line.endswith("`") else line
+    return f"``{line}``"
