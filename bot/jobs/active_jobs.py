@@ -30,14 +30,14 @@ from zimage_engine.engine import Engine
 log = structlog.get_logger(__name__)
 
 _UNKNOWN_SECONDS = 10.0
-"""How long a job is open without a task before it is taken up: one that is being inserted has none for a moment."""
+"""Seconds without a task after which an open job is adopted: one that is being inserted has none for a moment."""
 
 _REFRESH_SECONDS = 15.0
 """The time between two edits of the cards that wait while the model is loaded; the time on them runs by itself."""
 
 
 class ActiveJobs(Mapping[int, ActiveJob]):
-    """Active jobs by id, whatever their rows say at the moment; what runs them is in :attr:`dispatcher`'s hands."""
+    """Active jobs by id. :attr:`dispatcher` decides when each is started, :attr:`progress` says how far each is."""
 
     def __init__(
         self,
@@ -145,14 +145,14 @@ class ActiveJobs(Mapping[int, ActiveJob]):
 
     async def _run_to_end(self, active: ActiveJob) -> None:
         """Run a job to its end, or until it is withdrawn from the engine and waits again, or is kept."""
-        outcome: Outcome = "ended"  # whatever is raised, the job is not in this task's care any more
+        outcome: Outcome = "ended"  # also if an exception is raised
         try:
             outcome = await self._runner.render_and_deliver(active)
         finally:
             if outcome == "ended":
                 self.remove(active)
             self.dispatcher.finish(active.job.id)
-            self.show_waiting()
+            self.show_waiting(active.job.request.owner_id)
         if outcome == "kept":
             self.dispatcher.keep()  # the engine takes nothing any more
         if outcome != "ended":
@@ -214,9 +214,11 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         if count:
             log.info("jobs_kept", running=count)
 
-    def show_waiting(self) -> None:
-        """Show on the cards of waiting jobs what they wait for."""
+    def show_waiting(self, owner_id: int | None = None) -> None:
+        """Show on the cards of waiting jobs what they wait for: of one member, or of all if ``owner_id`` is None."""
         for active in self._jobs.values():
+            if owner_id is not None and active.job.request.owner_id != owner_id:
+                continue
             if active.card is not None and self.dispatcher.is_waiting(active.job.id):
                 active.card.show(self.progress.of(active))
 

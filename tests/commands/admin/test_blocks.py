@@ -114,6 +114,8 @@ async def test_blocking_cancels_what_is_in_line_here_and_nothing_else(world_of: 
         await world.env.settle()
         states = await world.env.bot.database.query("SELECT state FROM jobs ORDER BY id")
         assert [row["state"] for row in states] == ["delivered", "cancelled", "delivered"]
+        by_moderator = "Cancelled by a moderator: ``a red circle``. Nothing was charged."
+        assert by_moderator in [message.content for message in world.channel.history()]
 
 
 async def test_the_list_of_who_is_blocked_in_pages_without_those_whose_time_is_over(world: World) -> None:
