@@ -16,6 +16,7 @@ from bot.commands.parts import BotParts
 from bot.requests.options import COUNT, OPTIONS, PRIVATE, SIZE, STRENGTH_MEANING, fill
 from bot.requests.pricing import price_rule
 from bot.views.command_mentions import CommandMentions
+from bot.views.text import MESSAGE_LIMIT, cut
 from zimage_engine.profiles import ModelProfile
 
 EXAMPLE = "a red circle on a blue background"
@@ -47,6 +48,7 @@ A command that is not here comes after these, with its own description.
 """
 
 _EDIT_MENU = "Edit image"
+_COMMANDS = "**Commands**"
 
 
 def help_text(
@@ -64,7 +66,7 @@ def help_text(
         *editing_lines(profile, me),
     ]
     if command_lines:
-        lines += ["**Commands**", *command_lines]
+        lines += [_COMMANDS, *command_lines]
     if not profile.negative_prompt:
         lines.append("-# This model takes no negative prompt: say what you want to see instead.")
     lines.append("-# The same prompt, seed, size and steps give the same picture again.")
@@ -75,6 +77,14 @@ def help_text(
 def edit_example(profile: ModelProfile) -> str:
     """Return a prompt of an edit: an instruction if the model takes them, else what the picture shows afterwards."""
     return "make it night" if profile.editing == "instruction" else "a lighthouse at night"
+
+
+def in_messages(text: str) -> list[str]:
+    """Return the text as one message, or as two if it is too long: who administers much has many commands."""
+    if len(text) <= MESSAGE_LIMIT:
+        return [text]
+    before, _, after = text.partition(f"\n{_COMMANDS}\n")
+    return [before, cut(f"{_COMMANDS}\n{after}", MESSAGE_LIMIT)]
 
 
 def editing_lines(profile: ModelProfile, me: str) -> list[str]:
@@ -179,4 +189,7 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
             me=bot.user.mention if bot.user is not None else "@me",
             private=private,
         )
-        await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)
+        first, *others = in_messages(text)
+        await interaction.response.send_message(first, ephemeral=True, suppress_embeds=True)
+        for other in others:
+            await interaction.followup.send(other, ephemeral=True, suppress_embeds=True)

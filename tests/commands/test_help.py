@@ -10,7 +10,8 @@ import discord
 import pytest
 from discord import app_commands
 
-from bot.commands.help import EXAMPLE, command_lines, help_text
+from bot.commands.help import EXAMPLE, command_lines, help_text, in_messages
+from bot.commands.owner import OwnerCommands
 from bot.playground.world import World
 from bot.requests.options import options_in
 from bot.requests.pricing import price_rule, quote
@@ -62,7 +63,7 @@ def test_the_price_rule_is_what_is_charged(profile: ModelProfile) -> None:
 
 async def test_the_example_comes_first_and_all_of_it_fits_a_phone(world: World) -> None:
     ada = admin_of(world)
-    shown = (await told(world, ada, "help")).content
+    shown = await helped(world, ada)
     lines = as_read(shown)
     assert lines[:3] == ["```", f"/imagine prompt:{EXAMPLE}", "```"]
     assert len(lines) <= 40
@@ -71,8 +72,22 @@ async def test_the_example_comes_first_and_all_of_it_fits_a_phone(world: World) 
     mentions = CommandMentions()
     mentions.update({command.name: 10**19 for command in tree.get_commands()})
     for profile in EVERY:
-        every = command_lines(tree.get_commands(), mentions, discord.Permissions.all(), direct=False)
-        assert len(help_text(profile, 4, every, me=f"<@{10**19}>")) <= 2000
+        known = tree.get_commands()
+        members = command_lines(known, mentions, discord.Permissions.none(), direct=False)
+        assert len(in_messages(help_text(profile, 4, members, me=f"<@{10**19}>"))) == 1
+        owner = OwnerCommands(world.env.bot.parts.admin, world.env.bot.engine, frozenset())
+        every = command_lines([*known, owner], mentions, discord.Permissions.all(), direct=False)
+        both = in_messages(help_text(profile, 4, every, me=f"<@{10**19}>"))
+        assert all(len(text) <= 2000 for text in both)
+        assert "…" not in both[-1], "nothing is cut"
+
+
+async def helped(world: World, who: Any, place: Any = None) -> str:
+    """All that ``/help`` says."""
+    answered = await who.slash(place or world.channel, "help")
+    said = [answered.response.message, *answered.followups]
+    assert answered.ephemeral
+    return "\n".join(each.content for each in said)
 
 
 def mentioned(text: str) -> dict[str, int]:
@@ -81,7 +96,7 @@ def mentioned(text: str) -> dict[str, int]:
 
 async def test_every_registered_command_is_there_with_its_id(world: World) -> None:
     registered = {command.name: command.id for command in await world.env.bot.tree.fetch_commands()}
-    shown = mentioned((await told(world, admin_of(world), "help")).content)
+    shown = mentioned(await helped(world, admin_of(world)))
     tree = world.env.bot.tree
     slash = tree.get_commands(type=discord.AppCommandType.chat_input)
     assert {name.split()[0] for name in shown} == {command.name for command in slash}
@@ -98,7 +113,7 @@ async def test_every_menu_is_there(world: World) -> None:
     rights = discord.Permissions(manage_guild=True, manage_messages=True)
     boss = world.channel.guild.create_role("boss and moderator", permissions=rights)
     ada = world.channel.guild.add_member(world.env.create_user("ada"), roles=[boss])
-    text = (await told(world, ada, "help")).content
+    text = await helped(world, ada)
     kinds = (discord.AppCommandType.message, discord.AppCommandType.user)
     menus = [menu.name for kind in kinds for menu in world.env.bot.tree.get_commands(type=kind)]
     assert menus
@@ -117,7 +132,7 @@ def test_a_command_without_a_line_of_its_own_appears_with_its_description() -> N
 
 
 async def test_members_are_told_of_their_own_commands_alone(world: World) -> None:
-    here = (await told(world, world.member, "help")).content
+    here = await helped(world, world.member)
     assert "admin" not in here
     assert "**Moderate**" not in here
     answered = await world.env.create_user("deo").slash("help")
@@ -126,20 +141,20 @@ async def test_members_are_told_of_their_own_commands_alone(world: World) -> Non
 
 
 async def test_the_ids_are_known_after_a_restart_that_sends_nothing(world: World) -> None:
-    before = mentioned((await told(world, world.member, "help")).content)
+    before = mentioned(await helped(world, world.member))
     await restart(world)
     assert len([request for request in world.env.http_requests if request.method == "PUT"]) == 1
-    assert mentioned((await told(world, world.member, "help")).content) == before
+    assert mentioned(await helped(world, world.member)) == before
 
 
 async def test_a_database_without_ids_has_the_commands_sent_once_more(world: World) -> None:
     def forget(connection: Any) -> None:
         connection.execute("DELETE FROM facts WHERE name = 'command_ids'")
 
-    before = mentioned((await told(world, world.member, "help")).content)
+    before = mentioned(await helped(world, world.member))
     await world.env.bot.database.write(forget)
     await restart(world)
-    assert mentioned((await told(world, world.member, "help")).content) == before
+    assert mentioned(await helped(world, world.member)) == before
     assert await read_fact(world.env.bot.database, "command_ids") is not None
 
 
@@ -148,21 +163,21 @@ async def test_the_operator_is_told_of_their_command_in_their_server_alone(world
         ada = admin_of(world)
         guild_id = world.channel.guild.id
         await restart(world, owner_guild_id=guild_id, bot_owner_ids=frozenset({ada.id}))
-        assert any(name.startswith("owner ") for name in mentioned((await told(world, ada, "help")).content)) is False
+        assert any(name.startswith("owner ") for name in mentioned(await helped(world, ada))) is False
         boss = world.channel.guild.create_role("root", permissions=discord.Permissions.all())
         root = world.channel.guild.add_member(world.env.create_user("root"), roles=[boss])
         await restart(world, bot_owner_ids=frozenset({root.id}))
-        assert any(name.startswith("owner ") for name in mentioned((await told(world, root, "help")).content))
+        assert any(name.startswith("owner ") for name in mentioned(await helped(world, root)))
         other = world.env.create_guild(name="Elsewhere").create_text_channel("there")
         root_there = admin_of(world, other.guild, "rio")
-        assert "owner" not in (await told(world, root_there, "help", other)).content
+        assert "owner" not in await helped(world, root_there, other)
 
 
 async def test_what_a_member_may_not_ask_for_is_not_named(world: World) -> None:
     ada = admin_of(world)
     for limit, value in (("max_count", "1"), ("max_pixels", "256x256")):
         await told(world, ada, "admin limits set", target=world.member, limit=limit, value=value)
-    text = (await told(world, world.member, "help")).content
+    text = await helped(world, world.member)
     assert "count" not in text
     assert "large" not in text
     assert "`medium`" in text
