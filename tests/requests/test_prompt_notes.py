@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.requests.prompt_notes import prompt_notes
+from zimage_engine.profiles import PROMPT_LIMIT
 
 WEIGHT = "`::2` has no meaning here: the model reads it as words."
 BRACKETS = "`(x:1.3)` has no meaning here: the model reads it as words."
@@ -45,5 +48,15 @@ def test_prose_has_no_note(prompt: str) -> None:
 
 
 @given(st.text(st.sampled_from("a(1:.)<lora> ,/"), max_size=4000))
-def test_any_prompt_is_read_quickly(prompt: str) -> None:
+def test_any_prompt_is_read(prompt: str) -> None:
     assert prompt_notes(prompt).count("has no meaning") <= 1
+
+
+@pytest.mark.parametrize("opening", ["a::", "(a:", "(a: ", "a::-", "(", "<lora:", "a::."])
+@pytest.mark.parametrize("repeated", ["1", " ", ".", "a", "(", ":", "1."])
+def test_the_longest_prompt_is_read_quickly(opening: str, repeated: str) -> None:
+    """The event loop waits for it at each edit of a card."""
+    prompt = (opening + repeated * PROMPT_LIMIT)[: PROMPT_LIMIT - 1] + "x"
+    began = time.process_time()
+    prompt_notes(prompt)
+    assert time.process_time() - began < 0.1
