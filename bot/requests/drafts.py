@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any
 
 from bot.errors import Refusal
-from bot.requests.flags import EDIT_FLAGS, options_with_flags, read_flags
+from bot.requests.flag_scanner import plain
+from bot.requests.flags import EDIT_FLAGS, FLAGS, options_with_flags, read_flags
 from bot.requests.options import NEGATIVE, OPTIONS, PRIVATE, options_of
 from bot.requests.refusals import Alternative
 from bot.requests.spec import ImageOptions, ImageSpec
@@ -68,12 +69,12 @@ class Draft:
         Raises :class:`InvalidRequest` if the line does not begin with a flag.
         """
         line = self.flags.strip()
-        if line and not line.startswith(("--", "—", "–")):
+        if line and not plain(line).startswith(("--", "—")):
             raise InvalidRequest(f"Options are flags, like --ar 16:9 --seed 7; “{line[:30]}” is none.")
         in_prompt = options_with_flags(self.prompt)
         values: dict[str, Any] = {"negative": self.negative or None, "private": self.private}
         try:
-            in_line = read_flags(ImageOptions(line), EDIT_FLAGS)
+            in_line = read_flags(ImageOptions(line), EDIT_FLAGS if self.is_edit else FLAGS)
         except (InvalidRequest, Refusal):
             in_line = ImageOptions(line)
             in_prompt |= options_with_flags(line)

@@ -57,8 +57,16 @@ def test_a_flag_in_the_prompt_wins_over_the_fields() -> None:
     assert draft.options() == ImageOptions("a cat", negative="dogs", private=True)
 
 
+def test_a_line_may_begin_with_any_dash() -> None:
+    for dash in ("--", "—", "–", "−−", "――"):
+        assert Draft("a cat", flags=f"{dash}seed 5").options() == ImageOptions("a cat", seed=5), dash
+
+
 def test_a_line_that_cannot_be_read_is_left_for_the_submission_to_refuse() -> None:
     draft = Draft("a cat", flags="--sede 5 --ar 16:9", private=True)
     assert draft.options() == ImageOptions("a cat --sede 5 --ar 16:9", private=True)
+    draft = Draft("a cat", flags="--strength 0.4 --seed 5")
+    assert draft.options() == ImageOptions("a cat --strength 0.4 --seed 5"), "a new picture has no strength"
+    assert Draft("a cat", flags="--strength 0.4", picture="n").options() == ImageOptions("a cat", strength=0.4)
     with pytest.raises(InvalidRequest, match="“seed 5” is none"):
         Draft("a cat", flags="seed 5").options()
