@@ -27,11 +27,12 @@ UploadAction = Literal["edit", "again"]
 _ROW_LABELS: dict[RowAction, str] = {
     "edit": "Edit",
     "vary": "Vary",
-    "remix": "Remix",
-    "again": "Again",
     "upscale": "Upscale",
+    "again": "Again",
+    "remix": "Remix",
     "more": "More…",
 }
+_IN_A_ROW = 3
 _ABOUT_THE_JOB: tuple[RowAction, ...] = ("remix", "again")
 """The buttons of the row that are about all images of the job; the others need to know which one is meant."""
 _UPLOAD_LABELS: dict[UploadAction, str] = {"edit": "Edit", "again": "Again"}
@@ -122,8 +123,13 @@ RESULT_ITEMS: tuple[type[SafeDynamicItem[Any]], ...] = (RowButton, ImageButton, 
 
 
 def result_view(job_id: int) -> discord.ui.View:
-    """Return the row under a result."""
-    return _view(RowButton(what, job_id) for what in _ROW_LABELS)
+    """Return the buttons under a result: two rows of three, which fit a phone."""
+    view = SafeView(timeout=None)
+    for index, what in enumerate(_ROW_LABELS):
+        button = RowButton(what, job_id)
+        button.item.row = index // _IN_A_ROW
+        view.add_item(button)
+    return view
 
 
 def is_result(message: discord.Message, job_id: int) -> bool:

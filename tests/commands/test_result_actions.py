@@ -17,7 +17,7 @@ from zimage_engine.types import Unit
 async def test_the_row_under_a_result(world: World) -> None:
     result = await drawn(world)
     labels = [child.label for row in result.components for child in row.children]
-    assert labels == ["Edit", "Vary", "Remix", "Again", "Upscale", "More…"]
+    assert labels == ["Edit", "Vary", "Upscale", "Again", "Remix", "More…"]
 
 
 async def test_the_edit_button_asks_and_draws_even_after_a_restart(world: World) -> None:
