@@ -232,9 +232,7 @@ class _Reader:
         if name in MIDJOURNEY_FLAGS:
             faults.midjourney.append(name)
         elif flag is not None and self._flags[flag].name not in self._named and not self._is_given(self._flags[flag]):
-            option = self._flags[flag]
-            faults.similar.append((name, flag))
-            self._keep(written, option, _read_value(option, written.rest, written.plain_rest), f"--{flag}")
+            self._read_similar(written, flag)
             return
         elif name in EDIT_FLAGS:
             faults.edits_only.append(name)
@@ -243,6 +241,20 @@ class _Reader:
         else:
             faults.unknown.append(name)
         self._leave_out(written, len(_foreign_value(name, written.plain_rest)))
+
+    def _read_similar(self, written: _Written, flag: str) -> None:
+        """Read an unknown flag as this known one. What would be refused as that is refused now, and not offered."""
+        name, option = written.token.name, self._flags[flag]
+        value = _read_value(option, written.rest, written.plain_rest)
+        if self._is_allowed(option, value.value):
+            self._faults.similar.append((name, flag))
+            self._keep(written, option, value, f"--{flag}")
+        elif not self._is_offered(option):
+            self._faults.not_offered.append((name, option.instead))
+            self._leave_out(written, value.end)
+        else:
+            self._faults.similar.append((name, flag))
+            self._faults.add_wrong_value(flag, self._takes(option), value.shown)
 
     def _keep(self, written: _Written, option: Option[Any], value: _Value, flag: str) -> None:
         self._changes[option.name] = value.value

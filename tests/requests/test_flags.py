@@ -278,6 +278,32 @@ def test_what_cannot_be_meant_is_not_proposed(text: str) -> None:
     assert "Did you mean" not in str(refused(text)) or "--seed 7" not in text
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "a cat --r 9",
+            "There is no flag `--r`. Did you mean `--count`? `--count` takes a whole number from 1 to 4, not ",
+        ),
+        (
+            "a cat --stpes 99",
+            "There is no flag `--stpes`. Did you mean `--steps`? `--steps` takes a whole number from ",
+        ),
+    ],
+)
+def test_a_typing_error_with_a_value_out_of_range_is_not_offered(text: str, sentence: str) -> None:
+    error = refused(text, profile=TURBO, max_count=4)
+    assert str(error).startswith(sentence)
+    assert error.alternatives == ()
+
+
+@pytest.mark.parametrize(("text", "name"), [("a cat --neg blur", "neg"), ("a cat --guidence 4", "guidence")])
+def test_a_typing_error_in_a_flag_that_the_model_does_not_take(text: str, name: str) -> None:
+    error = refused(text, profile=TURBO, max_count=4)
+    assert str(error).startswith(f"{TURBO.title} does not take `--{name}`")
+    assert offered(error) == ("Generate without it", "a cat")
+
+
 @pytest.mark.parametrize("text", ["--v 7 --tile", "a cat --tile --ar x"])
 def test_nothing_is_offered_where_no_prompt_or_a_bad_value_is_left(text: str) -> None:
     assert refused(text).alternatives == ()
