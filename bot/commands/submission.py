@@ -190,7 +190,7 @@ class Submission:
         self, card_message: CardMessage, invocation: Invocation, error: Exception, draft: Draft
     ) -> None:
         """End a card whose request is not carried out."""
-        told = await render_error(error, self.database, invocation.user.id, draft)
+        told = await render_error(error, self.database, invocation.user.id, invocation.guild, draft)
         await refuse_on(card_message, told.text, told.view)
 
     async def _ask_first(self, invocation: Invocation, request: JobRequest, draft: Draft) -> bool:

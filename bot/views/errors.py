@@ -70,24 +70,30 @@ def explain(error: BaseException) -> str:
 
 
 async def render_error(
-    error: BaseException, database: Database, owner_id: int, draft: Draft | None = None, sentence: str | None = None
+    error: BaseException,
+    database: Database,
+    owner_id: int,
+    guild: discord.Guild | None,
+    draft: Draft | None = None,
+    sentence: str | None = None,
 ) -> Answer:
     """Return what to tell the member with this id of an error; every refusal of a request is made here.
 
-    ``draft`` is what they had asked for, if the error does not say; it is kept, so that the buttons find it for a day.
-    ``sentence`` replaces the error's own.
+    ``guild`` is the server where they are told. ``draft`` is what they had asked for, if the error does not say; it is
+    kept, so that the buttons find it for a day. ``sentence`` replaces the error's own.
     """
-    text = sentence or explain(error)
+    # Before the request's words are added, which fill the message up to Discord's limit.
+    text = name_categories(sentence or explain(error), guild)
     wrapped = error.original if isinstance(error, app_commands.CommandInvokeError) else error
     draft = wrapped.draft if isinstance(wrapped, RequestError) else draft
     if draft is None:
         return Answer(text)
     cause = cause_of(error)
     alternatives = cause.alternatives if isinstance(cause, RequestRefused) else ()
-    return await render_request(text, database, owner_id, draft.offering(alternatives))
+    return await _render_request(text, database, owner_id, draft.offering(alternatives))
 
 
-async def render_request(sentence: str, database: Database, owner_id: int, draft: Draft) -> Answer:
+async def _render_request(sentence: str, database: Database, owner_id: int, draft: Draft) -> Answer:
     """Return a sentence about a request that is not carried out, with its words and its buttons."""
     text = request_text(sentence, draft)
     try:
@@ -108,7 +114,6 @@ def request_text(sentence: str, draft: Draft) -> str:
 async def answer(interaction: discord.Interaction, sentence: str, view: discord.ui.View | None = None) -> None:
     """Send a sentence to the member privately, whether or not the interaction has been answered already."""
     buttons = view or discord.utils.MISSING
-    sentence = name_categories(sentence, interaction.guild)
     try:
         if interaction.response.is_done():
             await interaction.followup.send(sentence, ephemeral=True, view=buttons)
@@ -122,5 +127,5 @@ async def answer(interaction: discord.Interaction, sentence: str, view: discord.
 async def answer_error(interaction: discord.Interaction[Any], error: BaseException) -> None:
     """Tell the member of an error, as every command, button and modal does."""
     database = parts_of(interaction).database
-    told = await render_error(error, database, interaction.user.id, draft_of(interaction))
+    told = await render_error(error, database, interaction.user.id, interaction.guild, draft_of(interaction))
     await answer(interaction, told.text, told.view)

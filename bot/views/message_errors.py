@@ -12,7 +12,6 @@ from bot.errors import NotHere
 from bot.store.database import Database
 from bot.throttle import Throttle
 from bot.views.card_messages import reply_shortly
-from bot.views.channels import name_categories
 from bot.views.errors import Answer, cause_of, render_error
 
 log = structlog.get_logger(__name__)
@@ -36,7 +35,7 @@ def safe_message_handler(
             if isinstance(cause, NotHere) and not not_here.take(message.author.id):
                 return
             sentence = cause.in_public if isinstance(cause, NotHere) else None
-            told = await render_error(error, database, message.author.id, sentence=sentence)
+            told = await render_error(error, database, message.author.id, message.guild, sentence=sentence)
             try:
                 await _tell(message, told)
             except discord.HTTPException as failure:
@@ -47,8 +46,7 @@ def safe_message_handler(
 
 async def _tell(message: discord.Message, told: Answer) -> None:
     """Reply to a message; where the bot may not write, send a direct message to its author."""
-    text = name_categories(told.text, message.guild)
     try:
-        await reply_shortly(message, text, told.view)
+        await reply_shortly(message, told.text, told.view)
     except discord.Forbidden:
-        await message.author.send(text, view=told.view or discord.utils.MISSING)
+        await message.author.send(told.text, view=told.view or discord.utils.MISSING)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bot.playground.world import World
+from bot.views.text import MESSAGE_LIMIT
 from tests.helpers.admins import admin_of, ask, audited, channel_rules_in, told
 from tests.helpers.worlds import OpenWorld
 
@@ -67,6 +68,18 @@ async def test_the_category_says_that_it_holds_for_its_channels(world: World) ->
         "I may be used in the channels in the category **rooms**, and only where you allow it. That holds for its "
         "channels, too, unless they have a rule of their own."
     )
+
+
+async def test_a_refusal_that_names_a_category_has_room_for_a_long_prompt(world: World) -> None:
+    category = world.channel.guild.create_category("r" * 100)
+    await told(world, admin_of(world), "admin channels allow", channel=category)
+    prompt = f"<#{category.id}> " + "a cat " * 600
+    refused = await world.member.slash(world.channel, "imagine", prompt=prompt)
+    sentence, repeated = refused.response.content.splitlines()
+    assert sentence.endswith(f"the channels in the category **{category.name}**.")
+    assert repeated.startswith(f"``<#{category.id}> a cat"), "the member's words stay as they are"
+    assert len(refused.response.content) <= MESSAGE_LIMIT
+    assert world.env.errors is not None
 
 
 async def test_where_it_is_denied_nothing_is_drawn_until_the_rule_is_cleared(world_of: OpenWorld) -> None:
