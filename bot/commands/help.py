@@ -31,7 +31,6 @@ _LINES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("queue",), "what you have asked for, to cancel"),
     (("cancel",), "cancel a picture"),
     (("details",), "what a picture file was made from"),
-    (("queue", "cancel"), "your requests, and how to cancel them"),
     (("quota",), "what you have left"),
     (("usage",), "what you have used"),
     (("settings",), "your defaults"),
@@ -42,7 +41,7 @@ _LINES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Limits",), "use and limits of a member"),
     (("Moderate",), "who asked for a picture; delete it, block them"),
 )
-"""The commands in the order of ``/help``, those that share a line together, and what the line says of them.
+"""The commands in the order of ``/help``, and what the line says of each. Of a group several may share the line.
 
 A command that is not here comes after these, with its own description.
 """
@@ -116,7 +115,7 @@ def command_lines(
     usable = {command.name: command for command in known if _may_use(command, permissions, direct=direct)}
     lines = []
     for names, says in _LINES:
-        command = usable.pop(names[0].split()[0], None) or usable.pop(names[0], None)
+        command = usable.pop(names[0].partition(" ")[0], None)
         if command is not None:
             lines.append(_line(command, says, mentions, names))
     usable.pop(_EDIT_MENU, None)  # it stands among the ways to edit
