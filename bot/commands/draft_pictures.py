@@ -60,7 +60,7 @@ class DraftPictures:
             case "u":
                 return await self._upload(invocation, rest)
             case "o" | "p":
-                return self._original(rest, private=kind == "p")
+                return await self._original(rest, private=kind == "p")
         raise Refusal(_UNKNOWN)
 
     async def is_there(self, invocation: Invocation, reference: str) -> bool:
@@ -104,9 +104,11 @@ class DraftPictures:
         upload = await images.find_upload(self._database, upload_id)
         if upload is None or upload.owner_id != invocation.user.id:
             raise Refusal("I know no such picture here.")
-        return replace(self._original(upload.original), reference=upload_reference(upload_id))
+        return replace(await self._original(upload.original), reference=upload_reference(upload_id))
 
-    def _original(self, name: str, *, private: bool = False) -> InputImage:
+    async def _original(self, name: str, *, private: bool = False) -> InputImage:
+        await asyncio.to_thread(self._originals.check, name)
+
         async def read() -> DecodedImage:
             original = await asyncio.to_thread(self._originals.load, name)
             return DecodedImage(original.image, None, {})

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from bot.playground.world import World
+from bot.requests.drafts import Draft, keep_draft
 from bot.store.drafts import DRAFTS_MAX
 from bot.views.drafts import draft_view
+from bot.views.picture_references import original_reference
 from tests.helpers.admins import admin_of, told
 from tests.helpers.buttons import button_labels, filled_in
 from tests.helpers.credits import answer_text, count_jobs
@@ -216,5 +218,14 @@ async def test_an_edit_without_a_picture_asks_for_one_in_the_form(world: World) 
     answered = await world.member.slash(world.channel, "edit", prompt=CHANGED, strength=0.9)
     assert len(world.env.errors) == 1
     shown = await world.member.click(answered.response, label="Edit request")
+    await world.member.submit_modal(shown, {**filled_in(shown), "picture": ("p.png", photo())})
+    assert await seen_in(newest(world)) == ("circle", "green", "blue")
+
+
+async def test_an_edit_whose_original_is_no_longer_kept_asks_for_a_picture_in_the_form(world: World) -> None:
+    draft = Draft(CHANGED, flags="--strength 0.9", picture=original_reference("0" * 32))
+    draft_id = await keep_draft(world.env.bot.database, world.member.id, draft)
+    message = await world.env.bot.get_channel(world.channel.id).send("x", view=draft_view(draft_id))
+    shown = await world.member.click(message, label="Edit request")
     await world.member.submit_modal(shown, {**filled_in(shown), "picture": ("p.png", photo())})
     assert await seen_in(newest(world)) == ("circle", "green", "blue")
