@@ -50,7 +50,9 @@ class Settings(BaseSettings):
         "auto", description="auto: bfloat16 on a GPU, float32 on the CPU."
     )
     batch_tokens: int = Field(
-        0, ge=0, description="Most tokens that pictures drawn together may have in all. 0: measured at the first start."
+        0,
+        ge=0,
+        description="Most tokens that pictures generated together may have in all. 0: measured at the first start.",
     )
     worker: Literal["thread", "process"] = Field(
         "thread",
@@ -66,10 +68,10 @@ class Settings(BaseSettings):
     cache_dir: Path | None = Field(
         None, description="Where measurements of the device are kept. Default: cache inside DATA_DIR."
     )
-    direct_messages: bool = Field(default=True, description="Whether members may draw in direct messages.")
+    direct_messages: bool = Field(default=True, description="Whether members may use the bot in direct messages.")
     user_install: bool = Field(
         default=False,
-        description="true: people can install the bot for themselves and draw with it in servers it is not in.",
+        description="true: people can install the bot for themselves and use it in servers it is not in.",
     )
     server_weights: Annotated[dict[Annotated[int, Field(ge=0)], Weight], NoDecode] = Field(
         {},
@@ -82,8 +84,10 @@ class Settings(BaseSettings):
     owner_guild_id: int | None = Field(None, description="The one server where /owner is offered.")
     credits_per_day: Amount = Field(50.0, description="Credits a member has in 24 hours where nobody set anything.")
     direct_credits_per_day: Amount = Field(10.0, description="The same for direct messages and user-installed use.")
-    concurrent_jobs: Number = Field(3, description="A member's commands that are drawn at a time; more wait in line.")
-    queued_jobs: Number = Field(10, description="A member's commands that may wait in line.")
+    concurrent_jobs: Number = Field(
+        3, description="A member's requests that are generated at once; more wait in the queue."
+    )
+    queued_jobs: Number = Field(10, description="A member's requests that may wait in the queue.")
     max_pixels: Number = Field(
         "unlimited", description="Pixels of one picture where nobody set anything; the model has a bound of its own."
     )
@@ -91,7 +95,7 @@ class Settings(BaseSettings):
         "unlimited", description="Most credits a member has in 24 hours over all servers and direct messages."
     )
     ceiling_credits_per_server: Amount = Field("unlimited", description="Most credits of a server in 24 hours.")
-    ceiling_queue_length: Number = Field(200, description="Most jobs that may be waiting or drawn in all.")
+    ceiling_queue_length: Number = Field(200, description="Most requests that may be waiting or running in all.")
     max_count: int = Field(4, ge=1, le=4, description="Most images one command may ask for, 1 to 4.")
     max_upload_mb: int = Field(25, ge=1, description="Largest image in MB that the bot downloads to edit.")
     retention_days: int = Field(30, ge=1, description="Days after which the prompts and images of a job are removed.")
@@ -111,7 +115,7 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(
         8.0,
         gt=0,
-        description="How long stopping waits for the running step; the picture is drawn again after the restart.",
+        description="How long stopping waits for the running step; the picture is generated again after the restart.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="DEBUG also logs prompts; the other levels never do."

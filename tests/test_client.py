@@ -38,7 +38,7 @@ async def test_help_is_private_and_fits(world: World) -> None:
 
 async def test_ping_says_model_device_and_queue(world: World) -> None:
     answered = await world.member.slash(world.channel, "ping")
-    assert "Queue: 0 waiting, 0 being drawn" in answered.response.content
+    assert "Queue: 0 waiting, 0 being generated" in answered.response.content
     assert "Z-Image demo on CPU: ready" in answered.response.content
 
 

@@ -132,7 +132,7 @@ class ModelProfile:
             if request.real_steps < 1:
                 raise InvalidRequest(f"Strength {request.strength:g} is too small to change anything.")
         elif request.mask is not None:
-            raise InvalidRequest("A mask needs an image to go with it.")
+            raise InvalidRequest("A mask needs a picture to go with it.")
 
     def check_edit(self, strength: float, *, masked: bool) -> None:
         """Raise :class:`InvalidRequest` unless the model edits pictures with this strength and with a mask, if any.
@@ -176,22 +176,22 @@ class ModelProfile:
 
     def check_size(self, size: Size) -> None:
         """Raise :class:`InvalidRequest` unless the model can generate this size."""
-        unit = self.size_multiple
+        unit, shown = self.size_multiple, f"{size.width}×{size.height}"
         if size.width < 1 or size.height < 1 or size.width % unit or size.height % unit:
-            nearest = f"{_to_multiple(size.width, unit)}x{_to_multiple(size.height, unit)}"
+            nearest = f"{_to_multiple(size.width, unit)}×{_to_multiple(size.height, unit)}"
             raise InvalidRequest(
-                f"{size} is not a size {self.title} can draw: both sides must be multiples of {unit}, "
+                f"{shown} is not a size that {self.title} can generate: both sides must be multiples of {unit}, "
                 f"for example {nearest}."
             )
         if not Fraction(1, ASPECT_MAX) <= Fraction(size.width, size.height) <= ASPECT_MAX:
-            raise InvalidRequest(f"{size} is too narrow: one side may be at most {ASPECT_MAX} times the other.")
+            raise InvalidRequest(f"{shown} is too narrow: one side may be at most {ASPECT_MAX} times the other.")
         widest, tallest = self.width_max or size.width, self.height_max or size.height
         if size.width > widest or size.height > tallest:
-            raise InvalidRequest(f"{size} is too large: {self.title} draws up to {widest}x{tallest}.")
+            raise InvalidRequest(f"{shown} is too large: {self.title} generates up to {widest}×{tallest}.")
         if size.pixels > self.max_pixels:
             side = math.isqrt(self.max_pixels)
             raise InvalidRequest(
-                f"{size} is too large: {self.title} draws up to {self.max_pixels:,} pixels, like {side}x{side}."
+                f"{shown} is too large: {self.title} generates up to {self.max_pixels:,} pixels, like {side}×{side}."
             )
 
 
@@ -217,7 +217,7 @@ def check_mask(mask: bytes) -> None:
     """Raise :class:`InvalidRequest` if no byte of the mask reaches ``MASK_THRESHOLD``."""
     # Bytes below 128 are ASCII: the fastest way to search megabytes for a higher one.
     if mask.isascii():
-        raise InvalidRequest("The mask marks nothing: make what is to be drawn anew white in it.")
+        raise InvalidRequest("The mask marks nothing: paint white what is to be changed.")
 
 
 def parse_aspect(text: str) -> Fraction:

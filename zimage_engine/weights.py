@@ -132,7 +132,7 @@ def _read_json(profile: ModelProfile, name: str) -> dict[str, Any]:
     if folder.is_dir():
         path = folder / name
         if not path.is_file():
-            raise ModelNotFound(f"{folder} is no model folder in diffusers' layout: it has no {name}.")
+            raise ModelNotFound(f"{folder} is not a model folder in diffusers' layout: it has no {name}.")
     else:
         from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import
 

@@ -47,7 +47,7 @@ def examine(settings: Settings, console: Console | None = None) -> bool:
     table = Table(box=None, show_header=False)
     sound = True
     for finding in findings(settings):
-        mark = {True: "[green]ok[/]", False: "[red]mend[/]", None: "[yellow]note[/]"}[finding.ok]
+        mark = {True: "[green]ok[/]", False: "[red]fix[/]", None: "[yellow]note[/]"}[finding.ok]
         table.add_row(mark, finding.name, finding.text)
         sound = sound and finding.ok is not False
     console.print(table)

@@ -80,7 +80,7 @@ def run() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Look at this machine, the model, the token and the database, and say what to mend."""
+    """Look at this machine, the model, the token and the database, and say what to fix."""
     settings = _settings()
     from bot.cli.doctor import examine
 
@@ -152,7 +152,7 @@ def imagine(
     profile: Annotated[str | None, typer.Option(help=_PROFILE_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Where to save; with several pictures, numbered.")] = Path("zimage.png"),
 ) -> None:
-    """Draw pictures without Discord."""
+    """Generate pictures without Discord."""
     settings = _settings(**({"profile": profile} if profile else {}))
     from bot.cli.draw import draw_to_files
     from bot.requests.spec import ImageOptions

@@ -15,7 +15,7 @@ from bot.commands.parts import BotParts
 def details_command(gallery: Gallery) -> app_commands.Command[Any, ..., None]:
     """Return the ``/details`` command."""
 
-    @app_commands.command(name="details", description="What a picture was drawn from, read from the file itself")
+    @app_commands.command(name="details", description="What a picture was made from, read from the file itself")
     @app_commands.describe(image="A PNG that I or another tool made")
     async def details(interaction: discord.Interaction[Any], image: discord.Attachment) -> None:
         await gallery.details_of_file(interaction, image)

@@ -103,7 +103,7 @@ class DraftPictures:
     async def _upload(self, invocation: Invocation, upload_id: str) -> InputImage:
         upload = await images.find_upload(self._database, upload_id)
         if upload is None or upload.owner_id != invocation.user.id:
-            raise Refusal("I know no such picture here.")
+            raise Refusal("There is no such picture here.")
         return replace(await self._original(upload.original), reference=upload_reference(upload_id))
 
     async def _original(self, name: str, *, private: bool = False) -> InputImage:

@@ -154,7 +154,7 @@ class DraftActions:
         if row.owner_id != interaction.user.id:
             shown = await images.of_job(self._database, job_id)
             if not shown:
-                raise Refusal("I know no such picture here.")
+                raise Refusal("There is no such picture here.")
             await self._input_images.image(invocation, shown[0].id)
         return await self._pictures.of_job(invocation, row)
 

@@ -36,7 +36,7 @@ def edit_command(
         prompt="What the picture shows afterwards. Flags work too: --strength 0.5 --seed 7",
         image="The picture to change",
         source="Or one of your own pictures, or a message's link. Neither: a recent picture here",
-        mask="A drawing of the same shape: only where it is white is the picture changed",
+        mask="A mask of the same shape: the picture is changed only where the mask is white",
         **options_in("edit", profile, submission.max_count),
     )
     async def edit(

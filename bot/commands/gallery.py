@@ -38,7 +38,7 @@ from zimage_engine.profiles import ModelProfile
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 2
-_MADE = {"imagine": "drawn", "edit": "edited", "vary": "varied", "again": "drawn again", "upscale": "upscaled"}
+_MADE = {"imagine": "generated", "edit": "edited", "vary": "varied", "again": "generated again", "upscale": "upscaled"}
 STILL_SHOWN = (
     "Deleted from my store. Discord still shows the message, which I cannot reach: dismiss or delete it yourself."
 )
@@ -131,14 +131,14 @@ class Gallery:
         """Return the original's bytes and a caption: its prompt if the bot generated it, else "original"."""
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
         if parent is not None and not await self._input_images.may_see(invocation, parent):
-            raise Refusal("The original is not for you to see, so there is nothing to compare with.")
+            raise Refusal("You may not see the original, so there is nothing to compare with.")
         if parent is not None and parent.deleted:
             became = "was deleted" if parent.forgotten_at is None else "is no longer kept"
             raise Refusal(f"The original {became}, so there is nothing to compare with.")
         if parent is not None:
             return await self._input_images.bytes_of(parent), ImageSpec.from_json(parent.spec).prompt
         if not spec.original:
-            raise Refusal("This picture was drawn from a text alone: there is nothing to compare it with.")
+            raise Refusal("This picture was made from a text alone, so there is nothing to compare it with.")
         return await asyncio.to_thread(self._jobs.originals.picture, spec.original), "original"
 
     async def tree(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
@@ -254,4 +254,4 @@ def _copyable(text: str) -> tuple[str, discord.File | None]:
     """Return a message with the text as a code block, or with a file if it is too long or would end the block."""
     if len(text) <= MESSAGE_LIMIT - 300 and "```" not in text:
         return f"```\n{text}\n```", None
-    return "Everything needed to draw it again:", discord.File(BytesIO(text.encode()), "details.txt")
+    return "Everything needed to generate it again:", discord.File(BytesIO(text.encode()), "details.txt")

@@ -15,7 +15,7 @@ from bot.requests.options import options_in
 from bot.requests.spec import ImageOptions
 from zimage_engine.profiles import ASPECTS, SEED_LIMIT, ModelProfile, parse_aspect
 
-_DESCRIPTION = "Draw a picture from a text"
+_DESCRIPTION = "Generate a picture from a text"
 _ASPECT_CHOICES = [app_commands.Choice(name=aspect, value=aspect) for aspect in ASPECTS]
 
 

@@ -18,6 +18,7 @@ from bot.commands.reading_rights import may_read
 from bot.errors import Refusal
 from bot.media.contact_sheets import thumbnail
 from bot.media.untrusted_images import DecodedImage, ImageReader
+from bot.plurals import counted
 from bot.requests.spec import ImageSpec
 from bot.store import images
 from bot.store.database import Database
@@ -33,7 +34,7 @@ NO_PICTURE = (
     "Apps → **Edit image**, or give one to `/edit` as `image`."
 )
 _GONE = "This picture was deleted."
-_NOT_YOURS = "I know no such picture here."
+_NOT_YOURS = "There is no such picture here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +282,7 @@ def pick(count: int, which: int | None) -> int:
     if which is None and count > 1:
         raise Refusal(f"That message has {count} pictures: add `--image 2`, for example, for the second one.")
     if not 1 <= (which or 1) <= count:
-        raise Refusal(f"That message has {count} picture{'s' if count > 1 else ''}, not {which}.")
+        raise Refusal(f"That message has {counted(count, 'picture')}, not {which}.")
     return (which or 1) - 1
 
 

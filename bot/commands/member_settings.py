@@ -24,7 +24,7 @@ def settings_command(database: Database, profile: ModelProfile, max_count: int) 
     @app_commands.command(name="settings", description="Your own defaults, for what you leave out")
     @app_commands.describe(
         **options_in("settings", profile, max_count),
-        reset="True: back to how it was before you set anything",
+        reset="True: remove all your defaults",
     )
     @app_commands.choices(
         aspect=[app_commands.Choice(name=aspect, value=aspect) for aspect in ASPECTS],

@@ -20,6 +20,7 @@ from bot.errors import Refusal
 from bot.jobs.admission import Admission
 from bot.moderation.limit_ranges import ceiling_range
 from bot.moderation.limit_texts import format_value
+from bot.plurals import counted
 from bot.requests.pricing import format_credits
 from bot.store.admission import Terms
 from bot.store.audit import Change
@@ -69,14 +70,16 @@ class OwnerCommands(app_commands.Group):
             raise OwnersOnly("Only the people who run this bot can do that (BOT_OWNER_IDS).")
         return True
 
-    @app_commands.command(name="pause", description="Draw nothing more anywhere until you resume; what waits stays")
+    @app_commands.command(
+        name="pause", description="Generate nothing more anywhere until you resume; the queue is kept"
+    )
     async def pause(self, interaction: discord.Interaction[Any]) -> None:
         if await self._change(interaction, partial(write_pause, guild_id=INSTANCE, paused=True)) is None:
-            raise Refusal("I am paused already; /owner resume lets me go on.")
+            raise Refusal("I am paused already; use /owner resume to go on.")
         self._context.jobs.pause(INSTANCE)
-        await answer(interaction, "Paused everywhere. What is being drawn is finished; /owner resume lets me go on.")
+        await answer(interaction, "Paused everywhere. What is being generated is finished; use /owner resume to go on.")
 
-    @app_commands.command(name="resume", description="Go on drawing, after a pause or instead of a drain")
+    @app_commands.command(name="resume", description="Generate again, after a pause or instead of a drain")
     async def resume(self, interaction: discord.Interaction[Any]) -> None:
         jobs = self._context.jobs
         resumed = await self._change(interaction, partial(write_pause, guild_id=INSTANCE, paused=False)) is not None
@@ -86,7 +89,7 @@ class OwnerCommands(app_commands.Group):
         elif not resumed:
             raise Refusal("I am neither paused nor drained.")
         jobs.resume(INSTANCE)
-        await answer(interaction, "I go on, with what waited first.")
+        await answer(interaction, "Resumed. What waited comes first.")
 
     @app_commands.command(name="drain", description="Start nothing more, and keep what waits, to be restarted")
     async def drain(self, interaction: discord.Interaction[Any]) -> None:
@@ -96,13 +99,13 @@ class OwnerCommands(app_commands.Group):
             await self._change(interaction, lambda _: Change("drain", "", "off", "on"))
         left = jobs.under_way
         text = (
-            f"{left} to finish; /owner drain tells again"
+            f"{counted(left, 'request')} still to finish; use /owner drain again for a new count"
             if left
             else "nothing is on the device or being posted: it is safe to stop the bot now"
         )
         await answer(interaction, f"I start nothing more; {text}. What waits is kept for a restart or /owner resume.")
 
-    @app_commands.command(name="ceilings", description="See and change what no server's admin can lift")
+    @app_commands.command(name="ceilings", description="See and change the limits that no server's admin can raise")
     @app_commands.describe(ceiling="Which one", value="A number, unlimited, or configured: what the settings say")
     @app_commands.choices(ceiling=_CHOICES)
     async def ceilings(
@@ -110,7 +113,7 @@ class OwnerCommands(app_commands.Group):
     ) -> None:
         admission = self._context.jobs.admission
         if (ceiling is None) != (value is None):
-            raise Refusal("Give both, the ceiling and its value; or neither, to see them.")
+            raise Refusal("Give a ceiling and its value, or neither to see them all.")
         if ceiling is not None and value is not None:
             name = cast("Ceiling", ceiling)
             configured = value.strip().lower() == _CONFIGURED
@@ -165,7 +168,7 @@ def _server_lines(guilds: list[discord.Guild], used: dict[int, Server]) -> list[
     """Return a line for each server, those with the most credits first."""
     nothing = Server(0, 0)
     order = sorted(guilds, key=lambda guild: used.get(guild.id, nothing).credits, reverse=True)
-    lines = [f"**{len(guilds)} servers**, credits and jobs of the last 24 hours"]
+    lines = [f"**{counted(len(guilds), 'server')}**, credits and requests of the last 24 hours"]
     for guild in order:
         server = used.get(guild.id, nothing)
         lines.append(f"{format_credits(server.credits)} · {server.jobs} · {inert(guild.name, 60)} `{guild.id}`")
@@ -175,13 +178,14 @@ def _server_lines(guilds: list[discord.Guild], used: dict[int, Server]) -> list[
 def _health_lines(found: Health, engine: Engine, context: AdminContext) -> list[str]:
     stats = engine.stats()
     jobs = context.jobs
-    taking = "draining, new orders are kept" if jobs.draining else "taking orders"
+    taking = "draining: new requests are kept" if jobs.draining else "accepting requests"
     waits = f", the oldest for {found.oldest_wait} s" if found.oldest_wait is not None else ""
-    paused = f" · {found.paused_servers} servers paused by their admins" if found.paused_servers else ""
+    paused = f" · {counted(found.paused_servers, 'server')} paused by admins" if found.paused_servers else ""
     return [
         f"**{stats.model}** on {stats.device}: {stats.state} · gateway {latency_text(context.client)}",
         f"{taking}{' · paused everywhere' if jobs.paused_everywhere else ''}{paused}",
-        f"Now: {_counts(found.open_jobs) or 'nothing'}{waits} · engine: {stats.running} drawn, {stats.waiting} waiting",
+        f"Now: {_counts(found.open_jobs) or 'nothing'}{waits}",
+        f"Engine: {stats.running} generating, {stats.waiting} waiting",
         f"Last 24 hours: {_counts(found.ended_jobs) or 'nothing'} · {found.device_seconds:.0f} s on the device",
         f"Database: {found.database_bytes / 1e6:.1f} MB",
     ]

@@ -28,7 +28,7 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
         doing = _STATES[stats.state] + (f" ({stats.stage})" if stats.stage else "")
         lines = [
             f"Gateway: {latency_text(bot)}",
-            f"Queue: {stats.waiting} waiting, {stats.running} being drawn",
+            f"Queue: {stats.waiting} waiting, {stats.running} being generated",
             f"Model: {stats.model} on {stats.device}: {doing}",
         ]
         await interaction.response.send_message("\n".join(lines), ephemeral=True)

@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 
 _LARGEST_OPTION = 2**53 - 1
 _WAIT_SECONDS = 120.0
+_MAY_STILL_BE_POSTED = (
+    "A request that is just ending may still be posted: use `/privacy delete` again in a few minutes."
+)
 """How long to wait for jobs that are just ending. The daily task deletes the others."""
 
 
@@ -68,12 +71,12 @@ class PrivacyActions:
             removed = await self._privacy.forget(member)
             said = [deleted_text(removed)]
             if removed.still_open or what == "all":
-                await self._tell(interaction, [*said, "Still at it …"])
+                await self._tell(interaction, [*said, "Still deleting …"])
             left = await self._privacy.forget_rest(member, _WAIT_SECONDS) if removed.still_open else 0
             if what == "all":
                 said.append(await self._remove_posted(member))
                 if left:
-                    said.append("What is still ending may yet be posted: use `/privacy delete` again in some minutes.")
+                    said.append(_MAY_STILL_BE_POSTED)
             await self._tell(interaction, said)
 
     async def _remove_posted(self, member: int) -> str:
@@ -113,14 +116,14 @@ class PrivacyActions:
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
     """Add ``/privacy info``, ``export`` and ``delete``, and the buttons under the latter's question."""
     actions = parts.privacy
-    group = app_commands.Group(name="privacy", description="What I store about you: see it, take it along, delete it")
+    group = app_commands.Group(name="privacy", description="What I store about you: see it, export it, delete it")
 
     @group.command(name="info", description="What I store about you, for how long, and who sees it")
     async def info(interaction: discord.Interaction[Any]) -> None:
         await actions.info(interaction)
 
     @group.command(name="export", description="Everything I store about you, as ZIP files that you alone see")
-    @app_commands.describe(from_job="Go on with an export that broke off; its last message says where")
+    @app_commands.describe(from_job="Continue an export that was interrupted; its last message says where")
     async def export(
         interaction: discord.Interaction[Any], from_job: app_commands.Range[int, 1, _LARGEST_OPTION] = 1
     ) -> None:

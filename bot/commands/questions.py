@@ -31,7 +31,7 @@ from bot.views.questions import AnswerButton, question_view, show_question_view
 log = structlog.get_logger(__name__)
 
 _SECONDS = 12 * 60
-_OVER = "This question is over, and nothing was charged."
+_OVER = "This question has expired, and nothing was charged."
 _CANCELLED = "Cancelled, and nothing was charged."
 _LEAD = "I have a question before I start. Only you will see it."
 _ONCE_SECONDS = 3.0

@@ -88,7 +88,7 @@ class Replies:
             return
         if not self._serves(message):
             if message.guild is None:
-                raise NotHere("I draw in my operator's servers, not in direct messages.")
+                raise NotHere("I work in my operator's servers, not in direct messages.")
             return
         replied = message.reference.message_id if message.reference is not None else None
         to_result = replied is not None and bool(await images.of_message(self._database, replied))

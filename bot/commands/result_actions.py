@@ -90,7 +90,7 @@ class ResultActions:
                 else "The pictures of this message were deleted."
             )
         if not await self._input_images.may_see(invocation, rows[0]):
-            raise Refusal("I know no such picture here.")
+            raise Refusal("There is no such picture here.")
         if what in self._job_actions:
             await self._job_actions[what](interaction, rows[0])
         elif len(rows) > 1:
@@ -222,7 +222,7 @@ class ResultActions:
     async def _upload(self, interaction: discord.Interaction[Any], upload_id: str) -> images.Upload:
         upload = await images.find_upload(self._database, upload_id)
         if upload is None or upload.owner_id != interaction.user.id:
-            raise Refusal("I know no such picture here.")
+            raise Refusal("There is no such picture here.")
         return upload
 
     async def _of_upload(self, interaction: discord.Interaction[Any], upload_id: str) -> InputImage:
@@ -243,7 +243,7 @@ def upscaled(size: Size, profile: ModelProfile) -> Size:
     except InvalidRequest:
         larger = size
     if larger.pixels <= size.pixels * 1.1:
-        raise Refusal(f"This picture is as large as {profile.title} can draw it: {size}.")
+        raise Refusal(f"This picture is already as large as {profile.title} can make it: {size.width}×{size.height}.")
     return larger
 
 

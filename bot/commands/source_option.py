@@ -41,7 +41,7 @@ async def find_row(
         raise Refusal("Give the link of a message with one of my pictures, or pick one of your own from the list.")
     rows = await images.of_message(database, link.message_id)
     if not rows:
-        raise Refusal("There is no picture of mine in that message, so I know no family of it.")
+        raise Refusal("There is no picture of mine in that message, so there is no family tree to show.")
     row = await input_images.visible_row(invocation, rows[0].id)
     if len(rows) > 1:
         raise Refusal(f"That message has {len(rows)} pictures: press **More…** under it, choose one, then **Tree**.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from bot.plurals import counted
 from bot.requests.originals import Original
 from bot.requests.prompt_notes import prompt_notes
 from bot.requests.spec import ImageSpec
@@ -175,9 +176,11 @@ def result_note(row: JobRow, about_prompt: str = "") -> str:
     cancelled = sum(image.state == "cancelled" for image in row.images)
     notes: list[str] = []
     if failed:
-        notes.append(f"{failed} of {len(row.images)} images failed and were not charged.")
+        were = "was" if failed == 1 else "were"
+        notes.append(f"{failed} of {counted(len(row.images), 'picture')} failed and {were} not charged.")
     if cancelled:
-        notes.append(f"{cancelled} of {len(row.images)} images were cancelled.")
+        were = "was" if cancelled == 1 else "were"
+        notes.append(f"{cancelled} of {counted(len(row.images), 'picture')} {were} cancelled.")
     if row.defaults:
         notes.append(f"With {row.defaults}.")
     if about_prompt:

@@ -80,8 +80,8 @@ def fit_mask(mask: DecodedImage, original: tuple[int, int], size: Size, fit: Fit
     width, height = original
     if abs(Fraction(raw.width * height, raw.height * width) - 1) > _ASPECT_TOLERANCE:
         raise Refusal(
-            f"The mask has {raw.width}×{raw.height} pixels, the image {width}×{height}: "
-            "please paint the mask over a copy of the image, so that it has the same shape."
+            f"The mask has {raw.width}×{raw.height} pixels, the picture {width}×{height}: "
+            "please paint the mask over a copy of the picture, so that it has the same shape."
         )
     if mask.alpha is not None and min(mask.alpha) < MASK_THRESHOLD:
         painted = _inverted(mask.alpha, raw)

@@ -16,6 +16,7 @@ from bot.media import palette
 from bot.media.family_layout import CARD, MARGIN, PADDING, THUMBNAIL, Box, Elbow, FamilyTree, Relative, nearest
 from bot.media.fonts import fallback_font
 from bot.media.palette import Colour
+from bot.plurals import counted
 
 __all__ = ["Relative", "compare_sheet", "family_sheet"]
 
@@ -78,7 +79,7 @@ def family_sheet(relatives: Sequence[Relative]) -> bytes:
     for relative in drawn:
         canvas.card(relative, *tree.places[relative.id])
     if hidden:
-        relatives_are = "1 more relative is" if hidden == 1 else f"{hidden} more relatives are"
+        relatives_are = counted(hidden, "more relative is", "more relatives are")
         canvas.text(MARGIN, tree.height, f"{relatives_are} not shown.", tree.width - 2 * MARGIN, 18, palette.SHEET_NOTE)
     return _png(canvas.sheet)
 

@@ -40,13 +40,13 @@ _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _HEIF_BRANDS = frozenset({b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _BRANDS_READ = 256
 
-_EMPTY = "That file is empty; please send the image again."
+_EMPTY = "That file is empty; please send the picture again."
 _HEIC = "That is a HEIC photo, which I cannot open; please send it as JPEG or PNG."
-_UNKNOWN = "That file is no image I can open; please send a PNG, JPEG, WebP, GIF, AVIF, BMP or TIFF."
-_UNREADABLE = "I cannot open that image: it is damaged or unusual. Please save it as PNG or JPEG and send that."
-_TOO_HEAVY = "That image takes too much memory to open; please save it as PNG or JPEG, or smaller, and send that."
-_TOO_SLOW = "That image takes too long to open; please save it as PNG or JPEG, or smaller, and send that."
-_TOO_MANY = "I am still opening two images of yours; please try again when that is done."
+_UNKNOWN = "I cannot open that file; please send a PNG, JPEG, WebP, GIF, AVIF, BMP or TIFF."
+_UNREADABLE = "I cannot open that picture: it is damaged or unusual. Please save it as PNG or JPEG and send that."
+_TOO_HEAVY = "That picture takes too much memory to open; please save it as PNG or JPEG, or smaller, and send that."
+_TOO_SLOW = "That picture takes too long to open; please save it as PNG or JPEG, or smaller, and send that."
+_TOO_MANY = "I am still opening two pictures of yours; please try again when that is done."
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,5 +264,5 @@ def too_many_bytes(size: int, limit: int) -> Refusal:
 def _too_many_pixels(kind: str, limit: int) -> Refusal:
     advice = "make it smaller, or save it as PNG or JPEG," if kind in _PIXEL_LIMITS else "make it smaller"
     return Refusal(
-        f"That image has more than the {limit / 1e6:g} million pixels I can open; please {advice} and send it again."
+        f"That picture has more than the {limit / 1e6:g} million pixels I can open; please {advice} and send it again."
     )

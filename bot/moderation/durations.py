@@ -19,7 +19,7 @@ def parse_period(text: str) -> int:
     lowered = text.lower()
     if re.fullmatch(f"(?:{_PART})+", lowered) is None:
         raise Refusal(
-            f"“{text.strip()[:20]}” is no period: write it as minutes, hours, days or weeks, like 30m, 12h, 7d, 2w or "
+            f"“{text.strip()[:20]}” is not a period: write minutes, hours, days or weeks, like 30m, 12h, 7d, 2w or "
             "1d12h."
         )
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in re.findall(_PART, lowered))

@@ -30,7 +30,7 @@ class LimitRange:
         if self._has(value):
             return value
         raise Refusal(
-            f"“{text[:30]}” is no value for {self.called} here: give {self.text}, 0 for none, or {UNLIMITED}."
+            f"“{text[:30]}” is not a value for {self.called} here: give {self.text}, 0 for none, or {UNLIMITED}."
         )
 
     @property

@@ -47,7 +47,7 @@ def parse_value(name: LimitName, text: str) -> int | None:
     number = re.fullmatch(r"\d{1,12}([.,]\d{1,2}0*)?" if in_credits else r"\d{1,12}", words)
     value = Decimal(words.replace(",", ".")) * (100 if in_credits else 1) if number is not None else VALUE_MAX + 1
     if value > VALUE_MAX:
-        raise Refusal(f"“{text[:30]}” is no value for “{limit.title}”: give {limit.example}, or {UNLIMITED}.")
+        raise Refusal(f"“{text[:30]}” is not a value for “{limit.title}”: give {limit.example}, or {UNLIMITED}.")
     return int(value)
 
 
@@ -80,12 +80,12 @@ def refusal(cause: NotAdmitted) -> Refusal:
     """Return the refusal that tells the member why the job is not admitted."""
     match cause:
         case Paused(by="server"):
-            return NotHere("An admin of this server has paused me. What waits stays in line; ask again later.")
+            return NotHere("An admin of this server has paused me. The queue is kept; please ask again later.")
         case Paused():
-            return NotHere("My operator has paused me. What waits stays in line; ask again later.")
+            return NotHere("My operator has paused me. The queue is kept; please ask again later.")
         case NotServed(direct):
             where = "not in direct messages" if direct else "and only in those that I am a member of"
-            return NotHere(f"I draw in servers, {where}.")
+            return NotHere(f"I work in servers, {where}.")
         case Blocked():
             return _blocked(cause)
         case WrongPlace(age_restricted_only, allowed):

@@ -28,7 +28,7 @@ SENTENCE_LENGTH_MAX = 200
 NOT_WANTED = "An admin of this server does not want prompts about that; please ask for something else."
 TOO_SLOW = (
     "One of this server's rules could not be checked against this prompt in time; please shorten the prompt, or ask an "
-    "admin to mend the rule."
+    "admin to fix the rule."
 )
 
 _PATTERN_SECONDS = 0.05
@@ -111,13 +111,13 @@ def compile_pattern(text: str) -> regex.Pattern[str]:
     if _COMMENTS.search(pattern):
         raise Refusal("Patterns take no comments and not the flag x: leave them out.")
     if _cost(pattern) > _PATTERN_COST_MAX:
-        raise Refusal("This pattern repeats what is repeated already too many times: use fewer or smaller repeats.")
+        raise Refusal("This pattern nests too many repeats: use fewer or smaller ones.")
     try:
         compiled: regex.Pattern[str] = regex.compile(pattern, _FLAGS, cache_pattern=False)
         if _matches(compiled, ""):
             raise Refusal("This pattern matches an empty text, so it would refuse every prompt: make it ask for more.")
     except regex.error as error:
-        raise Refusal(f"This pattern is no regular expression: {_where(error, pattern)}.") from error
+        raise Refusal(f"This pattern is not a valid regular expression: {_where(error, pattern)}.") from error
     except (ValueError, KeyError, TimeoutError, RecursionError, MemoryError) as error:
         raise Refusal("This pattern cannot be used: write it more simply, without flags or recursion.") from error
     return compiled

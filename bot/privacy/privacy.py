@@ -110,7 +110,7 @@ class Privacy:
         if seconds > 0:
             raise Refusal(f"One moment: ask again in {math.ceil(seconds)} s.")
         if len(self._exporting) >= _EXPORTS_AT_ONCE:
-            raise Refusal("Others are having their data exported right now: ask again in some minutes.")
+            raise Refusal("Other exports are running right now: ask again in a few minutes.")
         self._exporting.add(member_id)
         self._exports.start(member_id, _RESUME_SECONDS)
         try:

@@ -42,9 +42,9 @@ def member_settings_text(member_settings: MemberSettings, profile: ModelProfile)
     for_edits = " and ".join(option.name for option, default in _DEFAULTS if default.for_edits)
     return "\n".join(
         [
-            "What holds where you leave an option out:",
+            "Your defaults, for options that you leave out:",
             *lines,
-            f"-# An edit keeps its picture's shape: there only {for_edits} hold.",
+            f"-# An edit keeps its picture's shape: only {for_edits} apply to it.",
         ]
     )
 

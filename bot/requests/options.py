@@ -113,7 +113,7 @@ SEED: Option[int] = Option(
     flags=("seed",),
     bounds=lambda _, __: (0, SEED_LIMIT - 1),
     slash={
-        "imagine": "The same seed draws the same picture again",
+        "imagine": "The same seed gives the same picture again",
         "edit": "The same seed makes the same change again",
     },
     help="`seed`",
@@ -210,7 +210,7 @@ FIT: Option[str] = Option(
     takes="crop or pad",
     flags=("fit",),
     edits_only=True,
-    slash={"edit": "How a picture of another shape comes to a size that can be drawn: crop or pad"},
+    slash={"edit": "How a picture of another shape is fitted: crop or pad"},
 )
 PRIVATE: Option[bool] = Option(
     name="private",

@@ -87,4 +87,4 @@ def format_credits(amount: int, *, grouped: bool = False, fixed: bool = False) -
 
 def credits_text(amount: int, *, grouped: bool = False) -> str:
     """Return 1/100 credits with their noun: "1 credit", "12.5 credits"."""
-    return f"{format_credits(amount, grouped=grouped)} credit{'' if amount == 100 else 's'}"
+    return f"{format_credits(amount, grouped=grouped)} {'credit' if amount == 100 else 'credits'}"

@@ -59,7 +59,7 @@ GUILD_SETTINGS = (
         EDITABLE,
         {
             "all": "everybody's pictures can be edited",
-            "results": "everything that I drew can be edited",
+            "results": "all pictures that I generated can be edited",
             "own": "members edit their own pictures only",
         },
     ),
@@ -75,8 +75,8 @@ GUILD_SETTINGS = (
 """Settings with values, in the order of the options of ``/admin settings``."""
 
 GUILD_LINKS = (
-    GuildLink(ADMIN_ROLE, "@&", "nobody besides Manage Server"),
-    GuildLink(LOG_CHANNEL, "#", "changes are told nowhere but in /admin audit"),
+    GuildLink(ADMIN_ROLE, "@&", "only members with Manage Server"),
+    GuildLink(LOG_CHANNEL, "#", "changes are listed in /admin audit only"),
 )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import discord
 
+from bot.plurals import counted
 from bot.store.audit import AuditRow, Change, count_changes, newest
 from bot.store.database import Database
 from bot.store.limits import LIMITS
@@ -61,8 +62,9 @@ def _page(connection: sqlite3.Connection, guild_id: int, number: int) -> Page:
         return Page("Nothing was changed in this server yet.", [], 0, 0)
     place = AuditPages.place(number, total)
     rows = newest(connection, guild_id, count=place.count, skip=place.skip)
-    noun = "1 change" if total == 1 else f"{total} changes"
-    return Page(f"**{noun} in this server**, the newest first", fit(rows, audit_line), place.number, total)
+    return Page(
+        f"**{counted(total, 'change')} in this server**, the newest first", fit(rows, audit_line), place.number, total
+    )
 
 
 def _action(action: str) -> str:

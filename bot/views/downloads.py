@@ -14,8 +14,8 @@ from bot.media.untrusted_images import too_many_bytes
 log = structlog.get_logger(__name__)
 
 _SECONDS = 60.0
-_GONE = "Discord does not have that file any more; please send the image again."
-_LOST = "The connection to Discord broke while I fetched that image; please try again in a minute."
+_GONE = "Discord does not have that file any more; please send the picture again."
+_LOST = "The connection to Discord broke while I fetched that picture; please try again in a minute."
 
 
 async def fetch_attachment(attachment: discord.Attachment, limit: int) -> bytes:

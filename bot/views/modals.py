@@ -54,7 +54,7 @@ class EditForm:
                 text = text.replace(",", ".")  # many languages write 0,5
             values[option.name] = option.form.parse(text)
             if values[option.name] is None:
-                raise Refusal(f"“{text[:20]}” is no {option.name}: give {option.form.takes}.")
+                raise Refusal(f"“{text[:20]}” is not a value for {option.name}: give {option.form.takes}.")
         return ImageOptions(self.prompt, **values)
 
 

@@ -10,6 +10,7 @@ from functools import partial
 import discord
 import structlog
 
+from bot.plurals import counted
 from bot.store.database import Database
 from bot.store.guild_settings import AGE_RESTRICTED_ONLY, read_setting
 from bot.store.moderation import (
@@ -114,7 +115,7 @@ def _blocked(connection: sqlite3.Connection, guild_id: int, number: int) -> Page
         return Page("Nobody is blocked in this server.", [], 0, 0)
     place = BlockedPages.place(number, total)
     blocks = blocks_of(connection, guild_id, now, count=place.count, skip=place.skip)
-    noun = "1 member is" if total == 1 else f"{total} members are"
+    noun = counted(total, "member is", "members are")
     return Page(f"**{noun} blocked in this server**, the newest first", fit(blocks, _block_line), place.number, total)
 
 
@@ -147,7 +148,7 @@ def _meaning(rules: dict[int, Rule], *, age_restricted_only: bool) -> str:
     elif "allow" in rules.values():
         where = "**I may be used only where it says allow**"
     else:
-        where = "**I may be used everywhere but where it says deny**"
+        where = "**I may be used everywhere except where it says deny**"
     if age_restricted_only:
         where += ", and in age-restricted channels only"
     nearest = " A thread's own rule goes before its channel's, and a channel's before its category's." if rules else ""

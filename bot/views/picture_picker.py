@@ -14,7 +14,7 @@ from bot.views.text import MESSAGE_LIMIT, inert
 _NONE = "none"
 _IN_A_ROW = 5
 _QUESTION = "Which picture should I change?"
-_OVER = "This question is over, and nothing was charged: please use `/edit` again."
+_OVER = "This question has expired, and nothing was charged: please use `/edit` again."
 _HINT = (
     "-# Nothing is charged before you choose. If it is none of these: right-click the picture (on a phone: hold it) → "
     "Apps → **Edit image**, or give `/edit` a `source` or an `image`."

@@ -12,6 +12,7 @@ import structlog
 
 from bot.jobs.delivery import Undeliverable
 from bot.jobs.upload_limits import FILE_LIMIT, REQUEST_LIMIT
+from bot.plurals import counted
 from bot.privacy.export_zip import split
 from bot.privacy.privacy import Exported, Removed
 from bot.views.base import SafeDynamicItem, SafeView
@@ -23,8 +24,8 @@ log = structlog.get_logger(__name__)
 Choice = Literal["data", "all", "keep"]
 
 ASK = (
-    "Delete your data? Your prompts, pictures and settings go at once and cannot be brought back; what you have in "
-    "line is cancelled. Posted messages stay in Discord unless you have them deleted, too. Limits and blocks stay."
+    "Delete your data? Your prompts, pictures and settings go at once and cannot be restored; your waiting requests "
+    "are cancelled. Posted messages stay in Discord unless you have them deleted, too. Limits and blocks stay."
 )
 _LABELS: dict[Choice, str] = {
     "data": "Delete my data",
@@ -127,30 +128,30 @@ def info_text(retention_days: int, backup_days: int) -> str:
     return (
         "**What I store about you**\n"
         f"- Your prompts, your pictures, and pictures that you gave me to edit: for {_days(retention_days)}. Of older "
-        "ones I keep numbers alone: size, seed, steps, credits, when and where.\n"
+        "ones I keep only numbers: size, seed, steps, credits, when and where.\n"
         "- Your `/settings`, until you change them, and what you used, as sums by day.\n"
         "- What admins set for you: limits, blocks, and the list of these changes.\n"
-        "No names, no avatars, no other messages. Nothing is passed on, and nothing learns from it.\n"
+        "No names, no avatars, no other messages. Nothing is passed on, and no model is trained on it.\n"
         "**Who sees it**\n"
-        "- A picture in a channel: whoever reads there, as long as the message stands. A private one: you alone.\n"
+        "- A picture in a channel: whoever reads there, as long as the message exists. A private one: you alone.\n"
         "- Admins of a server: how much you used there, not your prompts. The operator of this bot: everything.\n"
         "**What you can do**\n"
         "- `/privacy export` sends you all of it, as ZIP files that you alone see.\n"
         "- `/privacy delete` removes prompts, pictures and settings at once, posted pictures too if you like. Limits "
-        "and blocks stay, or deleting would be a way around them; sums stay as nobody's.\n"
+        "and blocks stay, or deleting would be a way around them; sums stay, not linked to you.\n"
         f"- {backups}"
     )
 
 
 def exported_text(exported: Exported, first_job: int) -> str:
     """Return what the member is told when an export has ended; ``first_job`` is where it began."""
-    missing = _count(exported.missing, "file was", "files were")
+    missing = counted(exported.missing, "file was", "files were")
     lost = f" {missing} gone from disk or too large to send." if exported.missing else ""
     if exported.next_job is None:
         since = f" from job {first_job} on" if first_job > 1 else ""
-        return f"This is everything I store about you{since}, in {_count(exported.parts, 'part', 'parts')}.{lost}"
+        return f"This is everything I store about you{since}, in {counted(exported.parts, 'part', 'parts')}.{lost}"
     return (
-        f"I could send {_count(exported.parts, 'part', 'parts')} only: Discord takes answers for 15 minutes, and your "
+        f"I could send {counted(exported.parts, 'part', 'parts')} only: Discord takes answers for 15 minutes, and your "
         "direct messages are closed to me. Allow direct messages in this server's privacy settings, then go on with "
         f"`/privacy export from_job:{exported.next_job}`.{lost}"
     )
@@ -160,9 +161,9 @@ def deleted_text(removed: Removed) -> str:
     """Return what the member is told once their data are deleted."""
     gone = []
     if removed.jobs:
-        gone += [f"{_count(removed.jobs, 'prompt', 'prompts')} and {_count(removed.pictures, 'picture', 'pictures')}"]
+        gone += [f"{counted(removed.jobs, 'prompt', 'prompts')} and {counted(removed.pictures, 'picture', 'pictures')}"]
     if removed.uploads:
-        gone += [f"{_count(removed.uploads, 'picture', 'pictures')} that you gave to `/details`"]
+        gone += [f"{counted(removed.uploads, 'picture', 'pictures')} that you gave to `/details`"]
     what = (
         f"{', '.join(gone)}, and your settings, are deleted."
         if gone
@@ -170,7 +171,7 @@ def deleted_text(removed: Removed) -> str:
     )
     if not removed.still_open:
         return what
-    still = _count(removed.still_open, "job of yours is", "jobs of yours are")
+    still = counted(removed.still_open, "request of yours is", "requests of yours are")
     return f"{what} {still} just ending and will be deleted after that."
 
 
@@ -178,13 +179,13 @@ def removed_text(deleted: int, unreachable: int, failed: int) -> str:
     """Return what the member is told of their posted pictures, counted in messages."""
     if not deleted and not unreachable and not failed:
         return "No posted pictures of yours were left."
-    parts = [f"{_count(deleted, 'posted message', 'posted messages')} removed."]
+    parts = [f"{counted(deleted, 'posted message', 'posted messages')} removed."]
     if unreachable:
-        shown = _count(unreachable, "was", "were")
+        shown = counted(unreachable, "was", "were")
         parts.append(f"{shown} shown to you alone, out of my reach: dismiss what you still see.")
     if failed:
         parts.append(
-            f"{_count(failed, 'message', 'messages')} could not be removed: I may not see the channel any more. Ask a "
+            f"{counted(failed, 'message', 'messages')} could not be removed: I may not see the channel any more. Ask a "
             "moderator, or use `/privacy delete` again within a day."
         )
     return " ".join(parts)
@@ -194,9 +195,5 @@ def _file(title: str, data: bytes) -> discord.File:
     return discord.File(BytesIO(data), f"zimage-export-{title}.zip")
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
-
-
 def _days(number: int) -> str:
-    return _count(number, "day", "days")
+    return counted(number, "day", "days")

@@ -87,7 +87,7 @@ async def test_edit_where_there_is_nothing_says_how(world: World) -> None:
         ({"image": ("photo.png", photo()), "source": "https://example.org"}, "Give either image or source"),
         ({"source": "https://discord.com/channels/1/2/3"}, "not in this server"),
         ({"source": "my cat"}, "Give the link of a message"),
-        ({"source": "0123456789ab"}, "I know no such picture here."),
+        ({"source": "0123456789ab"}, "There is no such picture here."),
         ({"image": ("photo.png", photo()), "mask": ("mask.png", png(Image.new("L", (300, 100))))}, "mask"),
         ({"image": ("photo.png", photo()), "mask": ("mask.png", png(Image.new("L", (256, 256))))}, ""),
     ],

@@ -157,11 +157,11 @@ async def test_direct_messages_that_are_not_served_are_told_so(world: World) -> 
     said: list[str] = []
     world.env.bot.add_listener(partial(_note, said), "on_message")
     await write(world, "hi")
-    assert "I draw in servers, not in direct messages." in said
+    assert "I work in servers, not in direct messages." in said
     await restart(world, allowed_guilds=frozenset({world.channel.guild.id}))
     world.env.bot.add_listener(partial(_note, said), "on_message")
     await write(world, "hi")
-    assert "I draw in my operator's servers, not in direct messages." in said
+    assert "I work in my operator's servers, not in direct messages." in said
 
 
 async def _note(said: list[str], message: discord.Message) -> None:

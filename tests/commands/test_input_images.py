@@ -59,7 +59,7 @@ async def test_private_stays_private(world: World) -> None:
     assert [job["visibility"] for job in jobs] == ["private", "private"]
     assert "edit of" not in newest(world).content, "no link leads to what is private"
     answered = await stranger.slash(world.channel, "edit", prompt=CHANGED, source=image["id"])
-    assert answered.response.content == f"I know no such picture here.\n``{CHANGED}``"
+    assert answered.response.content == f"There is no such picture here.\n``{CHANGED}``"
     answered = await stranger.slash(world.channel, "edit", prompt=CHANGED)
     assert "I see no picture to edit" in answered.response.content, "others' private pictures are no default"
     assert len(world.env.errors) == 2
@@ -85,7 +85,7 @@ async def test_what_went_to_somebodys_direct_messages_is_nobody_elses_default(wo
     assert "I see no picture to edit" in answered.response.content
     (image,) = await rows(world, "SELECT id FROM images")
     answered = await stranger.slash(world.channel, "edit", prompt=CHANGED, source=image["id"])
-    assert answered.response.content == f"I know no such picture here.\n``{CHANGED}``"
+    assert answered.response.content == f"There is no such picture here.\n``{CHANGED}``"
     assert len(world.env.errors) == 2
 
 
@@ -103,5 +103,5 @@ async def test_pictures_of_a_hidden_channel_are_not_for_everybody(world: World) 
     await world.member.slash(hidden, "imagine", prompt=PROMPT)
     (image,) = await rows(world, "SELECT id FROM images")
     answered = await stranger.slash(world.channel, "edit", prompt=CHANGED, source=image["id"])
-    assert answered.response.content == f"I know no such picture here.\n``{CHANGED}``"
+    assert answered.response.content == f"There is no such picture here.\n``{CHANGED}``"
     assert len(world.env.errors) == 1

@@ -227,7 +227,7 @@ async def test_a_question_outlives_a_restart_and_its_draft_by_the_prompt(world: 
     assert await parents(world) == [(await ids_of(world))[1]]
     await world.env.bot.database.write(lambda connection: connection.execute("UPDATE drafts SET created_at = 5"))
     await world.member.click(asked.response, label="2")
-    assert asked.response.content.startswith("This question is over, and nothing was charged")
+    assert asked.response.content.startswith("This question has expired, and nothing was charged")
     assert CHANGED in asked.response.content
     assert not asked.response.components
     assert not asked.response.attachments

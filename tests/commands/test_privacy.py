@@ -183,7 +183,7 @@ async def test_what_ends_only_after_the_answer_is_forgotten_then(
         monkeypatch.setattr(jobs, "cancel_all_of", partial(jobs.cancel_all_of, seconds=0.0))
         asked = await world.member.slash(world.channel, "privacy delete")
         await press_while_drawing(world, entered, asked.response, JUST_DATA)
-        await until(lambda: "1 job of yours is just ending and will be" in told(world, asked.response.id))
+        await until(lambda: "1 request of yours is just ending and will be" in told(world, asked.response.id))
         gate.set()
         await world.env.settle()
         assert PROMPT not in all_text(world)
@@ -205,7 +205,7 @@ async def test_what_is_just_being_posted_is_forgotten_and_removed_after_that(
     monkeypatch.setattr(jobs, "cancel_all_of", partial(jobs.cancel_all_of, seconds=0.0))
     asked = await world.member.slash(world.channel, "privacy delete")
     await press_while_drawing(world, entered, asked.response, POSTED_TOO)
-    await until(lambda: "1 job of yours is just ending and will be" in told(world, asked.response.id))
+    await until(lambda: "1 request of yours is just ending and will be" in told(world, asked.response.id))
     assert [job["state"] for job in await rows(world, "SELECT state FROM jobs")] == ["delivering"]
     go.set()
     await world.env.settle()
@@ -235,7 +235,7 @@ async def test_limits_and_blocks_survive_deletion_for_a_day(world_of: OpenWorld)
             await drawn(world)
         await delete(world, JUST_DATA)
         refused = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-        assert "3 of 3 credits" in refused.response.content
+        assert "used 3 of 3 in the last 24 hours" in refused.response.content
         noa = another_member(world)
         block = moderation.Block(noa.id, None, "for spamming", int(time.time()))
         await world.env.bot.database.write(

@@ -138,7 +138,7 @@ async def test_an_unanswered_question_ends_and_gives_the_request_back(world: Wor
     assert len(world.channel.history(viewer=world.member)) == 1
     await world.env.advance_time(721)
     (left,) = world.channel.history(viewer=world.member)
-    assert left.content.startswith("This question is over, and nothing was charged.\n")
+    assert left.content.startswith("This question has expired, and nothing was charged.\n")
     assert PROMPT in left.content
     assert button_labels(left) == ["Edit request"]
     assert await count_jobs(world) == 0
@@ -160,7 +160,7 @@ async def test_a_question_that_a_restart_has_ended_still_shows_the_prompt(world:
     await world.member.click(question, label="Generate")
     (question,) = world.channel.history(viewer=world.member)
     assert PROMPT in question.content
-    assert question.content.endswith("\nThis question is over, and nothing was charged.")
+    assert question.content.endswith("\nThis question has expired, and nothing was charged.")
     assert button_labels(question) == ["Edit request"]
     shown = await world.member.click(question, label="Edit request")
     assert filled_in(shown)["flags"] == "--count 4 --steps 12"

@@ -135,7 +135,7 @@ async def test_upscale_doubles_and_stops_at_the_models_limit(world: World) -> No
     larger = newest(world)
     assert picture_of(await larger.attachments[0].read()).size == (640, 640)
     answered = await world.member.click(larger, label="Upscale")
-    assert "as large as Z-Image demo can draw it: 640x640" in answered.response.content
+    assert "already as large as Z-Image demo can make it: 640×640" in answered.response.content
 
 
 async def test_with_several_images_the_next_step_asks_which(world: World) -> None:
@@ -163,7 +163,7 @@ async def test_forged_custom_ids_end_in_a_sentence(world: World) -> None:
             child["custom_id"] = child["custom_id"].rpartition(":j")[0] + f":j{secret['job_id']}"
     for label in ("Edit", "Vary", "Again", "Upscale", "More…"):
         answered = await stranger.click(result, label=label)
-        assert answered.response.content == "I know no such picture here."
+        assert answered.response.content == "There is no such picture here."
 
 
 async def test_again_keeps_to_the_member_s_own_settings(world: World) -> None:

@@ -305,7 +305,7 @@ async def test_what_waits_in_line_can_be_cancelled(world_of: OpenWorld) -> None:
 async def test_direct_messages_can_be_switched_off(world_of: OpenWorld) -> None:
     async with world_of(direct_messages=False) as world:
         answered = await world.env.create_user("deo").slash("imagine", prompt=PROMPT)
-        assert answered.response.content == f"I draw in servers, not in direct messages.\n``{PROMPT}``"
+        assert answered.response.content == f"I work in servers, not in direct messages.\n``{PROMPT}``"
         assert len(world.env.errors) == 1
 
 

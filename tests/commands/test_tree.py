@@ -37,7 +37,7 @@ async def test_tree_shows_the_pictures_of_others_whoever_may_edit_them(world: Wo
     [
         (None, "I have no pictures in this channel yet."),
         ("a cat", "Give the link of a message with one of my pictures"),
-        ("0123456789ab", "I know no such picture here."),
+        ("0123456789ab", "There is no such picture here."),
         ("https://discord.com/channels/1/2/3", "There is no picture of mine in that message"),
     ],
 )

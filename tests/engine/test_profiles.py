@@ -67,5 +67,5 @@ def test_no_text_breaks_the_parsers(text: str) -> None:
 
 
 def test_a_size_that_is_not_allowed_names_one_that_is() -> None:
-    with pytest.raises(InvalidRequest, match="multiples of 32, for example 256x224"):
+    with pytest.raises(InvalidRequest, match="multiples of 32, for example 256×224"):
         DEMO.check_size(Size(250, 230))

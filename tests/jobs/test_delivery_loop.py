@@ -74,7 +74,7 @@ async def test_a_picture_whose_file_is_lost_is_not_charged(world: World) -> None
     await all_ended(world)
     (message,) = results(world)
     assert len(message.attachments) == 1
-    assert "1 of 2 images failed and were not charged." in message.content
+    assert "1 of 2 pictures failed and was not charged." in message.content
     ledger = await world.env.bot.database.query("SELECT entry, credits FROM ledger ORDER BY id")
     assert [tuple(row) for row in ledger] == [("reserved", 200), ("settled", 100), ("given_back", 100)]
 

@@ -157,7 +157,7 @@ def test_a_mask_is_black_and_white() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(100, 100), (204, 98), (98, 51)])
 def test_a_mask_of_another_shape_is_refused(width: int, height: int) -> None:
-    with pytest.raises(Refusal, match=rf"{width}×{height} pixels, the image 200×100: please paint"):
+    with pytest.raises(Refusal, match=rf"{width}×{height} pixels, the picture 200×100: please paint"):
         fit_mask(drawing(np.zeros((height, width), np.uint8)), (200, 100), Size(64, 64), "crop")
 
 

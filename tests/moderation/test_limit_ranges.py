@@ -38,7 +38,7 @@ def test_what_can_be_set_is_in_the_range(name: LimitName, number: int) -> None:
     try:
         value = allowed.parse(str(number))
     except Refusal as error:
-        assert f"give {allowed.text}, 0 for none, or unlimited." in str(error) or "is no value" in str(error)
+        assert f"give {allowed.text}, 0 for none, or unlimited." in str(error) or "is not a value" in str(error)
     else:
         assert value == 0 or (value is not None and allowed.low <= value <= allowed.high)
 
@@ -52,5 +52,5 @@ def test_an_operator_may_set_any_ceiling_that_lets_something_through(name: Ceili
 
 
 def test_a_ceiling_below_the_cheapest_picture_is_refused() -> None:
-    with pytest.raises(Refusal, match=r"no value for credits_per_user here: give credits from 0\.05, 0 for none"):
+    with pytest.raises(Refusal, match=r"not a value for credits_per_user here: give credits from 0\.05, 0 for none"):
         ceiling_range("credits_per_user", TERMS).parse("0.02")

@@ -43,7 +43,7 @@ def test_any_text_is_a_value_or_refused_in_a_sentence(name: LimitName, text: str
     try:
         value = parse_value(name, text)
     except Refusal as error:
-        assert f"is no value for “{LIMITS[name].title}”: give " in str(error)
+        assert f"is not a value for “{LIMITS[name].title}”: give " in str(error)
         assert str(error).endswith(", or unlimited.")
     else:
         assert value is None or 0 <= value <= MAX
@@ -101,7 +101,7 @@ WHOLE = "give a whole number from 0, or unlimited."
 def test_what_is_no_value_is_refused_with_an_example(name: LimitName, text: str, hint: str) -> None:
     with pytest.raises(Refusal) as caught:
         parse_value(name, text)
-    assert str(caught.value) == f"“{text}” is no value for “{LIMITS[name].title}”: {hint}"
+    assert str(caught.value) == f"“{text}” is not a value for “{LIMITS[name].title}”: {hint}"
 
 
 def limit(name: LimitName, value: int | None, origin: Origin = "default", until: int | None = None) -> Limit:
@@ -110,10 +110,10 @@ def limit(name: LimitName, value: int | None, origin: Origin = "default", until:
 
 DAY = limit("credits_per_day", 1000)
 REFUSALS: list[tuple[NotAdmitted, str]] = [
-    (Paused("server"), "An admin of this server has paused me. What waits stays in line; ask again later."),
-    (Paused("operator"), "My operator has paused me. What waits stays in line; ask again later."),
-    (NotServed(direct=True), "I draw in servers, not in direct messages."),
-    (NotServed(direct=False), "I draw in servers, and only in those that I am a member of."),
+    (Paused("server"), "An admin of this server has paused me. The queue is kept; please ask again later."),
+    (Paused("operator"), "My operator has paused me. The queue is kept; please ask again later."),
+    (NotServed(direct=True), "I work in servers, not in direct messages."),
+    (NotServed(direct=False), "I work in servers, and only in those that I am a member of."),
     (Blocked(None, None), "You are blocked here."),
     (Blocked(None, None, 7), "You are blocked here by <@7>."),
     (Blocked(5, None), "You are blocked here until <t:5:f>."),

@@ -126,7 +126,7 @@ def ask_until_heard(discord: Loopback) -> None:
 
 
 ELSEWHERE = "999"
-HERE_ONLY = "I draw in servers, and only in those that I am a member of."
+HERE_ONLY = "I work in servers, and only in those that I am a member of."
 
 
 def said(discord: Loopback) -> list[str]:
@@ -138,7 +138,7 @@ async def test_installed_by_a_member_is_off_by_default(settings: Settings, monke
     async with online(settings, monkeypatch) as (discord, _):
         await discord.command("imagine", prompt="a red circle", installed_in=ELSEWHERE)
         await until(lambda: bool(said(discord)))
-        assert said(discord) == [HERE_ONLY]
+        assert said(discord) == [f"{HERE_ONLY}\n``a red circle``"]
         (call,) = discord.made("POST", "interactions/.*/callback")
         assert call.body["data"]["flags"] & 64, "for the member alone"
 

@@ -284,7 +284,7 @@ class Worker:
         free_memory()
         return {
             request.id: OutOfMemory(
-                f"The device has too little memory for {request.width}x{request.height}; try a smaller size."
+                f"The device has too little memory for {request.width}×{request.height}; try a smaller size."
             )
             for request in requests
         }

@@ -14,6 +14,7 @@ from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.moderation.durations import parse_period
+from bot.plurals import counted
 from bot.store.audit import Change
 from bot.store.guild_settings import ADMIN_ROLE, read_setting
 from bot.store.moderation import Block, find_block, lift_block, write_block
@@ -27,10 +28,10 @@ Person = discord.Member | discord.User
 def add_to(admin: app_commands.Group, parts: BotParts) -> None:
     context = parts.admin
 
-    @admin.command(name="block", description="Keep a member from using me in this server")
+    @admin.command(name="block", description="Stop a member from using me in this server")
     @app_commands.describe(
-        member="Whom; also somebody who has left",
-        period="How long, like 12h or 7d; for good where you leave it out",
+        member="Who; may have left the server already",
+        period="How long, like 12h or 7d; for good if left out",
         reason="Why; the member sees it",
     )
     @app_commands.rename(period="for")
@@ -44,7 +45,7 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
         await answer(interaction, await block_member(context, interaction, member, until, reason))
 
     @admin.command(name="unblock", description="Let a member use me in this server again")
-    @app_commands.describe(member="Whom")
+    @app_commands.describe(member="Who")
     async def unblock(interaction: discord.Interaction[Any], member: Person) -> None:
         await answer(interaction, await unblock_member(context, interaction, member.id))
 
@@ -130,6 +131,6 @@ def _blocked_text(block: Block, cancelled: int, *, changed: bool) -> str:
     reason = f", and is told why: {quoted(block.reason, _REASON_LIMIT)}" if block.reason else ""
     text = f"<@{block.member_id}> {verb} blocked in this server {block_end(block)}{reason}."
     if cancelled:
-        were = "was not drawn yet is" if cancelled == 1 else "were not drawn yet are"
-        text += f" {cancelled} of their jobs that {were} cancelled."
+        were = "was" if cancelled == 1 else "were"
+        text += f" {counted(cancelled, 'waiting request')} of theirs {were} cancelled."
     return text

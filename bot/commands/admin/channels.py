@@ -12,6 +12,7 @@ from discord import app_commands
 from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
+from bot.plurals import counted
 from bot.store.audit import Change
 from bot.store.moderation import Rule, channel_rules, write_channel_rule
 from bot.views.moderation import ChannelPages, gone_channels
@@ -27,17 +28,17 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
     context = parts.admin
     channels = app_commands.Group(name="channels", description="Where I may be used", parent=admin)
 
-    @channels.command(name="allow", description="Let me be used here; then only where it is allowed")
+    @channels.command(name="allow", description="Allow me here; from then on I work only where I am allowed")
     @app_commands.describe(channel="A category, a channel, a forum or a thread")
     async def allow(interaction: discord.Interaction[Any], channel: Place) -> None:
         await _set(interaction, context, channel, "allow")
 
-    @channels.command(name="deny", description="Let me not be used here")
+    @channels.command(name="deny", description="Stop me from being used here")
     @app_commands.describe(channel="A category, a channel, a forum or a thread")
     async def deny(interaction: discord.Interaction[Any], channel: Place) -> None:
         await _set(interaction, context, channel, "deny")
 
-    @channels.command(name="clear", description="Take a rule away: the channel's or category's above it holds again")
+    @channels.command(name="clear", description="Remove a rule: that of the channel or category above applies again")
     @app_commands.describe(
         channel="A category, a channel, a forum or a thread",
         deleted="True: clear the rules of all channels that were deleted",
@@ -46,7 +47,7 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
         interaction: discord.Interaction[Any], channel: Place | None = None, *, deleted: bool = False
     ) -> None:
         if (channel is not None) == deleted:
-            raise Refusal("Say which channel, or deleted: True for all those that were deleted.")
+            raise Refusal("Give a channel, or `deleted:True` for all channels that were deleted.")
         if channel is not None:
             await _clear(interaction, context, channel)
         else:
@@ -73,7 +74,7 @@ async def _clear(interaction: discord.Interaction[Any], context: AdminContext, c
     guild_id = guild_of(interaction)
     row = await context.change(interaction, partial(write_rule, guild_id=guild_id, channel_id=channel.id, rule=None))
     if row is None:
-        raise Refusal(f"There is no rule for <#{channel.id}>; /admin channels list shows those there are.")
+        raise Refusal(f"There is no rule for <#{channel.id}>; /admin channels list shows all rules.")
     await answer(interaction, f"The rule for <#{channel.id}> is cleared.")
 
 
@@ -84,8 +85,11 @@ async def _clear_deleted(interaction: discord.Interaction[Any], context: AdminCo
     gone = await gone_channels(guild, list(rules)) if guild is not None else set()
     for channel_id in sorted(gone):
         await context.change(interaction, partial(write_rule, guild_id=guild_id, channel_id=channel_id, rule=None))
-    noun = "1 deleted channel" if len(gone) == 1 else f"{len(gone)} deleted channels"
-    text = f"The rules of {noun} are cleared." if gone else "No rule is for a channel that was deleted."
+    text = (
+        f"The rules of {counted(len(gone), 'deleted channel')} are cleared."
+        if gone
+        else "There are no rules for deleted channels."
+    )
     await interaction.followup.send(text, ephemeral=True)
 
 

@@ -17,7 +17,7 @@ from bot.errors import Refusal
 from bot.moderation.durations import parse_period
 from bot.moderation.limit_ranges import limit_range
 from bot.moderation.limit_texts import format_value
-from bot.requests.pricing import format_credits
+from bot.requests.pricing import credits_text, format_credits
 from bot.store import ledger
 from bot.store import limits as store
 from bot.store.audit import Change
@@ -47,7 +47,7 @@ def _add_set(limits: app_commands.Group, context: AdminContext) -> None:
         target="A member, a role, or @everyone",
         limit="Which limit",
         value="A number, or unlimited; pixels also like 1024x1024",
-        period="How long it holds, like 7d or 12h; for good where you leave it out",
+        period="How long it applies, like 7d or 12h; for good if left out",
     )
     @app_commands.rename(period="for")
     @app_commands.choices(limit=_NAMES)
@@ -73,7 +73,7 @@ def _add_set(limits: app_commands.Group, context: AdminContext) -> None:
 
 
 def _add_clear_and_show(limits: app_commands.Group, context: AdminContext) -> None:
-    @limits.command(name="clear", description="Take a limit away: what is more general holds again")
+    @limits.command(name="clear", description="Remove a limit: the more general one applies again")
     @app_commands.describe(target="A member, a role, or @everyone", limit="Which limit; all of them if left out")
     @app_commands.choices(limit=_NAMES)
     async def clear(interaction: discord.Interaction[Any], target: Mention, limit: str | None = None) -> None:
@@ -91,7 +91,7 @@ def _add_clear_and_show(limits: app_commands.Group, context: AdminContext) -> No
             raise Refusal(f"Nothing was set for {whom}; /admin limits show lists what is.")
         await answer(interaction, f"Cleared for {whom}: {'; '.join(LIMITS[name].title for name in cleared)}.")
 
-    @limits.command(name="show", description="What is set for whom; or what holds for one member, and why")
+    @limits.command(name="show", description="All limits that are set, or those that apply to one member, and why")
     @app_commands.describe(target="A member, a role, or @everyone; all if left out")
     async def show(interaction: discord.Interaction[Any], target: Mention | None = None) -> None:
         guild_id, now = guild_of(interaction), int(time.time())
@@ -108,13 +108,13 @@ def _add_clear_and_show(limits: app_commands.Group, context: AdminContext) -> No
         if isinstance(target, discord.Member):
             quota_state = await admission.quota_state(requester_of(target, interaction.channel, guild_id, guild_id))
             text = quota_text(quota_state, admission.terms, direct=False, own=False)
-            lines = [f"What holds for {target.mention}:", *text.splitlines()[1:]]
+            lines = [f"The limits of {target.mention}:", *text.splitlines()[1:]]
         await answer(interaction, cut("\n".join(lines), MESSAGE_LIMIT))
 
 
 def _add_grant_and_reset(admin: app_commands.Group, context: AdminContext) -> None:
     @admin.command(name="grant", description="Give a member credits once, on top of the daily ones")
-    @app_commands.describe(member="Who gets them", credit="How many, like 10 or 2.5", reason="Stands in the audit")
+    @app_commands.describe(member="Who gets them", credit="How many, like 10 or 2.5", reason="Shown in the audit")
     @app_commands.rename(credit="credits")
     async def grant(
         interaction: discord.Interaction[Any],
@@ -129,7 +129,7 @@ def _add_grant_and_reset(admin: app_commands.Group, context: AdminContext) -> No
         await context.change(
             interaction, partial(_grant, guild_id=guild_id, member=member.id, amount=amount, reason=reason)
         )
-        text = f"{member.mention} has {format_credits(amount)} credits more; they stay until they are used."
+        text = f"{member.mention} has {credits_text(amount)} more, kept until used."
         await answer(interaction, text)
 
     @admin.command(name="reset", description="Let a member's credits of the last 24 hours no longer count")
@@ -140,7 +140,7 @@ def _add_grant_and_reset(admin: app_commands.Group, context: AdminContext) -> No
         )
         if row is None:
             raise Refusal(f"{member.mention} has used no credits in the last 24 hours.")
-        await answer(interaction, f"{member.mention} starts afresh: {row.change.before} no longer count.")
+        await answer(interaction, f"{member.mention} has {row.change.before} back.")
 
 
 def _name(limit: str) -> LimitName:
@@ -212,4 +212,4 @@ def reset_credits(connection: sqlite3.Connection, *, guild_id: int, member: int)
     if not ledger.used(connection, member, guild_id, now):
         return None
     forgiven = ledger.reset(connection, member, guild_id, now)
-    return Change("reset", f"<@{member}>", f"{format_credits(forgiven)} credits", "0", member_id=member)
+    return Change("reset", f"<@{member}>", credits_text(forgiven), "0", member_id=member)

@@ -63,7 +63,7 @@ class MemberMenu:
             case "reset":
                 change = partial(reset_credits, guild_id=guild_of(interaction), member=member_id)
                 row = await self._context.change(interaction, change)
-                said = f"{row.change.before} no longer count." if row else "No credits were used in the last 24 hours."
+                said = f"{row.change.before} given back." if row else "No credits were used in the last 24 hours."
                 await self._show(interaction, member, said)
 
     async def _open(self, interaction: discord.Interaction[Any], member: Person) -> None:

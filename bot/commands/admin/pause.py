@@ -19,25 +19,25 @@ from bot.store.moderation import set_paused
 def add_to(admin: app_commands.Group, parts: BotParts) -> None:
     context = parts.admin
 
-    @admin.command(name="pause", description="Draw nothing more in this server until you resume; what waits stays")
+    @admin.command(name="pause", description="Generate nothing more in this server until you resume; the queue is kept")
     async def pause(interaction: discord.Interaction[Any]) -> None:
         guild_id = guild_of(interaction)
         if await context.change(interaction, partial(write_pause, guild_id=guild_id, paused=True)) is None:
-            raise Refusal("I am paused already; /admin resume lets me go on.")
+            raise Refusal("I am paused already; use /admin resume to go on.")
         context.jobs.pause(guild_id)
         await answer(
             interaction,
-            "Paused. What is being drawn is finished, what waits stays in line, and whoever asks is told. "
-            "/admin resume lets me go on.",
+            "Paused. What is being generated is finished, the queue is kept, and whoever asks is told. Use /admin "
+            "resume to go on.",
         )
 
-    @admin.command(name="resume", description="Go on drawing in this server")
+    @admin.command(name="resume", description="Generate again in this server")
     async def resume(interaction: discord.Interaction[Any]) -> None:
         guild_id = guild_of(interaction)
         if await context.change(interaction, partial(write_pause, guild_id=guild_id, paused=False)) is None:
             raise Refusal("I am not paused in this server.")
         context.jobs.resume(guild_id)
-        await answer(interaction, "I go on, with what waited first.")
+        await answer(interaction, "Resumed. What waited comes first.")
 
 
 def write_pause(connection: sqlite3.Connection, *, guild_id: int, paused: bool) -> Change | None:
@@ -45,4 +45,4 @@ def write_pause(connection: sqlite3.Connection, *, guild_id: int, paused: bool) 
     if not set_paused(connection, guild_id, paused=paused):
         return None
     states = ("on", "off") if paused else ("off", "on")
-    return Change("pause" if paused else "resume", "", f"drawing {states[0]}", f"drawing {states[1]}")
+    return Change("pause" if paused else "resume", "", f"generating {states[0]}", f"generating {states[1]}")

@@ -32,7 +32,7 @@ _LINKS = {link.name: link for link in GUILD_LINKS}
 def add_to(admin: app_commands.Group, parts: BotParts) -> None:
     context = parts.admin
 
-    @admin.command(name="settings", description="See and change what holds in this server")
+    @admin.command(name="settings", description="See and change this server's settings")
     @app_commands.describe(
         spoiler="on: pictures are hidden until somebody clicks",
         replies_as_edits="on: every reply to one of my pictures is an edit",
@@ -41,7 +41,7 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
         private_pictures="off: every picture is public",
         admin_role="Members with this role may press the admins' buttons, as those with Manage Server may",
         log_channel="Where I write a line for each change",
-        clear="Take the admin role or the log channel away",
+        clear="Remove the admin role or the log channel",
     )
     async def settings(
         interaction: discord.Interaction[Any],
@@ -62,7 +62,7 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
             if value
         }
         if admin_role is not None and admin_role.is_default():
-            raise Refusal("@everyone would be admins then; take a role of some members.")
+            raise Refusal("With @everyone, every member would be an admin: choose another role.")
         if admin_role is not None:
             wanted[ADMIN_ROLE] = str(admin_role.id)
         if log_channel is not None:

@@ -32,7 +32,7 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
     @app_commands.describe(
         word="A word, or several in a row; whole words only, upper and lower case alike",
         pattern="True: it is a regular expression",
-        sentence="What the member is told; a sentence that does not repeat the word if left out",
+        sentence="What the member is told; if left out, a sentence that does not repeat the word",
     )
     async def add(
         interaction: discord.Interaction[Any],
@@ -47,15 +47,15 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
         row = await context.change(interaction, partial(_add, guild_id=guild_id, word=wanted))
         context.jobs.admission.forget_words(guild_id)
         noun = "what this pattern matches" if pattern else "this"
-        state = "no longer contain" if row is not None else "already not contain"
+        state = "may no longer contain" if row is not None else "were already not allowed to contain"
         shown_sentence = quoted(said or filters.NOT_WANTED, 250)
         await answer(
             interaction,
-            f"Prompts may {state} {noun}: {hidden(wanted.word, 250)}\nMembers who try it are told: {shown_sentence}",
+            f"Prompts {state} {noun}: {hidden(wanted.word, 250)}\nMembers who try it are told: {shown_sentence}",
         )
 
     @words.command(name="remove", description="Let prompts contain it again")
-    @app_commands.describe(word="One of the list")
+    @app_commands.describe(word="A word of the list")
     async def remove(interaction: discord.Interaction[Any], word: str) -> None:
         guild_id = guild_of(interaction)
         row = await context.change(interaction, partial(_remove, guild_id=guild_id, text=word))

@@ -80,7 +80,7 @@ async def test_who_cannot_be_blocked_and_why(world: World) -> None:
     for member, sentence in sentences.items():
         assert sentence in (await told(world, ada, "admin block", member=member)).content
     said = await told(world, ada, "admin block", member=world.member, **{"for": "soon"})
-    assert "“soon” is no period" in said.content
+    assert "“soon” is not a period" in said.content
     said = await told(world, ada, "admin unblock", member=world.member)
     assert said.content == f"<@{world.member.id}> is not blocked in this server; /admin blocked lists who is."
     assert await blocks_in(world) == []
@@ -108,7 +108,7 @@ async def test_blocking_cancels_what_is_in_line_here_and_nothing_else(world_of: 
         await until(entered.is_set)
         await until(lambda: len(world.env.bot.jobs.active) == 3)
         await leave_running(world, ada.slash(world.channel, "admin block", member=world.member))
-        told_so = "1 of their jobs that was not drawn yet is cancelled."
+        told_so = "1 waiting request of theirs was cancelled."
         await until(lambda: any(m.content.endswith(told_so) for m in world.channel.history(viewer=ada)))
         gate.set()
         await world.env.settle()

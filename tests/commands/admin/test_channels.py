@@ -44,7 +44,7 @@ async def test_rules_for_every_kind_of_channel_and_what_follows_from_them(world:
     message = await told(world, ada, "admin channels list")
     heading, *lines = message.content.splitlines()
     assert heading == (
-        "**I may be used everywhere but where it says deny**. A thread's own rule goes before its channel's, and a "
+        "**I may be used everywhere except where it says deny**. A thread's own rule goes before its channel's, and a "
         "channel's before its category's."
     )
     assert sorted(lines) == sorted(
@@ -129,18 +129,18 @@ async def test_deleted_channels_are_named_as_such_and_cleared_together(world: Wo
     assert said.content == "The rules of 1 deleted channel are cleared."
     assert set(await channel_rules_in(world)) == {thread.id, world.channel.id}
     said = await told(world, ada, "admin channels clear", deleted=True)
-    assert said.content == "No rule is for a channel that was deleted."
+    assert said.content == "There are no rules for deleted channels."
 
 
 async def test_rules_that_are_there_or_not_there_are_said_so(world: World) -> None:
     ada, place = admin_of(world), world.channel
     mention = f"<#{place.id}>"
     said = await told(world, ada, "admin channels clear", channel=place)
-    assert said.content == f"There is no rule for {mention}; /admin channels list shows those there are."
+    assert said.content == f"There is no rule for {mention}; /admin channels list shows all rules."
     await told(world, ada, "admin channels deny", channel=place)
     said = await told(world, ada, "admin channels deny", channel=place)
     assert said.content == f"The rule for {mention} is deny already; /admin channels list shows all of them."
     for options in ({}, {"channel": place, "deleted": True}):
         said = await told(world, ada, "admin channels clear", **options)
-        assert said.content == "Say which channel, or deleted: True for all those that were deleted."
+        assert said.content == "Give a channel, or `deleted:True` for all channels that were deleted."
     assert len(await audited(world)) == 1

@@ -34,7 +34,7 @@ async def test_a_grant_is_spent_after_the_day_s_credits(world: World) -> None:
 async def test_a_reset_lets_the_day_begin_anew_and_no_other_member_s(world: World) -> None:
     ada = admin_of(world)
     await drawn(world)
-    assert "1 credits no longer count" in await answer_text(world, ada, "admin reset", member=world.member)
+    assert "has 1 credit back." in await answer_text(world, ada, "admin reset", member=world.member)
     assert "0 of 50 used" in await quota_answer(world)
     refused = await ada.slash(world.channel, "admin reset", member=world.member)
     assert "has used no credits" in refused.response.content
@@ -65,13 +65,17 @@ async def test_a_value_that_is_none_is_explained(world: World) -> None:
         (
             "credits_per_day",
             "lots",
-            "“lots” is no value for “Credits, last 24 h”: give credits like 15 or 7.5, or unlimited.",
+            "“lots” is not a value for “Credits, last 24 h”: give credits like 15 or 7.5, or unlimited.",
         ),
-        ("max_count", "-1", "“-1” is no value for “Pictures per request”: give a whole number from 0, or unlimited."),
+        (
+            "max_count",
+            "-1",
+            "“-1” is not a value for “Pictures per request”: give a whole number from 0, or unlimited.",
+        ),
         (
             "max_pixels",
             "big",
-            "“big” is no value for “Largest picture”: give pixels like 1048576 or 1024x1024, or unlimited.",
+            "“big” is not a value for “Largest picture”: give pixels like 1048576 or 1024x1024, or unlimited.",
         ),
     ):
         answered = await ada.slash(world.channel, "admin limits set", target=world.member, limit=limit, value=value)
@@ -100,7 +104,7 @@ async def test_a_value_that_makes_no_sense_is_refused_with_the_range(
         ada = admin_of(world)
         told = await answer_text(world, ada, "admin limits set", target=world.member, limit=limit, value=value)
         title = LIMITS[limit].title
-        assert told == f"“{value}” is no value for “{title}” here: give {takes}, 0 for none, or unlimited."
+        assert told == f"“{value}” is not a value for “{title}” here: give {takes}, 0 for none, or unlimited."
         assert await rows(world, "SELECT * FROM limits") == []
         for fine in ("0", "unlimited"):
             told = await answer_text(world, ada, "admin limits set", target=world.member, limit=limit, value=fine)

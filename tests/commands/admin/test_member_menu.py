@@ -81,7 +81,7 @@ async def test_one_wrong_value_changes_nothing(world: World) -> None:
     ada = admin_of(world)
     form = await ada.click(await opened(world, ada), label="Change limits")
     refused = await ada.submit_modal(form, FIELDS | {"credits_per_day": "7.5", "max_count": "many"})
-    assert "“many” is no value for" in refused.response.content
+    assert "“many” is not a value for" in refused.response.content
     assert len(world.env.errors) == 1
     assert await audited(world) == []
 

@@ -18,7 +18,7 @@ from tests.helpers.waiting import until
 from tests.helpers.worlds import OpenWorld, restart
 from zimage_engine.types import Failed, Unit, UnitFailed
 
-PAUSED = "An admin of this server has paused me. What waits stays in line; ask again later."
+PAUSED = "An admin of this server has paused me. The queue is kept; please ask again later."
 
 
 async def test_a_paused_server_draws_nothing_more_until_it_is_resumed(world: World) -> None:
@@ -27,14 +27,14 @@ async def test_a_paused_server_draws_nothing_more_until_it_is_resumed(world: Wor
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert answered.response.content == f"{PAUSED}\n``{PROMPT}``"
     assert "paused already" in (await told(world, ada, "admin pause")).content
-    assert "I go on" in (await told(world, ada, "admin resume")).content
+    assert "Resumed. What waited comes first." in (await told(world, ada, "admin resume")).content
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert len(world.channel.history()) == 1
     assert world.env.errors is not None
     changes = await rows(world, "SELECT action, before, after FROM audit ORDER BY id")
     assert [(row["action"], row["before"], row["after"]) for row in changes] == [
-        ("pause", "drawing on", "drawing off"),
-        ("resume", "drawing off", "drawing on"),
+        ("pause", "generating on", "generating off"),
+        ("resume", "generating off", "generating on"),
     ]
 
 
@@ -112,7 +112,7 @@ async def test_an_image_that_ended_before_the_pause_is_not_ended_again_after_it(
         await until(lambda: not service.active)
         (message,) = world.channel.history()
         assert len(message.attachments) == 1
-        assert "1 of 2 images failed" in message.content
+        assert "1 of 2 pictures failed" in message.content
         images = await rows(world, "SELECT state, device_ms FROM images ORDER BY position")
         assert [image["state"] for image in images] == ["failed", "rendered"]
         (job,) = await rows(world, "SELECT device_ms FROM jobs")
@@ -159,18 +159,18 @@ async def test_the_owner_s_commands_are_for_owners_in_their_server_alone(world: 
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert answered.response.content.startswith("My operator has paused me.")
     assert "paused everywhere" in await say("health")
-    assert "I go on" in await say("resume")
+    assert "Resumed. What waited comes first." in await say("resume")
     assert "nothing is on the device or being posted: it is safe to stop the bot now" in await say("drain")
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert "new orders are kept" in await say("health")
-    assert "I go on" in await say("resume")
+    assert "new requests are kept" in await say("health")
+    assert "Resumed. What waited comes first." in await say("resume")
     assert "neither paused nor drained" in await say("resume")
     await until(lambda: not world.env.bot.jobs.active)
     shown = await say("servers")
     assert "**2 servers**" in shown
     assert f"1 · 1 · ``Playground`` `{guild.id}`" in shown
     health = await say("health")
-    assert "taking orders" in health
+    assert "accepting requests" in health
     assert "1 delivered" in health
     assert world.env.errors is not None
     audited = await rows(world, "SELECT guild_id, action FROM audit ORDER BY id")

@@ -55,7 +55,7 @@ async def test_credits_are_set_and_taken_back(world: World) -> None:
     ]
     form = await ada.click(message, label="Credits a day")
     refused = await ada.submit_modal(form, {"credits": "plenty"})
-    assert "“plenty” is no value for" in refused.response.content
+    assert "“plenty” is not a value for" in refused.response.content
     assert len(world.env.errors) == 1
     assert len(await audited(world)) == 3
 

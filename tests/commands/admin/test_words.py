@@ -53,7 +53,7 @@ async def test_a_pattern_and_one_that_is_too_slow(world: World) -> None:
 async def test_wrong_words_are_refused_with_what_is_wrong(world: World) -> None:
     ada = admin_of(world)
     for options, sentence in [
-        ({"word": "(", "pattern": True}, "This pattern is no regular expression: missing ) after “(”."),
+        ({"word": "(", "pattern": True}, "This pattern is not a valid regular expression: missing ) after “(”."),
         ({"word": "x" * 201, "pattern": True}, "A pattern has at most 200 characters; this one has 201."),
         ({"word": "x" * 101}, "A word has at most 100 characters; this one has 101."),
         ({"word": "\u200b"}, "A word needs at least one character that can be seen."),
@@ -82,7 +82,7 @@ async def test_a_server_has_no_more_words_and_patterns_than_it_may(world: World)
     assert said.content == "A server has at most 25 patterns: remove one before you add another."
     await told(world, ada, "admin words add", word="w7", sentence="Changed.")
     said = await told(world, ada, "admin words add", word="w7", sentence="Changed.")
-    assert said.content.startswith("Prompts may already not contain this: ||``w7``||")
+    assert said.content.startswith("Prompts were already not allowed to contain this: ||``w7``||")
     assert [change.action for change in await audited(world)] == ["words add"]
 
 

@@ -102,7 +102,7 @@ def test_a_size_beyond_the_positions_is_refused(
     profile.check_size(Size(512, 256))
     if axes:
         for size in (Size(544, 256), Size(512, 288)):
-            with pytest.raises(InvalidRequest, match=r"is too large: model draws up to 512x256\."):
+            with pytest.raises(InvalidRequest, match=r"is too large: model generates up to 512×256\."):
                 profile.check_size(size)
 
 
