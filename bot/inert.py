@@ -11,13 +11,18 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
+def one_line(text: str) -> str:
+    """Return untrusted text in one line that leaves the direction of the text around it alone."""
+    return " ".join(text.translate(_BIDI_OVERRIDES).split())
+
+
 def inert(text: str, limit: int) -> str:
     """Return untrusted text as inline code: one line of at most ``limit`` characters without markup, links or mentions.
 
     The fence is two backticks, so that the text may contain single ones; runs of backticks in the text are separated
     with zero-width spaces.
     """
-    line = " ".join(text.translate(_BIDI_OVERRIDES).split())
+    line = one_line(text)
     while "``" in line:
         line = line.replace("``", "`\u200b`")
     line = cut(line, limit - 6)

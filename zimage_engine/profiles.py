@@ -199,9 +199,14 @@ def _to_multiple(side: int, unit: int) -> int:
     return max(1, round(side / unit)) * unit
 
 
+def is_blank(text: str) -> bool:
+    """Return whether a text has nothing visible: white space and characters such as zero-width spaces at most."""
+    return not any(character.isprintable() and not character.isspace() for character in text)
+
+
 def check_prompt(prompt: str) -> None:
-    """Raise :class:`InvalidRequest` for a prompt that is empty or longer than 4,000 characters."""
-    if not prompt.strip():
+    """Raise :class:`InvalidRequest` for a prompt that is blank or longer than 4,000 characters."""
+    if is_blank(prompt):
         raise InvalidRequest("The prompt is empty: say what the picture should show.")
     if len(prompt) > PROMPT_LIMIT:
         raise InvalidRequest(f"The prompt has {len(prompt):,} characters; it may have {PROMPT_LIMIT:,}.")

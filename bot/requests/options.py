@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bot.plurals import counted
 from bot.requests.option_types import (
     SIZE_NAMES,
     FormField,
@@ -136,7 +137,7 @@ STEPS: Option[int] = Option(
     help="`steps`",
     help_flag="--steps {profile.steps.default:g}",
     of_spec=lambda spec: spec.steps,
-    result=lambda spec: f"{spec.steps} steps",
+    result=lambda spec: counted(spec.steps, "step"),
 )
 STRENGTH_MEANING = f"{MIN_STRENGTH:g} to 1: lower keeps more of the picture"
 """How strength is explained wherever it is set."""

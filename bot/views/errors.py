@@ -23,6 +23,7 @@ from bot.views.drafts import draft_view, typed_request_view
 from bot.views.parts import parts_of
 from bot.views.text import MESSAGE_LIMIT, inert
 from bot.views.typed_requests import draft_of
+from zimage_engine.profiles import is_blank
 from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
@@ -108,7 +109,9 @@ async def _render_request(sentence: str, database: Database, owner_id: int, draf
 
 def request_text(sentence: str, draft: Draft) -> str:
     """Return a sentence about a request, with the request's words under it as far as a message has room."""
-    return f"{sentence}\n{inert(draft.typed, MESSAGE_LIMIT - len(sentence) - 1)}" if draft.typed else sentence
+    if is_blank(draft.typed):
+        return sentence
+    return f"{sentence}\n{inert(draft.typed, MESSAGE_LIMIT - len(sentence) - 1)}"
 
 
 async def answer(interaction: discord.Interaction, sentence: str, view: discord.ui.View | None = None) -> None:

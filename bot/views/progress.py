@@ -16,6 +16,7 @@ from bot.jobs.admission import Quote
 from bot.jobs.delivery import Undeliverable
 from bot.jobs.job import Job, JobProgress, JobRequest, Kind
 from bot.media.previews import preview_sheet
+from bot.plurals import counted
 from bot.requests.pricing import credits_text, format_credits
 from bot.views.buttons import progress_view
 from bot.views.card_messages import NOT_SENT, CardMessage
@@ -73,9 +74,9 @@ def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
     The small print names the member's own settings in it, and what has no meaning in the prompt.
     """
     spec = request.spec
-    pictures = f"{request.count} picture{'' if request.count == 1 else 's'}"
+    pictures = counted(request.count, "picture")
     left = f"; you have {format_credits(quote.left)}" if quote.left is not None else ""
-    question = f"Generate {pictures} ({spec.width}×{spec.height}, {spec.steps} steps) of"
+    question = f"Generate {pictures} ({spec.width}×{spec.height}, {counted(spec.steps, 'step')}) of"
     price = f"{credits_text(quote.credits)}{left}. {duration(seconds).capitalize()} once it starts."
     small_print = "".join(f"\n-# {line}" for line in (request.defaults, request.notes) if line)
     return f"{question} {inert(spec.prompt, _PROMPT_ASKED)}? {price}{small_print}"

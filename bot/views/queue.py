@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import discord
 
+from bot.inert import one_line
 from bot.jobs.job import Job, JobProgress
 from bot.store.job_rows import Undelivered
 from bot.views.base import SafeDynamicItem, SafeView
@@ -166,5 +167,5 @@ class QueueList:
 
 
 def _option(number: int, entry: QueueEntry) -> discord.SelectOption:
-    prompt = " ".join(entry.prompt.split()) if entry.prompt is not None else _HIDDEN
+    prompt = one_line(entry.prompt) if entry.prompt is not None else _HIDDEN
     return discord.SelectOption(label=cut(f"{number} · {prompt}", _LABEL_LIMIT), value=str(entry.job.id))

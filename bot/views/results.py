@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import discord
 
+from bot.inert import one_line
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
 from bot.views.text import cut
@@ -154,7 +155,7 @@ def _custom_ids(message: discord.Message) -> list[str]:
 
 def picture_label(number: int, seed: int, prompt: str) -> str:
     """Return how a choice among pictures names one: what tells them apart comes first."""
-    return cut(f"{number} · seed {seed} · {prompt}", _LABEL_LIMIT)
+    return cut(f"{number} · seed {seed} · {one_line(prompt)}", _LABEL_LIMIT)
 
 
 def which_view(what: str, job_id: int, prompt: str, images: Sequence[tuple[str, int]]) -> discord.ui.View:

@@ -23,6 +23,7 @@ def test_what_is_not_said_comes_from_the_profile() -> None:
     [
         (ImageOptions(""), "The prompt is empty"),
         (ImageOptions(" \n"), "The prompt is empty"),
+        (ImageOptions("\u200b\u2060 \u202e"), "The prompt is empty"),
         (ImageOptions("x" * 4001), "4,001 characters; it may have 4,000"),
         (ImageOptions("x", seed=-1), "The seed must be from 0 to 4294967295"),
         (ImageOptions("x", seed=2**32), "The seed must be from 0 to 4294967295"),

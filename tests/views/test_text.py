@@ -5,7 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.requests.drafts import Draft
 from bot.requests.spec import ImageSpec
+from bot.views.errors import request_text
+from bot.views.results import picture_label
 from bot.views.text import MESSAGE_LIMIT, duration, inert, result_text
 
 ANY = st.text(max_size=300) | st.text("`@<>*:/ ", max_size=300)
@@ -46,3 +49,17 @@ def test_durations_for_people() -> None:
         "about 2 min",
         "about 7 min",
     ]
+
+
+def test_one_step_is_no_steps() -> None:
+    spec = ImageSpec("a cat", 256, 256, 1, 1, 0.0, "", "m")
+    assert " · 1 step · " in result_text(spec, 1, [1], 1.0, "")
+
+
+def test_a_request_without_visible_words_is_not_repeated() -> None:
+    assert request_text("No.", Draft("\u200b\u202e ")) == "No."
+    assert request_text("No.", Draft("a cat")) == "No.\n``a cat``"
+
+
+def test_a_choice_leaves_the_direction_of_the_text_around_it_alone() -> None:
+    assert picture_label(2, 7, "a\u202e cat\nat night") == "2 · seed 7 · a cat at night"
