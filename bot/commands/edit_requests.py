@@ -73,7 +73,7 @@ class EditRequests:
                 await self._ask_for_prompt(interaction, draft, found)
             else:
                 mask = await self._pictures.find(invocation, draft.mask) if draft.mask else None
-                await self._submission.edit(invocation, Edit(options, mask=mask), found, private=None)
+                await self._submission.edit(invocation, Edit(options, mask=mask), found)
 
     async def on_pick(self, interaction: discord.Interaction[Any], draft_id: int, image_id: str | None) -> None:
         """Edit the image that was chosen, or end the question if none was.

@@ -156,7 +156,7 @@ class Replies:
             input_image = await self._replied_to(invocation, message, options)
         else:
             raise Refusal(NO_PICTURE)
-        await self._submission.edit(invocation, Edit(options), input_image, private=False)
+        await self._submission.edit(invocation, Edit(options), input_image)
 
     async def _replied_to(
         self, invocation: MessageInvocation, message: discord.Message, options: ImageOptions

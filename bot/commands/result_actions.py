@@ -129,7 +129,7 @@ class ResultActions:
         elif form.upload_id is not None:
             input_image = await self._of_upload(interaction, form.upload_id)
         assert input_image is not None, "a modal names its picture"
-        await self._submission.edit(invocation, Edit(form.options()), input_image, private=None)
+        await self._submission.edit(invocation, Edit(form.options()), input_image)
         await self._menus.close(interaction)
 
     async def _is_first_click(self, interaction: discord.Interaction[Any], what: str) -> bool:
@@ -171,7 +171,7 @@ class ResultActions:
 
     async def _change(self, interaction: discord.Interaction[Any], row: ImageRow, edit: Edit) -> None:
         invocation = InteractionInvocation(interaction)
-        await self._submission.edit(invocation, edit, await self._input_images.image(invocation, row.id), private=None)
+        await self._submission.edit(invocation, edit, await self._input_images.image(invocation, row.id))
         await self._menus.close(interaction)
 
     def _options_of_row(self, row: ImageRow, *, strength: float) -> ImageOptions:

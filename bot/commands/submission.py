@@ -114,7 +114,7 @@ class Submission:
             if not await self._ask_first(invocation, request, draft):
                 await self._submit_request(request, invocation)
 
-    async def edit(self, invocation: Invocation, edit: Edit, input_image: InputImage, *, private: bool | None) -> None:
+    async def edit(self, invocation: Invocation, edit: Edit, input_image: InputImage) -> None:
         """Submit a job that changes a picture. Raises :class:`RequestError`.
 
         Reading the picture may take seconds, so the card is shown before; what the picture makes impossible is then
@@ -122,17 +122,16 @@ class Submission:
         """
         mask = edit.mask.reference if edit.mask is not None else ""
         typed = replace(edit.options, which=None)
-        draft = Draft.of(typed, private=private, picture=input_image.reference, mask=mask)
+        draft = Draft.of(typed, picture=input_image.reference, mask=mask)
         with drafted(draft):
             await self._edit(invocation, edit, input_image, draft)
 
     async def _edit(self, invocation: Invocation, edit: Edit, input_image: InputImage, draft: Draft) -> None:
         options = read_flags(edit.options, EDIT_FLAGS, profile=self.profile, max_count=self.max_count)
+        private = options.private
         if invocation.reply is None:
             # A message cannot be answered privately, so the member's setting does not apply to it.
-            private: bool | None = public_of(options, direct=invocation.guild is None)
-        else:
-            private = private_of(options, draft.private)
+            private = public_of(options, direct=invocation.guild is None)
         options, private, defaults = await self.with_settings(invocation, options, private=private, edit=True)
         options = complete_prompt(options, input_image.prompt, self.profile)
         private = private or input_image.private

@@ -104,7 +104,7 @@ class ImageSpec:
 class ImageOptions:
     """The options of a request as they were given; None is "not given". ``which`` is a picture's number, from 1.
 
-    ``private`` is whether a flag asks for a private picture; commands have it as an option of their own.
+    ``private`` is whether the picture is to be private, by a flag or an option.
     With ``verbatim`` the prompt is that of an earlier image: nothing in it is read as a flag.
     """
 
