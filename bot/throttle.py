@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
+DOUBLE_CLICK_SECONDS = 3.0
+"""How long further clicks on the same button have no effect after one that had."""
 _HELD_MIN = 1000
 
 

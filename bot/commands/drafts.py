@@ -24,13 +24,12 @@ from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import images, job_rows
 from bot.store.database import Database
 from bot.store.job_rows import JobRow
-from bot.throttle import Throttle
+from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.drafts import DRAFT_ITEMS
 from bot.views.errors import answer_error
 from bot.views.request_form import RequestForm, RequestModal, read_request_form
 from bot.views.text import readable
 
-_ONCE_SECONDS = 3.0
 _NOT_KEPT = (
     "This request is no longer kept: I keep your last ones for 24 hours. Its words are in the message above; copy them "
     "into /imagine or /edit."
@@ -59,7 +58,7 @@ class DraftActions:
         self._edit_requests = edit_requests
         self._pickers = pickers
         self._questions = questions
-        self._clicks: Throttle[tuple[int, int, int]] = Throttle(_ONCE_SECONDS)
+        self._clicks: Throttle[tuple[int, int, int]] = Throttle(DOUBLE_CLICK_SECONDS)
 
     async def on_edit(self, interaction: discord.Interaction[Any], draft_id: int) -> None:
         """Open the form with a draft. Raises :class:`Refusal` if it is not kept, or another member's."""

@@ -24,6 +24,7 @@ from bot.requests.flags import EDIT_FLAGS, read_flags
 from bot.requests.spec import ImageOptions
 from bot.store.database import Database
 from bot.store.images import ImageRow
+from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.modals import EditModal
 from bot.views.picture_picker import PickButton, over_text
 from bot.views.picture_references import NEWEST, image_reference, source_of
@@ -47,6 +48,7 @@ class EditRequests:
         self._pickers = pickers
         self._database = database
         self._answering: set[int] = set()
+        self._answered: Throttle[int] = Throttle(DOUBLE_CLICK_SECONDS)
 
     async def submit(
         self, interaction: discord.Interaction[Any], draft: Draft, options: ImageOptions | None = None
@@ -93,13 +95,14 @@ class EditRequests:
             await interaction.response.defer()
             await interaction.delete_original_response()
             return
-        if draft_id in self._answering:  # a double tap
+        if draft_id in self._answering or self._answered.remaining(draft_id):  # a double click
             await interaction.response.defer()
             return
         self._answering.add(draft_id)
         try:
             await self.submit(interaction, replace(draft, picture=image_reference(image_id)))
             if interaction.response.type is not discord.InteractionResponseType.modal:
+                self._answered.start(draft_id)
                 await self._pickers.close(interaction)
         finally:
             self._answering.discard(draft_id)

@@ -17,7 +17,7 @@ from bot.commands.submission import Submission
 from bot.errors import Refusal
 from bot.requests.small_talk import reads_like_prompt
 from bot.requests.spec import ImageOptions
-from bot.throttle import Throttle
+from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.card_messages import NOT_SENT, reply_or_send
 from bot.views.command_mentions import CommandMentions
 from bot.views.first_contact import GenerateButton, generate_view
@@ -45,7 +45,7 @@ class FirstContact:
         self._mentions = mentions
         self._greeted: Throttle[tuple[int, int]] = Throttle(_GREETING_SECONDS)
         self._offered: Throttle[tuple[int, int]] = Throttle(_OFFER_SECONDS)
-        self._clicks: Throttle[tuple[int, int]] = Throttle(_OFFER_SECONDS)
+        self._clicks: Throttle[tuple[int, int]] = Throttle(DOUBLE_CLICK_SECONDS)
         self._hinted: OrderedDict[tuple[int, int], None] = OrderedDict()
 
     async def greet(self, message: discord.Message, text: str) -> None:

@@ -21,7 +21,7 @@ from bot.commands.invocation import InteractionInvocation, Invocation
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.requests.drafts import Draft
-from bot.throttle import Throttle
+from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.card_messages import NOT_SENT, CardMessage, remove
 from bot.views.drafts import draft_view, remaining_view
 from bot.views.errors import request_text
@@ -34,7 +34,6 @@ _SECONDS = 12 * 60
 _OVER = "This question has expired, and nothing was charged."
 _CANCELLED = "Cancelled, and nothing was charged."
 _LEAD = "I have a question before I start. Only you will see it."
-_ONCE_SECONDS = 3.0
 _MAX = 100
 """The most questions open at once: each holds its request, and an edit's request holds its picture."""
 
@@ -67,7 +66,7 @@ class Questions:
     def __init__(self) -> None:
         self._open: OrderedDict[str, _Question] = OrderedDict()
         self._ending: set[asyncio.Task[None]] = set()
-        self._answered: Throttle[str] = Throttle(_ONCE_SECONDS)
+        self._answered: Throttle[str] = Throttle(DOUBLE_CLICK_SECONDS)
 
     @property
     def open_ids(self) -> list[str]:

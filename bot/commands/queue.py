@@ -18,13 +18,12 @@ from bot.jobs.job import JobRequest
 from bot.jobs.service import JobService
 from bot.store.audit import Change
 from bot.store.job_rows import JobRow
-from bot.throttle import Throttle
+from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.drafts import job_request_view
 from bot.views.progress import cancelled_text, cost_text
 from bot.views.queue import QUEUE_ITEMS, QueueEntry, QueueList, Whose
 from bot.views.text import inert
 
-_ONCE_SECONDS = 3.0
 _WAIT_SECONDS = 10.0
 """How long an answer waits for a cancelled job to end, to say what it cost."""
 _PROMPT_SHOWN = 300
@@ -37,7 +36,7 @@ class QueueActions:
     def __init__(self, jobs: JobService, admin: AdminContext) -> None:
         self._jobs = jobs
         self._admin = admin
-        self._clicks: Throttle[tuple[int, int]] = Throttle(_ONCE_SECONDS)
+        self._clicks: Throttle[tuple[int, int]] = Throttle(DOUBLE_CLICK_SECONDS)
 
     async def show(self, interaction: discord.Interaction[Any], page: int = 0, notice: str = "") -> None:
         """Answer a command with the member's own requests: a page, or the last one if there are fewer."""

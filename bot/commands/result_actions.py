@@ -24,7 +24,7 @@ from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow
-from bot.throttle import Throttle
+from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.modals import EditForm, EditModal
 from bot.views.results import RESULT_ITEMS, vary_view, which_view
 from zimage_engine.profiles import SEED_LIMIT, ModelProfile, Size
@@ -35,7 +35,6 @@ _Action = Callable[[discord.Interaction[Any], ImageRow], Awaitable[None]]
 _VARY = {"subtle": 0.4, "strong": 0.8}
 _UPSCALE_STRENGTH = 0.3
 _UPSCALE = 2
-_ONCE_SECONDS = 3.0
 
 
 class ResultActions:
@@ -56,7 +55,7 @@ class ResultActions:
         self._gallery = gallery
         self._menus = menus
         self._database = database
-        self._clicks: Throttle[tuple[int, str]] = Throttle(_ONCE_SECONDS)
+        self._clicks: Throttle[tuple[int, str]] = Throttle(DOUBLE_CLICK_SECONDS)
         self._job_actions: dict[str, _Action] = {"again": self._again, "remix": self._remix}
         self._image_actions: dict[str, _Action] = {
             "edit": self._ask_for_edit,

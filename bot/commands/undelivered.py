@@ -13,14 +13,13 @@ from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.jobs.undelivered import UndeliveredResults
-from bot.throttle import Throttle
+from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.card_messages import NOT_SENT
 from bot.views.undelivered import ShowButton, undelivered_text, undelivered_view
 
 log = structlog.get_logger(__name__)
 
 _OFFER_SECONDS = 10 * 60.0
-_ONCE_SECONDS = 3.0
 _TELL_THEMSELVES = ("quota", "queue")
 
 
@@ -30,7 +29,7 @@ class UndeliveredActions:
     def __init__(self, results: UndeliveredResults) -> None:
         self._results = results
         self._offers: Throttle[int] = Throttle(_OFFER_SECONDS)
-        self._shows: Throttle[tuple[int, int]] = Throttle(_ONCE_SECONDS)
+        self._shows: Throttle[tuple[int, int]] = Throttle(DOUBLE_CLICK_SECONDS)
 
     async def on_show(self, interaction: discord.Interaction[Any], job_id: int) -> None:
         """Show a result to its owner, in the channel if that is possible now, else to them alone.

@@ -232,3 +232,12 @@ async def test_a_question_outlives_a_restart_and_its_draft_by_the_prompt(world: 
     assert not asked.response.components
     assert not asked.response.attachments
     assert len(await parents(world)) == 1
+
+
+async def test_a_second_click_on_a_question_that_is_still_shown_has_no_effect(world: World) -> None:
+    await drawn(world, count=2)
+    asked = await ask(world, steps=1)
+    world.env.bot.parts.pickers._asked.clear()  # as after a restart: nothing can remove the question's message
+    await world.member.click(asked.response, label="1")
+    await world.member.click(asked.response, label="2")
+    assert await parents(world) == (await ids_of(world))[:1]
