@@ -25,7 +25,7 @@ from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.card_messages import NOT_SENT, CardMessage, remove
 from bot.views.drafts import draft_view, remaining_view
 from bot.views.errors import request_text
-from bot.views.parts import Answer
+from bot.views.parts import AnswerAction
 from bot.views.questions import AnswerButton, question_view, show_question_view
 
 log = structlog.get_logger(__name__)
@@ -109,7 +109,7 @@ class Questions:
             if message is not None and question.shown is not None and question.shown.message_id == message.id:
                 self._start(self._close(question_id).remove())
 
-    async def answered(self, interaction: discord.Interaction[Any], question_id: str, answer: Answer) -> None:
+    async def answered(self, interaction: discord.Interaction[Any], question_id: str, answer: AnswerAction) -> None:
         """Handle a pressed button. Raises :class:`Refusal` if somebody else than the member pressed it."""
         question = self._open.get(question_id)
         if question is None and self._answered.remaining(question_id):  # a double click

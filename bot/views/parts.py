@@ -39,14 +39,14 @@ class PickHandler(Protocol):
         ...
 
 
-Answer = Literal["yes", "no", "show"]
-"""A button of a question; ``show`` shows the question itself."""
+AnswerAction = Literal["yes", "no", "show"]
+"""What the buttons of a question do; ``show`` shows the question itself."""
 
 
 class AnswerHandler(Protocol):
     """Handles the answers to questions such as a price."""
 
-    async def answered(self, interaction: discord.Interaction[Any], question_id: str, answer: Answer) -> None: ...
+    async def answered(self, interaction: discord.Interaction[Any], question_id: str, answer: AnswerAction) -> None: ...
 
 
 class PrivacyHandler(Protocol):

@@ -8,7 +8,7 @@ import discord
 
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.drafts import DraftButton
-from bot.views.parts import Answer, parts_of
+from bot.views.parts import AnswerAction, parts_of
 
 
 class AnswerButton(
@@ -17,7 +17,7 @@ class AnswerButton(
     """The answer yes or no to one question; ``show`` under a public message shows the question to its member."""
 
     def __init__(self, what: str, question_id: str, label: str | None = None) -> None:
-        self.what, self.question_id = cast("Answer", what), question_id
+        self.what, self.question_id = cast("AnswerAction", what), question_id
         style = discord.ButtonStyle.secondary if what == "no" else discord.ButtonStyle.primary
         super().__init__(
             discord.ui.Button(label=label or what, style=style, custom_id=f"zib:answer-{what}:q{question_id}")
