@@ -79,10 +79,12 @@ class DraftPictures:
 
         Raises :class:`Refusal` if there is none.
         """
-        rows = await find_candidates(self._database, invocation)
-        rows = [row for row in rows if which is None or row.position == which - 1]
-        if not rows:
+        candidates = await find_candidates(self._database, invocation)
+        if not candidates:
             raise Refusal(NO_PICTURE)
+        rows = [row for row in candidates if which is None or row.position == which - 1]
+        if not rows:
+            raise Refusal(f"None of the newest messages here has a picture {which}: leave `--image` out to choose one.")
         return rows
 
     async def of_job(self, invocation: Invocation, row: JobRow) -> tuple[str, str]:

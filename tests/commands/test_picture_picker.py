@@ -241,3 +241,10 @@ async def test_a_second_click_on_a_question_that_is_still_shown_has_no_effect(wo
     await world.member.click(asked.response, label="1")
     await world.member.click(asked.response, label="2")
     assert await parents(world) == (await ids_of(world))[:1]
+
+
+async def test_a_number_that_no_message_has_is_told_apart_from_no_picture(world: World) -> None:
+    await drawn(world, count=2)
+    asked = await ask(world, prompt=f"{CHANGED} --image 3")
+    assert asked.response.content.startswith("None of the newest messages here has a picture 3: leave `--image` out")
+    assert world.env.errors
