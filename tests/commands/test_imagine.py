@@ -287,7 +287,7 @@ async def test_an_engine_error_is_one_sentence_on_the_card_and_costs_nothing(wor
         await world.member.slash(world.channel, "imagine", prompt=PROMPT)
         (message,) = world.channel.history()
         assert PROMPT in message.content, "it can be copied from there"
-        assert not message.components
+        assert button_labels(message) == ["Edit request"]
         assert "The model failed on this picture. Nothing was charged. (error " in message.content
         (job,) = await rows(world, "SELECT state, error_code FROM jobs")
         assert job == {"state": "failed", "error_code": "unit_failed"}
