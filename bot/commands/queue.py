@@ -16,6 +16,7 @@ from bot.jobs.active import ActiveJob
 from bot.jobs.completion import credits_charged
 from bot.jobs.job import JobRequest
 from bot.jobs.service import JobService
+from bot.plurals import counted
 from bot.store.audit import Change
 from bot.store.job_rows import JobRow
 from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
@@ -147,7 +148,7 @@ class QueueActions:
         rows = await asyncio.gather(*(wait(active, _WAIT_SECONDS) for active in cancelled))
         if len(job_ids) == 1:
             return str(refusals[0]) if refusals else self._outcome(interaction, cancelled[0], rows[0])
-        requests = "1 request" if len(cancelled) == 1 else f"{len(cancelled)} requests"
+        requests = counted(len(cancelled), "request")
         late = f" {len(refusals)} had finished already." if refusals else ""
         return f"Cancelled {requests}. {cost_text(sum(credits_charged(row) for row in rows if row is not None))}{late}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from bot.jobs.job import Job, JobProgress
+from bot.plurals import counted
 
 _BAR = 12
 _MOVED_SECONDS = 5.0
@@ -75,7 +76,7 @@ def _queued(progress: JobProgress) -> str:
 
 
 def _before(position: int) -> str:
-    return "1 picture before yours" if position == 1 else f"{position} pictures before yours"
+    return f"{counted(position, 'picture')} before yours"
 
 
 def _loading(progress: JobProgress) -> str:

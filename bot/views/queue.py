@@ -10,6 +10,7 @@ import discord
 
 from bot.inert import one_line
 from bot.jobs.job import Job, JobProgress
+from bot.plurals import counted
 from bot.store.job_rows import Undelivered
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
@@ -151,7 +152,7 @@ class QueueList:
 
     def _heading(self) -> str:
         count = len(self.entries)
-        requests = "1 request" if count == 1 else f"{count} requests"
+        requests = counted(count, "request")
         if self.whose == "all":
             heading = f"**{requests} of this server in the queue**" if count else "Nobody in this server waits for me."
         else:

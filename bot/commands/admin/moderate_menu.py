@@ -15,6 +15,7 @@ from bot.commands.admin.member_menu import member_or_id
 from bot.commands.gallery import STILL_SHOWN, Gallery
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
+from bot.plurals import counted
 from bot.store import images
 from bot.store.audit import Change
 from bot.store.images import ImageRow
@@ -75,7 +76,7 @@ class ModerateMenu:
             return "Already deleted."
         await interaction.response.defer()  # two requests to Discord come first
         gone = await self._gallery.remove_result(interaction, row)
-        before = "1 picture" if len(rows) == 1 else f"{len(rows)} pictures"
+        before = counted(len(rows), "picture")
         target = f"<@{row.owner_id}>" if row.owner_id else ""
         change = Change("moderate delete", target, before, "deleted", row.owner_id or None)
         await self._context.change(interaction, lambda _: change)
