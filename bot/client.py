@@ -57,7 +57,7 @@ from bot.commands.queue import QueueActions
 from bot.commands.result_actions import ResultActions
 from bot.commands.submission import Submission
 from bot.commands.undelivered import UndeliveredActions
-from bot.errors import Restarting
+from bot.errors import NotHere, Restarting
 from bot.jobs.delivery_loop import CHECK_SECONDS
 from bot.jobs.service import JobService
 from bot.media.untrusted_images import ImageReader
@@ -67,7 +67,7 @@ from bot.services import Services
 from bot.settings import Settings
 from bot.store.database import Database
 from bot.views.command_mentions import CommandMentions
-from bot.views.errors import answer, answer_error
+from bot.views.errors import answer_error
 from bot.views.job_cards import JobCards
 from bot.views.outbox import DiscordOutbox
 from bot.views.privacy import is_about_privacy
@@ -119,7 +119,8 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
         if not allowed or interaction.guild_id in allowed or is_about_privacy(interaction):
             return True
         if interaction.type is not discord.InteractionType.autocomplete:
-            await answer(interaction, "This bot serves other servers only; ask its operator to add this one.")
+            sentence = "This bot serves other servers only; ask its operator to add this one."
+            await self.client.answer_error(interaction, NotHere(sentence))
         return False
 
 

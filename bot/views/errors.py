@@ -114,7 +114,7 @@ def request_text(sentence: str, draft: Draft) -> str:
     return f"{sentence}\n{inert(draft.typed, MESSAGE_LIMIT - len(sentence) - 1)}"
 
 
-async def answer(interaction: discord.Interaction, sentence: str, view: discord.ui.View | None = None) -> None:
+async def _answer(interaction: discord.Interaction, sentence: str, view: discord.ui.View | None) -> None:
     """Send a sentence to the member privately, whether or not the interaction has been answered already."""
     buttons = view or discord.utils.MISSING
     try:
@@ -131,4 +131,4 @@ async def answer_error(interaction: discord.Interaction[Any], error: BaseExcepti
     """Tell the member of an error, as every command, button and modal does."""
     database = parts_of(interaction).database
     told = await render_error(error, database, interaction.user.id, interaction.guild, draft_of(interaction))
-    await answer(interaction, told.text, told.view)
+    await _answer(interaction, told.text, told.view)

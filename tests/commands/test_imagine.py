@@ -373,4 +373,5 @@ async def test_servers_that_are_not_allowed_are_told_so(world_of: OpenWorld) -> 
         answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
         assert answered.ephemeral
         assert "serves other servers only" in answered.response.content
+        assert answered.response.content.endswith(f"\n``{PROMPT}``")
         assert await rows(world, "SELECT id FROM jobs") == []
