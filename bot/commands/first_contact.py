@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from typing import Any
 
@@ -12,6 +11,7 @@ from discord.ext import commands
 
 from bot.commands.help import EXAMPLE, edit_example
 from bot.commands.invocation import InteractionInvocation, MessageInvocation
+from bot.commands.mentions import with_own_mention, without_mentions
 from bot.commands.parts import BotParts
 from bot.commands.submission import Submission
 from bot.errors import Refusal
@@ -120,21 +120,10 @@ class FirstContact:
         if message.author.id != interaction.user.id:
             raise Refusal("Only the member who wrote that can have it generated.")
         assert self._client.user is not None, "it received an interaction"
-        text = without_mentions(with_own_mention(message, self._client.user), self._client.user)
+        text = without_mentions(with_own_mention(message, self._client.user), self._client.user.id)
         if not text:
             raise Refusal("Your message says nothing any more: send it again, or use /imagine.")
         await self._submission.imagine(InteractionInvocation(interaction), ImageOptions(text), private=None)
-
-
-def with_own_mention(message: discord.Message, me: discord.ClientUser) -> str:
-    """Return what a message says, with mentions of the bot's role as mentions of the bot: people take either."""
-    role = message.guild.self_role if message.guild is not None else None
-    return message.content if role is None else message.content.replace(role.mention, me.mention)
-
-
-def without_mentions(content: str, me: discord.ClientUser) -> str:
-    """Return a text without mentions of the bot."""
-    return re.sub(r"[^\S\n]+", " ", re.sub(rf"<@!?{me.id}>", " ", content)).strip()
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

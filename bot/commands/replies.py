@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import discord
 from discord.ext import commands
 
-from bot.commands.first_contact import with_own_mention, without_mentions
 from bot.commands.input_images import NO_PICTURE, InputImage, pick, picture_attachments
 from bot.commands.invocation import MessageInvocation
+from bot.commands.mentions import is_mentioned, with_own_mention, without_mentions
 from bot.commands.parts import BotParts
 from bot.commands.submission import Edit
 from bot.errors import NotHere, Refusal
@@ -31,7 +30,6 @@ from zimage_engine.types import InvalidRequest
 _NOT_HERE_SECONDS = 60.0
 _WRITTEN = (discord.MessageType.default, discord.MessageType.reply)
 """The types of messages that people write; Discord makes the others, such as that a message was pinned."""
-_SEVERAL_SPACES = re.compile(r"[^\S\n]+")
 
 
 def asked_for(content: str, bot_id: int, *, to_result: bool, every_reply: bool, direct: bool) -> str | None:
@@ -40,25 +38,13 @@ def asked_for(content: str, bot_id: int, *, to_result: bool, every_reply: bool, 
     A written mention asks for one. So does a reply to a result that begins with ``edit:`` or ``/edit`` or has a flag;
     with ``every_reply`` any reply to one; and any direct message with a picture (``direct``).
     """
-    mention = re.compile(rf"<@!?{bot_id}>")
-    mentioned = mention.search(content) is not None
-    text = _SEVERAL_SPACES.sub(" ", mention.sub(" ", content)).strip()
+    mentioned, text = is_mentioned(content, bot_id), without_mentions(content, bot_id)
     after_command = text_after_command(text)
     if after_command is not None and (to_result or mentioned or direct):
         return after_command
     if mentioned or direct or (to_result and text and (every_reply or has_flag(text))):
         return text
     return None
-
-
-def is_mentioned(content: str, bot_id: int) -> bool:
-    """Return whether a message mentions the bot in its text; a reply that pings it does not."""
-    return re.search(rf"<@!?{bot_id}>", content) is not None
-
-
-def is_command(content: str, bot_id: int) -> bool:
-    """Return whether a message begins with ``edit:`` or ``/edit``, after any mentions of the bot."""
-    return text_after_command(re.sub(rf"<@!?{bot_id}>", " ", content).strip()) is not None
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
@@ -98,7 +84,8 @@ class Replies:
         pictures = picture_attachments(message)
         direct = message.guild is None
         content = with_own_mention(message, me)
-        command = is_command(content, me.id)
+        said = without_mentions(content, me.id)
+        command = text_after_command(said) is not None
         text = asked_for(
             content,
             me.id,
@@ -115,7 +102,7 @@ class Replies:
             with drafted(Draft(text, picture=_reference(message, pictures))):
                 await self._edit(MessageInvocation(message), message, text, pictures)
         elif message.type in _WRITTEN and (direct or mentioned):
-            await self._first_contact.greet(message, without_mentions(content, me))
+            await self._first_contact.greet(message, said)
 
     def _is_hidden(self, message: discord.Message, *, to_result: bool) -> bool:
         """Return whether a message is meant for the bot, and Discord does not show the bot what it says.
