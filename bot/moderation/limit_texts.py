@@ -92,8 +92,8 @@ def refusal(cause: NotAdmitted) -> Refusal:
             return NotHere(_wrong_place(allowed, age_restricted_only=age_restricted_only))
         case NoPrivatePictures():
             return Refusal(
-                "This server does not allow private pictures. Ask with private:False for one that everybody here sees, "
-                "or ask me in a direct message."
+                "This server does not allow private pictures, nor pictures that are made from one. Ask for one that "
+                "everybody here sees, or ask me in a direct message."
             )
         case OverLimit():
             return Refusal(_over_limit(cause))

@@ -54,7 +54,7 @@ class RequestModal(SafeModal):
         if profile.negative_prompt:
             self._add_text("negative", "What it should not show", draft.negative, required=False)
         elif draft.negative:
-            flags = f"--no {draft.negative} {flags}".strip()
+            flags = f"{flags} --no {draft.negative}".strip()  # last, so that a long one cuts off no other flag
         example = "--strength 0.5 --seed 7" if draft.is_edit else "--ar 16:9 --size large --seed 7"
         self._add_text("flags", "Options", flags, hint=f"Like {example}", required=False)
         choices = [

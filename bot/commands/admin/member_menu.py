@@ -125,14 +125,19 @@ async def _member(interaction: discord.Interaction[Any], member_id: int) -> disc
 
 
 async def member_or_id(guild: discord.Guild, member_id: int) -> discord.Member | discord.Object:
-    """Return a member of a server; only their id if they have left it, or Discord does not answer."""
+    """Return a member of a server; only their id if they have left it.
+
+    Raises :class:`Refusal` if Discord does not answer: whether they are an admin is not known then.
+    """
     known = guild.get_member(member_id)
     if known is not None:
         return known
     try:
         return await guild.fetch_member(member_id)
-    except discord.HTTPException:
+    except discord.NotFound:
         return discord.Object(member_id)
+    except discord.HTTPException as error:
+        raise Refusal("Discord does not tell me who that is at the moment. Please try again in a minute.") from error
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

@@ -11,7 +11,7 @@ from bot.playground.world import World
 from tests.helpers.admins import admin_of, another_server, audited, told
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows
 
-REFUSAL = "This server does not allow private pictures."
+REFUSAL = "This server does not allow private pictures, nor pictures that are made from one."
 
 
 async def forbid(world: World) -> None:
