@@ -13,7 +13,7 @@ from bot.store.job_rows import ImageRow
 from zimage_engine.handle import Handle
 
 CancelCause = Literal["owner", "moderator", "card_deleted", "data_deleted"]
-"""Why a job is cancelled. After ``card_deleted`` and ``data_deleted`` nobody is told."""
+"""Why a job is cancelled. After ``data_deleted`` nobody is told."""
 
 
 @dataclass(slots=True)

@@ -47,10 +47,12 @@ class Card(Protocol):
         """
         ...
 
-    async def tell_cancelled(self, note: str, charged: int) -> None:
+    async def tell_cancelled(self, note: str, charged: int, *, known: bool) -> None:
         """Replace the card's text with the note of a cancelled job, its prompt and what it cost (1/100 credit).
 
-        Raises :class:`bot.jobs.delivery.Outage` if Discord does not answer. A card that is gone is no error.
+        If the card is gone, the owner is told directly, unless it is ``known`` to them. Raises
+        :class:`bot.jobs.delivery.Outage` if Discord does not answer, and :class:`bot.jobs.delivery.Undeliverable` if
+        the owner cannot be reached.
         """
         ...
 

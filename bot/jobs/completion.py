@@ -50,7 +50,7 @@ _LOST = "Your picture was lost on my side before I could post it. Nothing was ch
 _CANCELLED: dict[CancelCause, str] = {
     "owner": "Cancelled",
     "moderator": "Cancelled by a moderator",
-    "card_deleted": "",
+    "card_deleted": "Cancelled, since its message was deleted",
     "data_deleted": "",
 }
 """The notes of cancelled jobs. The card adds the prompt and the cost."""
@@ -242,7 +242,8 @@ class Completion:
             if not row.note:  # delivered, or its owner had their data deleted
                 await card.remove()
             elif row.state == "cancelled":
-                await card.tell_cancelled(row.note, credits_charged(row))
+                by_owner = row.note == _CANCELLED["owner"]
+                await card.tell_cancelled(row.note, credits_charged(row), known=by_owner)
             else:
                 await card.tell(row.note)
         except Undeliverable as error:

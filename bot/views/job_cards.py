@@ -91,10 +91,10 @@ class JobCards:
         author_id = self._client.user.id if self._client.user is not None else None
         return ChannelCardMessage(channel, card.message_id, replies_to=card.event_id, author_id=author_id)
 
-    async def _send_instead(self, job: Job, text: str) -> None:
-        """Send a text to the owner of a job whose card is gone: in the channel, or else directly."""
+    async def _send_instead(self, job: Job, text: str, *, directly: bool) -> None:
+        """See :class:`bot.views.progress.SendInstead`."""
         view = job_request_view(job.id)
-        if not job.private:
+        if not job.private and not directly:
             channel = self._client.get_partial_messageable(job.request.channel_id, guild_id=job.request.guild_id)
             try:
                 await _send_text(channel, text, "f" + job.nonce[1:], view)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from io import BytesIO
-from typing import Any
+from typing import Any, Protocol
 
 import discord
 import structlog
@@ -82,8 +81,15 @@ def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
     return f"{question} {inert(spec.prompt, _PROMPT_ASKED)}? {price}{small_print}"
 
 
-SendInstead = Callable[[Job, str], Awaitable[None]]
-"""Sends a text to a job's owner whose card is gone. Raises :class:`Undeliverable` and :class:`Outage`."""
+class SendInstead(Protocol):
+    """Sends a text to a job's owner whose card is gone."""
+
+    async def __call__(self, job: Job, text: str, *, directly: bool) -> None:
+        """Send it in the job's channel or, if that fails or ``directly``, as a direct message.
+
+        Raises :class:`Undeliverable` and :class:`Outage`.
+        """
+        ...
 
 
 class ProgressCard:
@@ -157,16 +163,18 @@ class ProgressCard:
         try:
             await self._replace(text, job_request_view(self._job.id))
         except Undeliverable:
-            await self._send_instead(self._job, text)
+            await self._send_instead(self._job, text, directly=False)
 
-    async def tell_cancelled(self, note: str, charged: int) -> None:
+    async def tell_cancelled(self, note: str, charged: int, *, known: bool) -> None:
         await self.stop()
         request = self._job.request
+        text = cancelled_text(request.spec.prompt, request.original_link, note, charged)
         try:
-            text = cancelled_text(request.spec.prompt, request.original_link, note, charged)
             await self._replace(text, job_request_view(self._job.id))
         except Undeliverable as error:
             log.info("cancelled_not_told", job=self._job.id, reason=str(error))
+            if not known:
+                await self._send_instead(self._job, text, directly=True)
 
     def _text(self, sentence: str) -> str:
         request = self._job.request

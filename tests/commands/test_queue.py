@@ -99,7 +99,7 @@ async def test_a_private_card_whose_token_has_expired_is_ended_by_the_press(worl
 
 
 @pytest.mark.parametrize("bulk", [False, True])
-async def test_deleting_a_card_cancels_its_job_and_nothing_more_is_said(world_of: OpenWorld, bulk: bool) -> None:  # noqa: FBT001
+async def test_deleting_a_card_cancels_its_job_and_its_owner_is_told_directly(world_of: OpenWorld, bulk: bool) -> None:  # noqa: FBT001
     device = HeldUp()
     async with world_of(device.wrap) as world:
         moderator = moderator_of(world)
@@ -111,6 +111,8 @@ async def test_deleting_a_card_cancels_its_job_and_nothing_more_is_said(world_of
         await until(lambda: all(active.cancelled for active in world.env.bot.jobs.active.values()))
         await let_go_on(world, device)
         assert shown(world) == []
+        (told,) = world.member.user.dm_channel.history()
+        assert told.content == f"Cancelled, since its message was deleted: {PARTLY.partition(': ')[2]}"
         (job,) = await jobs(world, "state, cancelled_at IS NULL AS kept")
         assert job == {"state": "cancelled", "kept": 0}
 

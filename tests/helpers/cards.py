@@ -34,7 +34,7 @@ class RecordingCard:
     async def remove(self) -> None:
         self.removed = True
 
-    async def tell_cancelled(self, note: str, charged: int) -> None:
+    async def tell_cancelled(self, note: str, charged: int, *, known: bool) -> None:
         self.refusals.append(f"{note}, {charged}")
 
     async def tell(self, sentence: str) -> None:

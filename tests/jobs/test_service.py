@@ -204,7 +204,7 @@ class BrokenCard(RecordingCard):
     async def remove(self) -> None:
         raise RuntimeError("the card is broken")
 
-    async def tell_cancelled(self, note: str, charged: int) -> None:
+    async def tell_cancelled(self, note: str, charged: int, *, known: bool) -> None:
         raise RuntimeError("the card is broken")
 
 

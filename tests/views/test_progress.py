@@ -74,7 +74,7 @@ def test_the_time_on_a_card_is_near_the_forecast_and_never_over(
 
 
 def card_on(sheet: Sheet, **options: Any) -> ProgressCard:
-    async def send_instead(job: Job, text: str) -> None:
+    async def send_instead(job: Job, text: str, *, directly: bool) -> None:
         raise AssertionError(f"the card of {job.id} is there: {text}")
 
     return ProgressCard(JOB, sheet, 0.01, send_instead, **options)  # type: ignore[arg-type]
