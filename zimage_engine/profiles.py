@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -199,9 +200,13 @@ def _to_multiple(side: int, unit: int) -> int:
     return max(1, round(side / unit)) * unit
 
 
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
+"""Unicode's categories of control and format characters and of surrogates."""
+
+
 def is_blank(text: str) -> bool:
     """Return whether a text has nothing visible: white space and characters such as zero-width spaces at most."""
-    return not any(character.isprintable() and not character.isspace() for character in text)
+    return all(character.isspace() or unicodedata.category(character) in _INVISIBLE for character in text)
 
 
 def check_prompt(prompt: str) -> None:

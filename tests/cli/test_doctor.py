@@ -30,7 +30,10 @@ def test_the_database_is_looked_at_and_not_changed(settings: Settings) -> None:
     sqlite3.connect(settings.database_path).close()
     assert states(settings)["database"] == (
         None,
-        "0001_jobs, 0002_editing, 0003_limits, 0004_durable_jobs will be applied at the next start.",
+        (
+            "0001_jobs, 0002_editing, 0003_limits, 0004_durable_jobs, 0005_drafts, 0006_lost_requests "
+            "will be applied at the next start."
+        ),
     )
     migrate(settings.database_path)
     assert "up to date" in states(settings)["database"][1]

@@ -249,6 +249,9 @@ async def test_limits_and_blocks_survive_deletion_for_a_day(world_of: OpenWorld)
         await world.env.bot.database.write(
             lambda connection: connection.execute("UPDATE accounts SET closed_at = closed_at - ?", (DAY,))
         )
+        await world.env.bot.database.write(
+            lambda connection: connection.execute("UPDATE drafts SET created_at = created_at - ?", (DAY,))
+        )
         await restart(world)  # housekeeping is done at the start
         await until_unlinked(world)
         assert all(row["source_id"] < 0 for row in await rows(world, "SELECT source_id FROM jobs"))

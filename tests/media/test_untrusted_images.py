@@ -150,7 +150,7 @@ async def test_a_member_has_two_read_at_once_and_everybody_three(children: list[
     slow = endless_jpeg()
     readings = [asyncio.create_task(reader.read(slow, member)) for member in (1, 1, 2, 3)]
     await until(lambda: len(children) == 3)
-    with pytest.raises(Refusal, match="still opening two images of yours"):
+    with pytest.raises(Refusal, match="still opening two pictures of yours"):
         await reader.read(saved(picture(), "PNG"), 1)
     assert len(alive(children)) == 3, "the fourth waits"
     readings[0].cancel()

@@ -125,7 +125,7 @@ def command_of(name: SlashCommand, profile: ModelProfile, max_count: int) -> app
     nothing: Any = None
     if name == "settings":
         return settings_command(nothing, profile, max_count)
-    return imagine_command(submission) if name == "imagine" else edit_command(nothing, submission, nothing, nothing)
+    return imagine_command(submission) if name == "imagine" else edit_command(submission, nothing, nothing)
 
 
 @pytest.mark.parametrize("max_count", [1, 4])

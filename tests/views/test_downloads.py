@@ -139,8 +139,8 @@ async def test_more_than_was_said_is_refused(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (status(404), "send the image again"),
-        (status(403), "send the image again"),
+        (status(404), "send the picture again"),
+        (status(403), "send the picture again"),
         (status(500), "try again in a minute"),
         (broken_off, "try again in a minute"),
     ],

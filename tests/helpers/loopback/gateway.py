@@ -149,7 +149,8 @@ class Gateway:
         self, data: dict[str, Any], socket: web.WebSocketResponse, outgoing: asyncio.Queue[dict[str, Any]]
     ) -> Session:
         self.identified += 1
-        self.presences.append(data["presence"])
+        if "presence" in data:  # a client without an activity sends none
+            self.presences.append(data["presence"])
         session = Session(f"session-{self.identified}", data["intents"], outgoing=outgoing, socket=socket)
         # A bot that begins anew resumes nothing: what happened while it was away is lost to it.
         self._sessions = {session.id: session}
