@@ -52,7 +52,7 @@ class Faulty(Immediate):
             if self._entered is not None:
                 self._entered.set()
             if self._gate is not None:
-                self._gate.wait(30)
+                self._gate.wait(120)
             if isinstance(self._error, EngineError):
                 return PlanResult(0.0, failures=dict.fromkeys(plan.ids, self._error))
         return super().execute(plan)
