@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-# As many test processes run as there are cores, so each of them and of their children computes in one thread.
+# More test processes run than there are cores, so each of them and of their children computes in one thread.
 # OpenMP reads this when torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -28,6 +28,11 @@ from zimage_engine.executor import UnitWorker
 # Machines are busy at times; a slow example is no fault.
 hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return half as many processes again as there are cores: tests wait for child processes and for timers, too."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from functools import cache
 from io import StringIO
 
 import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
+from bot.cli import doctor
 from bot.cli.doctor import examine, findings
 from bot.settings import Settings
 from bot.store.database import migrate
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _probe_once() -> Iterator[None]:
+    """Ask the child process for this machine's devices once for all tests: they stay as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(doctor, "probe", cache(doctor.probe))
+        yield
 
 
 def states(settings: Settings) -> dict[str, tuple[bool | None, str]]:

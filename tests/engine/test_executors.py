@@ -36,8 +36,12 @@ StartEngine = Callable[[], Engine]
 
 @pytest.fixture(
     scope="module",
-    params=[(kind, seconds) for kind in ("thread", "process") for seconds in (0.0, 1000.0)],
-    ids=["thread", "thread, ahead", "process", "process, ahead"],
+    params=[
+        pytest.param(("thread", 0.0), id="thread"),
+        pytest.param(("thread", 1000.0), id="thread, ahead"),
+        pytest.param(("process", 0.0), id="process", marks=pytest.mark.system),
+        pytest.param(("process", 1000.0), id="process, ahead"),
+    ],
 )
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """A loaded executor of each kind, also with units of any length launched one ahead, as on a GPU."""

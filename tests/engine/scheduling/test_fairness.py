@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zimage_engine.scheduling.costs import CostModel
@@ -209,6 +209,7 @@ EVENTS = st.lists(
 )
 
 
+@settings(max_examples=50)  # one takes a tenth of a second
 @given(EVENTS, EVENTS, st.integers(1, 30), st.sampled_from([1.0, 2.0, 0.5]), st.sampled_from([0, 400, 2000]))
 def test_every_task_ends_within_the_bound(
     before: list[tuple[str, int, int, int]],
