@@ -40,7 +40,7 @@ StartEngine = Callable[[], Engine]
         pytest.param(("thread", 0.0), id="thread"),
         pytest.param(("thread", 1000.0), id="thread, ahead"),
         pytest.param(("process", 0.0), id="process", marks=pytest.mark.system),
-        pytest.param(("process", 1000.0), id="process, ahead"),
+        pytest.param(("process", 1000.0), id="process, ahead", marks=pytest.mark.system),
     ],
 )
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
