@@ -108,7 +108,7 @@ CREATE TABLE jobs (
     created_at INTEGER NOT NULL,
     started_at INTEGER,
     ended_at INTEGER
-, account_id INTEGER REFERENCES accounts (id), granted INTEGER DEFAULT 0, forgotten_at INTEGER, note TEXT NOT NULL DEFAULT '', defaults TEXT NOT NULL DEFAULT '', truncated INTEGER NOT NULL DEFAULT 0, spoiler INTEGER NOT NULL DEFAULT 0, original_link TEXT, response_file_limit INTEGER, concurrent_jobs INTEGER, rendered_at INTEGER, cancelled_at INTEGER, due_at INTEGER, delivery_attempts INTEGER NOT NULL DEFAULT 0) STRICT;
+, account_id INTEGER REFERENCES accounts (id), granted INTEGER DEFAULT 0, forgotten_at INTEGER, note TEXT NOT NULL DEFAULT '', defaults TEXT NOT NULL DEFAULT '', truncated INTEGER NOT NULL DEFAULT 0, spoiler INTEGER NOT NULL DEFAULT 0, original_link TEXT, response_file_limit INTEGER, concurrent_jobs INTEGER, rendered_at INTEGER, cancelled_at INTEGER, due_at INTEGER, delivery_attempts INTEGER NOT NULL DEFAULT 0, cancel_cause TEXT CHECK (cancel_cause IN ('owner', 'moderator', 'card_deleted', 'data_deleted'))) STRICT;
 
 CREATE INDEX jobs_by_channel ON jobs (channel_id, id);
 

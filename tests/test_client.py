@@ -95,7 +95,7 @@ async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWo
         (card,) = world.channel.history(viewer=world.member)  # the one message that the member sees
         assert card.content == "Cancelled: ``a red circle``. 0.12 credits for the part already done."
         with pytest.raises(Refusal, match="Already cancelled"):
-            await world.env.bot.jobs.cancel(1)
+            await world.env.bot.jobs.cancellation.cancel(1)
 
 
 async def test_an_unforeseen_error_tells_an_id_that_is_in_the_log(

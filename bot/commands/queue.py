@@ -9,9 +9,10 @@ from typing import Any
 import discord
 from discord.ext import commands
 
-from bot.commands.admin.context import AdminContext
+from bot.commands.admin.context import AdminContext, has_audit
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
+from bot.inert import inert
 from bot.jobs.active import ActiveJob
 from bot.jobs.completion import credits_charged
 from bot.jobs.job import JobRequest
@@ -23,7 +24,6 @@ from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.drafts import job_request_view
 from bot.views.progress import cancelled_text, cost_text
 from bot.views.queue import QUEUE_ITEMS, QueueEntry, QueueList, Whose
-from bot.views.text import inert
 
 _WAIT_SECONDS = 10.0
 """How long an answer waits for a cancelled job to end, to say what it cost."""
@@ -125,12 +125,12 @@ class QueueActions:
         """Cancel a job for its owner, or for a moderator, which is audited. Raises :class:`Refusal` for others."""
         request = self._jobs.request_of(job_id)
         if request is None or interaction.user.id == request.owner_id:
-            return await self._jobs.cancel(job_id)
+            return await self._jobs.cancellation.cancel(job_id)
         if not moderates(interaction, request):
             raise Refusal("Only the member who asked for this picture, or a moderator, can cancel it.")
         before = "waiting" if self._jobs.is_waiting(job_id) else "being generated"
-        active = await self._jobs.cancel(job_id, "moderator")
-        if interaction.is_guild_integration() or not interaction.is_user_integration():
+        active = await self._jobs.cancellation.cancel(job_id, "moderator")
+        if has_audit(interaction):
             change = Change("cancel", f"<@{request.owner_id}>", before, "cancelled", request.owner_id)
             await self._admin.change(interaction, lambda _: change)
         return active

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Literal
 
 from bot.jobs.card import Card
 from bot.jobs.job import Job
 from bot.jobs.rendering import Rendering
 from bot.store.job_rows import ImageRow
+from bot.store.job_states import CancelCause
 from zimage_engine.handle import Handle
-
-CancelCause = Literal["owner", "moderator", "card_deleted", "data_deleted"]
-"""Why a job is cancelled. After ``data_deleted`` nobody is told."""
 
 
 @dataclass(slots=True)

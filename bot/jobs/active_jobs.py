@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from bot.jobs.active import ActiveJob, CancelCause
+from bot.jobs.active import ActiveJob
 from bot.jobs.completion import Completion
 from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.dispatch import Dispatcher, DispatchJob
@@ -24,7 +24,7 @@ from bot.requests.originals import OriginalFolder
 from bot.store import recovery
 from bot.store.database import Database
 from bot.store.job_rows import JobRow
-from bot.store.job_states import State
+from bot.store.job_states import CancelCause, State
 from zimage_engine.engine import Engine
 
 log = structlog.get_logger(__name__)
@@ -169,7 +169,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
             await self._completion.end_unreadable(row, error)
             return
         active = self._jobs[job.id] = ActiveJob(job, self._completion.restore_card(job, row), row.images)
-        active.cancelled = "owner" if row.cancelled_at is not None else None
+        active.cancelled = (row.cancel_cause or "owner") if row.cancelled_at is not None else None
         self.dispatch(active)
 
     async def _adopt(self, in_progress: Mapping[int, State]) -> None:

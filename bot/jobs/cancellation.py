@@ -12,12 +12,12 @@ from functools import partial
 import structlog
 
 from bot.errors import Refusal
-from bot.jobs.active import ActiveJob, CancelCause
+from bot.jobs.active import ActiveJob
 from bot.jobs.active_jobs import ActiveJobs
 from bot.store import job_rows, recovery
 from bot.store.database import Database
 from bot.store.job_rows import JobRow
-from bot.store.job_states import State
+from bot.store.job_states import CancelCause, State
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Cancellation:
         self._active = active
         self._deleted: deque[int] = deque(maxlen=_DELETED_MAX)
 
-    async def cancel(self, job_id: int, cause: CancelCause) -> ActiveJob:
+    async def cancel(self, job_id: int, cause: CancelCause = "owner") -> ActiveJob:
         """Stop a job; does nothing if it is being cancelled already. Returns it.
 
         Raises :class:`Refusal` if it has ended, or if all of its steps are done.
@@ -55,7 +55,7 @@ class Cancellation:
         if active.cancelled is None:
             if not self._active.cancel(job_id, cause):
                 raise Refusal(_ON_ITS_WAY)
-            await self._note([job_id])
+            await self._note([job_id], cause)
         return active
 
     async def cancel_waiting(self, member_id: int, guild_id: int) -> int:
@@ -63,7 +63,7 @@ class Cancellation:
         mine = [active for active in self._of(member_id) if active.job.request.guild_id == guild_id]
         return await self._cancel_all([active for active in mine if not active.started], "moderator")
 
-    async def cancel_all_of(self, member_id: int, seconds: float) -> int:
+    async def cancel_all_of(self, member_id: int, seconds: float = 10.0) -> int:
         """Cancel all jobs of a member, whose data is to be deleted; wait up to ``seconds`` until they have ended.
 
         Jobs that are already being delivered are not counted, but waited for. Returns how many were cancelled.
@@ -105,12 +105,12 @@ class Cancellation:
     async def _cancel_all(self, jobs: list[ActiveJob], cause: CancelCause) -> int:
         """Cancel jobs. Returns how many of them could still be cancelled."""
         cancelled = [active.job.id for active in jobs if self._active.cancel(active.job.id, cause)]
-        await self._note(cancelled)
+        await self._note(cancelled, cause)
         return len(cancelled)
 
-    async def _note(self, job_ids: list[int]) -> None:
+    async def _note(self, job_ids: list[int], cause: CancelCause) -> None:
         if job_ids:
-            await self._database.write(partial(recovery.cancel, job_ids=job_ids, now=int(time.time())))
+            await self._database.write(partial(recovery.cancel, job_ids=job_ids, cause=cause, now=int(time.time())))
 
     def _of(self, member_id: int) -> list[ActiveJob]:
         return [active for active in self._active.values() if active.job.request.owner_id == member_id]

@@ -16,7 +16,6 @@ from typing import Protocol
 
 import structlog
 
-from bot.jobs.active import CancelCause
 from bot.jobs.card import Card, NoteCard
 from bot.jobs.delivery import (
     Destination,
@@ -35,7 +34,7 @@ from bot.store import jobs as store
 from bot.store.accounts import DAY
 from bot.store.database import Database
 from bot.store.job_rows import JobRow
-from bot.store.job_states import EndState
+from bot.store.job_states import CancelCause, EndState
 from bot.store.open_cards import OpenCard
 from zimage_engine.types import EngineError
 
@@ -242,8 +241,8 @@ class Completion:
             if not row.note:  # delivered, or its owner had their data deleted
                 await card.remove()
             elif row.state == "cancelled":
-                by_owner = row.note == _CANCELLED["owner"]
-                await card.tell_cancelled(row.note, credits_charged(row), known=by_owner)
+                known = row.cancel_cause in (None, "owner")
+                await card.tell_cancelled(row.note, credits_charged(row), known=known)
             else:
                 await card.tell(row.note)
         except Undeliverable as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from bot.errors import Restarting
-from bot.jobs.active import ActiveJob, CancelCause
+from bot.jobs.active import ActiveJob
 from bot.jobs.active_jobs import ActiveJobs
 from bot.jobs.admission import Admission
 from bot.jobs.cancellation import Cancellation
@@ -156,18 +156,6 @@ class JobService:
     def is_waiting(self, job_id: int) -> bool:
         """Return whether a job waits to be dispatched: for a pause to end, or for its owner's other jobs."""
         return self._dispatcher.is_waiting(job_id)
-
-    async def cancel(self, job_id: int, cause: CancelCause = "owner") -> ActiveJob:
-        """See :meth:`Cancellation.cancel`."""
-        return await self.cancellation.cancel(job_id, cause)
-
-    async def cancel_waiting(self, member_id: int, guild_id: int) -> int:
-        """See :meth:`Cancellation.cancel_waiting`."""
-        return await self.cancellation.cancel_waiting(member_id, guild_id)
-
-    async def cancel_all_of(self, member_id: int, seconds: float = 10.0) -> int:
-        """See :meth:`Cancellation.cancel_all_of`."""
-        return await self.cancellation.cancel_all_of(member_id, seconds)
 
     def pause(self, guild_id: int) -> None:
         """Dispatch no more jobs of a server, or of anybody if it is :data:`INSTANCE`.

@@ -148,7 +148,7 @@ class Privacy:
 
     async def forget(self, member_id: int) -> Removed:
         """Cancel a member's active jobs and forget everything about them; jobs that have not ended yet stay."""
-        await self._jobs.cancel_all_of(member_id)
+        await self._jobs.cancellation.cancel_all_of(member_id)
         self._jobs.forget_prompts(member_id)
         forget = partial(privacy.forget_member, member_id=member_id, at_most=_BATCH)
         forgotten = await self._forget(forget, member_id)

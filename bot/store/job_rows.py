@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.store.accounts import DAY
 from bot.store.guild_settings import PAUSED
-from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_WAITING, OPEN_JOBS, State
+from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_WAITING, OPEN_JOBS, CancelCause, State
 from bot.store.jobs import ImageState
 from bot.store.reply_tokens import ReplyToken, Visibility
 
@@ -51,6 +51,7 @@ class JobRow:
     by_interaction: bool
     created_at: int
     cancelled_at: int | None
+    cancel_cause: CancelCause | None
     rendered_at: int | None
     ended_at: int | None
     attempts: int
@@ -177,6 +178,7 @@ def _job_row(connection: sqlite3.Connection, row: sqlite3.Row) -> JobRow:
         by_interaction=row["application_id"] is not None,
         created_at=row["created_at"],
         cancelled_at=row["cancelled_at"],
+        cancel_cause=row["cancel_cause"],
         rendered_at=row["rendered_at"],
         ended_at=row["ended_at"],
         attempts=row["attempts"],

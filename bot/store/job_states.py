@@ -9,6 +9,9 @@ State = Literal["queued", "running", "rendered", "delivering", "delivered", "fai
 EndState = Literal["failed", "cancelled", "expired"]
 """How a job can end without a result."""
 
+CancelCause = Literal["owner", "moderator", "card_deleted", "data_deleted"]
+"""Why a job is cancelled. After ``data_deleted`` nobody is told."""
+
 NEXT: dict[State, tuple[State, ...]] = {
     # Admitted, its credits reserved; waits for the engine. After an interruption some images may have ended already.
     "queued": ("running", "rendered", "failed", "cancelled"),

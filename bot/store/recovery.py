@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.store import job_rows, jobs
 from bot.store.job_rows import JobRow
-from bot.store.job_states import IS_OPEN, OPEN_JOBS, UNDELIVERED, EndState
+from bot.store.job_states import IS_OPEN, OPEN_JOBS, UNDELIVERED, CancelCause, EndState
 from bot.store.jobs import ImageEnd
 from bot.store.reply_tokens import ReplyToken
 
@@ -83,11 +83,16 @@ def adopt(connection: sqlite3.Connection, job_id: int, now: int, *, given_up: st
     return job_rows.find(connection, job_id)
 
 
-def cancel(connection: sqlite3.Connection, job_ids: Collection[int], now: int) -> None:
-    """Note that jobs are to be cancelled, so that another process does not go on with them."""
+def cancel(connection: sqlite3.Connection, job_ids: Collection[int], cause: CancelCause, now: int) -> None:
+    """Note that jobs are to be cancelled and why, so that another process does not go on with them.
+
+    The first cause stays, unless the data of the owner is deleted afterwards.
+    """
     connection.executemany(
-        f"UPDATE jobs SET cancelled_at = coalesce(cancelled_at, ?) WHERE id = ? AND {IS_OPEN}",
-        [(now, job_id) for job_id in job_ids],
+        "UPDATE jobs SET cancelled_at = coalesce(cancelled_at, ?1),"
+        " cancel_cause = CASE WHEN ?2 = 'data_deleted' THEN ?2 ELSE coalesce(cancel_cause, ?2) END"
+        f" WHERE id = ?3 AND {IS_OPEN}",
+        [(now, cause, job_id) for job_id in job_ids],
     )
 
 

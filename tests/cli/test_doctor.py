@@ -42,8 +42,8 @@ def test_the_database_is_looked_at_and_not_changed(settings: Settings) -> None:
     assert states(settings)["database"] == (
         None,
         (
-            "0001_jobs, 0002_editing, 0003_limits, 0004_durable_jobs, 0005_drafts, 0006_lost_requests "
-            "will be applied at the next start."
+            "0001_jobs, 0002_editing, 0003_limits, 0004_durable_jobs, 0005_drafts, 0006_lost_requests, "
+            "0007_cancel_causes will be applied at the next start."
         ),
     )
     migrate(settings.database_path)

@@ -321,7 +321,7 @@ async def test_cancelling_charges_the_steps_that_were_done(world_of: OpenWorld) 
         await until(entered.is_set)
         (job_id,) = client.jobs.active
         assert client.jobs.request_of(job_id).owner_id == world.member.id
-        await client.jobs.cancel(job_id)
+        await client.jobs.cancellation.cancel(job_id)
         gate.set()
         await asked
         (message,) = shown_to(world, world.member)

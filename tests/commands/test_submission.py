@@ -293,7 +293,7 @@ async def test_what_waits_in_line_can_be_cancelled(world_of: OpenWorld) -> None:
         await until(entered.is_set)
         second = await typist.imagine(PROMPT)
         waiting = max(world.env.bot.jobs.active)
-        await world.env.bot.jobs.cancel(waiting)
+        await world.env.bot.jobs.cancellation.cancel(waiting)
         await until(lambda: second.shown[-1] == f"Cancelled: ``{PROMPT}``. Nothing was charged.")
         gate.set()
         await until(lambda: not world.env.bot.jobs.active)

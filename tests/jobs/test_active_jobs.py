@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.jobs.service import JobService
 from bot.requests.originals import Original
@@ -14,6 +16,7 @@ from bot.requests.spec import ImageOptions, build_edit_spec, build_spec
 from bot.store import job_rows, jobs
 from bot.store.admission import Terms
 from bot.store.database import Database
+from bot.store.job_states import CancelCause
 from bot.store.limits import LIMIT_NAMES, Requester
 from bot.store.reply_tokens import ReplyToken
 from tests.helpers.cards import NoOutbox, RecordingCard, show_card
@@ -89,7 +92,7 @@ async def test_jobs_go_on_in_their_old_order_and_one_that_was_on_the_device_goes
     shown = [[progress.state for progress in second.outbox.restored[job_id].shown] for job_id in ids]
     assert [states[-1] for states in shown] == ["loading", "waiting", "waiting"]
     assert all(progress.restarted for card in second.outbox.restored.values() for progress in card.shown)
-    await second.service.cancel(ids[0])
+    await second.service.cancellation.cancel(ids[0])
     await until(lambda: bool(active[ids[1]].handles))
     assert second.service.is_waiting(ids[2])
     await second.die()
@@ -164,10 +167,21 @@ async def test_an_edit_whose_original_is_gone_fails_with_a_sentence(database: Da
     assert second.outbox.restored[job.id].refusals == [row.note]
 
 
-async def test_a_cancellation_outlives_the_process(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cause", "note"),
+    [
+        ("owner", "Cancelled"),
+        ("moderator", "Cancelled by a moderator"),
+        ("card_deleted", "Cancelled, since its message was deleted"),
+        ("data_deleted", ""),
+    ],
+)
+async def test_a_cancellation_and_its_cause_outlive_the_process(
+    database: Database, tmp_path: Path, cause: CancelCause, note: str
+) -> None:
     first, (job,) = await Process.accepting(database, tmp_path, request(1))
     await until(lambda: bool(first.service.active[job.id].handles))
-    await first.service.cancel(job.id)
+    await first.service.cancellation.cancel(job.id, cause)
     await first.die()  # before the running unit had ended
     second = Process(database, tmp_path)
     await second.service.start()
@@ -175,4 +189,4 @@ async def test_a_cancellation_outlives_the_process(database: Database, tmp_path:
     await until(lambda: not second.service.active)
     row = await database.read(partial(job_rows.find, job_id=job.id))
     assert row is not None
-    assert (row.state, [image.charge for image in row.images]) == ("cancelled", [0, 0])
+    assert (row.state, row.note, [image.charge for image in row.images]) == ("cancelled", note, [0, 0])

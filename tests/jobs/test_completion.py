@@ -20,7 +20,8 @@ def row(*states: ImageState, **fields: Any) -> JobRow:
     job = JobRow(
         id=1, event_id=1, state="rendered", owner_id=5, scope_id=6, guild_id=6, channel_id=7, visibility="public",
         kind="imagine", spec="{}", credits=100, nonce="n", reply=None, by_interaction=False, created_at=0,
-        rendered_at=1, cancelled_at=None, ended_at=None, attempts=0, delivery_attempts=0, device_ms=0,
+        rendered_at=1, cancelled_at=None, cancel_cause=None, ended_at=None, attempts=0, delivery_attempts=0,
+        device_ms=0,
         concurrent_jobs=None, response_file_limit=None, parent_image_id=None, original_link=None, defaults="",
         truncated=False, spoiler=False, due_at=None, card_message_id=None, result_message_id=None, note="",
         images=images,

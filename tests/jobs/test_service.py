@@ -132,7 +132,7 @@ async def test_a_job_can_be_cancelled_while_its_card_is_being_shown(service: Job
     running = asyncio.create_task(service.run(request(1), slow))
     await slow.asked.wait()
     (job_id,) = service.active
-    await service.cancel(job_id)
+    await service.cancellation.cancel(job_id)
     slow.answer.set_result(card)
     job = await running
     assert job is not None
@@ -142,28 +142,28 @@ async def test_a_job_can_be_cancelled_while_its_card_is_being_shown(service: Job
     assert await state(database) == ("cancelled", None)
     assert await ledger(database) == GIVEN_BACK
     with pytest.raises(Refusal, match="Already cancelled"):
-        await service.cancel(job_id)
+        await service.cancellation.cancel(job_id)
 
 
 async def test_cancelling_all_waits_for_a_job_whose_card_is_being_shown(service: JobService) -> None:
     slow = SlowCard()
     running = asyncio.create_task(service.run(request(1), slow))
     await slow.asked.wait()
-    cancelling = asyncio.create_task(service.cancel_all_of(MEMBER))
+    cancelling = asyncio.create_task(service.cancellation.cancel_all_of(MEMBER))
     await asyncio.sleep(0)
     assert not cancelling.done()
     slow.answer.set_result(RecordingCard())
     assert await cancelling == 1
     assert not service.active
     await running
-    assert await service.cancel_all_of(MEMBER) == 0
+    assert await service.cancellation.cancel_all_of(MEMBER) == 0
 
 
 async def test_cancelling_all_does_not_wait_for_ever(service: JobService) -> None:
     slow = SlowCard()
     running = asyncio.create_task(service.run(request(1), slow))
     await slow.asked.wait()
-    assert await service.cancel_all_of(MEMBER, seconds=0.05) == 1
+    assert await service.cancellation.cancel_all_of(MEMBER, seconds=0.05) == 1
     assert len(service.active) == 1
     slow.answer.set_result(RecordingCard())
     await running
@@ -190,7 +190,7 @@ async def test_a_card_says_at_first_what_its_job_waits_for(service: JobService) 
     assert job is not None
     assert service.is_waiting(job.id)
     assert [progress.state for progress in card.shown] == ["paused", "paused"]
-    await service.cancel(job.id)
+    await service.cancellation.cancel(job.id)
     await until(lambda: not service.active)
     assert card.refusals == ["Cancelled, 0"]
 
@@ -228,7 +228,7 @@ async def test_a_card_that_breaks_at_the_end_keeps_no_place_of_its_owner(
 ) -> None:
     job = await service.run(request(1), show_broken_card)
     assert job is not None
-    await service.cancel(job.id)
+    await service.cancellation.cancel(job.id)
     await until(lambda: not service.active)
     assert await state(database) == ("cancelled", None)
     (row,) = await database.query("SELECT due_at > ended_at AS later FROM jobs")
@@ -309,7 +309,7 @@ async def test_a_job_between_the_device_and_its_delivery_is_under_way(service: J
     job = await service.run(request(1), show)
     assert job is not None
     await until(lambda: bool(service.active[job.id].handles))
-    await service.cancel(job.id)
+    await service.cancellation.cancel(job.id)
     await card.stopping.wait()
     assert service.under_way == 1
     card.edited.set()

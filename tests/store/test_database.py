@@ -29,6 +29,7 @@ def test_migrating_a_fresh_file_and_again(tmp_path: Path) -> None:
         "0004_durable_jobs",
         "0005_drafts",
         "0006_lost_requests",
+        "0007_cancel_causes",
     ]
     assert {"jobs", "images", "ledger", "facts"} <= tables(path)
     assert migrate(path) == []

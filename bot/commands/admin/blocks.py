@@ -72,7 +72,7 @@ async def block_member(
     await _check_blockable(interaction, member, context)
     wanted = Block(member.id, until, " ".join(reason.split()) or None if reason else None, int(time.time()))
     row = await context.change(interaction, partial(_block, guild_id=guild_id, block=wanted, shorten=shorten))
-    cancelled = await context.jobs.cancel_waiting(member.id, guild_id)
+    cancelled = await context.jobs.cancellation.cancel_waiting(member.id, guild_id)
     return _blocked_text(wanted, cancelled, changed=row is not None)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import discord
 import structlog
+from discord import app_commands
 
 from bot.errors import Refusal
 from bot.jobs.service import JobService
@@ -87,11 +88,30 @@ class AdminContext:
         raise Refusal("Only admins of this server can do that: you need Manage Server, or the admin role.")
 
 
+def has_audit(interaction: discord.Interaction[Any]) -> bool:
+    """Return whether the interaction is in a server that the bot is a member of: only those have an audit."""
+    installed_by_member_alone = interaction.is_user_integration() and not interaction.is_guild_integration()
+    return interaction.guild_id is not None and not installed_by_member_alone
+
+
 def guild_of(interaction: discord.Interaction[Any]) -> int:
     """Return the id of the interaction's server. Raises :class:`Refusal` if the bot is no member of one there."""
-    if interaction.guild_id is None or (interaction.is_user_integration() and not interaction.is_guild_integration()):
+    if interaction.guild_id is None or not has_audit(interaction):
         raise Refusal("This works in servers only, and in those that I am a member of.")
     return interaction.guild_id
+
+
+def server_menu(name: str, callback: Any, permissions: discord.Permissions) -> app_commands.ContextMenu:
+    """Return a context menu for servers that the bot is a member of, which members with these permissions see."""
+    menu = app_commands.ContextMenu(
+        name=name,
+        callback=callback,
+        allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False),
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+    )
+    menu.guild_only = True
+    menu.default_permissions = permissions
+    return menu
 
 
 async def answer(interaction: discord.Interaction[Any], text: str, **extra: Any) -> None:

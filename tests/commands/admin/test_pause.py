@@ -86,7 +86,7 @@ async def test_what_was_taken_back_can_be_cancelled_while_it_is_paused(world_of:
         gate.set()
         await until(lambda: all(service.is_waiting(job_id) for job_id in service.active))
         (job_id,) = service.active
-        await service.cancel(job_id)
+        await service.cancellation.cancel(job_id)
         await until(lambda: not service.active)
         assert card.shown[-1] == f"Cancelled: ``{PROMPT}``. Nothing was charged."
         assert [row["state"] for row in await rows(world, "SELECT state FROM jobs")] == ["cancelled"]
