@@ -250,10 +250,9 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     pictures = DraftPictures(bot, input_images, database, jobs.originals)
     edits = EditRequests(submitter, input_images, pictures, pickers, database)
     drafts_of_members = DraftActions(submitter, input_images, database, pictures, edits, pickers, open_questions)
-    menus = PrivateMenus()
-    gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile, menus)
+    menus, admin_context = PrivateMenus(), AdminContext(bot, database, jobs)
+    gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile, menus, admin_context)
     mentions = CommandMentions()
-    admin_context = AdminContext(bot, database, jobs)
     member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
     return BotParts(
         settings=settings,

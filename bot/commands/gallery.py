@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sqlite3
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 import discord
 import structlog
 
+from bot.commands.admin.context import AdminContext, has_audit
 from bot.commands.free_work import FreeWorkThrottle
 from bot.commands.input_images import InputImages, link_of
 from bot.commands.invocation import InteractionInvocation
@@ -23,16 +25,18 @@ from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.sheets import Relative, compare_sheet, family_sheet
 from bot.media.untrusted_images import DecodedImage, ImageReader
+from bot.plurals import counted
 from bot.requests.originals import Original, fit_original
 from bot.requests.parameters import parameters_text
 from bot.requests.spec import ImageSpec
 from bot.requests.untrusted_parameters import read_spec
 from bot.store import images
+from bot.store.audit import Change
 from bot.store.database import Database
 from bot.store.images import ImageRow
 from bot.views.downloads import fetch_attachment
 from bot.views.results import delete_view, more_view, upload_view
-from bot.views.text import MESSAGE_LIMIT, with_seeds
+from bot.views.text import MESSAGE_LIMIT, picture_alt_text, with_seeds
 from zimage_engine.profiles import ModelProfile
 
 log = structlog.get_logger(__name__)
@@ -59,6 +63,7 @@ class Gallery:
         reader: ImageReader,
         profile: ModelProfile,
         menus: PrivateMenus,
+        admin: AdminContext,
     ) -> None:
         self._database = database
         self._jobs = jobs
@@ -67,6 +72,7 @@ class Gallery:
         self._reader = reader
         self._profile = profile
         self._menus = menus
+        self._admin = admin
         self.throttle = FreeWorkThrottle()
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -180,7 +186,7 @@ class Gallery:
         _check_delete(interaction, row)
         await self._menus.defer(interaction)
         left = [each for each in await images.of_job(self._database, row.job_id) if each.id != row.id]
-        await self._delete([row])
+        await self._delete(interaction, [row])
         gone = await self._take_out(interaction, row, left)
         await self._menus.show_deferred(interaction, "Deleted." if gone else STILL_SHOWN)
 
@@ -193,7 +199,7 @@ class Gallery:
 
     async def remove_result(self, interaction: discord.Interaction[Any], row: ImageRow) -> bool:
         """Delete every image of the message, and the message. Returns False if Discord still shows the message."""
-        await self._delete(await images.of_job(self._database, row.job_id))
+        await self._delete(interaction, await images.of_job(self._database, row.job_id))
         return await self._take_out(interaction, row, [])
 
     async def messages_deleted(self, message_ids: Iterable[int]) -> None:
@@ -201,9 +207,23 @@ class Gallery:
         files = await self._database.write(partial(images.delete_of_messages, message_ids=list(message_ids)))
         await self._remove_files(files)
 
-    async def _delete(self, rows: list[ImageRow]) -> None:
-        files = [await self._database.write(partial(images.delete, image_id=row.id)) for row in rows]
-        await self._remove_files([file for file in files if file is not None])
+    async def _delete(self, interaction: discord.Interaction[Any], rows: list[ImageRow]) -> None:
+        """Delete images of one job from the database and from disk. What a moderator deletes is in the audit."""
+        if not rows:
+            return
+        owner_id, files = rows[0].owner_id, list[str]()
+
+        def delete(connection: sqlite3.Connection) -> Change:
+            deleted = [images.delete(connection, image_id=row.id) for row in rows]
+            files.extend(file for file in deleted if file is not None)
+            target = f"<@{owner_id}>" if owner_id else ""
+            return Change("moderate delete", target, counted(len(rows), "picture"), "deleted", owner_id or None)
+
+        if interaction.user.id == owner_id or not has_audit(interaction):
+            await self._database.write(delete)
+        else:
+            await self._admin.change(interaction, delete)
+        await self._remove_files(files)
         log.info("images_deleted", count=len(rows), job=rows[0].job_id)
 
     async def _remove_files(self, files: list[str]) -> None:
@@ -222,6 +242,9 @@ class Gallery:
             message = await channel.fetch_message(row.result_message_id)
             if left:
                 kept = [file for file in message.attachments if any(each.id in file.filename for each in left)]
+                prompt = ImageSpec.from_json(row.spec).prompt
+                for number, file in enumerate(kept, 1):
+                    file.description = picture_alt_text(prompt, number, len(kept))
                 await message.edit(attachments=kept, content=with_seeds(message.content, [each.seed for each in left]))
             else:
                 await message.delete()

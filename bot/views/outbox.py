@@ -19,7 +19,7 @@ from bot.views.job_cards import JobCards
 from bot.views.permissions import MANAGE_THREADS, ServerChannel, missing_permissions
 from bot.views.progress import ProgressCard
 from bot.views.results import is_result, result_view
-from bot.views.text import ALT_TEXT_LIMIT, cut, result_text
+from bot.views.text import picture_alt_text, result_text
 
 _LONG_JOB_SECONDS = 60
 _MESSAGES_SEARCHED = 100
@@ -216,17 +216,11 @@ def _files(job: Job, result_files: list[ResultFile]) -> list[discord.File]:
         discord.File(
             BytesIO(result_file.data),
             result_file.name,
-            description=_alt_text(job.request.spec.prompt, number, len(result_files)),
+            description=picture_alt_text(job.request.spec.prompt, number, len(result_files)),
             spoiler=job.request.spoiler,
         )
         for number, result_file in enumerate(result_files, 1)
     ]
-
-
-def _alt_text(prompt: str, number: int, count: int) -> str:
-    """Return what a screen reader says of picture ``number`` of ``count``: the prompt, and which of several it is."""
-    which = f"Picture {number} of {count}: " if count > 1 else ""
-    return cut(f"{which}{prompt}", ALT_TEXT_LIMIT)
 
 
 def _text(job: Job, result: Result) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bot.inert import cut as cut  # noqa: PLC0414 - for those who have it from here
-from bot.inert import inert as inert  # noqa: PLC0414
+from bot.inert import cut, inert
 from bot.jobs.job import Kind
 from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageSpec
@@ -33,6 +32,12 @@ def result_line(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float
 def with_seeds(text: str, seeds: list[int]) -> str:
     """Return a result's text with other seeds in its small print, for when pictures of it were deleted."""
     return _SEEDS.sub(lambda match: f"{match[1]}{_seeds_text(seeds)}", text, count=1)
+
+
+def picture_alt_text(prompt: str, number: int, count: int) -> str:
+    """Return what a screen reader says of picture ``number`` of ``count``: the prompt, and which of several it is."""
+    which = f"Picture {number} of {count}: " if count > 1 else ""
+    return cut(f"{which}{prompt}", ALT_TEXT_LIMIT)
 
 
 def _seeds_text(seeds: list[int]) -> str:

@@ -6,6 +6,7 @@ import discord
 import pytest
 
 from bot.playground.world import World
+from tests.helpers.admins import audited
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, picture_of, rows
 from tests.helpers.privacy import JUST_DATA, another_member, delete, files_in
 from tests.helpers.worlds import restart
@@ -103,6 +104,7 @@ async def test_one_of_several_is_taken_out_of_its_message(world: World) -> None:
     (message,) = world.channel.history()
     assert [ids[1] in attachment.filename for attachment in message.attachments] == [True]
     assert f"-# <@{world.member.id}> · seed 4 · " in message.content, "the seed of the deleted one went with it"
+    assert [attachment.description for attachment in message.attachments] == [PROMPT], "it is no second of two"
 
 
 async def test_a_picture_made_from_a_deleted_one_has_no_link_that_leads_nowhere(world: World) -> None:
@@ -138,6 +140,8 @@ async def test_a_moderator_deletes_anybodys_picture(world: World) -> None:
     confirm = (await moderator.click(menu, label="Delete")).response.message
     await moderator.click(confirm, label="Delete this picture")
     assert world.channel.history() == []
+    (change,) = await audited(world)
+    assert (change.action, change.target, change.before) == ("moderate delete", f"<@{world.member.id}>", "1 picture")
     assert [row["state"] for row in await rows(world, "SELECT state FROM images")] == ["deleted"]
 
 

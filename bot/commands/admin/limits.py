@@ -14,6 +14,7 @@ from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.commands.invocation import requester_of
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
+from bot.inert import cut
 from bot.moderation.durations import parse_period
 from bot.moderation.limit_ranges import limit_range
 from bot.moderation.limit_texts import format_value
@@ -23,7 +24,7 @@ from bot.store import limits as store
 from bot.store.audit import Change
 from bot.store.limits import LIMITS, UNLIMITED, LimitName, LimitRow, Target
 from bot.views.quota import LimitPages, limit_lines, quota_text, target_text
-from bot.views.text import MESSAGE_LIMIT, cut
+from bot.views.text import MESSAGE_LIMIT
 
 _NAMES = [
     app_commands.Choice(name=f"{limit.title}: {limit.meaning}"[:100], value=limit.name) for limit in LIMITS.values()

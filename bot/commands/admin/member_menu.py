@@ -12,7 +12,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.admin.blocks import block_member, unblock_member
-from bot.commands.admin.context import AdminContext, guild_of
+from bot.commands.admin.context import AdminContext, guild_of, server_menu
 from bot.commands.admin.limits import clear_limit_row, reset_credits, set_limit_row
 from bot.commands.invocation import requester_of
 from bot.commands.parts import BotParts
@@ -38,15 +38,7 @@ class MemberMenu:
 
     def command(self) -> app_commands.ContextMenu:
         """Return the context menu."""
-        menu = app_commands.ContextMenu(
-            name="Limits",
-            callback=self._open,
-            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False),
-            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
-        )
-        menu.guild_only = True
-        menu.default_permissions = discord.Permissions(manage_guild=True)
-        return menu
+        return server_menu("Limits", self._open, discord.Permissions(manage_guild=True))
 
     async def on_press(self, interaction: discord.Interaction[Any], what: MemberAction, member_id: int) -> None:
         """Handle a button. Raises :class:`Refusal` if somebody else than an admin presses it."""

@@ -10,14 +10,12 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.admin.blocks import block_member
-from bot.commands.admin.context import AdminContext, guild_of
+from bot.commands.admin.context import AdminContext, guild_of, server_menu
 from bot.commands.admin.member_menu import member_or_id
 from bot.commands.gallery import STILL_SHOWN, Gallery
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
-from bot.plurals import counted
 from bot.store import images
-from bot.store.audit import Change
 from bot.store.images import ImageRow
 from bot.views.picture_moderation import ModerationAction, ModerationButton, moderation_text, moderation_view
 
@@ -35,15 +33,7 @@ class ModerateMenu:
 
     def command(self) -> app_commands.ContextMenu:
         """Return the context menu."""
-        menu = app_commands.ContextMenu(
-            name="Moderate",
-            callback=self._open,
-            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False),
-            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
-        )
-        menu.guild_only = True
-        menu.default_permissions = discord.Permissions(manage_messages=True)
-        return menu
+        return server_menu("Moderate", self._open, discord.Permissions(manage_messages=True))
 
     async def on_press(self, interaction: discord.Interaction[Any], what: ModerationAction, job_id: int) -> None:
         """Handle a button. Raises :class:`Refusal` if the member is no moderator where the picture was posted."""
@@ -76,10 +66,6 @@ class ModerateMenu:
             return "Already deleted."
         await interaction.response.defer()  # two requests to Discord come first
         gone = await self._gallery.remove_result(interaction, row)
-        before = counted(len(rows), "picture")
-        target = f"<@{row.owner_id}>" if row.owner_id else ""
-        change = Change("moderate delete", target, before, "deleted", row.owner_id or None)
-        await self._context.change(interaction, lambda _: change)
         return "Deleted." if gone else STILL_SHOWN
 
     async def _block(self, interaction: discord.Interaction[Any], row: ImageRow) -> str:

@@ -13,12 +13,12 @@ from discord import app_commands
 from bot.commands.admin.context import answer, guild_of
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
+from bot.inert import cut
 from bot.moderation import word_filter as filters
 from bot.store.audit import Change
 from bot.store.moderation import Word, add_word, count_words, find_word, remove_word, words_in, words_of
 from bot.views.audit import hidden, quoted
 from bot.views.moderation import WordPages
-from bot.views.text import cut
 
 _CHOICE_LIMIT = 100
 _CHOICES = 25
