@@ -11,6 +11,7 @@ from discord.ext import commands
 
 from bot.commands.draft_pictures import DraftPictures
 from bot.commands.edit_requests import EditRequests
+from bot.commands.forms import listen_to_forms
 from bot.commands.input_images import InputImages
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
@@ -26,7 +27,6 @@ from bot.store.database import Database
 from bot.store.job_rows import JobRow
 from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.drafts import DRAFT_ITEMS
-from bot.views.errors import answer_error
 from bot.views.request_form import RequestForm, RequestModal, read_request_form
 from bot.views.text import readable
 
@@ -166,7 +166,7 @@ class DraftActions:
             return
         with drafted(draft):
             options = options or draft.options()
-            await self._submission.imagine(InteractionInvocation(interaction), options, private=None)
+            await self._submission.imagine(InteractionInvocation(interaction), options)
 
     def _modal(self, target: str, draft: Draft, title: str = "Edit request") -> RequestModal:
         return RequestModal(target, draft, self._submission.profile, title=title)
@@ -175,16 +175,4 @@ class DraftActions:
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
     """Add the buttons, and the listener for filled-in request forms."""
     bot.add_dynamic_items(*DRAFT_ITEMS)
-
-    async def on_interaction(interaction: discord.Interaction[Any]) -> None:
-        # The forms are read from the interaction: discord.py forgets those that were open before a restart.
-        if interaction.type is not discord.InteractionType.modal_submit:
-            return
-        try:
-            form = read_request_form(interaction)
-            if form is not None and await bot.tree.interaction_check(interaction):
-                await parts.drafts.on_form(interaction, form)
-        except Exception as error:  # noqa: BLE001 - answered, and logged if it is unexpected
-            await answer_error(interaction, error)
-
-    bot.add_listener(on_interaction)
+    listen_to_forms(bot, read_request_form, parts.drafts.on_form)

@@ -9,13 +9,13 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.commands.forms import listen_to_forms
 from bot.commands.input_images import InputImage, pick, picture_attachments
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.requests.spec import ImageSpec
 from bot.store import images
-from bot.views.errors import answer_error
 from bot.views.links import message_link
 from bot.views.modals import EditForm, EditModal, read_form
 from bot.views.results import picture_label
@@ -88,17 +88,5 @@ class EditMenu:
 def add_to(bot: commands.Bot, parts: BotParts) -> None:
     """Add the menu, and the listener for filled-in edit forms."""
     menu = EditMenu(parts)
-
-    async def on_interaction(interaction: discord.Interaction[Any]) -> None:
-        # The forms are read from the interaction: discord.py forgets those that were open before a restart.
-        if interaction.type is not discord.InteractionType.modal_submit:
-            return
-        try:
-            form = read_form(interaction)
-            if form is not None and await bot.tree.interaction_check(interaction):
-                await menu.on_form(interaction, form)
-        except Exception as error:  # noqa: BLE001 - answered, and logged if it is unexpected
-            await answer_error(interaction, error)
-
     bot.tree.add_command(menu.command())
-    bot.add_listener(on_interaction)
+    listen_to_forms(bot, read_form, menu.on_form)
