@@ -131,8 +131,9 @@ class Replies:
     async def _edit(
         self, invocation: MessageInvocation, message: discord.Message, text: str, pictures: list[discord.Attachment]
     ) -> None:
-        submission = self._submission
-        options = read_flags(ImageOptions(text), EDIT_FLAGS, profile=submission.profile, max_count=submission.max_count)
+        submission, typed = self._submission, ImageOptions(text)
+        # The submission reads the flags of what was typed itself: what is left of them here may look like flags again.
+        options = read_flags(typed, EDIT_FLAGS, profile=submission.profile, max_count=submission.max_count)
         if not options.prompt:
             raise InvalidRequest("Say in words what the picture shows afterwards; flags alone change nothing.")
         if pictures:
@@ -143,7 +144,7 @@ class Replies:
             input_image = await self._replied_to(invocation, message, options)
         else:
             raise Refusal(NO_PICTURE)
-        await self._submission.edit(invocation, Edit(options), input_image)
+        await submission.edit(invocation, Edit(typed), input_image)
 
     async def _replied_to(
         self, invocation: MessageInvocation, message: discord.Message, options: ImageOptions

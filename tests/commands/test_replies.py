@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -176,6 +177,14 @@ async def test_a_reply_with_a_flag_of_midjourney_is_answered(world: World) -> No
     answers = await answers_to(world, f"{CHANGED} --v 7 --strength 9", reply_to=result)
     assert any("`--v` works in Midjourney, not here. `--strength` takes a number from 0.05 to 1" in a for a in answers)
     assert len(await rows(world, "SELECT id FROM jobs")) == 1
+
+
+async def test_flags_are_read_once(readable: World) -> None:
+    """Without its flag the text is "a red circle –no: x", which reads as if it had another one."""
+    result = await drawn(readable)
+    await readable.member.send(readable.channel, "edit: a red circle –seed 5,–no: x", reply_to=result)
+    (spec,) = [row["spec"] for row in await rows(readable, "SELECT spec FROM jobs WHERE kind = 'edit'")]
+    assert (json.loads(spec)["seed"], json.loads(spec)["prompt"]) == (5, "a red circle –no: x")
 
 
 async def test_several_pictures_need_a_number(world: World) -> None:
