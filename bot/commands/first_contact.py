@@ -15,13 +15,13 @@ from bot.commands.mentions import with_own_mention, without_mentions
 from bot.commands.parts import BotParts
 from bot.commands.submission import Submission
 from bot.errors import Refusal
+from bot.inert import inert
 from bot.requests.small_talk import reads_like_prompt
 from bot.requests.spec import ImageOptions
 from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.card_messages import NOT_SENT, reply_or_send
 from bot.views.command_mentions import CommandMentions
 from bot.views.first_contact import GenerateButton, generate_view
-from bot.views.text import inert
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +123,7 @@ class FirstContact:
         text = without_mentions(with_own_mention(message, self._client.user), self._client.user.id)
         if not text:
             raise Refusal("Your message says nothing any more: send it again, or use /imagine.")
-        await self._submission.imagine(InteractionInvocation(interaction), ImageOptions(text), private=None)
+        await self._submission.imagine(InteractionInvocation(interaction), ImageOptions(text))
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

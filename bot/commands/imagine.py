@@ -45,8 +45,8 @@ def _plain(submission: Submission) -> app_commands.Command[Any, ..., None]:
         steps: steps_range | None = None,
         private: bool | None = None,  # noqa: FBT001 - an option of the command
     ) -> None:
-        options = ImageOptions(prompt, aspect=aspect, size=size, count=count, seed=seed, steps=steps)
-        await submission.imagine(InteractionInvocation(interaction), options, private=private)
+        options = ImageOptions(prompt, aspect=aspect, size=size, count=count, seed=seed, steps=steps, private=private)
+        await submission.imagine(InteractionInvocation(interaction), options)
 
     return imagine
 
@@ -73,8 +73,8 @@ def _guided(submission: Submission) -> app_commands.Command[Any, ..., None]:
         guidance: guidance_range | None = None,
         private: bool | None = None,  # noqa: FBT001 - an option of the command
     ) -> None:
-        options = ImageOptions(prompt, negative, aspect, size, count, seed, steps, guidance)
-        await submission.imagine(InteractionInvocation(interaction), options, private=private)
+        options = ImageOptions(prompt, negative, aspect, size, count, seed, steps, guidance, private=private)
+        await submission.imagine(InteractionInvocation(interaction), options)
 
     return imagine
 

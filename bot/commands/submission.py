@@ -27,7 +27,7 @@ from bot.requests.edit_texts import complete_prompt
 from bot.requests.flags import EDIT_FLAGS, read_flags
 from bot.requests.member_settings import apply, read_member_settings
 from bot.requests.originals import Original, fit_original
-from bot.requests.private_option import private_of, public_of
+from bot.requests.private_option import public_of
 from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
 from bot.store.database import Database
 from bot.views.buttons import CancelButton, progress_view
@@ -68,16 +68,17 @@ class Submission:
     database: Database
     questions: Questions
 
-    async def imagine(self, invocation: Invocation, options: ImageOptions, *, private: bool | None) -> None:
+    async def imagine(self, invocation: Invocation, options: ImageOptions) -> None:
         """Submit a job for new pictures; options that are None are taken from the member's settings.
 
         Everything that can be refused is refused before the first answer, so that refusals are private.
         """
-        draft = Draft.of(options, private=private)
+        draft = Draft.of(options)
         with drafted(draft):
             options = read_flags(options, profile=self.profile, max_count=self.max_count)
-            private = private_of(options, private)
-            options, private, defaults = await self.with_settings(invocation, options, private=private, edit=False)
+            options, private, defaults = await self.with_settings(
+                invocation, options, private=options.private, edit=False
+            )
             spec, count = build_spec(options, self.profile, max_count=self.max_count)
             await self.submit(invocation, spec, count, kind="imagine", private=private, defaults=defaults, draft=draft)
 

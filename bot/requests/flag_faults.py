@@ -43,8 +43,8 @@ class FlagFaults:
         shown = f", not “{given[:_VALUE_LIMIT]}”" if given else ""
         self.wrong.append(f"{_flag(name)} takes {takes}{shown}.")
 
-    def add_given_twice(self, name: str, option: Option[Any]) -> None:
-        self.wrong.append(f"{_flag(name)} is given twice: say the {option.name} once.")
+    def add_given_twice(self, name: str) -> None:
+        self.wrong.append(f"{_flag(name)} is given twice: give it once.")
 
     def sentence(self) -> str:
         """Return everything that was collected in one text; empty if nothing was."""

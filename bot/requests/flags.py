@@ -207,7 +207,7 @@ class _Reader:
         elif value.value is None or not self._is_allowed(option, value.value):
             self._faults.add_wrong_value(name, self._takes(option), value.shown)
         elif self._is_given(option):
-            self._faults.add_given_twice(name, option)
+            self._faults.add_given_twice(name)
         else:
             self._keep(written, option, value, written.text)
 

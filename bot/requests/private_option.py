@@ -1,4 +1,4 @@
-"""Whether a picture is to be private: by a command's option, or by a flag in the prompt."""
+"""A request for a private picture in a message, which cannot be answered privately."""
 
 from __future__ import annotations
 
@@ -6,19 +6,6 @@ from dataclasses import replace
 
 from bot.requests.refusals import Alternative, RequestRefused
 from bot.requests.spec import ImageOptions
-from zimage_engine.types import InvalidRequest
-
-
-def private_of(options: ImageOptions, private: bool | None) -> bool | None:  # noqa: FBT001 - a command's option
-    """Return whether the picture is to be private, by a flag that was read or the command's option; None for neither.
-
-    Raises :class:`InvalidRequest` if they say different things.
-    """
-    if options.private is None or private is None:
-        return private if options.private is None else options.private
-    if options.private != private:
-        raise InvalidRequest("`--private` is given twice: say once whether the picture is private.")
-    return private
 
 
 def public_of(options: ImageOptions, *, direct: bool) -> bool:

@@ -68,7 +68,7 @@ class Typist:
         submission: Submission = self._world.env.bot.parts.submission
         self.event_id = next(_IDS)
         try:
-            await submission.imagine(self, ImageOptions(prompt, **options), private=False)
+            await submission.imagine(self, ImageOptions(prompt, private=False, **options))
         except RequestError as error:
             raise error.original from error
         return self.card

@@ -167,7 +167,7 @@ def test_values(text: str, options: dict[str, Any]) -> None:
         ("a cat --steps 8.5", "`--steps` takes a whole number"),
         ("a cat --guidance high", "`--guidance` takes a number"),
         ("a cat --no", "`--no` takes what the picture should not show"),
-        ("a cat --seed 1 --seed 2", "`--seed` is given twice: say the seed once."),
+        ("a cat --seed 1 --seed 2", "`--seed` is given twice: give it once."),
         ("a cat --ar foo --seed x", "like 16:9, not “foo”. `--seed` takes a whole number"),
     ],
 )
