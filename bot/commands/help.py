@@ -13,10 +13,11 @@ from discord.ext import commands
 
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
+from bot.inert import cut
 from bot.requests.options import COUNT, OPTIONS, PRIVATE, SIZE, STRENGTH_MEANING, fill
 from bot.requests.pricing import price_rule
 from bot.views.command_mentions import CommandMentions
-from bot.views.text import MESSAGE_LIMIT, cut
+from bot.views.text import MESSAGE_LIMIT
 from zimage_engine.profiles import ModelProfile
 
 EXAMPLE = "a red circle on a blue background"

@@ -17,6 +17,7 @@ from bot.commands.admin.pause import write_pause
 from bot.commands.parts import BotParts
 from bot.commands.ping import latency_text
 from bot.errors import Refusal
+from bot.inert import cut, inert
 from bot.jobs.admission import Admission
 from bot.moderation.limit_ranges import ceiling_range
 from bot.moderation.limit_texts import format_value
@@ -28,7 +29,7 @@ from bot.store.ceilings import drop_ceiling, write_ceiling
 from bot.store.guild_settings import INSTANCE
 from bot.store.health import Health, Server, health, servers
 from bot.store.limits import CEILINGS, Ceiling
-from bot.views.text import MESSAGE_LIMIT, cut, inert
+from bot.views.text import MESSAGE_LIMIT
 from zimage_engine.engine import Engine
 
 _CONFIGURED = "configured"

@@ -16,6 +16,7 @@ import structlog
 
 from bot.commands.input_images import InputImages
 from bot.commands.invocation import Invocation
+from bot.inert import cut
 from bot.media.contact_sheets import Contact, contact_sheet
 from bot.requests.drafts import Draft
 from bot.requests.spec import ImageSpec
@@ -24,7 +25,7 @@ from bot.store.guild_settings import SPOILER, read_setting
 from bot.store.images import ImageRow
 from bot.views.card_messages import NOT_SENT, CardMessage, remove
 from bot.views.picture_picker import picker_text, picker_view
-from bot.views.text import ALT_TEXT_LIMIT, cut
+from bot.views.text import ALT_TEXT_LIMIT
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,9 @@ from discord.ext import commands
 
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
+from bot.inert import cut
 from bot.views.quota import quota_text
-from bot.views.text import MESSAGE_LIMIT, cut
+from bot.views.text import MESSAGE_LIMIT
 from bot.views.undelivered import undelivered_text, undelivered_view
 
 

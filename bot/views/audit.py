@@ -9,13 +9,13 @@ from functools import partial
 
 import discord
 
+from bot.inert import inert
 from bot.plurals import counted
 from bot.store.audit import AuditRow, Change, count_changes, newest
 from bot.store.database import Database
 from bot.store.limits import LIMITS
 from bot.views.channels import name_categories
 from bot.views.pages import Page, PageButton, fit, page_template
-from bot.views.text import inert
 
 _VALUE_SHOWN = 120
 _VALUE_KEPT = 40

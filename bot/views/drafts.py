@@ -12,10 +12,10 @@ from typing import Any
 
 import discord
 
+from bot.inert import cut
 from bot.requests.refusals import Alternative
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
-from bot.views.text import cut
 
 ALTERNATIVES_MAX = 4
 """A row holds five buttons, and the first edits the request."""

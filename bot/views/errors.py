@@ -15,13 +15,14 @@ import structlog
 from discord import app_commands
 
 from bot.errors import Refusal
+from bot.inert import inert
 from bot.requests.drafts import Draft, RequestError, keep_draft
 from bot.requests.refusals import RequestRefused
 from bot.store.database import Database
 from bot.views.channels import name_categories
 from bot.views.drafts import draft_view, typed_request_view
 from bot.views.parts import parts_of
-from bot.views.text import MESSAGE_LIMIT, inert
+from bot.views.text import MESSAGE_LIMIT
 from bot.views.typed_requests import draft_of
 from zimage_engine.profiles import is_blank
 from zimage_engine.types import EngineError

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import discord
 
+from bot.inert import cut
 from bot.moderation.limit_texts import format_value
 from bot.store.admission import QuotaState, Terms
 from bot.store.limits import LIMITS, LimitName
@@ -16,7 +17,7 @@ from bot.views.base import SafeDynamicItem, SafeModal, SafeView
 from bot.views.moderation import block_end
 from bot.views.parts import parts_of
 from bot.views.quota import quota_text
-from bot.views.text import MESSAGE_LIMIT, cut
+from bot.views.text import MESSAGE_LIMIT
 
 MemberAction = Literal["limits", "reset", "block", "unblock"]
 REASON_LIMIT = 200

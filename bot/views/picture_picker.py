@@ -7,9 +7,10 @@ from typing import Any
 
 import discord
 
+from bot.inert import inert
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
-from bot.views.text import MESSAGE_LIMIT, inert
+from bot.views.text import MESSAGE_LIMIT
 
 _NONE = "none"
 _IN_A_ROW = 5

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import discord
 import structlog
 
+from bot.inert import inert
 from bot.jobs.admission import Quote
 from bot.jobs.delivery import Undeliverable
 from bot.jobs.job import Job, JobProgress, JobRequest, Kind
@@ -22,7 +23,7 @@ from bot.views.card_messages import NOT_SENT, CardMessage
 from bot.views.discord_requests import EXPIRED_STATUSES, with_retry
 from bot.views.drafts import job_request_view
 from bot.views.progress_lines import card_line, time_to_show
-from bot.views.text import MESSAGE_LIMIT, duration, inert, made_from
+from bot.views.text import MESSAGE_LIMIT, duration, made_from
 
 log = structlog.get_logger(__name__)
 

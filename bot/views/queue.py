@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import discord
 
-from bot.inert import one_line
+from bot.inert import cut, inert, one_line
 from bot.jobs.job import Job, JobProgress
 from bot.plurals import counted
 from bot.store.job_rows import Undelivered
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
 from bot.views.progress_lines import state_line
-from bot.views.text import MESSAGE_LIMIT, cut, inert
+from bot.views.text import MESSAGE_LIMIT
 from bot.views.undelivered import undelivered_text, undelivered_view
 
 Whose = Literal["mine", "all"]

@@ -11,10 +11,9 @@ from typing import Any, Literal
 
 import discord
 
-from bot.inert import one_line
+from bot.inert import cut, one_line
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
-from bot.views.text import cut
 
 RowAction = Literal["edit", "vary", "remix", "again", "upscale", "more"]
 """What the buttons under a result do."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.inert import inert
 from bot.requests.drafts import Draft
 from bot.requests.spec import ImageSpec
 from bot.views.errors import request_text
 from bot.views.results import picture_label
-from bot.views.text import MESSAGE_LIMIT, duration, inert, result_text
+from bot.views.text import MESSAGE_LIMIT, duration, result_text
 
 ANY = st.text(max_size=300) | st.text("`@<>*:/ ", max_size=300)
 
