@@ -180,7 +180,7 @@ async def test_what_ends_only_after_the_answer_is_forgotten_then(
     gate, entered = threading.Event(), threading.Event()
     async with world_of(partial(Faulty, unit=Unit.DECODE, gate=gate, entered=entered)) as world:
         jobs = world.env.bot.jobs
-        monkeypatch.setattr(jobs, "cancel_all_of", partial(jobs.cancel_all_of, seconds=0.0))
+        monkeypatch.setattr(jobs.cancellation, "cancel_all_of", partial(jobs.cancellation.cancel_all_of, seconds=0.0))
         asked = await world.member.slash(world.channel, "privacy delete")
         await press_while_drawing(world, entered, asked.response, JUST_DATA)
         await until(lambda: "1 request of yours is just ending and will be" in told(world, asked.response.id))
@@ -202,7 +202,7 @@ async def test_what_is_just_being_posted_is_forgotten_and_removed_after_that(
         return await post(*arguments)
 
     monkeypatch.setattr(outbox.ChannelDestination, "post", slow)
-    monkeypatch.setattr(jobs, "cancel_all_of", partial(jobs.cancel_all_of, seconds=0.0))
+    monkeypatch.setattr(jobs.cancellation, "cancel_all_of", partial(jobs.cancellation.cancel_all_of, seconds=0.0))
     asked = await world.member.slash(world.channel, "privacy delete")
     await press_while_drawing(world, entered, asked.response, POSTED_TOO)
     await until(lambda: "1 request of yours is just ending and will be" in told(world, asked.response.id))

@@ -102,7 +102,7 @@ async def test_an_edit_by_reply_can_be_changed(world: World) -> None:
     question = newest(world)
     shown = await world.member.click(question, label="Change")
     assert len(world.env.bot.parts.questions.open_ids) == 1, "it can still be answered if the form is closed"
-    await world.member.submit_modal(shown, filled_in(shown) | {"flags": "--strength 0.9", "private": ["settings"]})
+    await world.member.submit_modal(shown, filled_in(shown) | {"prompt": f"{CHANGED} --strength 0.9"})
     assert not {lead.id, question.id} & {message.id for message in world.channel.history(viewer=world.member)}
     assert len(newest(world).attachments) == 1
     assert await count_jobs(world) == 2

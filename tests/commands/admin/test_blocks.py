@@ -152,7 +152,7 @@ async def test_blocking_cancels_what_is_on_the_engine_and_has_not_begun(world_of
         await until(entered.is_set)
         await Typist(world).imagine("a green square on a white background")
         await until(lambda: all(active.rendering is not None for active in service.active.values()))
-        assert await service.cancel_waiting(world.member.id, world.channel.guild.id) == 1
+        assert await service.cancellation.cancel_waiting(world.member.id, world.channel.guild.id) == 1
         gate.set()
         await until(lambda: not service.active)
         states = await rows(world, "SELECT owner_id, state FROM jobs ORDER BY id")
