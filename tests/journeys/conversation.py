@@ -8,6 +8,7 @@ from typing import Any
 import discord
 
 from bot.playground.world import World
+from tests.helpers.buttons import filled_in
 from tests.helpers.waiting import leave_running, until
 from tests.journeys.rendering import component_lines, message_lines, varying_replaced
 
@@ -98,7 +99,7 @@ class Conversation:
         person = by or self.world.member
         told = ", ".join(f"{name}: {_shown(value)}" for name, value in values.items()) or "nothing changed"
         return await self.does(
-            person, f"sends the form with {told}", person.submit_modal(shown, _prefilled(shown.modal) | values)
+            person, f"sends the form with {told}", person.submit_modal(shown, filled_in(shown) | values)
         )
 
     async def right_clicks(self, menu: str, target: Any, by: Any = None) -> Any:
@@ -168,18 +169,6 @@ def _direct_messages(person: Any) -> Sequence[discord.Message]:
 
 def _options(component: Any) -> list[discord.SelectOption]:
     return list(getattr(component, "options", []))
-
-
-def _prefilled(modal: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that a form has when it opens, by custom id: a client sends these unless they are changed."""
-    fields = [row.get("component") or {} for row in modal["components"]]
-    texts = {field["custom_id"]: field["value"] for field in fields if field.get("value")}
-    chosen = {
-        field["custom_id"]: [option["value"] for option in field["options"] if option.get("default")]
-        for field in fields
-        if field.get("options")
-    }
-    return texts | {name: values for name, values in chosen.items() if values}
 
 
 def _shown(value: Any) -> str:
