@@ -232,7 +232,7 @@ async def test_pictures_that_were_only_looked_at_go_from_the_log_too(world: Worl
 async def test_limits_and_blocks_survive_deletion_for_a_day(world_of: OpenWorld) -> None:
     async with world_of(credits_per_day=3.0) as world:
         for _ in range(3):
-            await drawn(world)
+            await drawn(world, steps=8)
         await delete(world, JUST_DATA)
         refused = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
         assert "used 3 of 3 in the last 24 hours" in refused.response.content

@@ -58,7 +58,7 @@ COSTLY_EDIT = f"edit: {CHANGED} --count 4 --steps 20 --strength 0.9"
 
 
 async def test_an_edit_by_reply_asks_its_member_alone(world: World) -> None:
-    result = await drawn(world)
+    result = await drawn(world, steps=8)
     await world.member.send(world.channel, COSTLY_EDIT, reply_to=result)
     lead = newest(world)
     assert lead.content == "I have a question before I start. Only you will see it."

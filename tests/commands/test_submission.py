@@ -34,7 +34,7 @@ def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_is_over_the_limit_is_refused_privately_and_costs_nothing(world: World) -> None:
     ada = admin_of(world)
     await answer_text(world, ada, "admin limits set", target=world.member, limit="credits_per_day", value="1.5")
-    await drawn(world)
+    await drawn(world, steps=8)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert answered.ephemeral
     said = answered.response.content
@@ -111,7 +111,7 @@ async def test_every_way_to_ask_passes_the_same_admission(
 ) -> None:
     """Commands, buttons, modals, replies and the context menu: each makes a job, or is refused if that is forbidden."""
     async with world_of(message_content_intent=True) as world:
-        result = await drawn(world)
+        result = await drawn(world, steps=8)
         photograph = await world.member.send(world.channel, "look", attachments=[("photo.png", photo())])
         await world.env.settle()
         (job,) = await rows(world, "SELECT id FROM jobs")

@@ -74,7 +74,7 @@ async def test_charts_have_a_pause_and_a_thread_of_their_own(world: World, monke
 
 
 async def test_a_picture_that_was_drawn_is_in_the_report(world: World) -> None:
-    await drawn(world)
+    await drawn(world, steps=8)
     message = await usage_answer(world, world.member, "usage", period="today")
     assert "**1 credit** · 1 request · 1 picture" in message.content
     rows = usage_figures(await usage_answer(world, admin_of(world), "admin usage", by="user", period="today"))

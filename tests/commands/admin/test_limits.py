@@ -19,9 +19,9 @@ async def test_a_grant_is_spent_after_the_day_s_credits(world: World) -> None:
     assert "has 1.5 credits more" in await answer_text(
         world, ada, "admin grant", member=world.member, credits=1.5, reason="prize"
     )
-    await drawn(world)
+    await drawn(world, steps=8)
     assert "**1.5 more** granted by an admin" in await quota_answer(world)
-    await drawn(world)
+    await drawn(world, steps=8)
     assert "**0.5 more** granted" in await quota_answer(world)
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     assert (
@@ -33,7 +33,7 @@ async def test_a_grant_is_spent_after_the_day_s_credits(world: World) -> None:
 
 async def test_a_reset_lets_the_day_begin_anew_and_no_other_member_s(world: World) -> None:
     ada = admin_of(world)
-    await drawn(world)
+    await drawn(world, steps=8)
     assert "has 1 credit back." in await answer_text(world, ada, "admin reset", member=world.member)
     assert "0 of 50 used" in await quota_answer(world)
     refused = await ada.slash(world.channel, "admin reset", member=world.member)

@@ -46,7 +46,7 @@ FIELDS = {
 
 
 async def test_it_shows_use_and_limits(world: World) -> None:
-    await drawn(world)
+    await drawn(world, steps=8)
     message = await opened(world, admin_of(world))
     assert f"<@{world.member.id}> in this server" in message.content
     assert "1 of 50 used" in message.content
