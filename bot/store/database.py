@@ -6,6 +6,8 @@ which is rolled back if the function raises. Reads never wait for writes (WAL).
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -43,7 +45,8 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
         names = [migration.id for migration in pending]
         backup = back_up(path, names[0]) if applied and names else None
         try:
-            with backend.lock():
+            # yoyo prints what a statement returns, and SQLite's ALTER TABLE ... CHECK returns its own check.
+            with backend.lock(), contextlib.redirect_stdout(io.StringIO()):
                 backend.apply_migrations(pending)
         except Exception as error:
             # A supervisor may start the program again and again, so nothing is kept of what changed nothing.

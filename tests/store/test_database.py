@@ -35,6 +35,11 @@ def test_migrating_a_fresh_file_and_again(tmp_path: Path) -> None:
     assert migrate(path) == []
 
 
+def test_migrating_prints_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    migrate(tmp_path / "bot.sqlite3")
+    assert capsys.readouterr().out == ""
+
+
 def test_a_migration_that_fails_is_rolled_back_whole(tmp_path: Path) -> None:
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder)
