@@ -5,10 +5,13 @@ PROMPT ?= a red circle on a blue background
 OUT ?= build/demo.png
 export PROMPT OUT
 
-.PHONY: demo test test-system lint format check bench evaluate clean
+.PHONY: demo playground test test-system lint format check bench evaluate clean
 
 demo: .venv/.installed  ## The whole way on a simulated Discord: /imagine, progress, picture
 	@$(BIN)/zimage-bot demo --out "$$OUT" -- "$$PROMPT"
+
+playground: .venv/.installed  ## The same in a browser, to click through
+	@$(BIN)/zimage-bot playground
 
 test: .venv/.installed  ## Every test but those of `make test-system`; under five minutes on two cores
 	$(BIN)/pytest

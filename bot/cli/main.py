@@ -128,13 +128,27 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the picture is saved.")] = Path("build/demo.png"),
 ) -> None:
     """Show the whole way on a simulated Discord: /imagine, progress, picture. Needs no account and no GPU."""
-    try:
-        import simcord  # noqa: F401
-    except ImportError:
-        _stop("The demo needs the playground extra: pip install 'zimage-bot[playground]'.")
+    _need_playground()
     from bot.playground.demo import run_demo
 
     _or_explain(lambda: run_demo(prompt, out))
+
+
+@app.command()
+def playground(
+    profile: Annotated[str, typer.Option(help=f"{either(PROFILES)}.")] = "demo",
+    port: Annotated[int, typer.Option(help="The page's port on 127.0.0.1. 0: any free one.", min=0, max=65535)] = 0,
+    data: Annotated[
+        Path | None, typer.Option(help="Keep the database and the images here. Default: a folder that is removed.")
+    ] = None,
+    *,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+) -> None:
+    """Try the real bot in the browser, on a simulated Discord. Needs no account and no GPU."""
+    _need_playground()
+    from bot.cli.playground import run_playground
+
+    _or_explain(lambda: run_playground(profile, port, data, open_browser=open_browser))
 
 
 @app.command()
@@ -186,6 +200,13 @@ def edit(
 
     options = ImageOptions(prompt, size=size, count=count, seed=seed, steps=steps, strength=strength, fit=fit)
     _or_explain(lambda: edit_to_files(settings, image, options, mask, out))
+
+
+def _need_playground() -> None:
+    try:
+        import simcord  # noqa: F401
+    except ImportError:
+        _stop("A simulated Discord needs the playground extra: pip install 'zimage-bot[playground]'.")
 
 
 def _settings(**overrides: Any) -> Settings:

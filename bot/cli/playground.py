@@ -1,0 +1,76 @@
+"""``zimage-bot playground``: the real bot on a simulated Discord, as a page in the browser."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+import webbrowser
+from pathlib import Path
+
+from rich.console import Console
+from simcord.backend.errors import SetupError
+from transformers.utils.logging import disable_progress_bar
+
+from bot.app import create_client
+from bot.errors import StartupError
+from bot.logs import configure_logging
+from bot.playground.session import Playground, open_playground
+from bot.settings import Settings
+from zimage_engine.types import EngineError
+
+_PROGRESS_SECONDS = 0.3
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_playground(profile: str, port: int, data: Path | None, *, open_browser: bool) -> None:
+    """Serve the page until Ctrl-C. Raises :class:`StartupError` if it cannot be served or the bot cannot start."""
+    configure_logging(Settings.in_code(log_level="WARNING"))
+    disable_progress_bar()
+    with contextlib.ExitStack() as stack:
+        folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zimage-playground-")))
+        settings = Settings.in_code(
+            data_dir=folder, profile=profile, progress_interval=_PROGRESS_SECONDS, message_content_intent=True
+        )
+        asyncio.run(_serve(settings, port, open_browser=open_browser))
+
+
+async def _serve(settings: Settings, port: int, *, open_browser: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, _on_signal, stop, number)
+    console = Console(highlight=False)
+    try:
+        async with open_playground(lambda: create_client(settings), port) as playground:
+            console.print(
+                f"Open [bold]{playground.server.link}[/] in a browser; Ctrl-C ends the playground.", soft_wrap=True
+            )
+            console.print("[dim]The link holds the key to the page: whoever has it, on this machine, can use it.[/]")
+            if open_browser:
+                await asyncio.to_thread(webbrowser.open, playground.server.link)
+            await _until_stopped(playground, stop, console)
+    except SetupError as error:
+        raise StartupError(str(error)) from error
+
+
+async def _until_stopped(playground: Playground, stop: asyncio.Event, console: Console) -> None:
+    ready, stopped = asyncio.create_task(playground.ready()), asyncio.create_task(stop.wait())
+    await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        ready.cancel()
+        return
+    try:
+        ready.result()
+    except EngineError as error:
+        raise StartupError(str(error)) from error
+    console.print("The model is loaded.")
+    await stopped
+
+
+def _on_signal(stop: asyncio.Event, number: signal.Signals) -> None:
+    if stop.is_set():
+        os._exit(128 + number)
+    stop.set()

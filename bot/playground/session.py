@@ -1,0 +1,107 @@
+"""The playground as a whole: the simulated Discord, the real bot in it, and what a visitor can do to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
+
+from bot.client import ZImageBot
+from bot.playground.community import Community, create_community
+from bot.playground.live_env import LiveEnv
+from bot.playground.live_preview import LivePreview
+from bot.playground.page_server import PageServer
+from bot.playground.simcord_parts import check_simcord
+
+BotState = Literal["starting", "loading", "ready", "restarting", "failed"]
+BOT_NAME = "zimage-bot"
+
+
+class Playground:
+    """An open playground: its page is served, and its bot starts behind it."""
+
+    def __init__(self, env: LiveEnv, community: Community, create: Callable[[], ZImageBot], port: int) -> None:
+        self.env = env
+        self.community = community
+        self.preview = LivePreview(env, community)
+        self.server = PageServer(self, port)
+        self.preview._server = self.server
+        self.bot_state: BotState = "starting"
+        self.failure: str | None = None
+        self._create = create
+        self._starting = asyncio.create_task(self._start(), name="playground bot")
+
+    async def ready(self) -> None:
+        """Wait until the model is loaded. Raises :class:`StartupError` or :class:`EngineError` if it cannot be."""
+        await asyncio.shield(self._starting)
+
+    async def restart_bot(self) -> None:
+        """Close the bot as SIGTERM does, and start a new client on the same data; jobs go on where they were.
+
+        Does nothing while the bot starts.
+        """
+        if self.bot_state in ("starting", "restarting"):
+            return
+        self.bot_state = "restarting"
+        await self._stop_starting()
+        self._starting = asyncio.create_task(self._restart(), name="playground bot")
+        await asyncio.wait([self._starting])
+
+    async def close(self) -> None:
+        """Stop the bot and the simulated Discord."""
+        await self._stop_starting()
+        await self.env.bot.close()
+        await self.env.shutdown()
+
+    async def _start(self) -> None:
+        async with self.preview.turn():
+            await self._or_failed(self.env.start)
+        await self._load()
+
+    async def _restart(self) -> None:
+        async with self.preview.turn():
+            await self.env.bot.close()
+            await self._or_failed(lambda: self.env.restart_bot(self._create()))
+        await self._load()
+
+    async def _load(self) -> None:
+        self.bot_state = "loading"
+        await self._or_failed(self.env.bot.model_ready)
+        self.bot_state = "ready"
+
+    async def _or_failed(self, action: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await action()
+        except Exception as error:
+            self.bot_state, self.failure = "failed", str(error)
+            raise
+
+    async def _stop_starting(self) -> None:
+        self._starting.cancel()
+        await asyncio.wait([self._starting])
+        if not self._starting.cancelled():
+            self._starting.exception()  # it has been told by ready() and on the page
+
+
+@contextlib.asynccontextmanager
+async def open_playground(create: Callable[[], ZImageBot], port: int = 0) -> AsyncIterator[Playground]:
+    """Serve the page on loopback and start the bot behind it; ends both at the end.
+
+    ``create`` returns a client that is not yet connected: once now, and once for each restart.
+    Raises simcord's ``SetupError`` if the port is taken, and :class:`StartupError` if SimCord does not fit.
+    """
+    check_simcord()
+    env = LiveEnv(create())
+    env.backend.bot_user.name = BOT_NAME
+    playground = Playground(env, create_community(env), create, port)
+    try:
+        async with playground.preview:
+            publishing = asyncio.create_task(playground.preview.keep_current(), name="playground page")
+            try:
+                yield playground
+            finally:
+                publishing.cancel()
+                await asyncio.wait([publishing])
+    finally:
+        await playground.close()

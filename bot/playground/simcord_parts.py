@@ -1,0 +1,59 @@
+"""The parts of SimCord that the playground uses and that SimCord does not promise to keep."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bot.errors import StartupError
+
+REPLACED = {"session.js": ("interval = 500", "interval = 150")}
+"""What is replaced in SimCord's scripts, by file: previews change more often than its page asks for news."""
+
+_NAMES = {
+    "simcord.Env": (
+        "_generation _loop _runtime _virtual_time _settle_internal _schedule_timer _register_dispatch_observer"
+    ),
+    "simcord._dpy_internals": "real_monotonic",
+    "simcord.actors": "_resolve_visible_command _dispatch_actor_interaction",
+    "simcord.preview.Preview": (
+        "_open_page _get_page _publish _action _prepare_asset _page_payload _target_message _advance_presentation_time"
+    ),
+    "simcord.preview._pages._Page": "channel_id modal modal_handle revision assets viewer",
+    "simcord.preview._server": "_read_json_body",
+    "simcord.preview._server.PreviewServer": (
+        "_STATIC_FILES _SECURITY_HEADERS _allowed_hosts _authorized _index _static _delete_page _state _commands "
+        "_action_result _action _asset"
+    ),
+}
+"""Private names by the module or class that has them."""
+_OF_INSTANCES = frozenset({"_generation", "_loop", "_runtime"})
+
+
+def check_simcord() -> None:
+    """Raise :class:`StartupError` if the installed SimCord lacks a part that the playground uses."""
+    for owner, names in _NAMES.items():
+        for name in names.split():
+            if name not in _OF_INSTANCES and not hasattr(_find(owner), name):
+                raise StartupError(_sentence(f"{owner}.{name}"))
+    static = Path(_find("simcord.preview").__file__).with_name("static")
+    for file, (old, _) in REPLACED.items():
+        if old not in (static / file).read_text(encoding="utf-8"):
+            raise StartupError(_sentence(f"{file}: {old}"))
+
+
+def _find(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        return importlib.import_module(path)
+    except ImportError:
+        return getattr(_find(module), name)
+
+
+def _sentence(part: str) -> str:
+    return (
+        f"SimCord {version('simcord')} does not fit this playground (it lacks {part}): install the one that "
+        "zimage-bot names, pip install 'zimage-bot[playground]'."
+    )
