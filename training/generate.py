@@ -10,7 +10,7 @@ from PIL import Image
 from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.device.loading import load_components, plan_for
 from zimage_engine.model.model import ZImageModel
-from zimage_engine.types import ImageRequest, RawImage
+from zimage_engine.types import ImageRequest
 
 STEPS = 8
 _BATCH = 8
@@ -32,9 +32,5 @@ def draw_requests(model: ZImageModel, requests: Sequence[ImageRequest]) -> list[
                 model.read_image(generation)
         for _ in range(batch[0].real_steps):
             model.step(generations)
-        pictures += [to_picture(model.to_image(generation, model.decode(generation))) for generation in generations]
+        pictures += [model.to_image(generation, model.decode(generation)).to_pil() for generation in generations]
     return pictures
-
-
-def to_picture(image: RawImage) -> Image.Image:
-    return Image.frombytes("RGB", (image.width, image.height), image.data)

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class EngineError(Exception):
@@ -90,11 +93,20 @@ MASK_THRESHOLD = 128
 
 @dataclass(frozen=True, slots=True)
 class RawImage:
-    """Pixels without torch or PIL: ``height · width · 3`` bytes, RGB, rows from the top."""
+    """Pixels without torch or Pillow: ``data`` has ``height · width · 3`` bytes, RGB, 8 bits each, rows from the top.
+
+    ``numpy.frombuffer(image.data, "uint8").reshape(image.height, image.width, 3)`` is the same as an array.
+    """
 
     width: int
     height: int
     data: bytes = field(repr=False)
+
+    def to_pil(self) -> Image.Image:
+        """Return a Pillow image with a copy of the pixels, in mode ``RGB``."""
+        from PIL import Image  # noqa: PLC0415 - a message needs no Pillow
+
+        return Image.frombytes("RGB", (self.width, self.height), self.data)
 
 
 ImageFile = Path | bytes

@@ -32,5 +32,4 @@ def _tile(preview: RawImage) -> Image.Image:
     """Return a preview, which may have one pixel a latent or be as large as the image, with a side of 256 pixels."""
     scale = _LONG_SIDE / max(preview.width, preview.height)
     size = (round(preview.width * scale), round(preview.height * scale))
-    picture = Image.frombytes("RGB", (preview.width, preview.height), preview.data)
-    return picture.resize(size, Image.Resampling.BICUBIC)
+    return preview.to_pil().resize(size, Image.Resampling.BICUBIC)

@@ -61,7 +61,7 @@ def fit_image(decoded: DecodedImage, size: Size, fit: Fit = "crop") -> Fitted:
     """Return the image at exactly this size, with a mask of its transparent pixels."""
     raw = decoded.image
     placement = _place(raw.width, raw.height, size, fit)
-    picture = _placed(Image.frombytes("RGB", (raw.width, raw.height), raw.data), placement)
+    picture = _placed(raw.to_pil(), placement)
     image = RawImage(size.width, size.height, _with_edges(picture, placement).tobytes())
     if decoded.alpha is None:
         return Fitted(image, None)
@@ -86,7 +86,7 @@ def fit_mask(mask: DecodedImage, original: tuple[int, int], size: Size, fit: Fit
     if mask.alpha is not None and min(mask.alpha) < MASK_THRESHOLD:
         painted = _inverted(mask.alpha, raw)
     else:
-        painted = Image.frombytes("RGB", (raw.width, raw.height), raw.data).convert("L")
+        painted = raw.to_pil().convert("L")
     placement = _place(width, height, size, fit)
     left, top, right, bottom = placement.region
     across, down = raw.width / width, raw.height / height

@@ -44,7 +44,7 @@ class Original:
 
     @property
     def picture(self) -> Image.Image:
-        return Image.frombytes("RGB", (self.image.width, self.image.height), self.image.data)
+        return self.image.to_pil()
 
     @property
     def mask_picture(self) -> Image.Image | None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from PIL import Image
 
 from zimage_engine.model.captions import Embedding, Transformer
 from zimage_engine.model.sampling import from_raw_image
@@ -135,8 +134,7 @@ class Omni:
         return ((mean - self._shift) * self._scaling).unsqueeze(1).to(self._dtype)
 
     def _features(self, image: RawImage) -> torch.Tensor:
-        picture = Image.frombytes("RGB", (image.width, image.height), image.data)
-        patches = self._vision.processor(images=[picture], return_tensors="pt").to(self._device)
+        patches = self._vision.processor(images=[image.to_pil()], return_tensors="pt").to(self._device)
         rows, columns = patches.spatial_shapes[0].tolist()
         states: torch.Tensor = self._vision.encoder(**patches).last_hidden_state[0, : rows * columns]
         return states.view(rows, columns, -1).to(self._dtype)
