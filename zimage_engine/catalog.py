@@ -77,10 +77,14 @@ PROFILES: dict[str, ModelProfile] = {
         ),
     )
 }
+"""The profiles by name."""
 
 
 def find_profile(name: str, *, weights: str | None = None) -> ModelProfile:
-    """Return the profile of that name; ``weights`` (a folder or hub id) replaces its own weights and title.
+    """Return the profile of that name: ``demo``, ``turbo``, ``base`` or ``edit``.
+
+    ``weights``, a folder in diffusers' layout or a hub id, replaces the profile's own weights and title. The model must
+    be of the profile's kind. The profile is not complete: pass it to :func:`complete_profile`.
 
     Raises :class:`InvalidRequest` if there is no such profile.
     """

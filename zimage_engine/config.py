@@ -10,21 +10,27 @@ from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import ImageRequest
 
 WEIGHT_MIN, WEIGHT_MAX = 0.001, 1000.0
-"""The weights that an owner or a group may have: far enough apart, and near enough for exact sums."""
+"""The weights that an owner or a group may have in :meth:`Engine.submit`; between these bounds sums stay exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """A complete profile (see :func:`zimage_engine.weights.complete_profile`), and where and how to run it.
+    """What an engine runs, where, and how.
 
-    ``device`` and ``dtype`` are names of torch's, or ``auto``. ``cache_dir`` keeps what was measured on this device;
-    without it every start measures again. ``batch_tokens`` replaces the measured token budget of a batch; 0 measures.
-    A unit that takes longer than ``unit_limit`` seconds and five times as long as predicted counts as hung, and so does
-    loading that makes no progress for ``load_limit`` seconds. ``preview_decoder`` is a folder or downloaded
-    hub id of a tiny decoder such as TAEF1, for sharper previews. ``attention`` and ``compiled`` are those of
-    :class:`zimage_engine.device.acceleration.Acceleration`. Without ``measure`` nothing is measured before the first
-    request, and pictures are generated one at a time. ``worker`` says where the model runs: in threads of this process,
-    or in a process of its own.
+    - ``profile``: a complete one, from :func:`complete_profile`.
+    - ``device``: a name of torch's, such as ``cuda``, ``cuda:1``, ``mps`` or ``cpu``; ``auto`` takes the best there is.
+    - ``dtype``: ``bfloat16``, ``float32``, or ``auto``: bfloat16 on a GPU and, on the CPU, float32 if it fits.
+    - ``cache_dir``: keeps what was measured on this device; without it every start measures again.
+    - ``batch_tokens``: the token budget of a batch, which limits how many pictures share a step; 0 measures the best
+      one. A picture takes ``width · height ÷ size_multiple²`` tokens and 32 for each 32 tokens of its prompt begun.
+    - ``unit_limit``, ``load_limit``: a unit that takes longer than this many seconds, and five times as long as
+      predicted, counts as hung, and so does loading that makes no progress for so long.
+    - ``measure``: without it nothing is measured before the first request. Loading takes less time then; expected times
+      are rough guesses at first, and each picture is generated alone unless ``batch_tokens`` is set.
+    - ``attention``: ``auto`` (torch's own) or one of diffusers' attention backends, such as ``flash`` or ``sage``.
+    - ``compiled``: compile the transformer's repeated blocks: minutes at the first start, some seconds at later ones.
+    - ``preview_decoder``: a folder or downloaded hub id of a tiny decoder such as TAEF1, for sharper previews.
+    - ``worker``: where the model runs: in threads of this process, or in a process of its own.
     """
 
     profile: ModelProfile

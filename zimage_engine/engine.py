@@ -7,6 +7,8 @@ import logging
 import threading
 from collections.abc import Hashable
 from functools import partial
+from types import TracebackType
+from typing import Self
 
 from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN, EngineConfig
 from zimage_engine.driver import Driver, MakeExecutor
@@ -24,7 +26,19 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """The image engine. Create it with :meth:`start` inside a running event loop and end it with :meth:`close`."""
+    """One model on one device, and the queue of requests for it.
+
+    Create it with :meth:`start` inside a running event loop and end it with :meth:`close`, or use it as an asynchronous
+    context manager, which waits until the model is loaded and closes the engine at the end::
+
+        profile = complete_profile(find_profile("demo"))
+        async with Engine.start(EngineConfig(profile)) as engine:
+            finished = await engine.submit(profile.request("a red circle"), owner="me").result()
+        finished.image.to_pil().save("circle.png")
+
+    Its methods never wait for the device, except those that are coroutines. Call them on the event loop in which the
+    engine was started.
+    """
 
     def __init__(
         self,
@@ -51,18 +65,43 @@ class Engine:
         make_executor: MakeExecutor | None = None,
         scheduler: Scheduler | None = None,
     ) -> Engine:
-        """Begin loading in the driver's thread and return at once; requests may be submitted meanwhile."""
+        """Begin to load the model in a thread and return the engine at once; requests may be submitted meanwhile.
+
+        ``make_executor`` and ``scheduler`` replace what runs the model and who goes first, for tests.
+
+        Raises ``RuntimeError`` without a running event loop. That the model cannot be loaded is raised by
+        :meth:`ready`.
+        """
         engine = cls(config, make_executor, scheduler)
         engine._driver.start()
         engine._forecaster.start()
         return engine
 
+    async def __aenter__(self) -> Self:
+        try:
+            await self.ready()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
     @property
     def profile(self) -> ModelProfile:
+        """The profile of the configuration: what the model can do, and its defaults."""
         return self._config.profile
 
     async def ready(self) -> None:
-        """Wait until the model is loaded. Raises the :class:`EngineError` that prevented it."""
+        """Wait until the model is loaded: seconds for a small model, minutes for a large one, longer for a download.
+
+        Raises the :class:`EngineError` that prevented it: :class:`ModelNotFound`, :class:`DeviceNotFound`,
+        :class:`NotAvailable`, :class:`OutOfMemory`, :class:`NumericalError`, :class:`DeviceLost` or
+        :class:`EngineClosed`.
+        """
         await asyncio.shield(self._publisher.loaded)
 
     async def lost(self) -> EngineError:
@@ -78,11 +117,14 @@ class Engine:
         weight: float = 1.0,
         group_weight: float = 1.0,
     ) -> Handle:
-        """Queue a request. Groups share the device, and owners what their group gets, in proportion to the weights.
+        """Queue a request and return its handle. Never waits.
 
-        Weights are :data:`~zimage_engine.config.WEIGHT_MIN` to :data:`~zimage_engine.config.WEIGHT_MAX`.
+        ``owner`` is whoever asks: any hashable value, such as a user's id. Groups share the device, and the owners of a
+        group share what the group gets, in proportion to their weights; each is 0.001 to 1000. Without a ``group`` all
+        owners are in one.
 
-        Raises :class:`InvalidRequest`, :class:`EngineClosed` after :meth:`close`, or the error that stopped the engine.
+        Raises :class:`InvalidRequest` if the model cannot do it, the id is that of a request that has not ended, or a
+        weight is out of range; :class:`EngineClosed` after :meth:`close`; and the error that stopped the engine.
         """
         self._config.profile.check(request)
         if not all(WEIGHT_MIN <= each <= WEIGHT_MAX for each in (weight, group_weight)):
@@ -105,12 +147,12 @@ class Engine:
         return handle
 
     def seconds_alone(self, request: ImageRequest) -> float:
-        """Return the predicted seconds of a request on an idle device; a rough guess until the model is loaded."""
+        """Return the predicted seconds of a request on an idle device; a rough guess until the device is measured."""
         return self._queue.predictions.seconds_alone(request)
 
     @property
     def state(self) -> EngineState:
-        """What the engine is doing now, in a word."""
+        """What the engine is doing now, in a word; see :data:`EngineState`."""
         if self._driver.failure is not None:
             return "failed"
         if self._driver.closing:
@@ -126,11 +168,11 @@ class Engine:
 
     @property
     def loading_since(self) -> float:
-        """When the model began to be loaded, for the last time, in UTC seconds."""
+        """When the model last began to be loaded, in seconds since 1970 (UTC)."""
         return self._driver.loading_since
 
     def stats(self) -> EngineStats:
-        """Return what the engine is doing now; never waits for the device."""
+        """Return the counts of requests and what the engine is doing now."""
         with self._changed:
             queue = self._queue
             return EngineStats(
@@ -146,15 +188,16 @@ class Engine:
             )
 
     def forget(self, owner: Hashable) -> None:
-        """Have the device forget what it keeps of the owner's earlier prompts, to encode them faster."""
+        """Drop the embeddings of the owner's earlier prompts, which are kept so that they need not be encoded again."""
         with self._changed:
             self._queue.forget(owner)
             self._changed.notify_all()
 
     async def close(self, *, drain: bool = False, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - for a thread
-        """Stop after the launched units, or with ``drain`` after all requests; waits for ``timeout`` seconds at most.
+        """Stop after the units that are running, or with ``drain`` after all requests.
 
-        Requests that are left fail with :class:`EngineClosed`, at once if the caller is cancelled.
+        Waits for ``timeout`` seconds at most. Requests that are left fail with :class:`EngineClosed`, at once if the
+        caller is cancelled. May be called more than once.
         """
         self._driver.stop(drain=drain)
         self._forecaster.stop()

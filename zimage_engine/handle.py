@@ -9,9 +9,11 @@ from zimage_engine.types import Cancelled, Event, Failed, Finished, ImageRequest
 
 
 class Handle:
-    """A submitted request as the event loop sees it: the latest progress, then exactly one terminal event.
+    """A submitted request. Iterate over it with ``async for``: progress, then exactly one terminal event, the last.
 
-    Iterate over it once. Progress that was replaced by newer progress is skipped; the terminal event ends it.
+    Progress is :class:`Queued` or :class:`Step`; whoever is slow gets the newest and misses what was before it. The
+    terminal event is :class:`Finished`, :class:`Failed` or :class:`Cancelled`. Iterate over a handle once, or await its
+    :meth:`result` if progress does not matter. ``request`` is what was submitted.
     """
 
     def __init__(self, request: ImageRequest, cancel: Callable[[str], None]) -> None:
@@ -27,12 +29,15 @@ class Handle:
         return self._terminal is not None
 
     def cancel(self) -> None:
-        """End the request when the unit that is running ends. Does nothing if the request has ended."""
+        """End the request when the unit that is running ends, so that its last event is :class:`Cancelled`.
+
+        Does nothing if the request has ended.
+        """
         if self._terminal is None:
             self._cancel(self.request.id)
 
     def deliver(self, event: Event) -> None:
-        """Take an event in; the engine calls this on the event loop."""
+        """Take an event in. For the engine, which calls it on the event loop."""
         if isinstance(event, Finished | Failed | Cancelled):
             self._terminal = self._terminal or event
         else:
@@ -52,7 +57,11 @@ class Handle:
                 return
 
     async def result(self) -> Finished:
-        """Wait for the picture. Raises the request's :class:`EngineError`, or ``CancelledError`` if cancelled."""
+        """Wait for the picture and return it.
+
+        Raises the :class:`EngineError` with which the request failed, or ``asyncio.CancelledError`` if the request was
+        cancelled.
+        """
         terminal: Event | None = None
         async for event in self:
             terminal = event

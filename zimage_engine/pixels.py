@@ -47,7 +47,7 @@ def read_mask(request: ImageRequest) -> bytes:
 
 
 def to_png(picture: Image.Image) -> bytes:
-    """Return the content of a file for :attr:`ImageRequest.original` (RGB) or :attr:`ImageRequest.mask` (L)."""
+    """Return a Pillow image as PNG: RGB for the ``original`` of an :class:`ImageRequest`, L for its ``mask``."""
     buffer = BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()

@@ -7,6 +7,7 @@ before the weights are loaded: what the catalog does not say is read from the mo
 from __future__ import annotations
 
 import math
+import os
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Literal
 
-from zimage_engine.types import ImageRequest, InvalidRequest
+from zimage_engine.types import ImageFile, ImageRequest, InvalidRequest
 
 Editing = Literal["none", "img2img", "instruction"]
 SizeName = Literal["small", "medium", "large"]
@@ -26,6 +27,7 @@ SEED_LIMIT = 2**32
 """Seeds are below this: torch's CPU generator takes 32 bits, so 5 and 5 + 2³² give the same noise."""
 
 PROMPT_LIMIT = 4000
+"""The most characters that a prompt or a negative prompt may have."""
 
 DEFAULT_STRENGTH = 0.6
 """Diffusers' own default for img2img."""
@@ -36,7 +38,7 @@ ASPECT_MAX = 4
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A size in pixels."""
+    """A width and a height in pixels; its text is like ``320x192``."""
 
     width: int
     height: int
@@ -51,7 +53,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """An inclusive range and its default."""
+    """A range with both ends included, and the default in it. ``value in range`` says whether it holds a value."""
 
     low: float
     high: float
@@ -63,14 +65,21 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """What a model can do.
+    """What a model can do, and the defaults of its requests. Get one by :func:`find_profile`.
 
-    ``weights`` is a folder or a hub id in diffusers' layout. ``base_side`` is the side in pixels of the square base
-    size; ``size_multiple`` is the model's own ``vae_scale_factor × 2``, read from its config (0: not read yet), as are
-    ``width_max`` and ``height_max``, the pixels that its tables of positions reach (0: no limit).
-    ``image_patches`` is the size of SigLIP's view of an image, 0 unless the model edits by instruction.
-    ``strength`` is the one for an edit that names none and has no mask; with a mask it is 1. ``random_weights`` is True
-    if the model has the dimensions that ``zimage-bot bench`` builds with random weights.
+    - ``name``, ``title``: for programs and for people. ``weights``: a folder in diffusers' layout, or a hub id.
+    - ``steps``, ``guidance``, ``negative_prompt``: the ranges of both, and whether it takes a negative prompt.
+    - ``base_side``: the side of the square base size, in pixels. ``max_pixels``: the most that a picture may have.
+    - ``scales``: the side of each named size as a multiple of ``base_side``.
+    - ``editing``: ``none``; ``img2img``, by prompt, strength and mask; or ``instruction``, by prompt alone.
+    - ``strength``: that of an edit that names none and has no mask; with a mask it is 1.
+    - ``random_weights``: True if it has the dimensions that ``zimage-bot bench`` builds with random weights.
+
+    :func:`complete_profile` reads the rest from the model's config files:
+
+    - ``size_multiple``: both sides of a picture are multiples of it; the model's ``vae_scale_factor × 2``. 0: not read.
+    - ``width_max``, ``height_max``: the pixels that the model's tables of positions reach; 0: no limit.
+    - ``image_patches``: the size of SigLIP's view of an image; 0 unless the model edits by instruction.
     """
 
     name: str
@@ -92,7 +101,47 @@ class ModelProfile:
 
     @property
     def base_size(self) -> Size:
+        """The size of a picture unless another one is asked for: a square of ``base_side``."""
         return Size(self.base_side, self.base_side)
+
+    def request(
+        self,
+        prompt: str,
+        *,
+        seed: int | None = None,
+        size: Size | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        negative_prompt: str = "",
+        original: ImageFile | None = None,
+        mask: ImageFile | None = None,
+        strength: float | None = None,
+        keep_outside: bool = False,
+        previews: bool = False,
+    ) -> ImageRequest:
+        """Return a request with a new id. What is left out is the profile's default, and the seed a random one.
+
+        The parameters are the fields of :class:`ImageRequest`, which says what they mean. Checks nothing:
+        :meth:`Engine.submit` and :meth:`check` do.
+        """
+        size = size or self.base_size
+        if strength is None:
+            strength = 1.0 if original is None or mask is not None else self.strength
+        return ImageRequest(
+            id=os.urandom(8).hex(),
+            prompt=prompt,
+            width=size.width,
+            height=size.height,
+            steps=int(self.steps.default) if steps is None else steps,
+            seed=int.from_bytes(os.urandom(4)) if seed is None else seed,
+            guidance_scale=self.guidance.default if guidance_scale is None else guidance_scale,
+            negative_prompt=negative_prompt,
+            original=original,
+            mask=mask,
+            strength=strength,
+            keep_outside=keep_outside,
+            previews=previews,
+        )
 
     def size_for(self, aspect: Fraction, name: SizeName = "medium") -> Size:
         """Return the size nearest to an aspect (width ÷ height) and a named area.
@@ -115,7 +164,7 @@ class ModelProfile:
         return Size(wide * unit, tall * unit)
 
     def offered_sizes(self) -> dict[SizeName, list[Size]]:
-        """Return the sizes of all offered aspects by the size's name, without repeats."""
+        """Return the sizes of the usual aspects, from 9:16 to 16:9, by the size's name and without repeats."""
         aspects = [parse_aspect(text) for text in ASPECTS]
         return {name: list(dict.fromkeys(self.size_for(aspect, name) for aspect in aspects)) for name in self.scales}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EngineError(Exception):
-    """The engine could not do something. ``code`` is stable; the message is one sentence for a person."""
+    """The base of the engine's errors. The message is for a person; ``code`` is for programs and never changes."""
 
     code: ClassVar[str] = "engine_error"
 
@@ -52,7 +52,7 @@ class NotAvailable(EngineError):
 
 
 class WorkerLost(EngineError):
-    """The worker stopped and its tensors are lost; a new worker can restart the requests."""
+    """The worker stopped. The engine loads another one and restarts the requests; callers do not see this error."""
 
     code = "worker_lost"
 
@@ -88,15 +88,12 @@ class EngineClosed(EngineError):
 
 
 MASK_THRESHOLD = 128
-"""A mask's byte from which its pixel is generated anew."""
+"""The least value of a mask's pixel, 0 to 255, with which that pixel is generated anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawImage:
-    """Pixels without torch or Pillow: ``data`` has ``height · width · 3`` bytes, RGB, 8 bits each, rows from the top.
-
-    ``numpy.frombuffer(image.data, "uint8").reshape(image.height, image.width, 3)`` is the same as an array.
-    """
+    """Pixels without torch or Pillow: ``data`` has ``height · width · 3`` bytes, RGB, rows from the top."""
 
     width: int
     height: int
@@ -115,18 +112,23 @@ ImageFile = Path | bytes
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One image to generate. ``width`` and ``height`` in pixels; ``seed`` in 0 … 2³²−1; ``steps`` ≥ 1.
+    """One picture to generate; :meth:`ModelProfile.request` fills in the defaults of a model.
 
-    ``guidance_scale`` above 0 doubles the work: the transformer runs for the negative prompt, too.
+    - ``id``: a name that no other request has at the same time. ``prompt``: 1 to 4,000 characters.
+    - ``width``, ``height``: in pixels; multiples of the profile's ``size_multiple``, at most 4 to 1.
+    - ``steps``: the denoising steps, in the profile's range. ``seed``: 0 to 2³²−1; the same request with the same seed
+      gives the same picture.
+    - ``guidance_scale``: in the profile's range. Above 0 it doubles the work: the transformer runs for the
+      ``negative_prompt``, too.
+    - ``original``: a PNG of exactly the request's size; makes the request an edit. ``strength``: how much it changes,
+      above 0 and up to 1; below 1 the first steps are left out.
+    - ``mask``: a PNG of the same size; limits the edit to the pixels where it is 128 or more.
+    - ``keep_outside``: grow the mask to whole cells of the latents, and return every pixel outside the grown mask as it
+      is in the original, byte for byte. Without it the result is that of diffusers' inpainting.
+    - ``previews``: ask for a preview after each step but the last, as long as they take little time.
 
-    ``original``, of exactly the request's size, makes it an edit. ``strength``, above 0 and up to 1, says how much is
-    changed; below 1 the first steps are left out. ``mask``, of the same size, limits the edit to the pixels where it is
-    128 or more. Both are read by :mod:`zimage_engine.pixels` when the edit begins, so that a waiting request holds no
-    pixels; a path must stay readable until the request has ended. With ``keep_outside`` the mask is grown to whole
-    cells of the latents, and every pixel outside the grown mask is the original's, byte for byte; without it the result
-    is that of diffusers' inpainting. A model that edits by instruction takes neither mask nor strength.
-
-    ``previews`` asks for a preview after each step but the last, as long as they take little time.
+    Original and mask are read when the edit begins, so that a waiting request holds no pixels; a path must stay
+    readable until the request has ended. A model that edits by instruction takes neither mask nor strength.
     """
 
     id: str
@@ -221,7 +223,7 @@ class PlanResult:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Waiting behind ``position`` requests. ``eta`` is the expected seconds to the end, None if unknown."""
+    """The request waits behind ``position`` others. ``eta`` is the expected seconds to its end, None if unknown."""
 
     position: int
     eta: float | None = None
@@ -231,8 +233,8 @@ class Queued:
 class Step:
     """``done`` of ``total`` denoising steps are done; ``preview`` is what the picture looks like so far.
 
-    Follows every unit of a request but the last, so ``done`` is 0 after encoding. The preview may be much smaller than
-    the picture. It is None if none was requested or it would have taken too long.
+    Follows every unit of a request but the last, so ``done`` is 0 after encoding. The preview has the picture's shape
+    and as little as one pixel for each latent. It is None if none was requested or it would have taken too long.
     """
 
     done: int
@@ -242,7 +244,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The picture and its device seconds. ``truncated`` is True if the model read only the beginning of the prompt."""
+    """The picture, and the seconds of the device that it took; of a step in a batch its part counts.
+
+    ``truncated`` is True if the model read only the beginning of the prompt.
+    """
 
     image: RawImage
     seconds: float
@@ -268,15 +273,20 @@ class Cancelled:
 EngineState = Literal["loading", "ready", "recovering", "failed", "closed"]
 """``recovering``: the worker was lost, and another one is being loaded."""
 Progress = Queued | Step
+"""What happens to a request before it ends."""
 Terminal = Finished | Failed | Cancelled
+"""How a request ends."""
 Event = Progress | Terminal
+"""What a :class:`Handle` yields."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """The engine at one moment. ``waiting`` counts the requests that have not started.
+    """The engine at one moment. ``device`` and ``model`` are names for people.
 
-    ``stage`` says in a few words what loading is doing, such as "downloading: 3.1 of 20.5 GB".
+    ``waiting`` counts the requests that have not started, ``running`` those that have; ``finished`` and ``failed``
+    those that ended so. ``busy_seconds`` is how long the device has worked. ``stage`` says in a few words what loading
+    is doing, such as "downloading: 3.1 of 20.5 GB"; it is empty while nothing is being loaded.
     """
 
     state: EngineState

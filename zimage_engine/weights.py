@@ -36,7 +36,9 @@ _PATTERNS = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
 
 
 def complete_profile(profile: ModelProfile) -> ModelProfile:
-    """Return the profile with the sizes that the model's config files allow. Downloads a few kB at most.
+    """Return the profile with the sizes that the model's config files allow. An engine needs a complete profile.
+
+    Reads files, and downloads a few kB of them if the profile's weights are a hub id; blocks meanwhile.
 
     Raises :class:`ModelNotFound` if the files are missing, are not a Z-Image model's, or belong to a model that edits
     in another way than the profile says or has a scheduler that the engine does not implement, and

@@ -152,6 +152,34 @@ async def test_an_exception_in_the_model_fails_the_request_and_not_the_engine(st
     await engine.submit(request("b"), owner=1).result()
 
 
+async def test_a_context_is_entered_when_the_model_is_loaded_and_closes_the_engine(start: StartEngine) -> None:
+    engine = start()
+    async with engine as entered:
+        assert entered is engine
+        assert engine.state == "ready"
+    assert engine.state == "closed"
+    with pytest.raises(EngineClosed):
+        engine.submit(request("a"), owner=1)
+
+
+async def test_a_context_that_cannot_be_entered_closes_the_engine(start: StartEngine) -> None:
+    entering, loading = threading.Event(), threading.Event()
+
+    def waiting(worker: Worker) -> UnitWorker:
+        entering.set()
+        loading.wait(30)
+        return worker
+
+    engine = start(waiting)
+    task = asyncio.create_task(engine.__aenter__())
+    await until(entering.is_set)
+    task.cancel()
+    await until(lambda: engine.state == "closed")
+    loading.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_a_model_that_cannot_be_loaded_fails_what_waits_and_what_comes(start: StartEngine) -> None:
     submitted = threading.Event()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from zimage_engine.catalog import find_profile
 from zimage_engine.profiles import Size, parse_aspect, parse_size
-from zimage_engine.types import InvalidRequest
+from zimage_engine.types import ImageRequest, InvalidRequest
 
 DEMO = replace(find_profile("demo"), size_multiple=32)
 TURBO = replace(find_profile("turbo"), size_multiple=16)
@@ -69,3 +69,20 @@ def test_no_text_breaks_the_parsers(text: str) -> None:
 def test_a_size_that_is_not_allowed_names_one_that_is() -> None:
     with pytest.raises(InvalidRequest, match="multiples of 32, for example 256×224"):
         DEMO.check_size(Size(250, 230))
+
+
+def test_a_request_has_the_profiles_defaults_a_new_id_and_a_random_seed() -> None:
+    one, other = TURBO.request("a fox"), TURBO.request("a fox")
+    assert one == ImageRequest(one.id, "a fox", 1024, 1024, 8, one.seed)
+    assert one.id != other.id
+    assert one.seed != other.seed
+    TURBO.check(one)
+
+
+def test_a_request_takes_what_is_given_and_the_strength_that_an_edit_needs() -> None:
+    given = DEMO.request("a fox", seed=0, size=Size(320, 192), steps=3, guidance_scale=0.0, previews=True)
+    assert given == ImageRequest(given.id, "a fox", 320, 192, 3, 0, previews=True)
+    png = b"the content of a file"
+    assert DEMO.request("a fox", original=png).strength == DEMO.strength < 1
+    assert DEMO.request("a fox", original=png, mask=png).strength == 1
+    assert DEMO.request("a fox", original=png, mask=png, strength=0.5, keep_outside=True).strength == 0.5
