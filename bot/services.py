@@ -37,11 +37,19 @@ def choose_profile(settings: Settings, find_devices: Callable[[str], DeviceRepor
 
     Blocks: may ask the hub, and ``auto`` looks for a GPU. Raises :class:`EngineError`.
     """
+    return complete_profile(named_profile(settings, find_devices))
+
+
+def named_profile(settings: Settings, find_devices: Callable[[str], DeviceReport] = probe) -> ModelProfile:
+    """Return the profile that the settings name as the catalog has it, without looking at its files.
+
+    Blocks: ``auto`` looks for a GPU. Raises :class:`EngineError`.
+    """
     name = settings.profile
     if name == "auto":
         on_cpu = settings.device == "cpu" or find_devices(settings.device).chosen.kind == "cpu"
         name = CPU_PROFILE if on_cpu else GPU_PROFILE
-    return complete_profile(find_profile(name, weights=settings.model))
+    return find_profile(name, weights=settings.model)
 
 
 def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:

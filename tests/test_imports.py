@@ -30,6 +30,7 @@ SLOW = ["torch", "diffusers", "transformers", "huggingface_hub", "matplotlib"]
         "bot.cli.run",
         "bot.cli.draw",
         "bot.cli.doctor",
+        "bot.cli.download",
         "zimage_engine.device.probe",
         "zimage_engine.process_executor",
     ],

@@ -1,14 +1,12 @@
 """The files of a model in diffusers' layout, in a folder or on the Hugging Face hub. Free of torch.
 
 The small config files say what a profile offers (:func:`complete_profile`); the weights are found or downloaded by
-:func:`weights_folder` and loaded by :mod:`zimage_engine.device.loading`. ``huggingface_hub`` is imported when it is
-first needed: importing it takes longer than everything else that the bot needs before the model.
+:func:`weights_folder` and loaded by :mod:`zimage_engine.device.loading`. :mod:`zimage_engine.hub` downloads them.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +15,7 @@ from typing import Any
 
 from zimage_engine.catalog import downloadable_profiles, either
 from zimage_engine.device.memory import GB, PARTS, SIGLIP
+from zimage_engine.hub import cached_snapshot, download_file, download_files
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import ModelNotFound, NotAvailable
 
@@ -31,8 +30,6 @@ _AXES_LENS = (1024, 512, 512)
 
 _SIGLIP_PATCHES = 256
 """transformers' default: the most patches that SigLIP cuts an image into."""
-
-_PATTERNS = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
 
 
 def complete_profile(profile: ModelProfile) -> ModelProfile:
@@ -101,16 +98,12 @@ def cached_folder(profile: ModelProfile) -> Path | None:
     folder = Path(profile.weights)
     if folder.is_dir():
         return folder
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
-
-    try:
-        folder = Path(snapshot_download(profile.weights, allow_patterns=_PATTERNS, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError, OSError):
+    snapshot = cached_snapshot(profile.weights)
+    if snapshot is None:
         return None
     # complete_profile downloads the config files alone, which make such a folder, too.
     parts = (*PARTS, SIGLIP) if profile.editing == "instruction" else PARTS
-    return folder if all(_has_weights(folder / part) for part in parts) else None
+    return snapshot if all(_has_weights(snapshot / part) for part in parts) else None
 
 
 def weights_folder(profile: ModelProfile, report: Report = lambda _: None) -> Path:
@@ -121,11 +114,8 @@ def weights_folder(profile: ModelProfile, report: Report = lambda _: None) -> Pa
     folder = cached_folder(profile)
     if folder is not None:
         return folder
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
-
-    bar = _reporting_bar(report)
-    return Path(
-        _from_hub(profile, lambda: snapshot_download(profile.weights, allow_patterns=_PATTERNS, tqdm_class=bar))
+    return download_files(
+        profile.weights, lambda done, total: report(f"downloading: {done / GB:.1f} of {total / GB:.1f} GB")
     )
 
 
@@ -136,31 +126,12 @@ def _read_json(profile: ModelProfile, name: str) -> dict[str, Any]:
         if not path.is_file():
             raise ModelNotFound(f"{folder} is not a model folder in diffusers' layout: it has no {name}.")
     else:
-        from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import
-
-        path = Path(_from_hub(profile, lambda: hf_hub_download(profile.weights, name)))
+        path = download_file(profile.weights, name)
     try:
         parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelNotFound(f"{path} cannot be read ({type(error).__name__}): download the model again.") from error
     return parsed
-
-
-def _from_hub(profile: ModelProfile, fetch: Callable[[], str]) -> str:
-    from huggingface_hub.errors import (  # noqa: PLC0415 - slow to import
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-    )
-
-    try:
-        return fetch()
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise ModelNotFound(
-            f"The weights of {profile.title} are not on this machine, and “{profile.weights}” is neither a folder nor "
-            f"a model that can be downloaded now ({type(error).__name__}). Check the network and the name, or set "
-            "MODEL to a folder with the weights in diffusers' layout."
-        ) from error
 
 
 def _has_weights(part: Path) -> bool:
@@ -169,20 +140,3 @@ def _has_weights(part: Path) -> bool:
         named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         return all((part / name).exists() for name in named)
     return any(part.glob("*.safetensors"))
-
-
-def _reporting_bar(report: Report) -> Any:
-    """Return a class of progress bars for the hub's downloads that print nothing and report the bytes instead."""
-    from tqdm import tqdm  # noqa: PLC0415 - slow to import
-
-    class ReportingBar(tqdm):  # type: ignore[misc,type-arg,unused-ignore]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            options.pop("name", None)  # an option of the hub's own bars that tqdm's do not have
-            super().__init__(*args, **(options | {"disable": False, "file": io.StringIO()}))
-
-        def update(self, n: float | None = 1) -> bool | None:
-            if self.unit == "B" and self.total:
-                report(f"downloading: {(self.n + (n or 0)) / GB:.1f} of {self.total / GB:.1f} GB")
-            return bool(super().update(n))
-
-    return ReportingBar

@@ -33,6 +33,11 @@ _LOGIN_HELP = (
 )
 _PROFILE_HELP = f"{either(PROFILES)}. Default: the PROFILE setting."
 _BENCH_PROFILE_HELP = f"{', '.join(random_weight_profiles())}, or with --weights own any profile."
+_HUB_HELP = (
+    "HF_HOME is the folder with the downloads (default: ~/.cache/huggingface); set it to a folder on a disk with room, "
+    "and set it for `run`, too. HF_TOKEN is a token from https://huggingface.co/settings/tokens; only private models "
+    "and those with terms to accept need one. Both are read from the environment, not from .env."
+)
 T = TypeVar("T")
 
 
@@ -86,6 +91,24 @@ def doctor() -> None:
 
     if not _or_explain(lambda: examine(settings)):
         sys.exit(1)
+
+
+@app.command(epilog=_HUB_HELP)
+def download(
+    profile: Annotated[str | None, typer.Option(help=_PROFILE_HELP)] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A hub id to download instead of the profile's own weights, as MODEL is.")
+    ] = None,
+) -> None:
+    """Download the weights of a profile from the Hugging Face Hub, so that `run` finds them.
+
+    Says the size and the free disk space first, and takes only the files that the bot reads. A broken connection is
+    taken up where it broke; stopped and started again, it goes on with the files that were not complete.
+    """
+    settings = _settings(**{name: value for name, value in (("profile", profile), ("model", model)) if value})
+    from bot.cli.download import download as run_download
+
+    _or_explain(lambda: run_download(settings))
 
 
 @app.command()

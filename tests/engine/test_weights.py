@@ -12,12 +12,13 @@ from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.device.devices import pick_device
 from zimage_engine.device.loading import load_components, plan_for
 from zimage_engine.device.memory import MemoryPlan, Placement
+from zimage_engine.hub import _reporting_bar
 from zimage_engine.types import ModelNotFound
-from zimage_engine.weights import _reporting_bar, complete_profile
+from zimage_engine.weights import complete_profile
 
 
 def test_a_missing_folder_a_stranger_and_damaged_weights_are_one_sentence_each(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match="neither a folder nor a model that can be downloaded"):
+    with pytest.raises(ModelNotFound, match="neither a folder nor a model of the Hugging Face Hub"):
         complete_profile(find_profile("demo", weights="/no/such/folder"))
     with pytest.raises(ModelNotFound, match=r"no model_index\.json"):
         complete_profile(find_profile("demo", weights=str(tmp_path)))
@@ -36,15 +37,16 @@ def test_a_missing_folder_a_stranger_and_damaged_weights_are_one_sentence_each(t
 
 def test_a_download_says_how_far_it_is() -> None:
     """Use the bar as ``snapshot_download`` does: its total grows while files are found."""
-    said: list[str] = []
-    bar = _reporting_bar(said.append)(
+    said: list[tuple[int, int]] = []
+    bar_class = _reporting_bar(lambda *numbers: said.append(numbers))
+    bar = bar_class(
         desc="Reconstructing (incomplete total...)", total=0, initial=0, unit="B", unit_scale=True, name="hub"
     )
-    files = _reporting_bar(said.append)(desc="Fetching 7 files", total=7)
+    files = bar_class(desc="Fetching 7 files", total=7)
     files.update(1)
     bar.total += 20_500_000_000
     bar.update(3_100_000_000)
     bar.update(1_000_000_000)
     bar.close()
     files.close()
-    assert said == ["downloading: 3.1 of 20.5 GB", "downloading: 4.1 of 20.5 GB"]
+    assert said == [(3_100_000_000, 20_500_000_000), (4_100_000_000, 20_500_000_000)]
