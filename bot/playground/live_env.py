@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import discord
@@ -22,6 +22,8 @@ ANSWER_SECONDS = 3.0
 _MESSAGE_SECONDS = 0.1
 _POLL_SECONDS = 0.01
 _SETTLED_SECONDS = 0.02
+_UNUSED_FILES_KEPT = timedelta(minutes=15)  # for interactions whose answer may still read them
+_ATTACHMENTS = "/attachments/"
 
 
 class WallClock:
@@ -48,6 +50,23 @@ class LiveEnv(simcord.Env):
         self.backend.clock = WallClock()
         self._dispatched: contextvars.ContextVar[Any] = contextvars.ContextVar("dispatched", default=None)
         self._register_dispatch_observer(self._dispatched.set)
+
+    def drop_unused_attachments(self) -> None:
+        """Forget files that no message has and that are older than a quarter of an hour.
+
+        SimCord keeps each file that was ever sent, and each step of a picture sends a preview.
+        """
+        used = {
+            str(attachment["url"])
+            for messages in self.backend.messages.values()
+            for message in messages.values()
+            for attachment in message.attachments
+        }
+        oldest = discord.utils.time_snowflake(self.now() - _UNUSED_FILES_KEPT)
+        blobs = self.backend.cdn._blobs
+        for url in [url for url in blobs if _ATTACHMENTS in url and url not in used]:
+            if int(url.split("/")[-2]) < oldest:
+                del blobs[url]
 
     async def _settle_internal(self, *, dispatch: str | None = None, **_: Any) -> None:
         """Wait for the answer to the interaction that this task has sent; for anything else a moment."""

@@ -22,7 +22,6 @@ from bot.playground.community import Community, Seat
 from bot.playground.live_env import LiveEnv
 from bot.playground.recent_pictures import RecentPictures
 
-_PUBLISH_SECONDS = 0.1
 _RELATIVE_TIME_SECONDS = 1.0
 _SHOWN_MESSAGES = 50
 _WIDTH, _HEIGHT = 1100, 800
@@ -152,7 +151,6 @@ class LivePreview(Preview):
             else:
                 target = ResponseMessage(self.env, self._target_message(page, reply_to)) if reply_to else None
                 await seat.viewer.send(seat.channel, content, reply_to=target, attachments=files)
-        self.publish_changes()
 
     def menu_commands(self, context_id: str, kind: AppCommandType) -> list[str]:
         """Return the names of the right-click commands that the person of a page sees on messages or people."""
@@ -171,7 +169,6 @@ class LivePreview(Preview):
             result = await self._menu_interaction(seat, page, name, kind, target)
             if result.modal is not None:
                 page.modal, page.modal_handle = result, "m_" + secrets.token_urlsafe(12)
-        self.publish_changes()
 
     async def _menu_interaction(self, seat: Seat, page: Any, name: str, kind: AppCommandType, target: Any) -> Any:
         if not seat.is_direct:
@@ -191,29 +188,25 @@ class LivePreview(Preview):
             seat.viewer, InteractionType.APPLICATION_COMMAND, seat.channel, data
         )
 
-    # Publishing: SimCord does it after an action; here whatever changes is shown.
+    # Publishing: SimCord's page shows what was published after its last action; here it shows what there is.
 
-    async def keep_current(self) -> None:
-        """Publish each page whenever what it shows has changed. Runs until cancelled."""
-        relative_times_due = 0.0
-        while True:
-            await asyncio.sleep(_PUBLISH_SECONDS)
-            now = time.monotonic()
-            self.publish_changes(with_relative_times=now >= relative_times_due)
-            if now >= relative_times_due:
-                relative_times_due = now + _RELATIVE_TIME_SECONDS
+    def _page_payload(self, page: Any) -> dict[str, Any]:
+        if self._has_changed(page):
+            self._advance_presentation_time()
+            self._publish(page, reason="refresh")
+        return super()._page_payload(page)
 
-    def publish_changes(self, *, with_relative_times: bool = False) -> None:
-        """Publish each open page whose channel has changed, and those that say how long ago or how soon."""
-        self._advance_presentation_time()
-        for page in tuple(self._pages.values()):
-            messages = self._shown_messages(page)
-            state = hash((self.env._generation, page.modal_handle, repr(messages)))
-            relative = with_relative_times and any(":R>" in message.content for message in messages)
-            if state != self._published.get(page.id) or relative:
-                self._published[page.id] = state
-                self._publish(page, reason="refresh")
-        self._published = {key: state for key, state in self._published.items() if key in self._pages}
+    def _has_changed(self, page: Any) -> bool:
+        """Return True if a page shows something else than when it was last asked about, be it a time in words."""
+        messages = self._shown_messages(page)
+        relative_times = any(":R>" in message.content for message in messages)
+        moment = int(time.monotonic() / _RELATIVE_TIME_SECONDS) if relative_times else 0
+        state = hash((self.env._generation, page.modal_handle, moment, repr(messages)))
+        if self._published.get(page.id) == state:
+            return False
+        self._published = {key: value for key, value in self._published.items() if key in self._pages}
+        self._published[page.id] = state
+        return True
 
     def _shown_messages(self, page: Any) -> list[Any]:
         newest = list(self.env.backend.messages.get(page.channel_id, {}).values())[-_SHOWN_MESSAGES:]

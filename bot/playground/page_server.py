@@ -91,7 +91,11 @@ class PageServer(PreviewServer):
         given = request.query.get("key") or request.cookies.get(self._cookie) or ""
         if not hmac.compare_digest(given.encode(), self.preview.capability.encode()):
             raise web.HTTPForbidden(text=_CLOSED)
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except (SetupError, BackendError, KeyError, ValueError) as error:
+            # A page that is out of date, or a request that no page sends.
+            raise web.HTTPBadRequest(text=f"This cannot be done here: {error}") from error
         if "key" in request.query:
             response.set_cookie(self._cookie, self.preview.capability, httponly=True, samesite="Strict")
         return response
@@ -118,14 +122,8 @@ class PageServer(PreviewServer):
         if not self._authorized(request):
             raise web.HTTPUnauthorized
         body = await _server._read_json_body(request)
-        try:
-            page = self._playground.preview.open_seat(
-                int(body["person"]), str(body["place"]), str(body.get("timezone", ""))
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise web.HTTPBadRequest(text="There is no such person or channel.") from error
-        except (SetupError, BackendError) as error:
-            raise web.HTTPBadRequest(text=str(error)) from error
+        preview = self._playground.preview
+        page = preview.open_seat(int(body["person"]), str(body["place"]), str(body.get("timezone", "")))
         return web.json_response(self.preview._page_payload(page), headers=self._SECURITY_HEADERS)
 
     async def _status(self, _request: web.Request) -> web.StreamResponse:
@@ -147,6 +145,8 @@ class PageServer(PreviewServer):
         context_id = self._context(request)
         content, reply_to = "", None
         files: list[tuple[str, bytes]] = []
+        if request.content_type != "multipart/form-data":
+            raise web.HTTPUnsupportedMediaType
         form: Any = await request.multipart()
         async for part in form:
             if part.name == "file":

@@ -16,6 +16,7 @@ from bot.playground.simcord_parts import check_simcord
 
 BotState = Literal["starting", "loading", "ready", "restarting", "failed"]
 BOT_NAME = "zimage-bot"
+_CLEANING_SECONDS = 60.0
 
 
 class Playground:
@@ -97,11 +98,17 @@ async def open_playground(create: Callable[[], ZImageBot], port: int = 0) -> Asy
     playground = Playground(env, create_community(env), create, port)
     try:
         async with playground.preview:
-            publishing = asyncio.create_task(playground.preview.keep_current(), name="playground page")
+            cleaning = asyncio.create_task(_drop_unused_attachments(env), name="playground cleaning")
             try:
                 yield playground
             finally:
-                publishing.cancel()
-                await asyncio.wait([publishing])
+                cleaning.cancel()
+                await asyncio.wait([cleaning])
     finally:
         await playground.close()
+
+
+async def _drop_unused_attachments(env: LiveEnv) -> None:
+    while True:
+        await asyncio.sleep(_CLEANING_SECONDS)
+        env.drop_unused_attachments()

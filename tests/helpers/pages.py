@@ -67,6 +67,15 @@ class Page:
         }
         return dict(await self.request("POST", "/api/action", json=envelope | body))
 
+    async def say(self, content: str, *files: tuple[str, bytes], reply_to: str | None = None) -> None:
+        """Post a message, with files."""
+        form = aiohttp.FormData(
+            {"content": content} | ({"reply_to": reply_to} if reply_to else {}), default_to_multipart=True
+        )
+        for name, data in files:
+            form.add_field("file", data, filename=name)
+        await self.request("POST", "/playground/message", data=form)
+
     async def slash(self, name: str, **options: Any) -> dict[str, Any]:
         """Use a slash command."""
         catalog = await self.request("GET", "/api/commands")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from bot.playground.session import Playground
 from bot.playground.simcord_parts import check_simcord
 from tests.helpers.pages import Page
+from tests.helpers.pictures import photo
 
 PROMPT = "a red circle on a blue background"
 
@@ -37,13 +39,13 @@ async def test_other_hosts_and_origins_are_refused(page: Page, headers: dict[str
 async def test_a_picture_comes_with_progress_and_real_times(page: Page) -> None:
     receipt = await page.slash("imagine", prompt=PROMPT)
     assert receipt["acknowledgement"] == "acknowledged", receipt
-    seen: list[str] = []
-    message: dict[str, Any] = {}
-    while "seed" not in message.get("content", ""):
-        message = (await page.messages() or [{"content": ""}])[-1]
-        if message["content"] not in seen:
-            seen.append(message["content"])
-        await asyncio.sleep(0.05)
+    seen: set[str] = set()
+
+    def finished(messages: list[dict[str, Any]]) -> bool:
+        seen.update(message["content"] for message in messages)
+        return any("seed" in message["content"] for message in messages)
+
+    (message,) = await until_shown(page, finished)
     assert len(seen) >= 3, seen
     sent = datetime.fromisoformat(message["timestamp"])
     assert datetime.now(UTC) - sent < timedelta(minutes=1)
@@ -53,3 +55,97 @@ async def test_a_picture_comes_with_progress_and_real_times(page: Page) -> None:
     ) as response:
         assert response.content_type == "image/png"
         assert (await response.read()).startswith(b"\x89PNG")
+
+
+async def test_a_message_may_have_files_and_answer_another(page: Page) -> None:
+    await page.say("look", ("photo.png", photo()))
+    (message,) = await page.messages()
+    assert [attachment["filename"] for attachment in message["attachments"]] == ["photo.png"]
+    await page.say("nice", reply_to=message["id"])
+    assert [m["content"] for m in await page.messages()] == ["look", "nice"]
+
+
+async def test_a_right_click_opens_the_form_of_a_command(page: Page) -> None:
+    await page.say("look", ("photo.png", photo()))
+    (message,) = await page.messages()
+    offered = await page.request("GET", "/playground/menu?kind=message")
+    assert "Edit image" in offered["commands"]
+    body = {"kind": "message", "name": "Edit image", "target": message["id"]}
+    await page.request("POST", "/playground/menu", json=body)
+    assert (await page.shown())["modal"]["payload"]["title"]
+
+
+@pytest.mark.parametrize("person", ["mira", "ada"])
+async def test_right_click_commands_of_admins_are_offered_to_admins(page: Page, person: str) -> None:
+    await page.open(person)
+    offered = await page.request("GET", "/playground/menu?kind=user")
+    assert bool(offered["commands"]) == (person == "ada")
+
+
+async def test_two_pages_are_two_people(page: Page) -> None:
+    async with Page(page.playground) as other:
+        await other.open("ada")
+        await page.slash("quota")
+        await page.say("hello")
+        assert [m["content"] for m in await other.messages()] == ["hello"]
+        assert len(await page.messages()) == 2
+
+
+async def test_direct_messages_are_the_person_s_own(page: Page) -> None:
+    await page.open("mira", "direct")
+    await page.say("hi")
+    await until_shown(page, lambda messages: len(messages) == 2)
+    await page.open("ada", "direct")
+    assert await page.messages() == []
+
+
+async def test_a_picture_survives_a_restart_of_the_bot(page: Page) -> None:
+    before = page.playground.env.bot
+    await page.slash("imagine", prompt=PROMPT)
+    await until_shown(page, lambda messages: bool(messages) and "%" in messages[0]["content"])
+    await page.request("POST", "/playground/restart")
+    assert page.playground.env.bot is not before
+    (message,) = await until_shown(page, lambda messages: "seed" in messages[0]["content"])
+    assert message["attachments"]
+    await page.slash("quota")
+    assert len(await page.messages()) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/playground/menu", {"kind": "message", "name": "Edit image", "target": "17"}),
+        ("POST", "/playground/menu", {"kind": "message", "name": "Nonsense", "target": "17"}),
+        ("POST", "/playground/menu", {"kind": "user", "name": "Limits", "target": "17"}),
+        ("POST", "/playground/menu", {"kind": "tree"}),
+        ("POST", "/api/pages", {"person": "17", "place": "pictures"}),
+        ("POST", "/api/pages", {}),
+    ],
+)
+async def test_what_no_page_sends_is_refused(page: Page, method: str, path: str, body: dict[str, str]) -> None:
+    with pytest.raises(aiohttp.ClientResponseError) as refused:
+        await page.request(method, path, json=body)
+    assert refused.value.status == 400
+
+
+async def test_files_of_replaced_previews_are_forgotten(playground: Playground) -> None:
+    backend = playground.env.backend
+    channel = playground.community.places[0].channel
+    (kept,) = backend.store_attachments(channel.id, [("kept.png", b"1")])
+    backend.create_message(channel.id, playground.community.people[0].id, attachments=[kept])
+    (unused,) = backend.store_attachments(channel.id, [("unused.png", b"2")])
+    playground.env.drop_unused_attachments()
+    assert backend.cdn.get(unused["url"]), "an interaction may still read it"
+    old = unused["url"].replace(unused["id"], "17")
+    backend.cdn._blobs[old] = b"3"
+    playground.env.drop_unused_attachments()
+    assert backend.cdn.get(old) is None
+    assert backend.cdn.get(kept["url"])
+
+
+async def until_shown(page: Page, condition: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+    """Wait until the page shows messages that meet a condition. Returns them."""
+    async with asyncio.timeout(30):
+        while not condition(messages := await page.messages()):
+            await asyncio.sleep(0.05)
+    return messages
