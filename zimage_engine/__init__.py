@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from zimage_engine.catalog import PROFILES, find_profile
 from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN, EngineConfig
-from zimage_engine.profiles import PROMPT_LIMIT, SEED_LIMIT, ModelProfile, Range, Size, parse_aspect, parse_size
+from zimage_engine.profiles import (
+    DEFAULT_STRENGTH,
+    PROMPT_LIMIT,
+    SEED_LIMIT,
+    Editing,
+    ModelProfile,
+    Range,
+    Size,
+    SizeName,
+    parse_aspect,
+    parse_size,
+)
 from zimage_engine.types import (
     MASK_THRESHOLD,
     Cancelled,
@@ -45,6 +56,7 @@ if TYPE_CHECKING:
     from zimage_engine.weights import complete_profile
 
 __all__ = [
+    "DEFAULT_STRENGTH",
     "MASK_THRESHOLD",
     "PROFILES",
     "PROMPT_LIMIT",
@@ -54,6 +66,7 @@ __all__ = [
     "Cancelled",
     "DeviceLost",
     "DeviceNotFound",
+    "Editing",
     "Engine",
     "EngineClosed",
     "EngineConfig",
@@ -78,6 +91,7 @@ __all__ = [
     "Range",
     "RawImage",
     "Size",
+    "SizeName",
     "Step",
     "Terminal",
     "UnitFailed",

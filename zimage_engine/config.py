@@ -22,7 +22,8 @@ class EngineConfig:
     - ``dtype``: ``bfloat16``, ``float32``, or ``auto``: bfloat16 on a GPU and, on the CPU, float32 if it fits.
     - ``cache_dir``: keeps what was measured on this device; without it every start measures again.
     - ``batch_tokens``: the token budget of a batch, which limits how many pictures share a step; 0 measures the best
-      one. A picture takes ``width · height ÷ size_multiple²`` tokens and 32 for each 32 tokens of its prompt begun.
+      one. A picture takes ``width · height ÷ size_multiple²`` tokens and its prompt some, both rounded up to multiples
+      of 32.
     - ``unit_limit``, ``load_limit``: a unit that takes longer than this many seconds, and five times as long as
       predicted, counts as hung, and so does loading that makes no progress for so long.
     - ``measure``: without it nothing is measured before the first request. Loading takes less time then; expected times

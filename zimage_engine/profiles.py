@@ -18,7 +18,9 @@ from typing import Literal
 from zimage_engine.types import ImageFile, ImageRequest, InvalidRequest
 
 Editing = Literal["none", "img2img", "instruction"]
+"""How a model edits pictures."""
 SizeName = Literal["small", "medium", "large"]
+"""The named sizes; a profile has some of them."""
 
 ASPECTS: tuple[str, ...] = ("1:1", "4:3", "3:4", "3:2", "2:3", "5:3", "3:5", "16:9", "9:16")
 """The offered aspects; any other from 1:4 to 4:1 can be typed."""
@@ -45,6 +47,7 @@ class Size:
 
     @property
     def pixels(self) -> int:
+        """Width × height."""
         return self.width * self.height
 
     def __str__(self) -> str:
@@ -185,10 +188,7 @@ class ModelProfile:
             raise InvalidRequest("A mask needs a picture to go with it.")
 
     def check_edit(self, strength: float, *, masked: bool) -> None:
-        """Raise :class:`InvalidRequest` unless the model edits pictures with this strength and with a mask, if any.
-
-        The pixels are checked when they are read: :mod:`zimage_engine.pixels`.
-        """
+        """Raise :class:`InvalidRequest` unless the model edits with this strength and, if ``masked``, with a mask."""
         if self.editing == "none":
             raise InvalidRequest(f"{self.title} cannot change pictures that are given to it.")
         if self.editing == "instruction" and (masked or strength != 1):

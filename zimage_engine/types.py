@@ -285,8 +285,8 @@ class EngineStats:
     """The engine at one moment. ``device`` and ``model`` are names for people.
 
     ``waiting`` counts the requests that have not started, ``running`` those that have; ``finished`` and ``failed``
-    those that ended so. ``busy_seconds`` is how long the device has worked. ``stage`` says in a few words what loading
-    is doing, such as "downloading: 3.1 of 20.5 GB"; it is empty while nothing is being loaded.
+    those that ended that way. ``busy_seconds`` is how long the device has worked. ``stage`` says in a few words what
+    loading is doing, such as "downloading: 3.1 of 20.5 GB"; it is empty while nothing is being loaded.
     """
 
     state: EngineState
