@@ -133,6 +133,26 @@ def bench(
 
 
 @app.command()
+def verify(
+    profile: Annotated[str | None, typer.Option(help=_PROFILE_HELP)] = None,
+    prompt: Annotated[str, typer.Option(help="What the picture shows.")] = "a red circle on a blue background",
+    seed: Annotated[int, typer.Option(help="The seed of both pictures.")] = 1,
+    out: Annotated[Path, typer.Option(help="The folder where the pictures are saved.")] = Path("build/verify"),
+) -> None:
+    """Check that the engine generates the same picture as plain diffusers does from the same weights.
+
+    Loads the profile's weights twice, one after the other, and generates one picture each time. Prints by how much the
+    pixels differ, seconds and peak memory, and lines for docs/verified.md. Ends with status 1 if the pictures differ by
+    more than rounding explains, which is 1 of 255.
+    """
+    settings = _settings(**({"profile": profile} if profile else {}))
+    from bot.cli.verify import verify as run_verify
+
+    if not _or_explain(lambda: run_verify(settings, prompt, seed, out)):
+        sys.exit(1)
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database up to date, making it where there is none."""
     from bot.store.database import migrate as migrate_database

@@ -114,7 +114,7 @@ def _load_components(
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False)
         report("reading the transformer")
         transformer = ZImageTransformer2DModel.from_pretrained(folder / "transformer", **options)
-        _place_transformer(transformer, device, plan)
+        place_transformer(transformer, device, plan)
         report("reading the image decoder")
         vae = _place(AutoencoderKL.from_pretrained(folder / "vae", **options), device)
         vision = _load_vision(folder, device, transformer.config.siglip_feat_dim, options, report)
@@ -163,7 +163,8 @@ def _load_vision(
     return Vision(encoder, processor)
 
 
-def _place_transformer(transformer: Any, device: torch.device, plan: MemoryPlan) -> None:
+def place_transformer(transformer: Any, device: torch.device, plan: MemoryPlan) -> None:
+    """Put the transformer on the device, as a whole or, as the plan says, block by block while it runs."""
     if plan.placement is not Placement.GROUP_OFFLOAD:
         _place(transformer, device)
         return
