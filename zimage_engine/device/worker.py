@@ -282,12 +282,7 @@ class Worker:
         error.__traceback__ = None
         self.model.forget_caches()
         free_memory()
-        return {
-            request.id: OutOfMemory(
-                f"The device has too little memory for {request.width}×{request.height}; try a smaller size."
-            )
-            for request in requests
-        }
+        return {request.id: OutOfMemory.at_size(request.width, request.height) for request in requests}
 
 
 def load_previewer(folder: Path, model: ZImageModel, tiny: str | None, device: torch.device) -> Previewer | None:
