@@ -5,6 +5,9 @@ PROMPT ?= a red circle on a blue background
 OUT ?= build/demo.png
 export PROMPT OUT
 
+# Tests start many processes: without compiled files each of them would compile the whole program again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo playground test test-system lint format check bench evaluate clean
 
 demo: .venv/.installed  ## The whole way on a simulated Discord: /imagine, progress, picture

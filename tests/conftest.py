@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # More test processes run than there are cores, so each of them and of their children computes in one thread.
 # OpenMP reads this when torch is imported.
@@ -17,13 +18,15 @@ import pytest
 pytest.register_assert_rewrite("tests.helpers")
 
 from bot.logs import configure_logging
-from bot.playground.world import World, open_world
 from bot.settings import Settings
 from bot.store.database import Database
 from tests.helpers.databases import add_database
-from tests.helpers.worlds import OpenWorld, new_client
-from zimage_engine.device.worker import Worker
-from zimage_engine.executor import UnitWorker
+
+if TYPE_CHECKING:
+    from bot.playground.world import World
+    from tests.helpers.worlds import OpenWorld
+    from zimage_engine.device.worker import Worker
+    from zimage_engine.executor import UnitWorker
 
 # Machines are busy at times; a slow example is no fault.
 hypothesis.settings.register_profile("house", deadline=None)
@@ -69,6 +72,9 @@ def world_of(settings: Settings) -> OpenWorld:
     ``wrap`` gets the engine's worker and returns what the engine drives instead. Without ``load`` the model may still
     be loading when the world is open. ``world.env.bot`` is the client.
     """
+    # Not above: the process that hands out the tests reads this file too, and needs neither torch nor the bot.
+    from bot.playground.world import open_world  # noqa: PLC0415
+    from tests.helpers.worlds import new_client  # noqa: PLC0415
 
     @asynccontextmanager
     async def opened(

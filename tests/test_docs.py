@@ -6,6 +6,7 @@ import ast
 import re
 import tomllib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,7 @@ def test_the_limits_page_has_the_defaults_and_the_prices() -> None:
 NAMES_CODE = ("docs/architecture.md", "docs/changing.md", "docs/glossary.md", "SECURITY.md", "CONTRIBUTING.md")
 
 
+@cache
 def defined_names() -> set[str]:
     """Everything that the code and its tests define or import."""
     names: set[str] = set()

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -54,10 +55,11 @@ class Text:
     text: str
 
 
-def every_text() -> list[Text]:
+@cache
+def every_text() -> tuple[Text, ...]:
     """Return the texts of all modules, in their order."""
     paths = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-    return [text for path in paths for text in texts_of(path.read_text(encoding="utf-8"), _module(path))]
+    return tuple(text for path in paths for text in texts_of(path.read_text(encoding="utf-8"), _module(path)))
 
 
 def texts_of(source: str, module: str) -> list[Text]:
