@@ -15,8 +15,10 @@ from simcord.backend.errors import SetupError
 from transformers.utils.logging import disable_progress_bar
 
 from bot.app import create_client
+from bot.client import ZImageBot
 from bot.errors import StartupError
 from bot.logs import configure_logging
+from bot.playground.faulty_device import DeviceFaults
 from bot.playground.session import Playground, open_playground
 from bot.settings import Settings
 from zimage_engine.types import EngineError
@@ -43,8 +45,12 @@ async def _serve(settings: Settings, port: int, *, open_browser: bool) -> None:
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, _on_signal, stop, number)
     console = Console(highlight=False)
+
+    def create(device: DeviceFaults) -> ZImageBot:
+        return create_client(settings, start_engine=device.start_engine)
+
     try:
-        async with open_playground(lambda: create_client(settings), port) as playground:
+        async with open_playground(create, port) as playground:
             console.print(
                 f"Open [bold]{playground.server.link}[/] in a browser; Ctrl-C ends the playground.", soft_wrap=True
             )

@@ -13,6 +13,7 @@ from simcord.enums import AppCommandType
 from simcord.preview import _server
 from simcord.preview._server import PreviewServer
 
+from bot.playground.faults import FAULTS
 from bot.playground.simcord_parts import REPLACED
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class PageServer(PreviewServer):
         router.add_get("/playground/menu", self._menu)
         router.add_post("/playground/menu", self._use_menu)
         router.add_post("/playground/restart", self._restart)
+        router.add_post("/playground/fault", self._switch_fault)
         self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self.runner.setup()
         self.site = web.TCPSite(self.runner, _HOST, self._requested_port)
@@ -130,6 +132,10 @@ class PageServer(PreviewServer):
         """Tell who and what there is, and how the bot is."""
         playground = self._playground
         people = [{"id": str(p.id), "name": p.name, "title": p.title} for p in playground.community.people]
+        faults = [
+            {"id": f.id, "title": f.title, "description": f.description, "active": f.id in playground.faults.active}
+            for f in FAULTS.values()
+        ]
         places = [{"key": p.key, "name": p.name, "direct": p.channel is None} for p in playground.community.places]
         return self._json(
             {
@@ -137,6 +143,7 @@ class PageServer(PreviewServer):
                 "places": places,
                 "bot": playground.bot_state,
                 "failure": playground.failure,
+                "faults": faults,
             }
         )
 
@@ -174,6 +181,12 @@ class PageServer(PreviewServer):
     async def _restart(self, request: web.Request) -> web.StreamResponse:
         self._context(request)
         await self._playground.restart_bot()
+        return self._json({})
+
+    async def _switch_fault(self, request: web.Request) -> web.StreamResponse:
+        self._context(request)
+        body = await _server._read_json_body(request)
+        self._playground.faults.switch(str(body["id"]), bool(body["on"]))
         return self._json({})
 
     def _context(self, request: web.Request) -> str:

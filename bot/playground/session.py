@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Literal
 
 from bot.client import ZImageBot
-from bot.playground.community import Community, create_community
+from bot.playground.community import create_community
+from bot.playground.faults import Faults, FaultSwitches
+from bot.playground.faulty_device import DeviceFaults
 from bot.playground.live_env import LiveEnv
 from bot.playground.live_preview import LivePreview
 from bot.playground.page_server import PageServer
 from bot.playground.simcord_parts import check_simcord
+from bot.playground.world import World
 
 BotState = Literal["starting", "loading", "ready", "restarting", "failed"]
+CreateClient = Callable[[DeviceFaults], ZImageBot]
+"""Returns a client that is not yet connected, over a device with these faults."""
 BOT_NAME = "zimage-bot"
 _CLEANING_SECONDS = 60.0
 
@@ -22,15 +28,17 @@ _CLEANING_SECONDS = 60.0
 class Playground:
     """An open playground: its page is served, and its bot starts behind it."""
 
-    def __init__(self, env: LiveEnv, community: Community, create: Callable[[], ZImageBot], port: int) -> None:
+    def __init__(self, env: LiveEnv, device: DeviceFaults, create: CreateClient, port: int) -> None:
         self.env = env
-        self.community = community
-        self.preview = LivePreview(env, community)
+        self.community = create_community(env)
+        first = self.community.places[0]
+        self.faults = FaultSwitches(Faults(World(env, first.channel, self.community.people[0].member), device))
+        self.preview = LivePreview(env, self.community)
         self.server = PageServer(self, port)
         self.preview._server = self.server
         self.bot_state: BotState = "starting"
         self.failure: str | None = None
-        self._create = create
+        self._create = partial(create, device)
         self._starting = asyncio.create_task(self._start(), name="playground bot")
 
     async def ready(self) -> None:
@@ -51,6 +59,7 @@ class Playground:
 
     async def close(self) -> None:
         """Stop the bot and the simulated Discord."""
+        self.faults.close()
         await self._stop_starting()
         await self.env.bot.close()
         await self.env.shutdown()
@@ -86,16 +95,17 @@ class Playground:
 
 
 @contextlib.asynccontextmanager
-async def open_playground(create: Callable[[], ZImageBot], port: int = 0) -> AsyncIterator[Playground]:
+async def open_playground(create: CreateClient, port: int = 0) -> AsyncIterator[Playground]:
     """Serve the page on loopback and start the bot behind it; ends both at the end.
 
-    ``create`` returns a client that is not yet connected: once now, and once for each restart.
+    ``create`` is called now and for each restart.
     Raises simcord's ``SetupError`` if the port is taken, and :class:`StartupError` if SimCord does not fit.
     """
     check_simcord()
-    env = LiveEnv(create())
+    device = DeviceFaults()
+    env = LiveEnv(create(device))
     env.backend.bot_user.name = BOT_NAME
-    playground = Playground(env, create_community(env), create, port)
+    playground = Playground(env, device, create, port)
     try:
         async with playground.preview:
             cleaning = asyncio.create_task(_drop_unused_attachments(env), name="playground cleaning")

@@ -77,7 +77,7 @@ class Page:
         await self.request("POST", "/playground/message", data=form)
 
     async def slash(self, name: str, **options: Any) -> dict[str, Any]:
-        """Use a slash command."""
+        """Use a slash command; options are text, as they are typed. Returns SimCord's receipt."""
         catalog = await self.request("GET", "/api/commands")
         entry = next(entry for entry in catalog["entries"] if entry["invocation"] == name)
         return await self.act(

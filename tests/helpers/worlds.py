@@ -8,10 +8,11 @@ from functools import partial
 
 from bot.app import create_client
 from bot.client import ZImageBot
+from bot.playground.faulty_device import DeviceFaults
 from bot.playground.world import World
 from bot.settings import Settings
 from tests.helpers.databases import add_database
-from tests.helpers.engines import start_engine
+from tests.helpers.engines import in_thread, load_worker, start_engine
 from zimage_engine.device.worker import Worker
 from zimage_engine.executor import UnitWorker
 
@@ -22,6 +23,14 @@ def new_client(settings: Settings, wrap: Callable[[Worker], UnitWorker] | None =
     """The whole program, not yet connected, over the process's shared weights and an up-to-date database."""
     add_database(settings.database_path)
     return create_client(settings, start_engine=partial(start_engine, wrap=wrap) if wrap else start_engine)
+
+
+def new_faulty_client(settings: Settings, device: DeviceFaults) -> ZImageBot:
+    """:func:`new_client` over a device whose faults can be switched on."""
+    add_database(settings.database_path)
+    return create_client(
+        settings, start_engine=lambda config: device.start_engine(config, in_thread(lambda: load_worker(config)))
+    )
 
 
 async def restart(world: World, **changes: object) -> None:

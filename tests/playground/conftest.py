@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from bot.playground.session import Playground, open_playground
 from bot.settings import Settings
 from tests.helpers.pages import Page
-from tests.helpers.worlds import new_client
+from tests.helpers.worlds import new_faulty_client
 
 
 @pytest.fixture
 async def playground(settings: Settings) -> AsyncIterator[Playground]:
     """A playground whose model is loaded."""
-    async with open_playground(lambda: new_client(settings)) as opened:
+    async with open_playground(partial(new_faulty_client, settings)) as opened:
         await opened.ready()
         yield opened
 

@@ -11,28 +11,18 @@ from typing import Any
 import discord
 import pytest
 
-from bot.app import create_client
-from bot.client import ZImageBot
 from bot.jobs import completion
 from bot.playground.faults import FAULTS, Faults, FaultSwitches
 from bot.playground.faulty_device import DeviceFaults, FaultOn
 from bot.playground.world import World, open_world
 from bot.settings import Settings
 from bot.views import discord_requests
-from tests.helpers.databases import add_database
-from tests.helpers.engines import in_thread, load_worker
 from tests.helpers.job_worlds import all_ended, jobs, results
 from tests.helpers.waiting import until
+from tests.helpers.worlds import new_faulty_client
 
 PROMPT = "a red circle on a blue background"
 TOO_LITTLE_MEMORY = "The device has too little memory for 256×256; try a smaller size. Nothing was charged."
-
-
-def new_client(settings: Settings, device: DeviceFaults) -> ZImageBot:
-    add_database(settings.database_path)
-    return create_client(
-        settings, start_engine=lambda config: device.start_engine(config, in_thread(lambda: load_worker(config)))
-    )
 
 
 @pytest.fixture
@@ -42,7 +32,7 @@ def device() -> DeviceFaults:
 
 @pytest.fixture
 async def world(settings: Settings, device: DeviceFaults) -> AsyncIterator[World]:
-    async with open_world(new_client(settings, device)) as opened:
+    async with open_world(new_faulty_client(settings, device)) as opened:
         await opened.env.bot.model_ready()
         yield opened
 
@@ -145,7 +135,7 @@ async def test_faults_outlast_a_restart_of_the_bot(faults: Faults, world: World)
     with faults.slow_device(0.1), faults.out_of_memory_on_next_picture():
         with faults.permission_lost():
             await world.env.bot.close()
-            await world.env.restart_bot(new_client(world.env.bot.settings, faults.device))
+            await world.env.restart_bot(new_faulty_client(world.env.bot.settings, faults.device))
             await world.env.bot.model_ready()
             assert "I lack Attach Files." in (await ask(world)).response.content
         await ask(world)

@@ -111,6 +111,23 @@ async def test_a_picture_survives_a_restart_of_the_bot(page: Page) -> None:
     assert len(await page.messages()) == 2
 
 
+async def test_faults_are_switched_on_the_page(page: Page) -> None:
+    async def active() -> list[str]:
+        status = await page.request("GET", "/playground/status")
+        return [fault["id"] for fault in status["faults"] if fault["active"]]
+
+    assert await active() == []
+    await page.request("POST", "/playground/fault", json={"id": "permission_lost", "on": True})
+    assert await active() == ["permission_lost"]
+    await page.slash("imagine", prompt=PROMPT)
+    (refusal,) = await page.messages()
+    assert "Attach Files" in refusal["content"]
+    await page.request("POST", "/playground/fault", json={"id": "permission_lost", "on": False})
+    receipt = await page.slash("imagine", prompt=PROMPT)
+    assert not receipt["rejected"], receipt
+    await until_shown(page, lambda messages: "seed" in messages[-1]["content"])
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -120,6 +137,7 @@ async def test_a_picture_survives_a_restart_of_the_bot(page: Page) -> None:
         ("POST", "/playground/menu", {"kind": "tree"}),
         ("POST", "/api/pages", {"person": "17", "place": "pictures"}),
         ("POST", "/api/pages", {}),
+        ("POST", "/playground/fault", {"id": "nonsense", "on": "1"}),
     ],
 )
 async def test_what_no_page_sends_is_refused(page: Page, method: str, path: str, body: dict[str, str]) -> None:
