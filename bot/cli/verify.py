@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import numpy as np
 import psutil
 import torch
 from diffusers.utils.logging import disable_progress_bar as quiet_diffusers
-from PIL import Image
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar as quiet_transformers
 
@@ -30,13 +28,13 @@ from bot.media.sheets import compare_sheet
 from bot.services import choose_profile, engine_config
 from bot.settings import Settings
 from zimage_engine.catalog import DEMO_WEIGHTS
-from zimage_engine.config import base_request
 from zimage_engine.device.devices import pick_device, title_of
 from zimage_engine.device.loading import plan_for
 from zimage_engine.device.memory import GB, MemoryPlan
 from zimage_engine.device.out_of_memory import free_memory
 from zimage_engine.device.reference import Reference
 from zimage_engine.engine import Engine
+from zimage_engine.pixels import to_png
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import ImageRequest, RawImage
 from zimage_engine.weights import weights_folder
@@ -83,7 +81,7 @@ def verify(settings: Settings, prompt: str, seed: int, out: Path, console: Conso
     profile = choose_profile(settings)
     if profile.editing == "instruction":
         raise StartupError(f"{profile.title} edits pictures: `zimage-bot verify` compares models that need none.")
-    request = replace(base_request(profile), id="verify", prompt=prompt, seed=seed)
+    request = profile.request(prompt, seed=seed)
     profile.check(request)
     with console.status("") as shown:
         folder = weights_folder(profile, lambda stage: shown.update(f"{profile.title}: {stage}"))
@@ -123,17 +121,13 @@ async def _by_engine(settings: Settings, profile: ModelProfile, request: ImageRe
     )
     with _peak_memory(device) as peak:
         began = time.perf_counter()
-        engine = Engine.start(config)
-        try:
-            await engine.ready()
+        async with Engine.start(config) as engine:
             loaded = time.perf_counter() - began
             for unmeasured in _warm_up(request, device):
                 await engine.submit(unmeasured, owner="verify").result()
             began = time.perf_counter()
             image = (await engine.submit(request, owner="verify").result()).image
             seconds = time.perf_counter() - began
-        finally:
-            await engine.close()
         return Side(image, loaded, seconds, peak())
 
 
@@ -196,7 +190,7 @@ def _verdict(compared: Comparison) -> str:
 
 def _save(compared: Comparison, out: Path) -> list[str]:
     """Save both pictures and the two side by side in the folder ``out``; return the names of the files."""
-    ours, theirs = _png(compared.engine.image), _png(compared.diffusers.image)
+    ours, theirs = to_png(compared.engine.image.to_pil()), to_png(compared.diffusers.image.to_pil())
     pictures = {
         "engine.png": ours,
         "diffusers.png": theirs,
@@ -205,12 +199,6 @@ def _save(compared: Comparison, out: Path) -> list[str]:
     for name, data in pictures.items():
         save_picture(out / name, data)
     return list(pictures)
-
-
-def _png(image: RawImage) -> bytes:
-    buffer = BytesIO()
-    Image.frombytes("RGB", (image.width, image.height), image.data).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _told(side: Side) -> str:
