@@ -7,7 +7,6 @@ import re
 import tomllib
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import discord
@@ -20,14 +19,9 @@ from bot.requests.pricing import quote
 from bot.requests.spec import ImageOptions, build_spec
 from bot.settings import Settings
 from bot.store.limits import LIMIT_NAMES
+from tests.helpers.documents import ROOT, page
 from zimage_engine.catalog import PROFILES, find_profile
 from zimage_engine.weights import complete_profile
-
-ROOT = Path(__file__).parents[1]
-
-
-def page(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def test_env_example_has_every_setting_and_no_other() -> None:
@@ -120,7 +114,7 @@ def test_the_invite_link_asks_for_what_delivery_needs() -> None:
         attach_files=True,
         read_message_history=True,
     )
-    assert f"permissions={wanted.value}" in page("README.md")
+    assert f"permissions={wanted.value}" in page("docs/discord-setup.md")
 
 
 def test_the_limits_page_has_the_defaults_and_the_prices() -> None:

@@ -26,7 +26,7 @@ EVERYONE = discord.Permissions(
     connect=True,
     use_application_commands=True,
 )
-"""What the bot and every member may do in the server. It is what the README's link asks for, and what voice needs."""
+"""What the bot and every member may do in the server. It is what the invitation asks for, and what voice needs."""
 _ALL = discord.Permissions.all()
 BOT = {"id": APPLICATION, "username": "zimage", "discriminator": "0", "avatar": None, "bot": True}
 
