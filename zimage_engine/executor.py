@@ -13,7 +13,7 @@ from typing import Protocol
 
 from zimage_engine.config import EngineConfig
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.types import DeviceLost, Plan, PlanResult, WorkerLost
+from zimage_engine.types import DeviceLost, ImageRequest, OutOfMemory, Plan, PlanResult, WorkerLost
 from zimage_engine.weights import Report
 
 log = logging.getLogger(__name__)
@@ -246,6 +246,11 @@ class ThreadExecutor:
         """Fail what has not ended; end the thread after what it is doing."""
         self._tickets.lose(error)
         self._launched.put(None)
+
+
+def out_of_memory(request: ImageRequest) -> OutOfMemory:
+    """Return the error of a request for which the device has too little memory."""
+    return OutOfMemory(f"The device has too little memory for {request.width}×{request.height}; try a smaller size.")
 
 
 def load_executor(config: EngineConfig) -> Executor:

@@ -68,11 +68,6 @@ class OutOfMemory(EngineError):
 
     code = "out_of_memory"
 
-    @classmethod
-    def at_size(cls, width: int, height: int) -> OutOfMemory:
-        """Return the error of a request for a picture of this size in pixels."""
-        return cls(f"The device has too little memory for {width}×{height}; try a smaller size.")
-
 
 class NumericalError(EngineError):
     """The model produced values that are not finite."""

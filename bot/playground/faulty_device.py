@@ -11,7 +11,7 @@ from functools import partial
 
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
-from zimage_engine.executor import Executor, Ticket, load_executor
+from zimage_engine.executor import Executor, Ticket, load_executor, out_of_memory
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import ImageRequest, OutOfMemory, Plan, PlanResult, Unit
 from zimage_engine.weights import Report
@@ -133,7 +133,7 @@ class _FaultyExecutor:
         failures: dict[str, OutOfMemory] = {}
         if failing is not None:
             self._failing, self._faults.memory_short = None, False
-            failures[failing.id] = OutOfMemory.at_size(failing.width, failing.height)
+            failures[failing.id] = out_of_memory(failing)
             rest = tuple(name for name in plan.ids if name not in failures)
             plan = replace(plan, unit=plan.unit if rest else None, ids=rest)
         ticket = self._inner.launch(plan)

@@ -20,7 +20,7 @@ from zimage_engine.device.loading import load_components, load_stepping_down, pl
 from zimage_engine.device.memory import MemoryPlan
 from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.device.unit_clock import SideStream, UnitClock
-from zimage_engine.executor import Finish
+from zimage_engine.executor import Finish, out_of_memory
 from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.previews import TIME_SHARE_MAX, Previewer, find_previewer
@@ -28,7 +28,6 @@ from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import (
     EngineError,
     ImageRequest,
-    OutOfMemory,
     Plan,
     PlanResult,
     RawImage,
@@ -282,7 +281,7 @@ class Worker:
         error.__traceback__ = None
         self.model.forget_caches()
         free_memory()
-        return {request.id: OutOfMemory.at_size(request.width, request.height) for request in requests}
+        return {request.id: out_of_memory(request) for request in requests}
 
 
 def load_previewer(folder: Path, model: ZImageModel, tiny: str | None, device: torch.device) -> Previewer | None:
