@@ -98,7 +98,7 @@ FAULTS: dict[FaultId, Fault] = {
         Fault(
             "permission_lost",
             "Permission lost",
-            "The bot may not attach files in this channel any more: new requests are refused at once with a sentence "
+            "The bot may no longer attach files in #pictures: new requests there are refused at once with a sentence "
             "that names the permission.",
             Faults.permission_lost,
         ),

@@ -7,6 +7,7 @@ from typing import Any
 import discord
 import pytest
 
+from bot.playground.faulty_discord import DiscordFaults
 from bot.playground.world import World
 from tests.helpers.admins import admin_of, another_server, audited, told
 from tests.helpers.pictures import CHANGED, PROMPT, drawn, newest, photo, rows
@@ -107,14 +108,13 @@ async def test_an_admin_who_forbids_it_while_the_price_is_asked(world: World) ->
 
 
 async def test_it_is_not_advised_where_the_bot_may_not_post(world: World) -> None:
-    me = world.env.bot.get_guild(world.channel.guild.id).me
-    await world.env.bot.get_channel(world.channel.id).set_permissions(me, attach_files=False)
-    for advised in (True, False):
-        answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-        assert "I lack Attach Files" in last_said(answered)
-        assert ("private:True" in last_said(answered)) == advised
-        if advised:
-            await forbid(world)
+    with DiscordFaults(world).permission_lost("attach_files"):
+        for advised in (True, False):
+            answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+            assert "I lack Attach Files" in last_said(answered)
+            assert ("private:True" in last_said(answered)) == advised
+            if advised:
+                await forbid(world)
     assert world.env.errors is not None
 
 

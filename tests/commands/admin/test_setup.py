@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import discord
 import pytest
 
+from bot.playground.faulty_discord import DiscordFaults
 from bot.playground.world import World
 from tests.helpers.admins import admin_of, another_server, ask, audited, channel_rules_in, demote, told
 from tests.helpers.pictures import drawn, rows
@@ -163,12 +165,10 @@ async def test_a_new_server_is_told_three_steps_once(world: World) -> None:
 
 
 async def test_where_the_bot_may_not_write_it_says_nothing(world: World) -> None:
-    guild = world.channel.guild
-    me = world.env.bot.get_guild(guild.id).me
-    quiet = guild.create_text_channel("quiet")
-    await world.env.bot.get_channel(quiet.id).set_permissions(me, send_messages=False)
-    await joined(world, quiet)
-    assert quiet.history() == []
+    quiet = world.channel.guild.create_text_channel("quiet")
+    with DiscordFaults(replace(world, channel=quiet)).permission_lost("send_messages"):
+        await joined(world, quiet)
+        assert quiet.history() == []
     await joined(world, world.channel)
     assert len(world.channel.history()) == 1, "it was not counted as told"
 
