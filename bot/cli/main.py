@@ -188,10 +188,11 @@ def playground(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:
     """Try the real bot in the browser, on a simulated Discord. Needs no account and no GPU."""
+    settings = _settings(profile=profile)
     _need_playground()
     from bot.cli.playground import run_playground
 
-    _or_explain(lambda: run_playground(profile, port, data, open_browser=open_browser))
+    _or_explain(lambda: run_playground(settings, port, data, open_browser=open_browser))
 
 
 @app.command()

@@ -21,22 +21,40 @@ from bot.logs import configure_logging
 from bot.playground.faulty_device import DeviceFaults
 from bot.playground.session import Playground, open_playground
 from bot.settings import Settings
+from zimage_engine.catalog import CPU_PROFILE
 from zimage_engine.types import EngineError
 
 _PROGRESS_SECONDS = 0.3
+_ENGINE_SETTINGS = (
+    "model",
+    "device",
+    "dtype",
+    "batch_tokens",
+    "attention",
+    "compiled",
+    "cache_dir",
+    "preview_decoder",
+    "previews",
+    "worker",
+)
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_playground(profile: str, port: int, data: Path | None, *, open_browser: bool) -> None:
-    """Serve the page until Ctrl-C. Raises :class:`StartupError` if it cannot be served or the bot cannot start."""
+def run_playground(settings: Settings, port: int, data: Path | None, *, open_browser: bool) -> None:
+    """Serve the page until Ctrl-C, with the profile of the settings, and what they say of the model and the device.
+
+    Raises :class:`StartupError` if the page cannot be served or the bot cannot start.
+    """
     configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()
+    names = ("profile",) if settings.profile == CPU_PROFILE else ("profile", *_ENGINE_SETTINGS)
+    values = {name: getattr(settings, name) for name in names}
     with contextlib.ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zimage-playground-")))
-        settings = Settings.in_code(
-            data_dir=folder, profile=profile, progress_interval=_PROGRESS_SECONDS, message_content_intent=True
+        own = Settings.in_code(
+            data_dir=folder, progress_interval=_PROGRESS_SECONDS, message_content_intent=True, **values
         )
-        asyncio.run(_serve(settings, port, open_browser=open_browser))
+        asyncio.run(_serve(own, port, open_browser=open_browser))
 
 
 async def _serve(settings: Settings, port: int, *, open_browser: bool) -> None:

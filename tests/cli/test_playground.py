@@ -1,0 +1,54 @@
+"""``zimage-bot playground``: what stops it from starting. The page itself is tested in ``tests/playground``."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import filelock
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from bot.cli.main import app
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    done = CliRunner(env={"DEVICE": "cpu"} | environment).invoke(app, ["playground", "--no-open", *arguments])
+    assert isinstance(done.exception, SystemExit), done.exc_info
+    return done
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the developer's own .env."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_taken_port_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("--port", str(port))
+    assert (done.exit_code, done.stderr) == (2, f"Port {port} is taken: choose another with --port.\n")
+
+
+def test_data_of_another_bot_is_not_touched(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with filelock.FileLock(data / "lock"):
+        done = run("--data", str(data))
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"Another zimage-bot already uses {data}")
+    assert [path.name for path in data.iterdir()] == ["lock"]
+
+
+def test_an_unknown_profile_is_said() -> None:
+    done = run("--profile", "nonsense")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("The setting PROFILE is not right: Input should be")
+
+
+def test_settings_of_the_model_are_those_of_the_environment(tmp_path: Path) -> None:
+    done = run("--profile", "turbo", MODEL=str(tmp_path / "nowhere"))
+    assert done.exit_code == 2
+    assert str(tmp_path / "nowhere") in done.stderr
