@@ -23,7 +23,9 @@ from bot.settings import Settings
 from bot.store.database import unapplied
 from zimage_engine.catalog import CPU_PROFILE
 from zimage_engine.device.memory import GB, WIDTHS, part_sizes, plan_memory
+from zimage_engine.device.nvidia import NvidiaState, find_nvidia, minimum_driver, what_to_fix
 from zimage_engine.device.probe import DeviceReport, probe
+from zimage_engine.hub import cache_folder
 from zimage_engine.types import EngineError
 from zimage_engine.weights import cached_folder
 
@@ -59,7 +61,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     find_devices = cache(probe)
     checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
         ("python", lambda: [_python()]),
-        ("device", lambda: [_device(find_devices(settings.device))]),
+        ("device", lambda: _device(settings, find_devices(settings.device))),
         ("weights", lambda: _model(settings, find_devices)),
         ("data", lambda: [_data(settings)]),
         ("database", lambda: [_database(settings)]),
@@ -88,25 +90,35 @@ def _python() -> Finding:
     )
 
 
-def _device(report: DeviceReport) -> Finding:
+def _device(settings: Settings, report: DeviceReport) -> Iterator[Finding]:
+    """Check the chosen device, and where torch finds no GPU, what keeps it from an NVIDIA card."""
     device = report.chosen
+    if report.hip is None and settings.device != "cpu" and (nvidia := find_nvidia()).card:
+        yield _driver(report, nvidia)
     if device.kind == "cuda":
         build = f"ROCm {report.hip}" if report.hip else f"CUDA {report.cuda}"
         text = f"{device.title}, {device.memory_free / GB:.1f} of {device.memory_total / GB:.1f} GB free, {build}"
         if device.bfloat16:
-            return Finding("device", ok=True, text=f"{text}, bfloat16")
-        return Finding("device", ok=False, text=f"{text}: no bfloat16, set DTYPE=float32 or use a newer GPU.")
-    if device.kind == "mps":
-        return Finding("device", ok=True, text=device.title)
-    if shutil.which("nvidia-smi"):
-        return Finding(
-            "device",
-            ok=False,
-            text="There is an NVIDIA driver but this torch cannot use it: install torch's CUDA build.",
-        )
-    return Finding(
-        "device", ok=None, text=f"CPU only: fine for PROFILE={CPU_PROFILE}, minutes a picture for the others."
-    )
+            yield Finding("device", ok=True, text=f"{text}, bfloat16")
+        else:
+            yield Finding("device", ok=False, text=f"{text}: no bfloat16, set DTYPE=float32 or use a newer GPU.")
+    elif device.kind == "mps":
+        yield Finding("device", ok=True, text=device.title)
+    else:
+        why = f"the CPU, as DEVICE={settings.device} says" if settings.device != "auto" else "CPU only"
+        text = f"{why}: fine for PROFILE={CPU_PROFILE}, minutes a picture for the others."
+        yield Finding("device", ok=None, text=text)
+
+
+def _driver(report: DeviceReport, nvidia: NvidiaState) -> Finding:
+    """Check that torch's build and NVIDIA's driver fit."""
+    used = any(device.kind == "cuda" for device in report.devices)
+    fault = what_to_fix(nvidia, report.torch, report.cuda, used=used)
+    if fault is not None:
+        return Finding("driver", ok=False, text=fault)
+    needed = minimum_driver(report.cuda or "")
+    enough = f", which needs {needed} or newer" if needed else ""
+    return Finding("driver", ok=True, text=f"NVIDIA {nvidia.driver}; torch's build is for CUDA {report.cuda}{enough}.")
 
 
 def _model(settings: Settings, find_devices: FindDevices) -> Iterator[Finding]:
@@ -115,10 +127,9 @@ def _model(settings: Settings, find_devices: FindDevices) -> Iterator[Finding]:
     folder = cached_folder(profile)
     wanted = [(settings.data_dir, _DATA_DISK)]
     if folder is None:
-        from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415 - slow to import
-
-        yield Finding("weights", ok=None, text=f"{profile.title} will be downloaded at the first start.")
-        wanted.append((Path(HF_HUB_CACHE), _WEIGHTS_DISK))
+        text = f"{profile.title} is not here yet: `zimage-bot download` fetches it, else the first start does."
+        yield Finding("weights", ok=None, text=text)
+        wanted.append((cache_folder(), _WEIGHTS_DISK))
     else:
         yield Finding("weights", ok=True, text=f"{profile.title} in {folder}")
         yield _memory(settings, folder, find_devices(settings.device))

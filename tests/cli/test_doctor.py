@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from functools import cache
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
@@ -15,6 +16,10 @@ from bot.cli import doctor
 from bot.cli.doctor import examine, findings
 from bot.settings import Settings
 from bot.store.database import migrate
+from zimage_engine.catalog import find_profile
+from zimage_engine.device.memory import GB
+from zimage_engine.device.nvidia import NvidiaState
+from zimage_engine.device.probe import Device, DeviceReport
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -78,3 +83,46 @@ def test_the_table_never_shows_the_token(settings: Settings, monkeypatch: pytest
     assert not examine(secret, Console(file=out, width=200))
     assert "Discord cannot be asked" in out.getvalue()
     assert "very.secret.token" not in out.getvalue()
+
+
+GPU = Device("cuda:0", "cuda", "NVIDIA GeForce RTX 4090", 24 * GB, 23 * GB, bfloat16=True)
+CPU = Device("cpu", "cpu", "CPU", 64 * GB, 60 * GB, bfloat16=True)
+
+
+def driver_finding(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, state: NvidiaState, report: DeviceReport
+) -> dict[str, tuple[bool | None, str]]:
+    monkeypatch.setattr(doctor, "find_nvidia", lambda: state)
+    monkeypatch.setattr(doctor, "probe", lambda _: report)
+    return states(settings.model_copy(update={"device": "auto"}))
+
+
+def test_a_gpu_is_shown_with_its_driver(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = DeviceReport(GPU, (GPU, CPU), 60 * GB, "2.13.0", "13.0", None)
+    found = driver_finding(settings, monkeypatch, NvidiaState(card=True, driver="590.44.01"), report)
+    assert found["driver"] == (True, "NVIDIA 590.44.01; torch's build is for CUDA 13.0, which needs 580 or newer.")
+    assert found["device"] == (True, "NVIDIA GeForce RTX 4090, 23.0 of 24.0 GB free, CUDA 13.0, bfloat16")
+
+
+def test_a_gpu_that_torch_cannot_use_is_to_be_fixed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = DeviceReport(CPU, (CPU,), 60 * GB, "2.13.0+cpu", None, None)
+    found = driver_finding(settings, monkeypatch, NvidiaState(card=True, driver="590.44.01"), report)
+    assert found["driver"][0] is False
+    assert "this torch is a CPU build: replace it with the CUDA build by `" in found["driver"][1]
+    on_purpose = {finding.name for finding in findings(settings.model_copy(update={"device": "cpu"}))}
+    assert "driver" not in on_purpose, "DEVICE=cpu is what the operator wants"
+    found = driver_finding(settings, monkeypatch, NvidiaState(card=False), report)
+    assert "driver" not in found
+    assert found["device"] == (None, "CPU only: fine for PROFILE=demo, minutes a picture for the others.")
+
+
+def test_weights_that_are_not_here_name_the_command_and_the_room(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "choose_profile", lambda *_: find_profile("turbo", weights="somebody/not-here"))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=10 * GB))
+    found = list(findings(settings))
+    assert "`zimage-bot download` fetches it" in next(each.text for each in found if each.name == "weights")
+    disks = [each for each in found if each.name == "disk"]
+    assert [each.ok for each in disks] == [True, False]
+    assert "the bot needs 35 GB: make room there" in disks[1].text
