@@ -1,5 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
+# TORCH_INDEX has torch's CPU build, for machines without an NVIDIA driver.
 PYTHON ?= python3
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 PROMPT ?= a red circle on a blue background
 OUT ?= build/demo.png
@@ -10,10 +12,13 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo playground test test-system lint format check bench evaluate clean
 
-demo: .venv/.installed  ## The whole way on a simulated Discord: /imagine, progress, picture
+# What the demo needs; the full install, which has the developers' tools, too, will do where it is there.
+PLAYGROUND := $(if $(wildcard .venv/.installed),.venv/.installed,.venv/.playground)
+
+demo: $(PLAYGROUND)  ## The whole way on a simulated Discord: /imagine, progress, picture
 	@$(BIN)/zimage-bot demo --out "$$OUT" -- "$$PROMPT"
 
-playground: .venv/.installed  ## The same in a browser, to click through
+playground: $(PLAYGROUND)  ## The same in a browser, to click through
 	@$(BIN)/zimage-bot playground
 
 test: .venv/.installed  ## Every test but those of `make test-system`; under five minutes on two cores
@@ -40,10 +45,12 @@ bench: .venv/.installed  ## The engine against plain diffusers on this machine; 
 evaluate: .venv/.installed  ## Measure the demo model that ships with the project
 	$(BIN)/python -m training.evaluate
 
+.venv/.playground: pyproject.toml constraints.txt
+	@$(PYTHON) scripts/install.py --torch-index "$(TORCH_INDEX)" playground
+	@touch $@
+
 .venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("zimage-bot needs Python 3.11 or newer; name one with make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[playground,dev]'
+	@$(PYTHON) scripts/install.py --torch-index "$(TORCH_INDEX)" playground,dev
 	@touch $@
 
 clean:

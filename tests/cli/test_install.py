@@ -1,0 +1,112 @@
+"""``scripts/install.py``, with which ``make`` installs: what is downloaded from where, and what is said before."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "install.py"))
+PINNED = SCRIPT["pinned_torch"]()
+
+
+@contextmanager
+def an_index(status: int) -> Iterator[str]:
+    """A package index that answers ``/torch/`` with this status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/whl/cpu/torch/" else 404)
+            self.end_headers()
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/whl/cpu"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_an_index_is_reachable_if_it_answers_in_time() -> None:
+    with an_index(200) as url:
+        assert SCRIPT["is_reachable"](f"{url}/torch/")
+        assert not SCRIPT["is_reachable"](f"{url}/other/")
+    assert not SCRIPT["is_reachable"](f"{url}/torch/"), "nobody listens there any more"
+    assert not SCRIPT["is_reachable"]("no address")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        assert not SCRIPT["is_reachable"](f"http://127.0.0.1:{silent.getsockname()[1]}/torch/", 0.2)
+        assert time.monotonic() - began < 2
+    assert SCRIPT["INDEX_SECONDS"] <= 5
+
+
+LINUX: dict[str, Any] = {"system": "Linux", "driver": False, "installed": None, "index": "http://127.0.0.1:9/whl/cpu"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "http://127.0.0.1:9/whl/cpu with torch's CPU build cannot be reached: downloading torch from the usual"),
+        ({"index": ""}, "no TORCH_INDEX is set"),
+        ({"driver": True}, "There is an NVIDIA driver: downloading about 3 GB"),
+        ({"system": "Darwin"}, "Downloading about 350 MB"),
+        ({"installed": f"{PINNED}+cpu"}, f"torch {PINNED}+cpu is there already"),
+        ({"installed": "1.0"}, "cannot be reached"),
+    ],
+)
+def test_the_usual_index_is_taken_where_the_other_is_not_needed_or_not_there(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    index, said = SCRIPT["choose_torch"](**(LINUX | changes))
+    assert index == ""
+    assert sentence in said
+
+
+def test_without_a_driver_torch_alone_comes_from_the_index_with_the_cpu_build(tmp_path: Path) -> None:
+    """Runs the script with an environment whose Python only writes down what it is asked to do."""
+    asked = tmp_path / "asked"
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
+    python.chmod(0o755)
+    without_driver = tmp_path / "bin"
+    without_driver.mkdir()
+    script = [sys.executable, str(ROOT / "scripts" / "install.py"), "playground", "--venv", str(tmp_path / "venv")]
+    environment = os.environ | {"PATH": str(without_driver)}
+    with an_index(200) as url:
+        command = [*script, "--torch-index", url]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"No NVIDIA driver: downloading about 350 MB, most of it torch's CPU build from {url}.\n"
+    _, first, second = asked.read_text().splitlines()
+    pip = "-m pip install --quiet --disable-pip-version-check -c constraints.txt"
+    assert (first, second) == (f"{pip} --extra-index-url {url} torch", f"{pip} -e .[playground]")
+
+
+@pytest.mark.parametrize(("target", "extras"), [("demo", "playground"), ("playground", "playground"), ("test", "dev")])
+def test_only_the_targets_that_need_them_install_the_developers_tools(tmp_path: Path, target: str, extras: str) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    make = ["make", "--dry-run", "--directory", str(tmp_path)]
+    said = subprocess.run([*make, target], capture_output=True, text=True, check=True).stdout
+    (line,) = (line for line in said.splitlines() if "scripts/install.py" in line)
+    assert line.endswith(extras)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".installed").touch()
+    again = subprocess.run([*make, target], capture_output=True, text=True, check=True).stdout
+    assert "install.py" not in again, "the full install has everything"
