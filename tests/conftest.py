@@ -66,21 +66,24 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def world_of(settings: Settings) -> OpenWorld:
+def world_of(settings: Settings, request: pytest.FixtureRequest) -> OpenWorld:
     """Opens a world: ``async with world_of(wrap, load=…, **settings) as world``.
 
     ``wrap`` gets the engine's worker and returns what the engine drives instead. Without ``load`` the model may still
-    be loading when the world is open. ``world.env.bot`` is the client.
+    be loading when the world is open. ``world.env.bot`` is the client. Its pictures are coarse unless the test has the
+    mark ``pictures``.
     """
     # Not above: the process that hands out the tests reads this file too, and needs neither torch nor the bot.
     from bot.playground.world import open_world  # noqa: PLC0415
     from tests.helpers.worlds import new_client  # noqa: PLC0415
 
+    sketches = request.node.get_closest_marker("pictures") is None
+
     @asynccontextmanager
     async def opened(
-        wrap: Callable[[Worker], UnitWorker] | None = None, *, load: bool = True, **changes: object
+        wrap: Callable[[Worker], UnitWorker] = lambda worker: worker, *, load: bool = True, **changes: object
     ) -> AsyncIterator[World]:
-        client = new_client(settings.model_copy(update=changes), wrap)
+        client = new_client(settings.model_copy(update=changes), wrap, sketches=sketches)
         async with open_world(client) as world:
             if load:
                 await client.model_ready()

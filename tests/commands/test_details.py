@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bot.media.metadata import shrink
 from bot.playground.world import World
 from tests.helpers.pictures import CHANGED, drawn, newest, photo, seen_in
 from tests.helpers.worlds import restart
 
 
+@pytest.mark.pictures
 async def test_details_of_a_file_offers_again_and_edit(world: World) -> None:
     result = await drawn(world)
     data = await result.attachments[0].read()
@@ -16,7 +19,7 @@ async def test_details_of_a_file_offers_again_and_edit(world: World) -> None:
     assert "--seed 3" in told.content
     labels = [child.label for row in told.message.components for child in row.children]
     assert labels == ["Again", "Edit"]
-    await restart(world)
+    await restart(world, sketches=False)
     await world.member.click(told.message, label="Again")
     assert await seen_in(newest(world)) == ("circle", "red", "blue")
     shown = await world.member.click(told.message, label="Edit")
@@ -24,6 +27,7 @@ async def test_details_of_a_file_offers_again_and_edit(world: World) -> None:
     assert await seen_in(newest(world)) == ("circle", "green", "blue")
 
 
+@pytest.mark.pictures
 async def test_details_of_a_picture_that_was_too_large_and_became_a_webp(world: World) -> None:
     result = await drawn(world)
     webp, suffix = shrink(await result.attachments[0].read() + bytes(10**6), 10**6)

@@ -70,6 +70,7 @@ async def test_every_refusal_repeats_the_request_and_lets_it_be_edited(world: Wo
     assert await count_jobs(world) == 0
 
 
+@pytest.mark.pictures
 async def test_a_refused_request_is_edited_and_drawn(world: World) -> None:
     answered = await refused(world, aspect="16:9", steps=4)
     assert answered.response.content.endswith(f"\n``{ODD} --ar 16:9 --steps 4``")
@@ -140,13 +141,14 @@ async def test_refusals_do_not_fill_the_database(world: World) -> None:
     assert len(await rows(world, "SELECT * FROM drafts")) == DRAFTS_MAX
 
 
+@pytest.mark.pictures
 async def test_an_edit_is_edited_with_the_picture_that_was_given(world: World) -> None:
     answered = await world.member.slash(
         world.channel, "edit", prompt=f"{CHANGED} --nope", image=("p.png", photo()), strength=0.9
     )
     assert button_labels(answered.response)[-1] == "Edit request"
     assert world.env.errors
-    await restart(world)
+    await restart(world, sketches=False)
     shown = await world.member.click(answered.response, label="Edit request")
     assert filled_in(shown)["flags"] == "--strength 0.9"
     await world.member.submit_modal(shown, {"prompt": CHANGED, "flags": "--strength 0.9", "private": ["no"]})
@@ -198,6 +200,7 @@ async def test_a_changed_request_takes_the_place_of_its_price_question(world: Wo
     assert len(picture.attachments) == 2
 
 
+@pytest.mark.pictures
 async def test_an_instruction_is_generated_anyway_or_edited(world: World) -> None:
     await world.member.slash(world.channel, "imagine", prompt=PROMPT, seed=1)
     original = newest(world)
@@ -214,6 +217,7 @@ async def test_an_instruction_is_generated_anyway_or_edited(world: World) -> Non
     assert world.env.errors is not None
 
 
+@pytest.mark.pictures
 async def test_an_edit_without_a_picture_asks_for_one_in_the_form(world: World) -> None:
     answered = await world.member.slash(world.channel, "edit", prompt=CHANGED, strength=0.9)
     assert len(world.env.errors) == 1
@@ -222,6 +226,7 @@ async def test_an_edit_without_a_picture_asks_for_one_in_the_form(world: World) 
     assert await seen_in(newest(world)) == ("circle", "green", "blue")
 
 
+@pytest.mark.pictures
 async def test_an_edit_whose_original_is_no_longer_kept_asks_for_a_picture_in_the_form(world: World) -> None:
     draft = Draft(CHANGED, flags="--strength 0.9", picture=original_reference("0" * 32))
     draft_id = await keep_draft(world.env.bot.database, world.member.id, draft)

@@ -15,6 +15,7 @@ from tests.helpers.pictures import CHANGED, drawn, newest, photo, picture_of, pn
 from tests.helpers.waiting import until
 
 
+@pytest.mark.pictures
 async def test_edit_with_an_attachment(world: World) -> None:
     await world.member.slash(world.channel, "edit", prompt=CHANGED, image=("photo.png", photo()), strength=0.9, seed=1)
     (message,) = world.channel.history()
@@ -103,6 +104,7 @@ async def test_what_cannot_be_edited_is_one_sentence_and_no_job(world: World, op
     assert world.env.errors is not None  # refusals of a command are raised and answered
 
 
+@pytest.mark.pictures
 async def test_edit_with_a_mask_leaves_the_rest_as_it_was(world: World) -> None:
     mask = Image.new("L", (256, 256))
     mask.paste(255, (96, 96, 160, 160))

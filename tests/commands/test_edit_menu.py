@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bot.playground.world import World
 from tests.helpers.pictures import CHANGED, newest, photo, seen_in
 
 
+@pytest.mark.pictures
 async def test_right_click_on_anybodys_picture(world: World) -> None:
     noa = world.channel.guild.add_member(world.env.create_user("noa"))
     posted = await noa.send(world.channel, "look", attachments=[("a.png", photo()), ("b.png", photo(colour="purple"))])

@@ -36,6 +36,7 @@ async def rows(world: World, sql: str) -> list[dict[str, object]]:
     return [dict(row) for row in await world.env.bot.database.query(sql)]
 
 
+@pytest.mark.pictures
 async def test_a_picture_of_what_was_asked_for_comes_into_the_channel(world: World) -> None:
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT, seed=3)
     assert not answered.deferred
@@ -135,6 +136,7 @@ async def test_what_has_no_meaning_in_a_prompt_is_noted_and_the_picture_comes(wo
         assert "no meaning" not in shown_to(world, world.member)[-1].content
 
 
+@pytest.mark.pictures
 async def test_a_chinese_prompt(world: World) -> None:
     await world.member.slash(world.channel, "imagine", prompt="一个红色的圆形，蓝色背景", seed=1)
     (message,) = world.channel.history()

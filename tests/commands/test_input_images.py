@@ -6,6 +6,7 @@ import time
 from functools import partial
 
 import discord
+import pytest
 
 from bot.playground.world import World
 from bot.store.guild_settings import EDITABLE, write_setting
@@ -66,6 +67,7 @@ async def test_private_stays_private(world: World) -> None:
     assert secret.attachments
 
 
+@pytest.mark.pictures
 async def test_a_picture_whose_file_is_gone_is_taken_from_its_message(world: World) -> None:
     result = await drawn(world)
     (image,) = await rows(world, "SELECT id, file FROM images")

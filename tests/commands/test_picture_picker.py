@@ -39,6 +39,7 @@ async def ask(world: World, member: Any = None, **options: Any) -> Any:
     return await (member or world.member).slash(world.channel, "edit", **({"prompt": CHANGED} | options))
 
 
+@pytest.mark.pictures
 async def test_a_typed_slash_reply_asks_which_of_four_pictures_before_it_charges(world: World) -> None:
     result = await drawn(world, count=4)
     spent = await credits_in_use(world)
@@ -198,6 +199,7 @@ async def test_without_a_prompt_the_form_follows_the_choice_and_keeps_the_option
     assert job["mask"]
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("options", [{}, {"image": ("photo.png", photo())}])
 async def test_without_a_prompt_one_picture_opens_the_form_at_once(world: World, options: dict[str, Any]) -> None:
     await drawn(world)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from functools import partial
 
+import pytest
+
 from bot.playground.world import World
 from tests.helpers.buttons import button_labels, filled_in
 from tests.helpers.faults import Faulty
@@ -31,6 +33,7 @@ async def test_a_result_is_remixed_by_anybody_who_sees_it(world: World) -> None:
     assert len(remixed.attachments) == 2
 
 
+@pytest.mark.pictures
 async def test_an_edit_is_remixed_from_the_same_original(world: World) -> None:
     await world.member.slash(world.channel, "edit", prompt=CHANGED, image=("p.png", photo()), strength=0.9)
     shown = await world.member.click(newest(world), label="Remix")

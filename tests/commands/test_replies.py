@@ -110,12 +110,14 @@ async def test_where_the_server_wants_it_every_reply_is_an_edit(world: World) ->
     assert f"edit of {result.jump_url}" in newest(world).content
 
 
+@pytest.mark.pictures
 async def test_a_mention_with_a_picture_of_ones_own(world: World) -> None:
     mention = f"<@{world.env.bot.user.id}>"
     await say(world, f"{mention} {CHANGED} --strength 0.9 --seed 1", attachments=[("p.png", photo())])
     assert await seen_in(newest(world)) == ("circle", "green", "blue")
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize(("status", "code"), [(403, 160002), (400, 50035), (404, 10008)])
 async def test_where_a_message_cannot_be_replied_to_the_answer_is_sent_without(
     world: World, status: int, code: int
@@ -134,6 +136,7 @@ async def test_without_the_intent_somebodys_picture_cannot_be_seen_in_a_reply(wo
     assert any("right-click it (on a phone: hold it) → Apps → **Edit image**" in answer for answer in answers)
 
 
+@pytest.mark.pictures
 async def test_with_the_intent_somebodys_picture_can_be_edited(readable: World) -> None:
     mention = f"<@{readable.env.bot.user.id}>"
     noa = readable.channel.guild.add_member(readable.env.create_user("noa"))

@@ -56,6 +56,7 @@ async def test_a_strength_that_is_none_is_named(world: World, strength: str) -> 
     assert len(await rows(world, "SELECT id FROM jobs")) == 1
 
 
+@pytest.mark.pictures
 async def test_again_is_the_same_with_another_seed(world: World) -> None:
     result = await drawn(world)
     stranger = world.channel.guild.add_member(world.env.create_user("noa"))

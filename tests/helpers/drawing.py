@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import sqlite3
-from contextlib import closing
 from typing import Any
 
 from tests.helpers.loopback import CHANNEL, Loopback, Message, shown
@@ -27,7 +26,9 @@ class Drawing:
     def __init__(self, running: Online) -> None:
         self.discord: Loopback = running.discord
         self.client = running.client
-        self._path = running.client.settings.database_path
+        path = running.client.settings.database_path
+        self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        self._database.row_factory = sqlite3.Row
 
     async def ask(self, name: str = "imagine", **options: Any) -> Asked:
         """Have a member ask for a small picture. Returns what was asked."""
@@ -37,9 +38,7 @@ class Drawing:
         return Asked(self, prompt, token, options["channel"])
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
-        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as database:
-            database.row_factory = sqlite3.Row
-            return [dict(row) for row in database.execute(sql, parameters)]
+        return [dict(row) for row in self._database.execute(sql, parameters)]
 
     async def until_quiet(self, seconds: float = 30.0) -> None:
         """Wait until no job is being drawn or posted. One that could not be posted may still wait for its next turn."""
@@ -55,6 +54,7 @@ class Drawing:
                 self.discord.state.channels[number] = channel
                 self.discord.state.update_channel(channel)
         await self.until_quiet()
+        self._database.close()
         problems, self.discord.problems = self.discord.problems, []
         assert problems == []
 
@@ -95,10 +95,11 @@ class Asked:
     @property
     def card(self) -> Message | None:
         """The message that was the job's progress card, as it is now; None if it is deleted."""
+        button = f"zib:cancel:{self.job['id']}"
         ours = {
             message_id
             for message_id, all_of_it in versions(self._discord.state.record).items()
-            if any(f"zib:cancel:{self.job['id']}" in version.custom_ids for version in all_of_it)
+            if any(button in version.custom_ids for version in all_of_it)
         }
         left = [each for each in shown(self._discord.state.record) if each.id in ours]
         return left[0] if left else None

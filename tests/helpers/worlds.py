@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 
 from bot.app import create_client
 from bot.client import ZImageBot
@@ -12,17 +11,28 @@ from bot.playground.faulty_device import DeviceFaults
 from bot.playground.world import World
 from bot.settings import Settings
 from tests.helpers.databases import add_database
-from tests.helpers.engines import in_thread, load_worker, start_engine
+from tests.helpers.engines import in_thread, load_worker, sketching, start_engine
+from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
+from zimage_engine.engine import Engine
 from zimage_engine.executor import UnitWorker
 
 OpenWorld = Callable[..., AbstractAsyncContextManager[World]]
 
 
-def new_client(settings: Settings, wrap: Callable[[Worker], UnitWorker] | None = None) -> ZImageBot:
-    """The whole program, not yet connected, over the process's shared weights and an up-to-date database."""
+def new_client(
+    settings: Settings, wrap: Callable[[Worker], UnitWorker] = lambda worker: worker, *, sketches: bool = True
+) -> ZImageBot:
+    """The whole program, not yet connected, over the process's shared weights and an up-to-date database.
+
+    Its pictures are :func:`tests.helpers.engines.sketching`'s unless ``sketches`` is False.
+    """
+
+    def start(config: EngineConfig) -> Engine:
+        return start_engine(config, (lambda worker: wrap(sketching(worker))) if sketches else wrap)
+
     add_database(settings.database_path)
-    return create_client(settings, start_engine=partial(start_engine, wrap=wrap) if wrap else start_engine)
+    return create_client(settings, start_engine=start)
 
 
 def new_faulty_client(settings: Settings, device: DeviceFaults) -> ZImageBot:
@@ -33,9 +43,12 @@ def new_faulty_client(settings: Settings, device: DeviceFaults) -> ZImageBot:
     )
 
 
-async def restart(world: World, **changes: object) -> None:
-    """Close the bot and start it anew, with changed settings, on the same Discord and the same database."""
+async def restart(world: World, *, sketches: bool = True, **changes: object) -> None:
+    """Close the bot and start it anew, with changed settings, on the same Discord and the same database.
+
+    ``sketches`` is :func:`new_client`'s.
+    """
     old = world.env.bot
     await old.close()
-    await world.env.restart_bot(new_client(old.settings.model_copy(update=changes)))
+    await world.env.restart_bot(new_client(old.settings.model_copy(update=changes), sketches=sketches))
     await world.env.bot.model_ready()
