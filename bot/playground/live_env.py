@@ -68,6 +68,9 @@ class LiveEnv(simcord.Env):
             if int(url.split("/")[-2]) < oldest:
                 del blobs[url]
 
+    def _record_error(self, error: BaseException) -> None:
+        """Keep no errors: the bot answers and logs its own, and a refused command is sent all the same."""
+
     async def _settle_internal(self, *, dispatch: str | None = None, **_: Any) -> None:
         """Wait for the answer to the interaction that this task has sent; for anything else a moment."""
         interaction = self._dispatched.get()

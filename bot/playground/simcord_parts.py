@@ -14,7 +14,8 @@ REPLACED = {"session.js": ("interval = 500", "interval = 150")}
 
 _NAMES = {
     "simcord.Env": (
-        "_generation _loop _runtime _virtual_time _settle_internal _schedule_timer _register_dispatch_observer"
+        "_generation _loop _runtime _virtual_time _record_error _settle_internal _schedule_timer "
+        "_register_dispatch_observer"
     ),
     "simcord._dpy_internals": "real_monotonic",
     "simcord.actors": "_resolve_visible_command _dispatch_actor_interaction",
