@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zimage_engine.profiles import Editing, ModelProfile, Range
 from zimage_engine.types import InvalidRequest
+from zimage_engine.work import Decoder, Dimensions, Layers
 
 DEMO_WEIGHTS = Path(__file__).parent / "demo_model" / "weights"
 
@@ -16,6 +17,19 @@ GPU_PROFILE = "turbo"
 
 CPU_PROFILE = "demo"
 """The profile that ``auto`` chooses without a GPU."""
+
+_DEMO = Dimensions(
+    transformer=Layers(count=6, width=192, hidden=512, heads=4, key_heads=4, head_width=48),
+    refiners=1,
+    text_encoder=Layers(count=3, width=128, hidden=384, heads=4, key_heads=2, head_width=32),
+    decoder=Decoder((16, 32, 48, 64, 96), layers=1, latent_channels=16, attention=False),
+)
+_Z_IMAGE = Dimensions(  # the text encoder is Qwen3-4B, the decoder that of FLUX.1
+    transformer=Layers(count=30, width=3840, hidden=10240, heads=30, key_heads=30, head_width=128),
+    refiners=2,
+    text_encoder=Layers(count=36, width=2560, hidden=9728, heads=32, key_heads=8, head_width=128),
+    decoder=Decoder((128, 256, 512, 512), layers=2, latent_channels=16, attention=True),
+)
 
 _FEW_STEPS = Range(1, 20, 8)
 _NO_GUIDANCE = Range(0, 0, 0)
@@ -34,6 +48,7 @@ PROFILES: dict[str, ModelProfile] = {
             scales={"medium": 1.0, "large": 2.0},
             max_pixels=640 * 640,
             editing="img2img",
+            dimensions=_DEMO,
             strength=0.8,  # the smallest at which 85 % of the changes of each kind succeed: docs/editing.md
         ),
         ModelProfile(
@@ -47,6 +62,7 @@ PROFILES: dict[str, ModelProfile] = {
             scales={"small": 0.75, "medium": 1.0, "large": 1.5},
             max_pixels=2048 * 2048,
             editing="img2img",
+            dimensions=_Z_IMAGE,
             random_weights=True,
         ),
         ModelProfile(
@@ -60,6 +76,7 @@ PROFILES: dict[str, ModelProfile] = {
             scales={"small": 0.75, "medium": 1.0, "large": 1.5},
             max_pixels=2048 * 2048,
             editing="img2img",
+            dimensions=_Z_IMAGE,
             random_weights=True,
         ),
         ModelProfile(
@@ -73,6 +90,7 @@ PROFILES: dict[str, ModelProfile] = {
             scales={"small": 0.75, "medium": 1.0, "large": 1.5},
             max_pixels=2048 * 2048,
             editing="instruction",
+            dimensions=_Z_IMAGE,
             strength=1.0,
         ),
     )

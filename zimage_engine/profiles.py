@@ -16,6 +16,7 @@ from itertools import product
 from typing import Literal
 
 from zimage_engine.types import ImageFile, ImageRequest, InvalidRequest
+from zimage_engine.work import Dimensions
 
 Editing = Literal["none", "img2img", "instruction"]
 """How a model edits pictures."""
@@ -76,9 +77,9 @@ class ModelProfile:
     - ``scales``: the side of each named size as a multiple of ``base_side``.
     - ``editing``: ``none``; ``img2img``, by prompt, strength and mask; or ``instruction``, by prompt alone.
     - ``strength``: that of an edit that names none and has no mask; with a mask it is 1.
-    - ``random_weights``: True if it has the dimensions that ``zimage-bot bench`` builds with random weights.
+    - ``dimensions``: the published model's; ``random_weights``: True if ``zimage-bot bench`` builds such a model.
 
-    :func:`complete_profile` reads the rest from the model's config files:
+    :func:`complete_profile` reads the rest, and the real ``dimensions``, from the model's config files:
 
     - ``size_multiple``: both sides of a picture are multiples of it; the model's ``vae_scale_factor × 2``. 0: not read.
     - ``width_max``, ``height_max``: the pixels that the model's tables of positions reach; 0: no limit.
@@ -95,6 +96,7 @@ class ModelProfile:
     scales: dict[SizeName, float]
     max_pixels: int
     editing: Editing
+    dimensions: Dimensions
     strength: float = DEFAULT_STRENGTH
     random_weights: bool = False
     size_multiple: int = 0
@@ -158,12 +160,11 @@ class ModelProfile:
         unit = self.size_multiple
         across, down = math.sqrt(area * aspect) / unit, math.sqrt(area / aspect) / unit
 
-        def error(cells: tuple[int, int]) -> float:
-            wide, tall = cells
+        def error(wide: int, tall: int) -> float:
             return abs(math.log(wide / tall / aspect)) + 0.5 * abs(math.log(wide * tall * unit * unit / area))
 
         roundings = product({math.floor(across), math.ceil(across)}, {math.floor(down), math.ceil(down)})
-        wide, tall = min((cells for cells in sorted(roundings) if min(cells) > 0), key=error)
+        wide, tall = min((cells for cells in sorted(roundings) if min(cells) > 0), key=lambda cells: error(*cells))
         return Size(wide * unit, tall * unit)
 
     def offered_sizes(self) -> dict[SizeName, list[Size]]:

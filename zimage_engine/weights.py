@@ -18,6 +18,7 @@ from zimage_engine.device.memory import GB, PARTS, SIGLIP
 from zimage_engine.hub import cached_snapshot, download_file, download_files
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import ModelNotFound, NotAvailable
+from zimage_engine.work import Dimensions
 
 Report = Callable[[str], None]
 """Receives a few words on what loading is doing, such as "reading the transformer"."""
@@ -55,11 +56,17 @@ def complete_profile(profile: ModelProfile) -> ModelProfile:
         by_instruction = either(downloadable_profiles("instruction"))
         raise ModelNotFound(f"{profile.weights} is a model that edits by instruction: set PROFILE={by_instruction}.")
     check_scheduler(_read_json(profile, "scheduler/scheduler_config.json"), profile.weights)
-    blocks = _read_json(profile, "vae/config.json").get("block_out_channels", [])
-    if not blocks:
+    vae, transformer = _read_json(profile, "vae/config.json"), _read_json(profile, "transformer/config.json")
+    if not vae.get("block_out_channels"):
         raise ModelNotFound(f"{profile.weights} has an image decoder of an unknown kind; it needs AutoencoderKL.")
-    multiple = 2 ** (len(blocks) - 1) * 2
-    _, rows, columns = _read_json(profile, "transformer/config.json").get("axes_lens", _AXES_LENS)
+    try:
+        dimensions = Dimensions.from_configs(transformer, _read_json(profile, "text_encoder/config.json"), vae)
+    except KeyError as error:
+        raise ModelNotFound(
+            f"{profile.weights} has a text encoder of an unknown kind: its config.json lacks {error}."
+        ) from error
+    multiple = dimensions.decoder.scale * 2
+    _, rows, columns = transformer.get("axes_lens", _AXES_LENS)
     # In omni mode SigLIP's features have the positions of latents; an image has those of its tokens, 2 by 2 latents.
     unit = multiple // 2 if profile.editing == "instruction" else multiple
     patches = 0
@@ -67,7 +74,12 @@ def complete_profile(profile: ModelProfile) -> ModelProfile:
         processor = _read_json(profile, f"{SIGLIP}_processor/preprocessor_config.json")
         patches = processor.get("max_num_patches", _SIGLIP_PATCHES)
     return replace(
-        profile, size_multiple=multiple, width_max=columns * unit, height_max=rows * unit, image_patches=patches
+        profile,
+        dimensions=dimensions,
+        size_multiple=multiple,
+        width_max=columns * unit,
+        height_max=rows * unit,
+        image_patches=patches,
     )
 
 
