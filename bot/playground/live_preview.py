@@ -110,6 +110,38 @@ class LivePreview(Preview):
         self._seats = {key: seat for key, seat in self._seats.items() if key in self._pages}
         return page
 
+    async def take_seat(self, context_id: str, person_id: int, place_key: str) -> None:
+        """Show another person or place on an open page, once the page's own action is done.
+
+        Raises :class:`KeyError` for an unknown one, simcord's ``SetupError`` if the page is not open.
+        """
+        seat = Seat(self._community.person(person_id), self._community.place(place_key))
+        page = self._get_page(context_id)
+        while self._action_page is page:
+            async with self.turn():
+                pass
+        page.viewer, page.channel_id = seat.viewer, seat.channel.id
+        page.generation += 1
+        page.modal = page.modal_handle = page.target_id = page.window_end_id = None
+        page.status = "current"
+        self._seats[page.id] = seat
+        self._reset_queries(page)
+        self._redact_page_receipts(page)
+        self._clear_page_assets(page)
+        self._publish(page, reason="navigation")
+
+    def newest_messages(self, context_id: str) -> dict[str, str]:
+        """Return the id of the newest message that the person of a page may read, by place; "0" without messages."""
+        person = self.seat_of(context_id).person
+        newest = {}
+        for place in self._community.places:
+            seat = Seat(person, place)
+            channel_id = seat.channel.id
+            stored = reversed(self.env.backend.messages.get(channel_id, {}).values())
+            readable = (m.id for m in stored if can_access_message(self.env, channel_id, m, seat.viewer, history=True))
+            newest[place.key] = str(next(readable, 0))
+        return newest
+
     def _publish(self, page: Any, **options: Any) -> None:
         with self._as(self._seats.get(page.id) or self._seat.get()):
             super()._publish(page, **options)

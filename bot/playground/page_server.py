@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _STATIC = Path(__file__).with_name("static")
-_OWN_FILES = {"/playground.js": "application/javascript", "/playground.css": "text/css"}
-_HEAD = '<link rel="stylesheet" href="/playground.css"><script src="/playground.js"></script></head>'
+_OWN_TYPES = {".js": "application/javascript", ".css": "text/css", ".png": "image/png"}
+_OWN_FILES = {
+    f"/{file.relative_to(_STATIC).as_posix()}": _OWN_TYPES[file.suffix]
+    for file in sorted(_STATIC.rglob("*"))
+    if file.suffix in _OWN_TYPES
+}
+_HEAD = (
+    "".join(f'<link rel="stylesheet" href="{path}">' for path in _OWN_FILES if path.endswith(".css"))
+    + '<link rel="icon" href="/playground/zimage-bot.png"><script type="module" src="/playground.js"></script></head>'
+)
 _CLOSED = "Open the link that zimage-bot playground printed: it holds the key to this page."
 _MENUS = {"message": AppCommandType.MESSAGE, "user": AppCommandType.USER}
 _MAX_FILES = 10
@@ -57,6 +65,7 @@ class PageServer(PreviewServer):
         for path in _OWN_FILES:
             router.add_get(path, self._own_file)
         router.add_post("/api/pages", self._open)
+        router.add_post("/playground/seat", self._take_seat)
         router.add_get("/playground/status", self._status)
         router.add_post("/playground/message", self._message)
         router.add_get("/playground/menu", self._menu)
@@ -128,9 +137,19 @@ class PageServer(PreviewServer):
         page = preview.open_seat(int(body["person"]), str(body["place"]), str(body.get("timezone", "")))
         return web.json_response(self.preview._page_payload(page), headers=self._SECURITY_HEADERS)
 
-    async def _status(self, _request: web.Request) -> web.StreamResponse:
-        """Tell who and what there is, and how the bot is."""
+    async def _take_seat(self, request: web.Request) -> web.StreamResponse:
+        context_id = self._context(request)
+        body = await _server._read_json_body(request)
+        await self._playground.preview.take_seat(context_id, int(body["person"]), str(body["place"]))
+        return self._json({})
+
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        """Tell who and what there is, how the bot is, and to an open page what is new for its person."""
         playground = self._playground
+        activity = playground.env.bot.activity
+        newest = {}
+        if "X-Simcord-Context" in request.headers:
+            newest = playground.preview.newest_messages(self._context(request))
         people = [{"id": str(p.id), "name": p.name, "title": p.title} for p in playground.community.people]
         faults = [
             {"id": f.id, "title": f.title, "description": f.description, "active": f.id in playground.faults.active}
@@ -144,6 +163,8 @@ class PageServer(PreviewServer):
                 "bot": playground.bot_state,
                 "failure": playground.failure,
                 "faults": faults,
+                "presence": activity.name if activity is not None else None,
+                "newest": newest,
             }
         )
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal
 
 from bot.client import ZImageBot
+from bot.playground.avatars import set_avatars
 from bot.playground.community import create_community
 from bot.playground.faults import Faults, FaultSwitches
 from bot.playground.faulty_device import DeviceFaults
@@ -31,6 +32,8 @@ class Playground:
     def __init__(self, env: LiveEnv, device: DeviceFaults, create: CreateClient, port: int) -> None:
         self.env = env
         self.community = create_community(env)
+        users = {person.name: person.user._user for person in self.community.people}
+        set_avatars(env.backend, users | {BOT_NAME: env.backend.bot_user})
         first = self.community.places[0]
         self.faults = FaultSwitches(Faults(World(env, first.channel, self.community.people[0].member), device))
         self.preview = LivePreview(env, self.community)

@@ -18,11 +18,16 @@ _NAMES = {
         "_register_dispatch_observer"
     ),
     "simcord._dpy_internals": "real_monotonic",
+    "simcord.backend.cdn.CdnStore": "_blobs",
+    "simcord.builders.UserHandle": "_user",
     "simcord.actors": "_resolve_visible_command _dispatch_actor_interaction",
     "simcord.preview.Preview": (
-        "_open_page _get_page _publish _action _prepare_asset _page_payload _target_message _advance_presentation_time"
+        "_open_page _get_page _publish _action _prepare_asset _page_payload _target_message _advance_presentation_time "
+        "_action_page _reset_queries _redact_page_receipts _clear_page_assets"
     ),
-    "simcord.preview._pages._Page": "channel_id modal modal_handle revision assets viewer",
+    "simcord.preview._pages._Page": (
+        "channel_id generation modal modal_handle revision assets status target_id viewer window_end_id"
+    ),
     "simcord.preview._server": "_read_json_body",
     "simcord.preview._server.PreviewServer": (
         "_STATIC_FILES _SECURITY_HEADERS _allowed_hosts _authorized _index _static _delete_page _state _commands "
@@ -30,7 +35,7 @@ _NAMES = {
     ),
 }
 """Private names by the module or class that has them."""
-_OF_INSTANCES = frozenset({"_generation", "_loop", "_runtime"})
+_OF_INSTANCES = frozenset({"_action_page", "_blobs", "_generation", "_loop", "_runtime", "_user"})
 
 
 def check_simcord() -> None:

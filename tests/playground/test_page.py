@@ -91,6 +91,29 @@ async def test_two_pages_are_two_people(page: Page) -> None:
         assert len(await page.messages()) == 2
 
 
+async def test_a_page_may_show_another_person_and_place(page: Page) -> None:
+    await page.say("hello")
+    ids = {person.name: str(person.id) for person in page.playground.community.people}
+    await page.request("POST", "/playground/seat", json={"person": ids["ada"], "place": "lounge"})
+    shown = await page.shown()
+    assert (shown["viewerId"], shown["channel"]["name"], shown["timeline"]) == (ids["ada"], "lounge", [])
+    await page.say("hi")
+    assert [m["content"] for m in await page.messages()] == ["hi"]
+    await page.request("POST", "/playground/seat", json={"person": ids["ada"], "place": "pictures"})
+    assert [m["content"] for m in await page.messages()] == ["hello"]
+
+
+async def test_the_status_tells_what_is_newest_for_the_person(page: Page) -> None:
+    async with Page(page.playground) as other:
+        await other.open("ada", "lounge")
+        assert set((await other.request("GET", "/playground/status"))["newest"].values()) == {"0"}
+        await page.slash("quota")
+        await page.say("hello")
+        newest = (await other.request("GET", "/playground/status"))["newest"]
+        (message,) = (m for m in await page.messages() if m["content"] == "hello")
+        assert newest == {"pictures": message["id"], "lounge": "0", "direct": "0"}
+
+
 async def test_direct_messages_are_the_person_s_own(page: Page) -> None:
     await page.open("mira", "direct")
     await page.say("hi")

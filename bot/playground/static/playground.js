@@ -1,17 +1,18 @@
-"use strict";
-const key = location.hash.slice(1);
-let contextId = null;
-const nativeFetch = window.fetch.bind(window);
-window.fetch = async (input, init = {}) => {
-  if (input === "/api/pages" && init.method === "POST") {
-    const status = await (await nativeFetch("/playground/status")).json();
-    const person = sessionStorage.getItem("person") || status.people[0].id;
-    const place = sessionStorage.getItem("place") || "pictures";
-    init = { ...init, headers: { ...init.headers, "Content-Type": "application/json" },
-      body: JSON.stringify({ person, place, timezone: Intl.DateTimeFormat().resolvedOptions().timeZone }) };
-    const response = await nativeFetch(input, init);
-    contextId = (await response.clone().json()).context.id;
-    return response;
-  }
-  return nativeFetch(input, init);
-};
+// The page around SimCord's Preview: loaded before its own script, so that it sees what that script asks for.
+import { startPage } from "./playground/page.js";
+import { startSidebar } from "./playground/sidebar.js";
+import { startMembers } from "./playground/members.js";
+import { startFirstScreen } from "./playground/first.js";
+import { startUploads } from "./playground/uploads.js";
+import { startMenus } from "./playground/menus.js";
+import { startFaults } from "./playground/faults.js";
+import { startMessages } from "./playground/messages.js";
+
+startPage();
+startSidebar();
+startMembers();
+startFirstScreen();
+startUploads();
+startMenus();
+startFaults();
+startMessages();

@@ -1,0 +1,87 @@
+// What SimCord's rendering of messages lacks: it builds a message anew at each change of it.
+import { byId, on } from "./dom.js";
+import { page, toast } from "./page.js";
+import { addMenuButton } from "./menus.js";
+
+const DAY_MILLISECONDS = 24 * 60 * 60 * 1000;
+const ASKING = new Set(["click", "select", "modal_submit", "run_command"]);
+
+/** The pictures that each message shows, by message id, the loaded ones. */
+const loaded = new Map();
+
+export function startMessages() {
+  const list = byId("channel-message-list");
+  new MutationObserver(() => {
+    for (const message of list.querySelectorAll(".channel-message")) decorate(message);
+    for (const id of loaded.keys()) if (!list.querySelector(`[data-message-id="${id}"]`)) loaded.delete(id);
+  }).observe(list, { childList: true, subtree: true });
+  list.addEventListener("load", noteLoaded, true);
+  keepClicks(list);
+  tellFailures();
+  on("seat", () => loaded.clear());
+}
+
+function decorate(message) {
+  if (message.firstElementChild === message.decorated) return;
+  message.decorated = message.firstElementChild;
+  addMenuButton(message);
+  const time = message.querySelector(".message-time");
+  if (time?.firstChild) time.firstChild.textContent = timeInWords(new Date(time.dateTime));
+  const kept = loaded.get(message.dataset.messageId) || [];
+  [...message.querySelectorAll("img.attachment-image")].forEach((image, index) => {
+    const old = kept[index];
+    if (!old || image.complete && image.naturalWidth) return;
+    old.alt = "";
+    old.classList.add("pg-old");
+    image.before(old);
+    image.classList.add("pg-coming");
+  });
+}
+
+/** A new picture takes the place of the one before it only once it is loaded. */
+function noteLoaded({ target: image }) {
+  if (!image.matches?.("img.attachment-image") || image.classList.contains("pg-old")) return;
+  image.classList.remove("pg-coming");
+  image.parentElement.querySelector(".pg-old")?.remove();
+  const message = image.closest(".channel-message");
+  const images = [...message.querySelectorAll("img.attachment-image:not(.pg-old)")];
+  const kept = loaded.get(message.dataset.messageId) || [];
+  kept[images.indexOf(image)] = image;
+  loaded.set(message.dataset.messageId, kept);
+}
+
+function timeInWords(date) {
+  const today = new Date().setHours(0, 0, 0, 0);
+  const clock = date.toLocaleTimeString("en-US", { hour: "numeric", minute: "2-digit" });
+  const day = new Date(date).setHours(0, 0, 0, 0);
+  if (day === today) return `Today at ${clock}`;
+  if (Math.round((today - day) / DAY_MILLISECONDS) === 1) return `Yesterday at ${clock}`;
+  return `${date.toLocaleDateString("en-US")} ${clock}`;
+}
+
+/** A button that is built anew between press and release would lose the click. */
+function keepClicks(list) {
+  let pressed = null;
+  list.addEventListener("pointerdown", (event) => {
+    pressed = event.button === 0 ? event.target.closest("button[data-control-key]") : null;
+  });
+  document.addEventListener("pointerup", (event) => {
+    const button = pressed;
+    pressed = null;
+    if (!button || button.isConnected) return;
+    const now = document.elementFromPoint(event.clientX, event.clientY)?.closest("button[data-control-key]");
+    if (now?.dataset.controlKey === button.dataset.controlKey) now.click();
+  });
+}
+
+/** Say in words when the bot has not answered what this page has asked. */
+function tellFailures() {
+  on("receipt", ({ detail: { kind, receipt } }) => {
+    if (!ASKING.has(kind)) return;
+    const failed = receipt.acknowledgement === "unacknowledged" || ["failed", "timeout", "cancelled"].includes(receipt.settlement);
+    if (failed) {
+      toast(["ready", "loading"].includes(page.status?.bot)
+        ? "The application did not respond. Try again." : "The bot is restarting: try again in a moment.");
+    }
+  });
+}
