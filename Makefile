@@ -10,7 +10,7 @@ export PROMPT OUT
 # Tests start many processes: without compiled files each of them would compile the whole program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo playground test test-system lint format check bench evaluate clean
+.PHONY: demo playground test test-system lint format check bench evaluate notebook clean
 
 # What the demo needs; the full install, which has the developers' tools, too, will do where it is there.
 PLAYGROUND := $(if $(wildcard .venv/.installed),.venv/.installed,.venv/.playground)
@@ -44,6 +44,9 @@ bench: .venv/.installed  ## The engine against plain diffusers on this machine; 
 
 evaluate: .venv/.installed  ## Measure the demo model that ships with the project
 	$(BIN)/python -m training.evaluate
+
+notebook: .venv/.installed  ## Run docs/quickstart.ipynb and keep what it shows
+	$(BIN)/python -m tests.notebook
 
 .venv/.playground: pyproject.toml constraints.txt
 	@$(PYTHON) scripts/install.py --torch-index "$(TORCH_INDEX)" playground
