@@ -110,3 +110,28 @@ def test_only_the_targets_that_need_them_install_the_developers_tools(tmp_path: 
     (tmp_path / ".venv" / ".installed").touch()
     again = subprocess.run([*make, target], capture_output=True, text=True, check=True).stdout
     assert "install.py" not in again, "the full install has everything"
+
+
+def test_a_python_for_which_the_constraints_do_not_resolve_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a pip that has nothing for Python 3.13."""
+    check = runpy.run_path(str(ROOT / "scripts" / "check_pythons.py"))
+    assert check["versions"]() == ["3.11", "3.12", "3.13", "3.14"]
+    assert {"torch", "pytest", "simcord[preview]==3.2.1"} <= set(check["requirements"]())
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\ncase "$*" in *"--python-version 3.13 "*"constraints.txt accelerate"*)\n'
+        "    echo 'ERROR: No matching distribution found for torch==2' >&2; exit 1;;\nesac\n"
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(sys, "argv", ["check_pythons.py"])
+    with pytest.raises(SystemExit, match="1"):
+        check["main"]()
+    assert capsys.readouterr().out.splitlines() == [
+        "Python 3.11: resolves",
+        "Python 3.12: resolves",
+        "Python 3.13: ERROR: No matching distribution found for torch==2",
+        "Python 3.14: resolves",
+    ]
