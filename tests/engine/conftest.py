@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.engines import in_thread, load_worker
-from tests.helpers.four_requests import Wrap, draw_each_alone, make_edit, make_request
+from tests.helpers.four_requests import TOKENS, Wrap, draw_each_alone, make_edit, make_request
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
@@ -30,7 +30,7 @@ async def start_demo() -> AsyncIterator[Callable[..., Engine]]:
     ) -> Engine:
         profile = complete_profile(find_profile("demo"))
         # With fixed costs, batches are the same on every machine.
-        config = EngineConfig(profile, "cpu", measure=False, batch_tokens=4 * 96, **changes)
+        config = EngineConfig(profile, "cpu", measure=False, batch_tokens=4 * TOKENS, **changes)
         engines.append(Engine.start(config, in_thread(lambda: wrap(load(config)))))
         return engines[-1]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.executors import FAULTS, Reused, faulty_prompt, loaded_executor
-from tests.helpers.four_requests import make_edit, outcomes, same_picture
+from tests.helpers.four_requests import SIDE, TOKENS, make_edit, outcomes, same_picture
 from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
@@ -29,7 +29,7 @@ from zimage_engine.types import (
 from zimage_engine.weights import complete_profile
 
 ENDS = {"exception": UnitFailed, "memory": OutOfMemory, "numbers": NumericalError}
-CONFIG = EngineConfig(complete_profile(find_profile("demo")), "cpu", measure=False, batch_tokens=8 * 96)
+CONFIG = EngineConfig(complete_profile(find_profile("demo")), "cpu", measure=False, batch_tokens=8 * TOKENS)
 
 StartEngine = Callable[[], Engine]
 
@@ -101,7 +101,7 @@ async def test_a_cancelled_request_ends_after_its_unit_and_the_next_begins(engin
         last = event
     assert isinstance(last, Cancelled)
     assert last.steps_done < 20
-    assert (await waiting.result()).image.width == 256
+    assert (await waiting.result()).image.width == SIDE
 
 
 async def test_a_picture_s_first_unit_alone_carries_its_request(executor: Executor) -> None:
@@ -126,7 +126,7 @@ async def test_what_is_cancelled_is_freed_without_waiting_for_another_request(en
     plans: list[Plan] = []
     launch = engine._driver._executor.launch  # type: ignore[union-attr]
     engine._driver._executor.launch = lambda plan: plans.append(plan) or launch(plan)  # type: ignore[union-attr,method-assign]
-    handle = engine.submit(ImageRequest("gone", "a red circle", 256, 256, 20, 1), owner=1)
+    handle = engine.submit(ImageRequest("gone", "a red circle", SIDE, SIDE, 20, 1), owner=1)
     async for event in handle:
         if isinstance(event, Step) and event.done == 1:
             handle.cancel()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.faults import Faulty, Immediate
-from tests.helpers.four_requests import METHODS, PROMPTS, make_edit, make_request, outcomes, same_picture
+from tests.helpers.four_requests import METHODS, PROMPTS, SIDE, make_edit, make_request, outcomes, same_picture
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import UnitWorker
@@ -176,7 +176,7 @@ async def test_a_unit_that_takes_long_as_predicted_is_no_hang(
 
     monkeypatch.setattr("zimage_engine.watchdog._CHECK_SECONDS", 0.1)
     engine = start_demo(Slow, unit_limit=0.7)
-    assert (await engine.submit(make_request("a", steps=1), owner=1).result()).image.width == 256
+    assert (await engine.submit(make_request("a", steps=1), owner=1).result()).image.width == SIDE
 
 
 async def test_closing_in_the_middle_of_a_batch_ends_with_the_unit(start_demo: Callable[..., Engine]) -> None:

@@ -21,18 +21,22 @@ from zimage_engine.pixels import to_png
 from zimage_engine.types import EngineError, ImageRequest, Unit
 from zimage_engine.weights import complete_profile
 
+SIDE = 128
+TOKENS = 64
+"""What one of the requests has in a batch."""
+
 PROMPTS = {"a": "a red circle", "b": "a blue star", "c": "a green heart", "d": "a white square"}
 METHODS = {Unit.ENCODE_TEXT: "start", Unit.ENCODE_IMAGE: "read_image", Unit.DENOISE: "step", Unit.DECODE: "decode"}
 Wrap = Callable[[Worker], UnitWorker]
 
 
 def make_request(name: str, steps: int = 2) -> ImageRequest:
-    return ImageRequest(name, PROMPTS[name], 256, 256, steps, ord(name))
+    return ImageRequest(name, PROMPTS[name], SIDE, SIDE, steps, ord(name))
 
 
 def make_edit(name: str) -> ImageRequest:
     """Return an edit of a grey picture, which needs a unit of each kind."""
-    grey = to_png(Image.new("RGB", (256, 256), (128, 128, 128)))
+    grey = to_png(Image.new("RGB", (SIDE, SIDE), (128, 128, 128)))
     return replace(make_request(name), original=grey, strength=0.9)
 
 
