@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.errors import StartupError
-from bot.services import choose_profile
+from bot.services import named_profile
 from bot.settings import Settings
 from bot.store.database import unapplied
 from zimage_engine.catalog import CPU_PROFILE
@@ -26,8 +26,9 @@ from zimage_engine.device.memory import GB, WIDTHS, part_sizes, plan_memory
 from zimage_engine.device.nvidia import NvidiaState, find_nvidia, minimum_driver, what_to_fix
 from zimage_engine.device.probe import DeviceReport, probe
 from zimage_engine.hub import cache_folder
+from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import EngineError
-from zimage_engine.weights import cached_folder
+from zimage_engine.weights import cached_folder, complete_profile
 
 FindDevices = Callable[[str], DeviceReport]
 _DATA_DISK = 2 * GB
@@ -123,18 +124,28 @@ def _driver(report: DeviceReport, nvidia: NvidiaState) -> Finding:
 
 def _model(settings: Settings, find_devices: FindDevices) -> Iterator[Finding]:
     """Check the weights, the memory for them, and the disk for what is still to be downloaded."""
-    profile = choose_profile(settings, find_devices)
-    folder = cached_folder(profile)
-    wanted = [(settings.data_dir, _DATA_DISK)]
-    if folder is None:
+    profile = named_profile(settings, find_devices)
+    folder, fault = cached_folder(profile), _fault_of(profile)
+    if fault is not None:
+        yield Finding("weights", ok=False, text=fault)
+    elif folder is None:
         text = f"{profile.title} is not here yet: `zimage-bot download` fetches it, else the first start does."
         yield Finding("weights", ok=None, text=text)
-        wanted.append((cache_folder(), _WEIGHTS_DISK))
     else:
         yield Finding("weights", ok=True, text=f"{profile.title} in {folder}")
         yield _memory(settings, folder, find_devices(settings.device))
-    for place, needed in wanted:
-        yield _disk(place, needed)
+    yield _disk(settings.data_dir, _DATA_DISK)
+    if folder is None:
+        yield _disk(cache_folder(), _WEIGHTS_DISK)
+
+
+def _fault_of(profile: ModelProfile) -> str | None:
+    """Return what is wrong with the model's config files, which may be on the hub; None if nothing is."""
+    try:
+        complete_profile(profile)
+    except EngineError as error:
+        return str(error)
+    return None
 
 
 def _memory(settings: Settings, folder: Path, report: DeviceReport) -> Finding:

@@ -16,7 +16,6 @@ from bot.cli import doctor
 from bot.cli.doctor import examine, findings
 from bot.settings import Settings
 from bot.store.database import migrate
-from zimage_engine.catalog import find_profile
 from zimage_engine.device.memory import GB
 from zimage_engine.device.nvidia import NvidiaState
 from zimage_engine.device.probe import Device, DeviceReport
@@ -119,10 +118,21 @@ def test_a_gpu_that_torch_cannot_use_is_to_be_fixed(settings: Settings, monkeypa
 def test_weights_that_are_not_here_name_the_command_and_the_room(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "choose_profile", lambda *_: find_profile("turbo", weights="somebody/not-here"))
+    monkeypatch.setattr(doctor, "complete_profile", lambda profile: profile)  # asks the hub
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=10 * GB))
-    found = list(findings(settings))
+    found = list(findings(settings.model_copy(update={"profile": "turbo", "model": "somebody/not-here"})))
     assert "`zimage-bot download` fetches it" in next(each.text for each in found if each.name == "weights")
     disks = [each for each in found if each.name == "disk"]
     assert [each.ok for each in disks] == [True, False]
     assert "the bot needs 35 GB: make room there" in disks[1].text
+
+
+def test_the_disk_is_looked_at_where_the_hub_cannot_be_reached(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    found = list(findings(settings.model_copy(update={"model": "somebody/not-here"})))
+    assert [each.text for each in found if each.name == "weights"] == [
+        "“somebody/not-here” is not on this machine, and HF_HUB_OFFLINE forbids to download it: unset it."
+    ]
+    assert len([each for each in found if each.name == "disk"]) == 2

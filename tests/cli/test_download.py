@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
@@ -78,6 +79,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
     run: Run, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1_000_000)  # what is received is written in such pieces
+    monkeypatch.setattr("huggingface_hub.file_download.time", SimpleNamespace(sleep=lambda _: None))
     hub.breaks[WEIGHTS] = 4_000_000
     done = run("--profile", "demo", "--model", MODEL)
     assert done.exit_code == 0, done.stderr

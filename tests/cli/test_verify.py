@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,7 @@ def test_another_picture_ends_with_status_1(run: Run, monkeypatch: pytest.Monkey
     class Wrong(Reference):
         def generate(self, asked: ImageRequest) -> RawImage:
             request.append(asked)
-            return super().generate(replace(asked, seed=asked.seed + 1))
+            return RawImage(asked.width, asked.height, bytes(3 * asked.width * asked.height))
 
     monkeypatch.setattr(verify, "Reference", Wrong)
     done = run("--out", "there")
@@ -93,9 +92,8 @@ def test_an_empty_prompt_is_one_sentence(run: Run) -> None:
     assert (done.exit_code, "The prompt is empty" in done.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("guidance", [0.0, 3.0])
-def test_a_text_encoder_that_stays_behind_gives_the_same_picture(guidance: float) -> None:
-    request = ImageRequest("a", "a red circle", 256, 256, 2, 1, guidance_scale=guidance)
+def test_a_text_encoder_that_stays_behind_gives_the_same_picture() -> None:
+    request = ImageRequest("a", "a red circle", 256, 256, 2, 1, guidance_scale=3.0)
     cpu = torch.device("cpu")
     pictures = [
         Reference(DEMO_WEIGHTS, cpu, MemoryPlan(placement, 4)).generate(request)

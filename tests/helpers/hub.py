@@ -133,4 +133,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
 
 
 def etag(file: Path) -> str:
-    return hashlib.sha1(file.read_bytes(), usedforsecurity=False).hexdigest()
+    """Return a hash that tells the files of a repository apart."""
+    return hashlib.sha1(
+        f"{file.parent.name}/{file.name} {file.stat().st_size}".encode(), usedforsecurity=False
+    ).hexdigest()
