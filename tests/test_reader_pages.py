@@ -68,7 +68,8 @@ def test_the_readme_is_short_and_leads_to_every_page() -> None:
     assert linked >= {f"docs/{name}.md" for name in (*ENTRIES, "install-ubuntu", "verified")}
     for name in ENTRIES:
         linked |= links(f"docs/{name}.md")
-    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - linked == set()
+    pages = {f"docs/{path.name}" for path in (ROOT / "docs").iterdir() if path.suffix in {".md", ".ipynb"}}
+    assert pages - linked == set()
 
 
 def test_anchors_that_a_page_links_are_there() -> None:
