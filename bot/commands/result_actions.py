@@ -176,7 +176,7 @@ class ResultActions:
     def _options_of_row(self, row: ImageRow, *, strength: float) -> ImageOptions:
         """Return the options that the image was generated from, with a random seed and another strength."""
         options = options_of(ImageSpec.from_json(row.spec))
-        return replace(options, seed=None, strength=strength, verbatim=True)
+        return replace(options, seed=None, strength=strength, verbatim=True, complete=True)
 
     async def _again(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Submit the same spec with a random seed and as many images; an edit starts from the same original."""
@@ -206,7 +206,7 @@ class ResultActions:
 
     async def _private_by_settings(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[bool, str]:
         """Return whether the member's own settings make the job private, and what the card says about that."""
-        same = ImageOptions(spec.prompt, verbatim=True)
+        same = ImageOptions(spec.prompt, verbatim=True, complete=True)
         _, private, defaults = await self._submission.with_settings(invocation, same, private=None, edit=False)
         return private, defaults
 

@@ -69,14 +69,14 @@ def apply(
     """Return the options completed by the member's settings, whether the picture is private, and a note.
 
     ``options`` are those of :func:`bot.requests.flags.read_flags`; what they or ``private`` say is never changed. An
-    edit keeps the shape of its picture and takes count and private alone; a prompt that was generated from before
-    (``verbatim``) takes private alone. ``max_count`` is the largest count allowed, None for no limit. The note is such
+    edit keeps the shape of its picture and takes count and private alone; the options of an earlier image
+    (``complete``) take private alone. ``max_count`` is the largest count allowed, None for no limit. The note is such
     as "16:9, large from your /settings", and empty if the settings make no difference.
     """
     notes: list[str] = []
     for option, default in _DEFAULTS:
         value = getattr(member_settings, option.name)
-        if value is None or options.verbatim or (edit and not default.for_edits) or option is PRIVATE:
+        if value is None or options.complete or (edit and not default.for_edits) or option is PRIVATE:
             continue
         if getattr(options, option.name) is not None:
             continue

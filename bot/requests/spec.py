@@ -105,7 +105,8 @@ class ImageOptions:
     """The options of a request as they were given; None is "not given". ``which`` is a picture's number, from 1.
 
     ``private`` is whether the picture is to be private, by a flag or an option.
-    With ``verbatim`` the prompt is that of an earlier image: nothing in it is read as a flag.
+    With ``verbatim`` nothing in the prompt is read as a flag or an instruction. ``complete`` options are those of an
+    earlier image: the member's own defaults do not add to them.
     """
 
     prompt: str
@@ -121,6 +122,7 @@ class ImageOptions:
     which: int | None = None
     private: bool | None = None
     verbatim: bool = False
+    complete: bool = False
 
 
 def build_spec(options: ImageOptions, profile: ModelProfile, *, max_count: int) -> tuple[ImageSpec, int]:

@@ -208,8 +208,11 @@ async def test_an_instruction_is_generated_anyway_or_edited(world: World) -> Non
     refused = await world.member.submit_modal(shown, {"prompt": "make it green", "strength": "0.9"})
     assert refused.response.content.splitlines()[-1] == "``make it green --strength 0.9``"
     assert button_labels(refused.response) == ["Generate anyway", "Edit request"]
+    await world.member.slash(world.channel, "settings", count=2)
     await world.member.click(refused.response, label="Generate anyway")
     assert "``make it green``" in newest(world).content
+    assert len(newest(world).attachments) == 2, "the member's own defaults apply"
+    await world.member.slash(world.channel, "settings", count=1)
     shown = await world.member.click(refused.response, label="Edit request")
     await world.member.submit_modal(shown, {**filled_in(shown), "prompt": CHANGED})
     assert await seen_in(newest(world)) == ("circle", "green", "blue")

@@ -46,7 +46,14 @@ ALL = MemberSettings("16:9", "large", 2, private=True)
             "16:9",
         ),
         (ImageOptions("x", size="320x192", count=1), True, ImageOptions("x", size="320x192", count=1), True, ""),
-        (ImageOptions("x", verbatim=True), False, ImageOptions("x", verbatim=True), False, ""),
+        (ImageOptions("x", complete=True), False, ImageOptions("x", complete=True), False, ""),
+        (
+            ImageOptions("x --ar", verbatim=True, aspect="1:1"),
+            False,
+            ImageOptions("x --ar", verbatim=True, aspect="1:1", size="large", count=2),
+            False,
+            "large, 2 pictures",
+        ),
     ],
 )
 def test_what_is_not_said_comes_from_the_settings(
@@ -90,6 +97,7 @@ maybe = partial(st.one_of, st.none())
         size=maybe(st.sampled_from(["medium", "large"])),
         count=maybe(st.integers(1, 4)),
         verbatim=st.booleans(),
+        complete=st.booleans(),
     ),
     private=maybe(st.booleans()),
     edit=st.booleans(),
@@ -98,7 +106,7 @@ def test_settings_never_overrule_what_was_said_and_never_make_it_impossible(
     *, member_settings: MemberSettings, options: ImageOptions, private: bool | None, edit: bool
 ) -> None:
     applied, is_private, text = apply(member_settings, options, private, profile=PROFILE, edit=edit)
-    for name in ("prompt", "aspect", "size", "count", "seed", "verbatim"):
+    for name in ("prompt", "aspect", "size", "count", "seed", "verbatim", "complete"):
         said = getattr(options, name)
         assert said is None or getattr(applied, name) == said
     assert private is None or is_private == private

@@ -26,7 +26,7 @@ from zimage_engine.catalog import PROFILES
 from zimage_engine.profiles import ModelProfile
 
 BY_NAME = {option.name: option for option in OPTIONS}
-NOT_OPTIONS = {"prompt", "verbatim", "image", "source", "mask", "reset", "out", "profile"}
+NOT_OPTIONS = {"prompt", "verbatim", "complete", "image", "source", "mask", "reset", "out", "profile"}
 """What commands and fields have besides options of a picture."""
 
 TYPES = {
