@@ -146,7 +146,8 @@ class PageServer(PreviewServer):
     async def _status(self, request: web.Request) -> web.StreamResponse:
         """Tell who and what there is, how the bot is, and to an open page what is new for its person."""
         playground = self._playground
-        activity = playground.env.bot.activity
+        # Client.activity changes what it reads: the next session would begin without it.
+        activity = playground.env.bot._connection._activity or {}
         newest = {}
         if "X-Simcord-Context" in request.headers:
             newest = playground.preview.newest_messages(self._context(request))
@@ -163,7 +164,7 @@ class PageServer(PreviewServer):
                 "bot": playground.bot_state,
                 "failure": playground.failure,
                 "faults": faults,
-                "presence": activity.name if activity is not None else None,
+                "presence": activity.get("state"),
                 "newest": newest,
             }
         )

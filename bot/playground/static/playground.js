@@ -2,17 +2,21 @@
 import { startPage } from "./playground/page.js";
 import { startSidebar } from "./playground/sidebar.js";
 import { startMembers } from "./playground/members.js";
+import { startCommands } from "./playground/commands.js";
 import { startFirstScreen } from "./playground/first.js";
 import { startUploads } from "./playground/uploads.js";
 import { startMenus } from "./playground/menus.js";
 import { startFaults } from "./playground/faults.js";
+import { startScrolling } from "./playground/scrolling.js";
 import { startMessages } from "./playground/messages.js";
 
 startPage();
 startSidebar();
 startMembers();
+startCommands();
 startFirstScreen();
 startUploads();
 startMenus();
 startFaults();
 startMessages();
+startScrolling();

@@ -1,7 +1,53 @@
 // Uses SimCord's command picker as a person does: types a slash, chooses the command, fills in its options.
-import { byId, setText, sleep, until, wantsLessMotion } from "./dom.js";
+import { byId, on, setText, sleep, until, wantsLessMotion } from "./dom.js";
 
 const KEY_MILLISECONDS = 18;
+
+/** Do what Discord does and SimCord's page does not: see below. */
+export function startCommands() {
+  document.addEventListener("input", ({ target }) => { if (target.id === "channel-composer-input") chooseAtSpace(target); });
+  document.addEventListener("paste", (event) => { if (event.target.id === "channel-composer-input") pasteCommand(event); }, true);
+  on("receipt", ({ detail }) => { if (detail.kind === "run_command") void dropReply(); });
+  on("status", offerCommands);
+}
+
+/** A space after a command's whole name chooses it. */
+function chooseAtSpace(input) {
+  if (!/^\/\S.* $/.test(input.value)) return;
+  const name = input.value.trimEnd();
+  [...document.querySelectorAll(".command-entry")].find((item) => item.querySelector("strong").textContent === name)?.click();
+}
+
+/** A pasted command becomes the command, and the text after its name the first option. */
+async function pasteCommand(event) {
+  const text = event.clipboardData?.getData("text/plain").trim() || "";
+  const [, name, rest] = /^\/(\w+)\s+(.+)$/s.exec(text) || [];
+  if (!name || event.target.value) return;
+  event.preventDefault();
+  const chosen = await fillCommand(name, {}, { typed: false });
+  const first = document.querySelector("#channel-composer .command-option-input");
+  if (!chosen || !first) {
+    document.querySelector("#channel-composer .command-context-close")?.click();
+    setText(byId("channel-composer-input"), text);
+    return;
+  }
+  setText(first, rest.replace(new RegExp(`^${first.dataset.option}:\\s*`), "").replaceAll(/\s+/g, " "));
+  first.focus();
+}
+
+/** A command is no reply: Discord drops the reply in which it was typed. */
+async function dropReply() {
+  const shown = await until(() => !byId("reply-context").hidden, 600);
+  if (shown && byId("channel-composer-input") && !byId("channel-composer-input").value) byId("reply-cancel").click();
+}
+
+/** Open the list of commands for a slash that was typed before the bot had any. */
+function offerCommands() {
+  const input = byId("channel-composer-input");
+  if (input && document.activeElement === input && input.value.startsWith("/") && !document.querySelector(".command-entry")) {
+    setText(input, input.value);
+  }
+}
 
 function field(option) {
   return document.querySelector(`#channel-composer .command-option-input[data-option="${CSS.escape(option)}"]`);

@@ -107,6 +107,7 @@ async function imagine(options) {
 
 async function restartMidway() {
   const before = newestMessage();
+  const older = new Set(messages().map(({ dataset }) => dataset.messageId));
   await imagine({ prompt: RESTART });
   const message = await until(() => newestMessage() !== before && newestMessage(), 10000);
   if (!message) throw new Error("The bot did not answer: see its state at the bottom left.");
@@ -121,13 +122,18 @@ async function restartMidway() {
   }
   note("The bot is closed in the middle of the picture and started again, as for an update. The request is on disk.");
   await request("/playground/restart", { method: "POST", json: {} });
-  const arrived = await until(() => shown()?.querySelector(".attachment-image")
-    && /seed \d/.test(shown().querySelector(".message-content")?.textContent || ""), PICTURE_MILLISECONDS);
+  const arrived = await until(() => messages().some((item) => !older.has(item.dataset.messageId)
+    && item.querySelector(".attachment-image")
+    && /seed \d/.test(item.querySelector(".message-content")?.textContent || "")), PICTURE_MILLISECONDS);
   if (arrived) note("The bot has started again and the picture has arrived: a restart loses no request.");
 }
 
+function messages() {
+  return [...document.querySelectorAll(".channel-message[data-message-id]")];
+}
+
 function newestMessage() {
-  return [...document.querySelectorAll(".channel-message[data-message-id]")].pop()?.dataset.messageId;
+  return messages().pop()?.dataset.messageId;
 }
 
 /** Show a line above the composer until it is closed. */

@@ -16,6 +16,9 @@ export function startMessages() {
     for (const id of loaded.keys()) if (!list.querySelector(`[data-message-id="${id}"]`)) loaded.delete(id);
   }).observe(list, { childList: true, subtree: true });
   list.addEventListener("load", noteLoaded, true);
+  window.addEventListener("resize", () => list.querySelectorAll("[data-message-id]").forEach((message) => {
+    if (message.style.minHeight) hold(message);
+  }));
   keepClicks(list);
   tellFailures();
   on("seat", () => loaded.clear());
@@ -28,7 +31,9 @@ function decorate(message) {
   const time = message.querySelector(".message-time");
   if (time?.firstChild) time.firstChild.textContent = timeInWords(new Date(time.dateTime));
   const kept = loaded.get(message.dataset.messageId) || [];
-  [...message.querySelectorAll("img.attachment-image")].forEach((image, index) => {
+  const images = [...message.querySelectorAll("img.attachment-image")];
+  if (!images.length) message.style.minHeight = "";
+  images.forEach((image, index) => {
     const old = kept[index];
     if (!old || image.complete && image.naturalWidth) return;
     old.alt = "";
@@ -48,6 +53,13 @@ function noteLoaded({ target: image }) {
   const kept = loaded.get(message.dataset.messageId) || [];
   kept[images.indexOf(image)] = image;
   loaded.set(message.dataset.messageId, kept);
+  hold(message);
+}
+
+/** Keep a message as high as it is while it is built anew, or else what is read would jump. */
+function hold(message) {
+  message.style.minHeight = "";
+  message.style.minHeight = `${message.offsetHeight}px`;
 }
 
 function timeInWords(date) {

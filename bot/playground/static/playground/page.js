@@ -111,8 +111,6 @@ async function changeSeat(person, place) {
   await request("/playground/seat", { method: "POST", json: { person: person.id, place: place.key } });
   await until(() => window.simcordPreview.contextGeneration > before, 5000);
   restoreDraft(seatKey());
-  const timeline = byId("channel-timeline");
-  timeline.scrollTop = timeline.scrollHeight;
   emit("shown");
 }
 

@@ -1,5 +1,5 @@
 // Pictures in messages: chosen, dropped or pasted, shown above the text until they are sent.
-import { byId, element, on, setText, until } from "./dom.js";
+import { byId, element, emit, on, setText } from "./dom.js";
 import { request, toast } from "./page.js";
 
 const MOST_FILES = 10;
@@ -127,8 +127,7 @@ async function submit(event) {
     setText(input, "");
     if (!byId("reply-context").hidden) byId("reply-cancel").click();
     show();
-    await until(() => false, 300);
-    byId("channel-timeline").scrollTop = byId("channel-timeline").scrollHeight;
+    emit("receipt", { kind: "send_message", receipt: {} });
   } catch (error) {
     toast(error.status ? error.message : "The message was not sent: the playground does not answer.");
   } finally {
