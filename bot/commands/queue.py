@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.inert import inert
 from bot.jobs.active import ActiveJob
+from bot.jobs.cancellation import Note
 from bot.jobs.completion import credits_charged
 from bot.jobs.job import JobRequest
 from bot.jobs.service import JobService
@@ -129,11 +131,16 @@ class QueueActions:
         if not moderates(interaction, request):
             raise Refusal("Only the member who asked for this picture, or a moderator, can cancel it.")
         before = "waiting" if self._jobs.is_waiting(job_id) else "being generated"
-        active = await self._jobs.cancellation.cancel(job_id, "moderator")
-        if has_audit(interaction):
-            change = Change("cancel", f"<@{request.owner_id}>", before, "cancelled", request.owner_id)
-            await self._admin.change(interaction, lambda _: change)
-        return active
+        change = Change("cancel", f"<@{request.owner_id}>", before, "cancelled", request.owner_id)
+
+        async def write(note: Note) -> None:
+            def make(connection: sqlite3.Connection) -> Change:
+                note(connection)
+                return change
+
+            await self._admin.change(interaction, make)
+
+        return await self._jobs.cancellation.cancel(job_id, "moderator", write if has_audit(interaction) else None)
 
     async def _cancel_several(self, interaction: discord.Interaction[Any], job_ids: Sequence[int]) -> str:
         """Cancel jobs and wait some seconds until they have ended. Returns what came of it."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
 
@@ -20,6 +21,9 @@ from bot.store.job_rows import JobRow
 from bot.store.job_states import CancelCause, State
 
 log = structlog.get_logger(__name__)
+
+Note = Callable[[sqlite3.Connection], None]
+"""Notes in the transaction of the connection that jobs are to be stopped."""
 
 _ON_ITS_WAY = "Already finished: your picture is on its way."
 _ENDED: dict[State, str] = {
@@ -43,10 +47,13 @@ class Cancellation:
         self._active = active
         self._deleted: deque[int] = deque(maxlen=_DELETED_MAX)
 
-    async def cancel(self, job_id: int, cause: CancelCause = "owner") -> ActiveJob:
+    async def cancel(
+        self, job_id: int, cause: CancelCause = "owner", write: Callable[[Note], Awaitable[object]] | None = None
+    ) -> ActiveJob:
         """Stop a job; does nothing if it is being cancelled already. Returns it.
 
-        Raises :class:`Refusal` if it has ended, or if all of its steps are done.
+        ``write`` runs the note in a transaction that it uses for something else, too; by default the note has its own.
+        Raises :class:`Refusal` if the job has ended, or if all of its steps are done.
         """
         active = self._active.get(job_id)
         if active is None:
@@ -55,7 +62,7 @@ class Cancellation:
         if active.cancelled is None:
             if not self._active.cancel(job_id, cause):
                 raise Refusal(_ON_ITS_WAY)
-            await self._note([job_id], cause)
+            await (write or self._database.write)(_note([job_id], cause))
         return active
 
     async def cancel_waiting(self, member_id: int, guild_id: int) -> int:
@@ -105,15 +112,16 @@ class Cancellation:
     async def _cancel_all(self, jobs: list[ActiveJob], cause: CancelCause) -> int:
         """Cancel jobs. Returns how many of them could still be cancelled."""
         cancelled = [active.job.id for active in jobs if self._active.cancel(active.job.id, cause)]
-        await self._note(cancelled, cause)
+        if cancelled:
+            await self._database.write(_note(cancelled, cause))
         return len(cancelled)
-
-    async def _note(self, job_ids: list[int], cause: CancelCause) -> None:
-        if job_ids:
-            await self._database.write(partial(recovery.cancel, job_ids=job_ids, cause=cause, now=int(time.time())))
 
     def _of(self, member_id: int) -> list[ActiveJob]:
         return [active for active in self._active.values() if active.job.request.owner_id == member_id]
+
+
+def _note(job_ids: list[int], cause: CancelCause) -> Note:
+    return partial(recovery.cancel, job_ids=job_ids, cause=cause, now=int(time.time()))
 
 
 def _is_card(active: ActiveJob, message_ids: Collection[int]) -> bool:

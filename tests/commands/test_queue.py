@@ -74,6 +74,27 @@ async def test_a_moderator_is_named_as_such_on_the_card_and_in_the_audit(world_o
         assert PROMPT not in repr(change)
 
 
+async def test_what_a_moderator_cancels_is_noted_with_its_audit_or_not_at_all(
+    world_of: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program may end at any moment: nothing is cancelled then that the audit does not tell of."""
+    device = HeldUp()
+    async with world_of(device.wrap) as world:
+        moderator = moderator_of(world)
+        card = await asked_for(world, device)
+        failed = threading.Event()
+
+        def fail(*_: object) -> None:
+            failed.set()
+            raise RuntimeError("the program ends here")
+
+        monkeypatch.setattr("bot.store.audit.record", fail)
+        await leave_running(world, moderator.click(card, label="Cancel"))
+        await until(failed.is_set)
+        assert await jobs(world, "cancelled_at, cancel_cause") == [{"cancelled_at": None, "cancel_cause": None}]
+        await let_go_on(world, device)
+
+
 async def test_at_100_percent_the_picture_comes_all_the_same(world_of: OpenWorld) -> None:
     device = HeldUp(Unit.DECODE)
     async with world_of(device.wrap) as world:

@@ -18,7 +18,7 @@ from bot.jobs.service import JobService
 from bot.store import audit
 from bot.store.audit import AuditRow, Change
 from bot.store.database import Database
-from bot.store.guild_settings import ADMIN_ROLE, INSTANCE, LOG_CHANNEL, read_setting
+from bot.store.guild_settings import ADMIN_ROLE, INSTANCE, LOG_CHANNEL, find_setting, read_setting
 from bot.views.audit import audit_line
 from bot.views.card_messages import NOT_SENT
 from bot.views.channels import name_categories
@@ -46,8 +46,8 @@ class AdminContext:
         Returns None if there is nothing to change. ``everywhere`` is for the operator, whose changes are in no server.
         """
         guild_id = INSTANCE if everywhere else guild_of(interaction)
-        previous_channel = await self._log_channel(guild_id)
-        row = await self.database.write(partial(_make, make=make, guild_id=guild_id, actor_id=interaction.user.id))
+        made = await self.database.write(partial(_make, make=make, guild_id=guild_id, actor_id=interaction.user.id))
+        row, previous_channel = made
         if row is not None:
             log.info("changed", guild=guild_id, admin=row.actor_id, action=row.change.action, change=row.id)
             # Not awaited: Discord's rate limits may delay it for longer than the admin's command can be answered.
@@ -60,7 +60,7 @@ class AdminContext:
 
     async def _post_to_log_channel(self, guild_id: int, row: AuditRow, before: int | None) -> None:
         """Post a line in the server's log channel, and in the one ``before`` the change. A failure is logged."""
-        channels = {before, await self._log_channel(guild_id)}
+        channels = {before, await self.database.read(partial(_log_channel, guild_id=guild_id))}
         for channel_id in [each for each in channels if each is not None]:
             channel = self.client.get_partial_messageable(channel_id, guild_id=guild_id)
             line = name_categories(audit_line(row), self.client.get_guild(guild_id))
@@ -68,10 +68,6 @@ class AdminContext:
                 await channel.send(line, suppress_embeds=True, silent=True)
             except NOT_SENT as error:
                 log.warning("log_channel_closed", guild=guild_id, channel=channel_id, reason=str(error))
-
-    async def _log_channel(self, guild_id: int) -> int | None:
-        value = await read_setting(self.database, guild_id, LOG_CHANNEL)
-        return int(value) if value is not None else None
 
     async def check_admin(self, interaction: discord.Interaction[Any]) -> None:
         """Raises :class:`Refusal` if the member has neither Manage Server nor the configured admin role.
@@ -120,6 +116,16 @@ async def answer(interaction: discord.Interaction[Any], text: str, **extra: Any)
     await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True, **extra)
 
 
-def _make(connection: sqlite3.Connection, *, make: MakeChange, guild_id: int, actor_id: int) -> AuditRow | None:
+def _make(
+    connection: sqlite3.Connection, *, make: MakeChange, guild_id: int, actor_id: int
+) -> tuple[AuditRow | None, int | None]:
+    """Make a change. Returns its audit row, and the log channel before it."""
+    before = _log_channel(connection, guild_id)
     change = make(connection)
-    return audit.record(connection, guild_id, actor_id, change, int(time.time())) if change is not None else None
+    row = audit.record(connection, guild_id, actor_id, change, int(time.time())) if change is not None else None
+    return row, before
+
+
+def _log_channel(connection: sqlite3.Connection, guild_id: int) -> int | None:
+    value = find_setting(connection, guild_id, LOG_CHANNEL)
+    return int(value) if value is not None else None
