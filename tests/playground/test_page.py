@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from bot.playground import page_server
 from bot.playground.session import Playground
 from bot.playground.simcord_parts import check_simcord
 from tests.helpers.pages import Page
@@ -91,6 +94,29 @@ async def test_two_pages_are_two_people(page: Page) -> None:
         assert len(await page.messages()) == 2
 
 
+async def test_the_page_s_own_files_are_served(page: Page) -> None:
+    async with page.session.get(f"{page.origin}/") as response:
+        html = await response.text()
+    paths = re.findall(r'(?:href|src)="(/playground[^"]*)"', html)
+    scripts = Path(page_server.__file__).with_name("static").rglob("*.js")
+    paths += [f"/playground/{script.name}" for script in scripts if script.parent.name == "playground"]
+    assert len(paths) > 10
+    for path in paths:
+        async with page.session.get(page.origin + path) as response:
+            assert response.status == 200, path
+            assert response.content_type in {"text/css", "application/javascript", "image/png"}
+
+
+async def test_the_bot_has_a_profile_picture(page: Page) -> None:
+    await page.slash("quota")
+    (message,) = await page.messages()
+    asset = message["author"]["avatar"]
+    async with page.session.get(f"{page.origin}/api/assets/{asset}", headers=page._headers) as response:
+        shown = await response.read()
+    async with page.session.get(f"{page.origin}/playground/zimage-bot.png") as response:
+        assert shown == await response.read()
+
+
 async def test_a_page_may_show_another_person_and_place(page: Page) -> None:
     await page.say("hello")
     ids = {person.name: str(person.id) for person in page.playground.community.people}
@@ -160,6 +186,7 @@ async def test_faults_are_switched_on_the_page(page: Page) -> None:
         ("POST", "/playground/menu", {"kind": "tree"}),
         ("POST", "/api/pages", {"person": "17", "place": "pictures"}),
         ("POST", "/api/pages", {}),
+        ("POST", "/playground/seat", {"person": "17", "place": "pictures"}),
         ("POST", "/playground/fault", {"id": "nonsense", "on": "1"}),
     ],
 )

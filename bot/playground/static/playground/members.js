@@ -21,7 +21,7 @@ function show() {
   const dot = COLOURS[status.bot];
   list.replaceChildren(
     element("h2", {}, "App"),
-    row(bot, dot === "offline" ? "offline" : status.presence, dot),
+    row(bot, { offline: "offline", idle: "loading the model" }[dot] || (status.presence || "").replace(/^loading.*/, ""), dot),
     element("h2", {}, `Members — ${status.people.length}`),
     ...status.people.map(({ name, title }) => row(name, title, "online", name)),
   );

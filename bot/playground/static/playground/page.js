@@ -136,17 +136,8 @@ async function pollStatus() {
 }
 
 function noteStatus(status) {
-  const before = page.status?.bot;
   page.status = status;
-  if (status.bot === "restarting" && before !== "restarting") keepDraft(seatKey());
-  if (before === "restarting" && status.bot !== "restarting") void restoreAfterRestart();
   emit("status");
-}
-
-/** SimCord's page forgets what is typed when the bot restarts. */
-async function restoreAfterRestart() {
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  restoreDraft(seatKey());
 }
 
 function noteLost() {
