@@ -10,7 +10,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import AdminContext, answer, guild_of
+from bot.commands.admin.context import AdminContext, answer, bots_ask_for_nothing, guild_of
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.moderation.durations import parse_period
@@ -90,7 +90,7 @@ async def _check_blockable(
     if member.id == interaction.user.id:
         raise Refusal("You would block yourself; ask another admin if you mean it.")
     if member.id == interaction.application_id or getattr(member, "bot", False):
-        raise Refusal("Bots cannot ask for pictures, so there is no need to block one.")
+        raise bots_ask_for_nothing("there is no need to block one")
     if isinstance(member, discord.Member) and await _is_admin(member, context):
         raise Refusal(f"<@{member.id}> is an admin of this server and cannot be blocked; take that right away first.")
 

@@ -97,6 +97,11 @@ def guild_of(interaction: discord.Interaction[Any]) -> int:
     return interaction.guild_id
 
 
+def bots_ask_for_nothing(conclusion: str) -> Refusal:
+    """Return the refusal of a change that concerns a bot; ``conclusion`` is such as "they need no limits"."""
+    return Refusal(f"Bots cannot ask for pictures, so {conclusion}.")
+
+
 def server_menu(name: str, callback: Any, permissions: discord.Permissions) -> app_commands.ContextMenu:
     """Return a context menu for servers that the bot is a member of, which members with these permissions see."""
     menu = app_commands.ContextMenu(

@@ -10,7 +10,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.admin.context import AdminContext, answer, guild_of
+from bot.commands.admin.context import AdminContext, answer, bots_ask_for_nothing, guild_of
 from bot.commands.invocation import requester_of
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
@@ -124,7 +124,7 @@ def _add_grant_and_reset(admin: app_commands.Group, context: AdminContext) -> No
         reason: app_commands.Range[str, 1, _REASON_LIMIT] | None = None,
     ) -> None:
         if member.bot:
-            raise Refusal("Bots cannot ask for pictures, so they need no credits.")
+            raise bots_ask_for_nothing("they need no credits")
         amount = round(credit * 100)
         guild_id = guild_of(interaction)
         await context.change(
@@ -154,7 +154,7 @@ def _name(limit: str) -> LimitName:
 def _check_limitable(target: Mention) -> None:
     """Raise :class:`Refusal` if the target is a bot, or the role of one."""
     if target.bot if isinstance(target, discord.Member) else target.is_bot_managed():
-        raise Refusal("Bots cannot ask for pictures, so they need no limits.")
+        raise bots_ask_for_nothing("they need no limits")
 
 
 def _target(target: Mention) -> tuple[Target, int]:

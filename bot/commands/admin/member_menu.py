@@ -12,7 +12,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.admin.blocks import block_member, unblock_member
-from bot.commands.admin.context import AdminContext, guild_of, server_menu
+from bot.commands.admin.context import AdminContext, bots_ask_for_nothing, guild_of, server_menu
 from bot.commands.admin.limits import clear_limit_row, reset_credits, set_limit_row
 from bot.commands.invocation import requester_of
 from bot.commands.parts import BotParts
@@ -62,7 +62,7 @@ class MemberMenu:
         # Discord checks the permissions that the server's integrations say.
         guild_of(interaction)
         if member.bot:
-            raise Refusal("Bots cannot ask for pictures, so they need no limits.")
+            raise bots_ask_for_nothing("they need no limits")
         await self._show(interaction, member)
 
     async def _show(

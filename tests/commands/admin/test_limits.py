@@ -129,7 +129,11 @@ async def test_bots_get_no_limits(world: World) -> None:
     robot = guild.add_member(world.env.create_user("robot", bot=True))
     told = await answer_text(world, ada, "admin limits set", target=robot, limit="max_count", value="2")
     assert told == "Bots cannot ask for pictures, so they need no limits."
-    assert await rows(world, "SELECT * FROM limits") == []
+    told = await answer_text(world, ada, "admin grant", member=robot, credits=1.0)
+    assert told == "Bots cannot ask for pictures, so they need no credits."
+    told = await answer_text(world, ada, "admin block", member=robot)
+    assert told == "Bots cannot ask for pictures, so there is no need to block one."
+    assert await rows(world, "SELECT * FROM limits") == await rows(world, "SELECT * FROM audit") == []
     assert world.env.errors is not None
 
 
