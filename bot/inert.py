@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 _BIDI_OVERRIDES = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 """Bidirectional overrides and isolates, which would change the direction of the text around them."""
+
+_MARKUP = re.compile(r"[`*_~|<>\[\]\\@]|://")
 
 
 def cut(text: str, limit: int) -> str:
@@ -30,3 +34,9 @@ def inert(text: str, limit: int) -> str:
     line = f" {line}" if line.startswith("`") else line
     line = f"{line} " if line.endswith("`") else line
     return f"``{line}``"
+
+
+def in_quotes(text: str, limit: int) -> str:
+    """Return the first ``limit`` characters of untrusted text in quotation marks; as inline code if it has markup."""
+    line = one_line(text)[:limit]
+    return inert(line, limit + 6) if _MARKUP.search(line) else f"“{line}”"

@@ -15,6 +15,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Literal
 
+from zimage_engine.excerpts import excerpt
 from zimage_engine.types import ImageFile, ImageRequest, InvalidRequest
 from zimage_engine.work import Dimensions
 
@@ -229,10 +230,9 @@ class ModelProfile:
         """Raise :class:`InvalidRequest` unless the model can generate this size."""
         unit, shown = self.size_multiple, f"{size.width}×{size.height}"
         if size.width < 1 or size.height < 1 or size.width % unit or size.height % unit:
-            nearest = f"{_to_multiple(size.width, unit)}×{_to_multiple(size.height, unit)}"
             raise InvalidRequest(
                 f"{shown} is not a size that {self.title} can generate: both sides must be multiples of {unit}, "
-                f"for example {nearest}."
+                f"for example {_to_multiple(size.width, unit)}×{_to_multiple(size.height, unit)}."
             )
         if not Fraction(1, ASPECT_MAX) <= Fraction(size.width, size.height) <= ASPECT_MAX:
             raise InvalidRequest(f"{shown} is too narrow: one side may be at most {ASPECT_MAX} times the other.")
@@ -285,7 +285,7 @@ def parse_aspect(text: str) -> Fraction:
     match = re.fullmatch(r"\s*(\d{1,4}(?:\.\d{1,4})?)\s*(?:[:x×/]\s*(\d{1,4}(?:\.\d{1,4})?))?\s*", text, re.ASCII)
     parts = [Fraction(part) for part in match.groups() if part is not None] if match else []
     if not parts or not all(parts):
-        raise InvalidRequest(f"“{text[:20]}” is not an aspect; write width:height, like 16:9.")
+        raise InvalidRequest(f"“{excerpt(text, 20)}” is not an aspect; write width:height, like 16:9.")
     aspect = parts[0] if len(parts) == 1 else parts[0] / parts[1]
     if not Fraction(1, ASPECT_MAX) <= aspect <= ASPECT_MAX:
         raise InvalidRequest(f"The aspect must lie between 1:{ASPECT_MAX} and {ASPECT_MAX}:1, like 16:9.")
@@ -296,5 +296,5 @@ def parse_size(text: str) -> Size:
     """Parse ``"320x192"`` to a size. Raises :class:`InvalidRequest`."""
     match = re.fullmatch(r"\s*(\d{1,5})\s*[x×*]\s*(\d{1,5})\s*", text, re.ASCII)
     if match is None:
-        raise InvalidRequest(f"“{text[:20]}” is not a size; write width x height in pixels, like 320x192.")
+        raise InvalidRequest(f"“{excerpt(text, 20)}” is not a size; write width x height in pixels, like 320x192.")
     return Size(int(match[1]), int(match[2]))

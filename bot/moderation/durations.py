@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from bot.errors import Refusal
+from bot.inert import in_quotes
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SECONDS_MAX = 3650 * _SECONDS["d"]
@@ -19,7 +20,7 @@ def parse_period(text: str) -> int:
     lowered = text.lower()
     if re.fullmatch(f"(?:{_PART})+", lowered) is None:
         raise Refusal(
-            f"“{text.strip()[:20]}” is not a period: write minutes, hours, days or weeks, like 30m, 12h, 7d, 2w or "
+            f"{in_quotes(text, 20)} is not a period: write minutes, hours, days or weeks, like 30m, 12h, 7d, 2w or "
             "1d12h."
         )
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in re.findall(_PART, lowered))

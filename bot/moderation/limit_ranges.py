@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from bot.errors import Refusal
+from bot.inert import in_quotes
 from bot.moderation.limit_texts import VALUE_MAX, format_value, parse_value
 from bot.requests.pricing import IMAGE_MIN
 from bot.store.admission import Terms
@@ -30,7 +31,8 @@ class LimitRange:
         if self._has(value):
             return value
         raise Refusal(
-            f"“{text[:30]}” is not a value for {self.called} here: give {self.text}, 0 for none, or {UNLIMITED}."
+            f"{in_quotes(text, 30)} is not a value for {self.called} here: "
+            f"give {self.text}, 0 for none, or {UNLIMITED}."
         )
 
     @property

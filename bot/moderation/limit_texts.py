@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 
 from bot.errors import NotHere, Refusal
-from bot.inert import inert
+from bot.inert import in_quotes, inert
 from bot.plurals import counted
 from bot.requests.pricing import credits_text, format_credits
 from bot.store.admission import (
@@ -47,7 +47,9 @@ def parse_value(name: LimitName, text: str) -> int | None:
     number = re.fullmatch(r"\d{1,12}([.,]\d{1,2}0*)?" if in_credits else r"\d{1,12}", words)
     value = Decimal(words.replace(",", ".")) * (100 if in_credits else 1) if number is not None else VALUE_MAX + 1
     if value > VALUE_MAX:
-        raise Refusal(f"“{text[:30]}” is not a value for “{limit.title}”: give {limit.example}, or {UNLIMITED}.")
+        raise Refusal(
+            f"{in_quotes(text, 30)} is not a value for “{limit.title}”: give {limit.example}, or {UNLIMITED}."
+        )
     return int(value)
 
 

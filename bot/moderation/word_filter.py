@@ -14,6 +14,7 @@ import regex
 import structlog
 
 from bot.errors import Refusal
+from bot.inert import in_quotes
 from bot.store.guild_settings import INSTANCE
 from bot.store.moderation import Word
 
@@ -175,5 +176,5 @@ def _where(error: Any, pattern: str) -> str:
     """Return what is wrong and the text before the place, such as "missing ) after “(ab”"."""
     position = error.pos if error.pos is not None else len(pattern)
     before = pattern[max(0, position - 20) : position]
-    place = f"after “{before}”" if before else "at its beginning"
+    place = f"after {in_quotes(before, 20)}" if before else "at its beginning"
     return f"{error.msg} {place}"

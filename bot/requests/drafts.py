@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from bot.errors import Refusal
+from bot.inert import in_quotes
 from bot.requests.flag_scanner import plain
 from bot.requests.flags import EDIT_FLAGS, FLAGS, options_with_flags, read_flags
 from bot.requests.options import NEGATIVE, OPTIONS, PRIVATE, options_of
@@ -70,7 +71,7 @@ class Draft:
         """
         line = self.flags.strip()
         if line and not plain(line).startswith(("--", "—")):
-            raise InvalidRequest(f"Options are flags, like --ar 16:9 --seed 7; “{line[:30]}” is none.")
+            raise InvalidRequest(f"Options are flags, like --ar 16:9 --seed 7; {in_quotes(line, 30)} is none.")
         in_prompt = options_with_flags(self.prompt)
         values: dict[str, Any] = {"negative": self.negative or None, "private": self.private}
         try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bot.inert import in_quotes
 from bot.requests.option_types import Option, format_decimal
 
 _NAMES_SHOWN = 10
@@ -40,7 +41,7 @@ class FlagFaults:
 
     def add_wrong_value(self, name: str, takes: str, given: str) -> None:
         """Add a known flag without a valid value. ``takes`` completes the sentence "--flag takes …"."""
-        shown = f", not “{given[:_VALUE_LIMIT]}”" if given else ""
+        shown = f", not {in_quotes(given, _VALUE_LIMIT)}" if given else ""
         self.wrong.append(f"{_flag(name)} takes {takes}{shown}.")
 
     def add_given_twice(self, name: str) -> None:

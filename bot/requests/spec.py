@@ -6,6 +6,7 @@ import json
 import secrets
 from dataclasses import dataclass, fields, replace
 
+from bot.inert import in_quotes
 from zimage_engine.profiles import (
     SEED_LIMIT,
     ModelProfile,
@@ -184,7 +185,9 @@ def choose_size(size: str | None, aspect: str | None, profile: ModelProfile) -> 
     if name not in profile.scales:
         if not any(letter.isdigit() for letter in name):
             names = ", ".join(profile.scales)
-            raise InvalidRequest(f"“{name[:20]}” is not a size; take {names}, or pixels like {profile.base_size}.")
+            raise InvalidRequest(
+                f"{in_quotes(name, 20)} is not a size; take {names}, or pixels like {profile.base_size}."
+            )
         if aspect is not None:
             raise InvalidRequest("Give either a size in pixels or an aspect, not both.")
         pixels = parse_size(name)

@@ -13,6 +13,7 @@ from typing import Any
 import discord
 
 from bot.errors import Refusal
+from bot.inert import in_quotes
 from bot.requests.flags import options_with_flags
 from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageOptions
@@ -54,7 +55,7 @@ class EditForm:
                 text = text.replace(",", ".")  # many languages write 0,5
             values[option.name] = option.form.parse(text)
             if values[option.name] is None:
-                raise Refusal(f"“{text[:20]}” is not a value for {option.name}: give {option.form.takes}.")
+                raise Refusal(f"{in_quotes(text, 20)} is not a value for {option.name}: give {option.form.takes}.")
         return ImageOptions(self.prompt, **values)
 
 

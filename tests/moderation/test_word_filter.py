@@ -165,7 +165,7 @@ def test_a_busy_process_does_not_shorten_the_time_a_pattern_gets() -> None:
     ("pattern", "sentence"),
     [
         ("(", "This pattern is not a valid regular expression: missing ) after “(”."),
-        ("ab[c", "unterminated character set after “ab[c”"),
+        ("ab[c", "unterminated character set after ``ab[c``"),
         ("*a", "nothing to repeat at its beginning"),
         ("a{2,1}", "min repeat greater than max repeat after “a{”"),
         ("a*", "matches an empty text, so it would refuse every prompt"),

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.inert import inert
+from bot.errors import Refusal
+from bot.inert import in_quotes, inert
+from bot.moderation.durations import parse_period
+from bot.moderation.limit_texts import parse_value
+from bot.moderation.word_filter import compile_pattern
 from bot.requests.drafts import Draft
-from bot.requests.spec import ImageSpec
+from bot.requests.flags import read_flags
+from bot.requests.spec import ImageOptions, ImageSpec, build_spec
 from bot.views.errors import request_text
 from bot.views.results import picture_label
 from bot.views.text import MESSAGE_LIMIT, duration, result_text
+from zimage_engine.catalog import PROFILES
+from zimage_engine.types import InvalidRequest
 
+PROFILE = replace(PROFILES["demo"], size_multiple=32)
 ANY = st.text(max_size=300) | st.text("`@<>*:/ ", max_size=300)
 
 
@@ -26,6 +39,43 @@ def test_the_fence_holds_and_the_limit_too(text: str, limit: int) -> None:
     assert not inside.startswith("`")
     assert not inside.endswith("`")
     assert "\n" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("big", "“big”"),
+        ("-1,5 ×", "“-1,5 ×”"),
+        ("one\ntwo  three", "“one two three”"),
+        ("x" * 31, f"“{'x' * 30}”"),
+        ("**loud** <@5>", "``**loud** <@5>``"),
+        ("`code", "`` `code``"),
+        ("https://example.org", "``https://example.org``"),
+    ],
+)
+def test_what_was_typed_is_quoted_and_does_nothing(text: str, shown: str) -> None:
+    assert in_quotes(text, 30) == shown
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda text: parse_value("max_count", text),
+        parse_period,
+        lambda text: build_spec(ImageOptions("a cat", size=text), PROFILE, max_count=4),
+        lambda text: build_spec(ImageOptions("a cat", aspect=text), PROFILE, max_count=4),
+        lambda text: build_spec(ImageOptions("a cat", size=f"{text}9"), PROFILE, max_count=4),
+        lambda text: Draft("a cat", flags=text).options(),
+        lambda text: read_flags(ImageOptions(f"a cat --seed {text}"), profile=PROFILE, max_count=4),
+        compile_pattern,
+    ],
+)
+def test_a_sentence_outlives_the_value_that_it_quotes(refused: Callable[[str], object]) -> None:
+    with pytest.raises((Refusal, InvalidRequest)) as caught:
+        refused("`*a\n<@5>(")
+    outside = re.sub(r"``.*?``(?!`)", "", str(caught.value))
+    assert not re.search(r"[*\n<>@]", outside)
+    assert outside.count("`") % 2 == 0
 
 
 @given(

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from zimage_engine.device.memory import Placement
+from zimage_engine.excerpts import excerpt
 from zimage_engine.model.captions import Embedding, EmbeddingCache, Transformer
 from zimage_engine.model.decoding import ImageDecoder, broken_numbers
 from zimage_engine.model.generation import Generation, Inpainting
@@ -152,7 +153,7 @@ class ZImageModel:
             embedding = self._omni.instruction(request, prompt, scope, embed)
         if embedding.last_position >= self._positions:
             share = int(90 * self._positions / embedding.last_position)
-            raise InvalidRequest(f"“{prompt[:40]}…” is too long for this model: keep at most {share} % of it.")
+            raise InvalidRequest(f"“{excerpt(prompt, 40)}…” is too long for this model: keep at most {share} % of it.")
         return embedding
 
     def _embed(self, encoded: list[int], scope: str, prompt: str) -> Embedding:

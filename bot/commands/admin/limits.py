@@ -14,7 +14,7 @@ from bot.commands.admin.context import AdminContext, answer, bots_ask_for_nothin
 from bot.commands.invocation import requester_of
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
-from bot.inert import cut
+from bot.inert import cut, in_quotes
 from bot.moderation.durations import parse_period
 from bot.moderation.limit_ranges import limit_range
 from bot.moderation.limit_texts import format_value
@@ -148,7 +148,7 @@ def _name(limit: str) -> LimitName:
     for name in LIMITS:
         if name == limit:
             return name
-    raise Refusal(f"There is no limit “{limit[:30]}”: take one of {', '.join(LIMITS)}.")
+    raise Refusal(f"There is no limit {in_quotes(limit, 30)}: take one of {', '.join(LIMITS)}.")
 
 
 def _check_limitable(target: Mention) -> None:

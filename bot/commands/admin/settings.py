@@ -11,6 +11,7 @@ from discord import app_commands
 from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
+from bot.inert import in_quotes
 from bot.store.audit import Change
 from bot.store.guild_settings import (
     ADMIN_ROLE,
@@ -96,7 +97,7 @@ def _offer(setting: GuildSetting, context: AdminContext) -> Any:
 def _checked(setting: GuildSetting, value: str) -> str:
     value = value.strip().lower()
     if value not in setting.meanings:
-        raise Refusal(f"{setting.name} is one of {', '.join(setting.meanings)}, not “{value[:20]}”.")
+        raise Refusal(f"{setting.name} is one of {', '.join(setting.meanings)}, not {in_quotes(value, 20)}.")
     return value
 
 
