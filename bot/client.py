@@ -49,6 +49,7 @@ from bot.commands.first_contact import FirstContact
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImages
 from bot.commands.parts import BotParts
+from bot.commands.picture_access import PictureAccess
 from bot.commands.picture_picker import PicturePickers
 from bot.commands.privacy import PrivacyActions
 from bot.commands.private_menus import PrivateMenus
@@ -245,7 +246,8 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     open_questions = Questions()
     submitter = Submission(jobs, engine.profile, settings.max_count, cards, database, open_questions)
     reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
-    input_images = InputImages(bot, database, settings.image_dir, reader, settings.retention_days)
+    access = PictureAccess(bot, database, settings.retention_days)
+    input_images = InputImages(bot, database, settings.image_dir, reader, access)
     pickers = PicturePickers(input_images, database)
     pictures = DraftPictures(bot, input_images, database, jobs.originals)
     edits = EditRequests(submitter, input_images, pictures, pickers, database)

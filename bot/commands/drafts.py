@@ -19,6 +19,7 @@ from bot.commands.picture_picker import PicturePickers
 from bot.commands.questions import Questions
 from bot.commands.submission import Submission
 from bot.errors import Refusal
+from bot.moderation.access import Action
 from bot.requests.drafts import Draft, drafted, find_draft, repeated_options
 from bot.requests.flags import options_with_flags
 from bot.requests.spec import ImageOptions, ImageSpec
@@ -154,7 +155,8 @@ class DraftActions:
             shown = await images.of_job(self._database, job_id)
             if not shown:
                 raise Refusal("There is no such picture here.")
-            await self._input_images.image(invocation, shown[0].id)
+            await self._input_images.access.check(Action.REPEAT, invocation, shown[0])
+            await self._input_images.access.check(Action.EDIT, invocation, shown[0])
         return await self._pictures.of_job(invocation, row)
 
     async def _submit(

@@ -28,7 +28,8 @@ _OPTIONS_MAX = 25
 class EditMenu:
     """Opens the edit form for a message's picture, and carries out any edit form.
 
-    Remembers the last 500 right-clicked messages: the interaction of a form does not contain the message's attachments.
+    Remembers the last 500 right-clicked messages, each for the member who clicked: the interaction of a form does not
+    contain the message's attachments, and who sends a form with the id of another member's message may not see that.
     """
 
     def __init__(self, parts: BotParts) -> None:
@@ -37,7 +38,7 @@ class EditMenu:
         self._result_actions = parts.result_actions
         self._pickers = parts.pickers
         self._database = parts.database
-        self._clicked: OrderedDict[int, discord.Message] = OrderedDict()
+        self._clicked: OrderedDict[tuple[int, int], discord.Message] = OrderedDict()
 
     def command(self) -> app_commands.ContextMenu:
         """Return the context menu."""
@@ -59,7 +60,7 @@ class EditMenu:
             raise Refusal("There is no picture in that message.")
         # A member who may not edit the picture is told before typing anything.
         first = await self._input_images.message(invocation, message, 1)
-        self._clicked[message.id] = message
+        self._clicked[interaction.user.id, message.id] = message
         while len(self._clicked) > _REMEMBERED_MESSAGES:
             self._clicked.popitem(last=False)
         names = [
@@ -71,11 +72,14 @@ class EditMenu:
         await interaction.response.send_modal(modal)
 
     async def _right_clicked(self, interaction: discord.Interaction[Any], form: EditForm) -> InputImage:
-        """Return the message's picture: from the remembered message, else from the message fetched again."""
+        """Return the message's picture: from the remembered message, else from the message fetched again.
+
+        Raises :class:`Refusal` if the member may not read the channel, perhaps not any more.
+        """
         assert form.message is not None
         channel_id, message_id = form.message
         invocation = InteractionInvocation(interaction)
-        message = self._clicked.get(message_id)
+        message = self._clicked.get((interaction.user.id, message_id))
         if message is None or message.channel.id != channel_id:
             return await self._input_images.from_source_option(
                 invocation, message_link(interaction.guild_id, channel_id, message_id), form.which or 1

@@ -25,6 +25,7 @@ from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.sheets import Relative, compare_sheet, family_sheet
 from bot.media.untrusted_images import DecodedImage, ImageReader
+from bot.moderation.access import Action
 from bot.plurals import counted
 from bot.requests.originals import Original, fit_original
 from bot.requests.parameters import parameters_text
@@ -136,8 +137,7 @@ class Gallery:
     async def _before(self, invocation: InteractionInvocation, row: ImageRow, spec: ImageSpec) -> tuple[bytes, str]:
         """Return the original's bytes and a caption: its prompt if the bot generated it, else "original"."""
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
-        if parent is not None and not await self._input_images.may_see(invocation, parent):
-            raise Refusal("You may not see the original, so there is nothing to compare with.")
+        await self._input_images.access.check(Action.COMPARE, invocation, row)
         if parent is not None and parent.deleted:
             became = "was deleted" if parent.forgotten_at is None else "is no longer kept"
             raise Refusal(f"The original {became}, so there is nothing to compare with.")
@@ -153,19 +153,13 @@ class Gallery:
         await self._menus.defer(interaction)
         async with self._slots:
             invocation = InteractionInvocation(interaction)
-            kin = [
-                each for each in await images.family(self._database, row.id) if await self._shown_to(invocation, each)
-            ]
+            family = await images.family(self._database, row.id)
+            kin = [each for each in family if await self._input_images.access.allows(Action.SEE, invocation, each)]
             relatives = [await self._relative(each, marked=each.id == row.id) for each in kin]
             sheet = await asyncio.to_thread(family_sheet, relatives)
             file = discord.File(BytesIO(sheet), "tree.png", description="The family of this picture")
             text = "What this picture came from, and what came from it:"
             await self._menus.show_deferred(interaction, text, file, _menu(interaction, row))
-
-    async def _shown_to(self, invocation: InteractionInvocation, row: ImageRow) -> bool:
-        return (not row.private or row.owner_id == invocation.user.id) and await self._input_images.may_see(
-            invocation, row
-        )
 
     async def _relative(self, row: ImageRow, *, marked: bool) -> Relative:
         spec = ImageSpec.from_json(row.spec)

@@ -14,15 +14,16 @@ import discord
 from PIL import Image
 
 from bot.commands.invocation import Invocation
-from bot.commands.reading_rights import may_read
+from bot.commands.picture_access import PictureAccess
 from bot.errors import Refusal
 from bot.media.contact_sheets import thumbnail
 from bot.media.untrusted_images import DecodedImage, ImageReader
+from bot.moderation.access import Action, Verdict
 from bot.plurals import counted
 from bot.requests.spec import ImageSpec
 from bot.store import images
 from bot.store.database import Database
-from bot.store.guild_settings import EDITABLE, SPOILER, read_setting
+from bot.store.guild_settings import SPOILER, read_setting
 from bot.store.images import ImageRow
 from bot.views.downloads import fetch_attachment
 from bot.views.links import message_link, parse_message_link
@@ -33,8 +34,6 @@ NO_PICTURE = (
     "I see no picture to edit: reply to one of mine with `edit: …`, right-click any picture (on a phone: hold it) → "
     "Apps → **Edit image**, or give one to `/edit` as `image`."
 )
-_GONE = "This picture was deleted."
-_NOT_YOURS = "There is no such picture here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +58,16 @@ class InputImage:
 
 
 class InputImages:
-    """Finds pictures, and decides who may see and edit them."""
+    """Finds pictures; ``access`` decides who may see and edit them."""
 
     def __init__(
-        self, client: discord.Client, database: Database, image_dir: Path, reader: ImageReader, retention_days: int
+        self, client: discord.Client, database: Database, image_dir: Path, reader: ImageReader, access: PictureAccess
     ) -> None:
         self._client = client
         self._database = database
         self._image_dir = image_dir
         self._reader = reader
-        self._retention_days = retention_days
+        self.access = access
 
     def attachment(self, invocation: Invocation, attachment: discord.Attachment, link: str | None = None) -> InputImage:
         """Return an attachment as input image; ``link`` leads to its message."""
@@ -80,8 +79,8 @@ class InputImages:
 
         Raises :class:`Refusal` if the member may not see or edit it.
         """
-        row = await self.visible_row(invocation, image_id)
-        await self._check_setting(invocation, row.owner_id, ours=True)
+        row = await self.access.visible_row(invocation, image_id)
+        await self.access.check(Action.EDIT, invocation, row)
         return self.of_row(row, invocation.user.id)
 
     def of_row(self, row: ImageRow, member: int) -> InputImage:
@@ -91,42 +90,6 @@ class InputImages:
         read, reference = partial(self.read_row, row, member), image_reference(row.id)
         return InputImage(read, row.id, private=row.private, link=link, prompt=prompt, reference=reference)
 
-    async def visible_row(self, invocation: Invocation, image_id: str) -> ImageRow:
-        """Return the image with this id. Raises :class:`Refusal` if it is gone, or the member may not see it here."""
-        row = await images.find(self._database, image_id)
-        if row is not None and not row.owner_id:
-            raise Refusal(self.why_gone(row))
-        if row is None or not await self.may_see(invocation, row):
-            raise Refusal(_NOT_YOURS)
-        if row.deleted:
-            raise Refusal(self.why_gone(row))
-        return row
-
-    def why_gone(self, row: ImageRow) -> str:
-        """Return why an image is gone: somebody deleted it, or it was too old."""
-        if not row.owner_id:
-            return "This picture is no longer kept."
-        if row.forgotten_at is None:
-            return _GONE
-        days = "a day" if self._retention_days == 1 else f"{self._retention_days} days"
-        return (
-            f"I keep pictures for {days}, and this one is older. What Discord still shows you can be saved and given "
-            "to /edit or /details."
-        )
-
-    async def may_see(self, invocation: Invocation, row: ImageRow) -> bool:
-        """Return whether the member may see the image: their own, or a public one in a channel that they can read."""
-        if row.owner_id == invocation.user.id:
-            return True
-        if row.private:
-            return False
-        if invocation.guild is None or row.guild_id != invocation.guild.id:
-            return row.guild_id is None and invocation.guild is None and row.channel_id == invocation.channel_id
-        where = row.result_channel_id or row.channel_id
-        return where == invocation.channel_id or await may_read(
-            invocation, invocation.guild.get_channel_or_thread(where)
-        )
-
     async def message(self, invocation: Invocation, message: discord.Message, which: int | None) -> InputImage:
         """Return the picture of a message: one of the bot's images, or an attachment.
 
@@ -135,9 +98,7 @@ class InputImages:
         rows = await images.of_message(self._database, message.id)
         if rows:
             row = rows[pick(len(rows), which)]
-            if not await self.may_see(invocation, row):
-                raise Refusal(_NOT_YOURS)
-            await self._check_setting(invocation, row.owner_id, ours=True)
+            await self.access.check(Action.EDIT, invocation, row)
             return self.of_row(row, invocation.user.id)
         pictures = picture_attachments(message)
         if not pictures:
@@ -146,7 +107,7 @@ class InputImages:
                 "give the picture to `/edit` as `image`."
             )
         # A result that the database no longer has is still the bot's.
-        await self._check_setting(invocation, message.author.id, ours=message.author == self._client.user)
+        await self.access.check_message(Action.EDIT, invocation, message)
         chosen = pictures[pick(len(pictures), which)]
         if message.flags.ephemeral:  # only this member sees it
             return replace(self.attachment(invocation, chosen), private=True)
@@ -232,25 +193,13 @@ class InputImages:
         return await self._reader.read(await fetch_attachment(attachment, self._reader.limit_bytes), member)
 
     async def _fetch(self, invocation: Invocation, channel_id: int, message_id: int) -> discord.Message:
-        if channel_id != invocation.channel_id:
-            channel = invocation.guild.get_channel_or_thread(channel_id) if invocation.guild is not None else None
-            if not await may_read(invocation, channel):
-                raise Refusal(_NOT_YOURS)
+        if not (await self.access.place(invocation, channel_id)).reads:
+            raise Refusal(Verdict.NOT_FOUND.value)
         try:
             message = await self._client.get_partial_messageable(channel_id).fetch_message(message_id)
         except discord.HTTPException as error:
             raise Refusal("I may not read that message: give the picture to `/edit` as `image`.") from error
         return message
-
-    async def _check_setting(self, invocation: Invocation, owner_id: int, *, ours: bool) -> None:
-        """Raises :class:`Refusal` if the server's settings forbid editing this owner's picture."""
-        setting = await read_setting(self._database, invocation.guild.id if invocation.guild else None, EDITABLE)
-        if owner_id == invocation.user.id or setting in (None, "all"):
-            return
-        if setting == "own":
-            raise Refusal("In this server members edit their own pictures only.")
-        if not ours:
-            raise Refusal("In this server only my pictures can be edited.")
 
 
 def is_image_id(text: str) -> bool:

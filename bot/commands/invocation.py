@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import discord
 import structlog
 
+from bot.moderation.access import Place
 from bot.store.limits import Requester
 from bot.store.reply_tokens import ReplyToken
 from bot.views.card_messages import CardMessage, ReplyCardMessage, ResponseCardMessage, reply_or_send
@@ -38,6 +39,11 @@ class Invocation(Protocol):
     @property
     def requester(self) -> Requester:
         """The member and the place, as limits and rules see them."""
+        ...
+
+    @property
+    def place(self) -> Place:
+        """Where the member asks, with what they may do there."""
         ...
 
     @property
@@ -83,6 +89,11 @@ class InteractionInvocation:
         # A member who installed the bot for themselves spends no credits of the server that they are in.
         scope_id = 0 if self._user_installed else interaction.guild_id or 0
         return requester_of(self.user, interaction.channel, interaction.guild_id, scope_id)
+
+    @property
+    def place(self) -> Place:
+        interaction = self._interaction
+        return place_of(interaction.channel, interaction.permissions, interaction.guild_id, self.channel_id)
 
     @property
     def missing_permissions(self) -> tuple[str, ...]:
@@ -156,6 +167,13 @@ class MessageInvocation:
         return requester_of(self.user, self._message.channel, guild_id, guild_id or 0)
 
     @property
+    def place(self) -> Place:
+        # Only who may write in a channel can send a message there. Nothing that a message asks for needs a moderator.
+        granted = discord.Permissions(view_channel=True, send_messages=True, send_messages_in_threads=True)
+        channel = self._message.channel
+        return place_of(channel, granted, self.guild.id if self.guild is not None else None, self.channel_id)
+
+    @property
     def missing_permissions(self) -> tuple[str, ...]:
         channel = self._message.channel
         return missing_permissions(channel) if isinstance(channel, ServerChannel) else ()
@@ -194,12 +212,32 @@ def requester_of(user: discord.abc.Snowflake, channel: Any, guild_id: int | None
     holder = channel.parent if thread else channel  # None if the bot cannot see the thread's channel
     parent_id = channel.parent_id if thread else None
     chain = (getattr(channel, "id", None), parent_id, getattr(holder, "category_id", None))
-    nsfw = getattr(holder, "is_nsfw", None)
     return Requester(
         member_id=user.id,
         scope_id=scope_id,
         guild_id=guild_id,
         role_ids=roles,
         channels=tuple(place for place in chain if place is not None),
-        age_restricted=bool(nsfw()) if callable(nsfw) else False,
+        age_restricted=_is_age_restricted(channel),
     )
+
+
+def place_of(channel: Any, granted: discord.Permissions, guild_id: int | None, channel_id: int) -> Place:
+    """Return a channel, thread or conversation with what a member with these permissions may do there."""
+    if guild_id is None:
+        return Place(None, channel_id, reads=True, writes=True)
+    in_thread = isinstance(channel, discord.Thread)
+    return Place(
+        guild_id,
+        channel_id,
+        reads=granted.view_channel,
+        writes=granted.send_messages_in_threads if in_thread else granted.send_messages,
+        moderates=granted.manage_messages,
+        age_restricted=_is_age_restricted(channel),
+    )
+
+
+def _is_age_restricted(channel: Any) -> bool:
+    holder = channel.parent if isinstance(channel, discord.Thread) else channel
+    nsfw = getattr(holder, "is_nsfw", None)  # None if the bot cannot see the thread's channel
+    return bool(nsfw()) if callable(nsfw) else False

@@ -19,6 +19,7 @@ from bot.commands.parts import BotParts
 from bot.commands.private_menus import PrivateMenus
 from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
+from bot.moderation.access import Action
 from bot.requests.options import options_of
 from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import images
@@ -84,12 +85,11 @@ class ResultActions:
             gone = await images.any_of_job(self._database, job_id)
             forgotten = gone is not None and gone.forgotten_at is not None
             raise Refusal(
-                self._input_images.why_gone(gone)
+                self._input_images.access.why_gone(gone)
                 if gone and forgotten
                 else "The pictures of this message were deleted."
             )
-        if not await self._input_images.may_see(invocation, rows[0]):
-            raise Refusal("There is no such picture here.")
+        await self._input_images.access.check(Action.SEE, invocation, rows[0])
         if what in self._job_actions:
             await self._job_actions[what](interaction, rows[0])
         elif len(rows) > 1:
@@ -101,7 +101,7 @@ class ResultActions:
 
     async def on_image(self, interaction: discord.Interaction[Any], what: str, image_id: str) -> None:
         """Handle a button or a choice about one image."""
-        row = await self._input_images.visible_row(InteractionInvocation(interaction), image_id)
+        row = await self._input_images.access.visible_row(InteractionInvocation(interaction), image_id)
         await self._image_actions[what](interaction, row)
 
     async def on_upload(self, interaction: discord.Interaction[Any], what: str, upload_id: str) -> None:
@@ -184,12 +184,13 @@ class ResultActions:
             return
         spec = self._for_this_model(ImageSpec.from_json(row.spec))
         invocation, original = InteractionInvocation(interaction), None
+        await self._input_images.access.check(Action.REPEAT, invocation, row)
         if spec.original:
-            # Raises Refusal if the server does not allow edits of it.
-            await self._input_images.image(invocation, row.id)
+            await self._input_images.access.check(Action.EDIT, invocation, row)
             original = await asyncio.to_thread(self._submission.jobs.originals.load, spec.original, spec.mask)
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
-        seen = parent if parent is not None and await self._input_images.may_see(invocation, parent) else None
+        visible = parent is not None and await self._input_images.access.allows(Action.SEE, invocation, parent)
+        seen = parent if visible else None
         link = self._input_images.of_row(seen, invocation.user.id).link if seen is not None else None
         private, defaults = await self._private_by_settings(invocation, spec)
         await self._submission.submit(

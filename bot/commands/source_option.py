@@ -35,14 +35,14 @@ async def find_row(
             raise Refusal("I have no pictures in this channel yet. Give the link of a message with one as `source`.")
         return next((row for row in rows if row.owner_id == invocation.user.id), rows[0])
     if is_image_id(source):
-        return await input_images.visible_row(invocation, source.strip())
+        return await input_images.access.visible_row(invocation, source.strip())
     link = parse_message_link(source)
     if link is None:
         raise Refusal("Give the link of a message with one of my pictures, or pick one of your own from the list.")
     rows = await images.of_message(database, link.message_id)
     if not rows:
         raise Refusal("There is no picture of mine in that message, so there is no family tree to show.")
-    row = await input_images.visible_row(invocation, rows[0].id)
+    row = await input_images.access.visible_row(invocation, rows[0].id)
     if len(rows) > 1:
         raise Refusal(f"That message has {len(rows)} pictures: press **More…** under it, choose one, then **Tree**.")
     return row
