@@ -156,7 +156,10 @@ class PageServer(PreviewServer):
             {"id": f.id, "title": f.title, "description": f.description, "active": f.id in playground.faults.active}
             for f in FAULTS.values()
         ]
-        places = [{"key": p.key, "name": p.name, "direct": p.channel is None} for p in playground.community.places]
+        places = [
+            {"key": p.key, "name": p.name, "direct": not p.channel, "channel": p.channel and str(p.channel.id)}
+            for p in playground.community.places
+        ]
         return self._json(
             {
                 "people": people,

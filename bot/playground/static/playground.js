@@ -1,6 +1,7 @@
 // The page around SimCord's Preview: loaded before its own script, so that it sees what that script asks for.
 import { startPage } from "./playground/page.js";
 import { startSidebar } from "./playground/sidebar.js";
+import { startLinks } from "./playground/links.js";
 import { startMembers } from "./playground/members.js";
 import { startCommands } from "./playground/commands.js";
 import { startDrafts } from "./playground/drafts.js";
@@ -21,4 +22,5 @@ startUploads();
 startMenus();
 startFaults();
 startMessages();
+startLinks();
 startScrolling();

@@ -1,6 +1,7 @@
 // What SimCord's rendering of messages lacks: it builds a message anew at each change of it.
 import { byId, on } from "./dom.js";
 import { page, toast } from "./page.js";
+import { shortenLinks } from "./links.js";
 import { addMenuButton } from "./menus.js";
 
 const DAY_MILLISECONDS = 24 * 60 * 60 * 1000;
@@ -12,27 +13,34 @@ const loaded = new Map();
 export function startMessages() {
   const list = byId("channel-message-list");
   new MutationObserver(() => {
-    for (const message of list.querySelectorAll(".channel-message")) decorate(message);
-    for (const id of loaded.keys()) if (!list.querySelector(`[data-message-id="${id}"]`)) loaded.delete(id);
+    const gone = [...loaded.keys()].filter((id) => !list.querySelector(`[data-message-id="${id}"]`));
+    let replaced = loaded.get(gone.at(-1));
+    for (const message of list.querySelectorAll(".channel-message")) if (decorate(message, replaced)) replaced = null;
+    for (const id of gone) loaded.delete(id);
   }).observe(list, { childList: true, subtree: true });
   list.addEventListener("load", noteLoaded, true);
   window.addEventListener("resize", () => list.querySelectorAll("[data-message-id]").forEach((message) => {
     if (message.style.minHeight) hold(message);
   }));
+  hideGuidance(byId("modal-root"));
   keepClicks(list);
   tellFailures();
   on("seat", () => loaded.clear());
 }
 
-function decorate(message) {
-  if (message.firstElementChild === message.decorated) return;
+/** Add to a message what SimCord leaves out. Returns true if it shows ``replaced`` until its own pictures are loaded. */
+function decorate(message, replaced) {
+  if (message.firstElementChild === message.decorated) return false;
+  const isNew = !message.decorated;
   message.decorated = message.firstElementChild;
   addMenuButton(message);
+  shortenLinks(message);
   const time = message.querySelector(".message-time");
   if (time?.firstChild) time.firstChild.textContent = timeInWords(new Date(time.dateTime));
-  const kept = loaded.get(message.dataset.messageId) || [];
   const images = [...message.querySelectorAll("img.attachment-image")];
   if (!images.length) message.style.minHeight = "";
+  // The bot posts the finished picture as a new message and removes that of its progress.
+  const kept = loaded.get(message.dataset.messageId) || (isNew && images.length ? replaced : null) || [];
   images.forEach((image, index) => {
     const old = kept[index];
     if (!old || image.complete && image.naturalWidth) return;
@@ -41,6 +49,7 @@ function decorate(message) {
     image.before(old);
     image.classList.add("pg-coming");
   });
+  return kept === replaced;
 }
 
 /** A new picture takes the place of the one before it only once it is loaded. */
@@ -69,6 +78,15 @@ function timeInWords(date) {
   if (day === today) return `Today at ${clock}`;
   if (Math.round((today - day) / DAY_MILLISECONDS) === 1) return `Yesterday at ${clock}`;
   return `${date.toLocaleDateString("en-US")} ${clock}`;
+}
+
+/** SimCord counts the selected options of a form in a line of its own; what is wrong with them stays. */
+function hideGuidance(dialogs) {
+  new MutationObserver(() => {
+    for (const line of dialogs.querySelectorAll(".select-guidance")) {
+      if (/^\d+ selected\. Choose/.test(line.textContent)) line.hidden = true;
+    }
+  }).observe(dialogs, { childList: true, subtree: true });
 }
 
 /** A button that is built anew between press and release would lose the click. */
