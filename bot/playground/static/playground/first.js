@@ -40,6 +40,7 @@ export function startFirstScreen() {
     element("h2", { id: "pg-welcome" }),
     element("p", {}, "This is a simulated Discord with the real bot in it, on your own computer. Type ",
       element("code", {}, "/"), " to see its commands, or try one of these:"),
+    element("p", { class: "pg-wait", hidden: true }, "The bot is starting: one moment, please."),
     element("div", { class: "pg-cards" }, ...cards));
   byId("channel-timeline").prepend(panel);
   const header = document.querySelector(".channel-header");
@@ -62,6 +63,7 @@ function place() {
   const welcome = page.place?.direct ? `Write to ${page.place.name}` : `Welcome to #${page.place?.name}`;
   if (byId("pg-welcome").textContent !== welcome) byId("pg-welcome").textContent = welcome;
   const usable = !running && ["loading", "ready"].includes(page.status?.bot);
+  panel.querySelector(".pg-wait").hidden = !["starting", "restarting"].includes(page.status?.bot);
   for (const card of panel.querySelectorAll("[data-try]")) card.disabled = !usable;
 }
 

@@ -82,7 +82,7 @@ async function open(target, x, y) {
   placeMenu(menu, x, y);
   stop = closeOutside([menu], () => { close(); opener?.focus?.(); });
   const id = target.kind === "message"
-    ? target.source.dataset.messageId : page.status.people.find(({ name }) => name === target.name)?.id;
+    ? messageFor(target.source) : page.status.people.find(({ name }) => name === target.name)?.id;
   if (id) await addCommands(menu, target.kind, id);
   if (!menu.childElementCount) menu.append(element("p", {}, `${target.name || "This"}: no commands here.`));
   placeMenu(menu, x, y);
@@ -110,12 +110,20 @@ async function useCommand(kind, name, target) {
   }
 }
 
+/** Return the id of a message that commands may be used on: not of one that only the person can see. */
+function messageFor(message) {
+  return message.querySelector(":scope > .message-ephemeral-note") ? null : message.dataset.messageId;
+}
+
 /** What SimCord's page offers for a message, and its text. */
 function messageItems(message) {
-  const offered = [...message.querySelectorAll(".message-context-actions .message-action-button:not(.pg-more)")];
+  const offered = [...message.querySelectorAll(".message-context-actions .message-action-button:not(.pg-more)")]
+    .filter((button) => messageFor(message) || button.getAttribute("aria-label") !== "Reply");
   const items = offered.map((button) => item(button.getAttribute("aria-label"), () => {
     message.querySelector(`[data-control-key="${button.dataset.controlKey}"]`)?.click();
   }, { "data-action": button.getAttribute("aria-label").toLowerCase() }));
+  const dismiss = message.querySelector(":scope > .message-ephemeral-note .pg-dismiss");
+  if (dismiss) items.push(item("Dismiss message", () => dismiss.click(), { "data-action": "dismiss" }));
   const text = message.querySelector(".message-content")?.innerText;
   if (text) items.push(item("Copy text", () => copy(text), { "data-action": "copy" }));
   return items;

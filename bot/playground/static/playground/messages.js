@@ -1,11 +1,14 @@
 // What SimCord's rendering of messages lacks: it builds a message anew at each change of it.
-import { byId, on } from "./dom.js";
+import { byId, element, on } from "./dom.js";
 import { page, toast } from "./page.js";
 import { shortenLinks } from "./links.js";
 import { addMenuButton } from "./menus.js";
 
 const DAY_MILLISECONDS = 24 * 60 * 60 * 1000;
 const ASKING = new Set(["click", "select", "modal_submit", "run_command"]);
+
+/** The ids of messages that the person has dismissed: those that only they can see. */
+const dismissed = new Set(JSON.parse(sessionStorage.getItem("pg-dismissed") || "[]"));
 
 /** The pictures that each message shows, by message id, the loaded ones. */
 const loaded = new Map();
@@ -22,7 +25,8 @@ export function startMessages() {
   window.addEventListener("resize", () => list.querySelectorAll("[data-message-id]").forEach((message) => {
     if (message.style.minHeight) hold(message);
   }));
-  hideGuidance(byId("modal-root"));
+  improveDialogs(byId("modal-root"));
+  nameEditedMessage();
   keepClicks(list);
   tellFailures();
   on("seat", () => loaded.clear());
@@ -35,6 +39,7 @@ function decorate(message, replaced) {
   message.decorated = message.firstElementChild;
   addMenuButton(message);
   shortenLinks(message);
+  offerDismissal(message);
   const time = message.querySelector(".message-time");
   if (time?.firstChild) time.firstChild.textContent = timeInWords(new Date(time.dateTime));
   const images = [...message.querySelectorAll("img.attachment-image")];
@@ -50,6 +55,20 @@ function decorate(message, replaced) {
     image.classList.add("pg-coming");
   });
   return kept === replaced;
+}
+
+function offerDismissal(message) {
+  const note = message.querySelector(":scope > .message-ephemeral-note");
+  const id = message.dataset.messageId;
+  message.hidden = dismissed.has(id);
+  note?.append(" · ", element("button", {
+    class: "pg-dismiss", type: "button",
+    onclick: () => {
+      dismissed.add(id);
+      sessionStorage.setItem("pg-dismissed", JSON.stringify([...dismissed]));
+      message.hidden = true;
+    },
+  }, "Dismiss message"));
 }
 
 /** A new picture takes the place of the one before it only once it is loaded. */
@@ -80,13 +99,26 @@ function timeInWords(date) {
   return `${date.toLocaleDateString("en-US")} ${clock}`;
 }
 
-/** SimCord counts the selected options of a form in a line of its own; what is wrong with them stays. */
-function hideGuidance(dialogs) {
+/** Forms begin at their first field, and are not told how many options are selected; what is wrong stays. */
+function improveDialogs(dialogs) {
+  let shown = null;
   new MutationObserver(() => {
     for (const line of dialogs.querySelectorAll(".select-guidance")) {
       if (/^\d+ selected\. Choose/.test(line.textContent)) line.hidden = true;
     }
+    const dialog = dialogs.querySelector(".modal-dialog");
+    const opened = dialog && !shown;
+    shown = dialog;
+    if (opened) setTimeout(() => dialogs.querySelector(".modal-input, .select-trigger")?.focus(), 50);
   }).observe(dialogs, { childList: true, subtree: true });
+}
+
+/** SimCord names an edited message by its number. */
+function nameEditedMessage() {
+  const label = byId("reply-label");
+  new MutationObserver(() => {
+    if (/^Editing message \d/.test(label.textContent)) label.textContent = "Editing your message";
+  }).observe(label, { childList: true });
 }
 
 /** A button that is built anew between press and release would lose the click. */
