@@ -71,7 +71,7 @@ CREATE TABLE images (
     state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'rendered', 'failed', 'cancelled', 'deleted')),
     seed INTEGER NOT NULL CHECK (seed BETWEEN 0 AND 4294967295),
     file TEXT,
-    device_ms INTEGER NOT NULL DEFAULT 0 CHECK (device_ms >= 0), charge INTEGER, error TEXT,
+    device_ms INTEGER NOT NULL DEFAULT 0 CHECK (device_ms >= 0), charge INTEGER, error TEXT, seen_at INTEGER,
     UNIQUE (job_id, position)
 ) STRICT;
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -155,21 +157,18 @@ class InputImages:
 
     async def read_row(self, row: ImageRow, member: int) -> DecodedImage:
         """Return the image's pixels, from its file or else from its message."""
-        if row.file is not None:
-            try:
-                return await asyncio.to_thread(_open_own, self._image_dir / row.file)
-            except OSError:
-                pass  # the file is gone; the message may still have it
+        file = await images.handed_out(self._database, row, int(time.time()))
+        with suppress(OSError):  # the file is gone; the message may still have it
+            if file is not None:
+                return await asyncio.to_thread(_open_own, self._image_dir / file)
         return await self._reader.read(await self._bytes_from_message(row), member)
 
     async def file_of(self, row: ImageRow) -> bytes | None:
         """Return the bytes of the image's file. None if it is gone."""
-        if row.file is None:
-            return None
-        try:
-            return await asyncio.to_thread((self._image_dir / row.file).read_bytes)
-        except OSError:
-            return None
+        file = await images.handed_out(self._database, row, int(time.time()))
+        with suppress(OSError):
+            return await asyncio.to_thread((self._image_dir / file).read_bytes) if file is not None else None
+        return None
 
     async def bytes_of(self, row: ImageRow) -> bytes:
         """Return the image's bytes, from its file or its message. Raises :class:`Refusal` if both are gone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sqlite3
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -17,19 +18,11 @@ from typing import Protocol
 import structlog
 
 from bot.jobs.card import Card, NoteCard
-from bot.jobs.delivery import (
-    Destination,
-    Outage,
-    OwnerMustAsk,
-    Picture,
-    Posted,
-    Result,
-    Undeliverable,
-    deliver,
-)
+from bot.jobs.delivery import Destination, Outage, OwnerMustAsk, Picture, Posted, Result, Undeliverable, deliver
 from bot.jobs.job import Job, UnreadableRow, result_note
 from bot.media.files import remove_files
-from bot.store import job_rows
+from bot.requests.pricing import credits_text
+from bot.store import images, job_rows
 from bot.store import jobs as store
 from bot.store.accounts import DAY
 from bot.store.database import Database
@@ -44,8 +37,8 @@ _PAUSES = (10, 60, 5 * 60, 15 * 60)
 _LAST_PAUSE = 60 * 60
 _ATTEMPT_SECONDS = 180.0
 """How long one attempt may take, with all that discord.py waits for: others wait for its place."""
-_EXPIRED = "I could not post your picture for 24 hours, so I deleted it. Nothing was charged."
-_LOST = "Your picture was lost on my side before I could post it. Nothing was charged."
+_EXPIRED = "I could not post your picture for 24 hours, so I deleted it."
+_LOST = "Your picture was lost on my side before I could post it."
 _CANCELLED: dict[CancelCause, str] = {
     "owner": "Cancelled",
     "moderator": "Cancelled by a moderator",
@@ -126,9 +119,7 @@ class Completion:
         if row.state == "rendered":
             await self._expire(row, "unreadable", "")
         elif row.ended_at is None:
-            await self.database.write(
-                partial(store.ended, job_id=row.id, state="failed", error_code="unreadable", note="", now=_now())
-            )
+            await self._end_row(row.id, "failed", "unreadable", "")
         await self.database.write(partial(store.card_ended, job_id=row.id))
 
     async def fail(self, job: Job, sentence: str) -> bool:
@@ -150,10 +141,16 @@ class Completion:
 
         Raises :class:`store.StateError` if the state cannot follow the job's own.
         """
-        settled = await self.database.write(
-            partial(store.ended, job_id=job.id, state=state, error_code=code, note=note, now=_now())
-        )
+        settled = await self._end_row(job.id, state, code, note)
         log.info("job_ended", job=job.id, state=state, code=code, credits=settled)
+
+    async def _end_row(self, job_id: int, state: EndState, code: str | None, note: str) -> int:
+        """End a job in its row and remove the files that its owner is not charged for. Returns the settled credits."""
+        ended = await self.database.write(
+            partial(store.ended, job_id=job_id, state=state, error_code=code, note=note, now=_now())
+        )
+        await asyncio.to_thread(remove_files, self.image_dir, ended.files)
+        return ended.credits
 
     async def _note_card(self, job_id: int, message_id: int, *, moved: bool) -> None:
         note = store.card_moved if moved else store.card_shown
@@ -169,10 +166,10 @@ class Completion:
             return
         pictures, lost = await asyncio.to_thread(_read_pictures, self.image_dir, row)
         if not pictures:
-            await self._expire(row, "files_lost", _LOST)
+            await self._expire(row, *(("files_lost", _LOST) if lost else ("deleted", "")))
             return
         if lost:
-            await self.database.write(partial(store.images_lost, job_id=row.id, positions=lost))
+            await self.database.write(partial(images.lost, job_id=row.id, positions=lost))
             row = await self._find(row.id) or row
         result = Result(pictures, _now() - row.created_at, row.device_ms / 1000, result_note(row, job.request.notes))
         await self.database.write(partial(store.delivering, job_id=row.id))
@@ -195,7 +192,7 @@ class Completion:
         else:
             await self._note_delivered(row, posted, len(pictures))
 
-    async def _note_delivered(self, row: JobRow, posted: Posted, images: int) -> None:
+    async def _note_delivered(self, row: JobRow, posted: Posted, picture_count: int) -> None:
         await self.database.write(
             partial(
                 store.delivered,
@@ -212,7 +209,7 @@ class Completion:
             scope=row.scope_id,
             channel=row.channel_id,
             credits=sum(image.charge or 0 for image in row.images),
-            images=images,
+            images=picture_count,
             device_seconds=round(row.device_ms / 1000, 3),
         )
 
@@ -229,9 +226,9 @@ class Completion:
             log.info("delay_not_told", job=row.id, reason=str(error))
 
     async def _expire(self, row: JobRow, code: str, note: str) -> None:
-        """End a job that cannot be delivered any more, give its credits back and remove its files."""
-        files = await self.database.write(partial(store.expired, job_id=row.id, error_code=code, note=note, now=_now()))
-        await asyncio.to_thread(remove_files, self.image_dir, files)
+        """End a job that cannot be delivered any more, give back what it is not charged and remove its files."""
+        ended = await self.database.write(partial(_expire, job_id=row.id, code=code, note=note, now=_now()))
+        await asyncio.to_thread(remove_files, self.image_dir, ended.files)
         log.warning("job_expired", job=row.id, code=code)
 
     async def _end_card(self, row: JobRow, card: Card) -> None:
@@ -260,6 +257,18 @@ class Completion:
 def credits_charged(row: JobRow) -> int:
     """Return the credits (1/100) that a cancelled job cost."""
     return min(row.credits, sum(image.charge or 0 for image in row.images))
+
+
+def _expire(connection: sqlite3.Connection, job_id: int, code: str, note: str, now: int) -> store.Ended:
+    """End an undelivered job; the note, unless it is empty, says what the job cost."""
+    charged = images.charges_of_seen(connection, job_id)
+    cost = (
+        f"You had it by another command before, so it cost {credits_text(charged)}."
+        if charged
+        else "Nothing was charged."
+    )
+    note = f"{note} {cost}" if note else ""
+    return store.ended(connection, job_id, "expired", error_code=code, note=note, now=now)
 
 
 def _next_attempt(row: JobRow) -> int:

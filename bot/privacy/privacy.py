@@ -19,7 +19,7 @@ from bot.jobs.delivery import Undeliverable
 from bot.jobs.service import JobService
 from bot.media.files import remove_files
 from bot.privacy.export_zip import ZipEntry, ZipPacker, json_entries, picture_entry
-from bot.store import exports, privacy
+from bot.store import exports, images, privacy
 from bot.store.database import Database
 from bot.store.exports import ExportedJob
 from bot.store.privacy import Forgotten, PostedMessage
@@ -247,6 +247,8 @@ class _Packing:
             for job in jobs:
                 for folder, names in (("images", job.files), ("sources", job.input_files)):
                     for name in names:
+                        if folder == "images" and not await self._may_hand_out(job, name):
+                            continue
                         async for entry in self._picture(folder, name, job.id):
                             yield entry
             first_job, page = jobs[-1].id + 1, page + 1
@@ -255,6 +257,11 @@ class _Packing:
         return await self._database.read(
             partial(exports.jobs_from, member_id=self._member_id, first=first, most=_BATCH)
         )
+
+    async def _may_hand_out(self, job: ExportedJob, file: str) -> bool:
+        """Note that an image is handed out, if that is the first time. Returns False if it was deleted meanwhile."""
+        image_id = job.unseen.get(file)
+        return image_id is None or await self._database.write(partial(images.hand_out, image_id=image_id, now=_now()))
 
     async def _picture(self, folder: str, name: str, job_id: int) -> AsyncIterator[ZipEntry]:
         """Yield the entry of a picture, unless it was packed before; count it as missing if it cannot be packed."""

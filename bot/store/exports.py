@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bot.store.accounts import DAY
+from bot.store.job_states import WAITING
 
 Readable = str | int | float | bool | None | dict[str, "Readable"] | list["Readable"]
 
@@ -55,7 +56,7 @@ _JOB = (
     " forgotten_at FROM jobs WHERE owner_id = :member AND id >= :first ORDER BY id LIMIT :most"
 )
 _IMAGE = (
-    "SELECT id, position, seed, state, file, device_ms, charge AS credits, error FROM images"
+    "SELECT id, position, seed, state, file, device_ms, charge AS credits, error, seen_at FROM images"
     " WHERE job_id = ? ORDER BY position"
 )
 _JSON = ("spec", "request")
@@ -67,14 +68,16 @@ _TIMES = ("_at", "at", "until", "day_from")
 class ExportedJob:
     """A job in readable form.
 
-    ``files`` are the names of its images' files, in order; ``input_files`` those of the picture and the mask that the
-    member gave to edit.
+    ``files`` are the names of its images' files, in order; none while the job is being generated. ``unseen`` has the
+    images' ids by the names of those files that were never handed out. ``input_files`` are the names of the files of
+    the picture and the mask that the member gave to edit.
     """
 
     id: int
     row: dict[str, Readable]
     files: list[str]
     input_files: list[str]
+    unseen: dict[str, str]
 
 
 def about(connection: sqlite3.Connection, member_id: int) -> tuple[dict[str, Readable], list[str]]:
@@ -93,14 +96,16 @@ def jobs_from(connection: sqlite3.Connection, member_id: int, first: int, most: 
         images = connection.execute(_IMAGE, (row["id"],)).fetchall()
         row_values, spec = _readable(row), json.loads(row["spec"])
         row_values["images"] = [_readable(image) for image in images]
+        with_files = [image for image in images if image["file"] is not None and row["state"] not in WAITING]
         # The original of an edit with a parent is an image of the bot, not one that the member gave.
         names = [spec.get("source") if row["made_from_image"] is None else None, spec.get("mask")]
         exported.append(
             ExportedJob(
                 row["id"],
                 row_values,
-                [image["file"] for image in images if image["file"] is not None],
+                [image["file"] for image in with_files],
                 [f"{name}.png" for name in names if name],
+                {image["file"]: image["id"] for image in with_files if image["seen_at"] is None},
             )
         )
     return exported

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 
 from bot.store.database import Database
+from bot.store.job_states import UNDELIVERED, sql_list
 
 _COLUMNS = """
-    images.id, images.job_id, images.position, images.seed, images.state, images.file,
+    images.id, images.job_id, images.position, images.seed, images.state, images.file, images.seen_at,
     jobs.owner_id, jobs.guild_id, jobs.channel_id, jobs.visibility, jobs.kind, jobs.spec, jobs.count,
     jobs.parent_image_id AS parent_id, jobs.result_channel_id, jobs.result_message_id, jobs.forgotten_at
     FROM images JOIN jobs ON jobs.id = images.job_id
 """
 _SHOWN = "images.state = 'rendered' AND jobs.state IN ('rendered', 'delivering', 'delivered')"
+_CHARGED = sql_list((*UNDELIVERED, "delivered", "cancelled"))
+"""The states of jobs that are charged for an image that is handed out now."""
 _FAMILY_LIMIT = 200
 _UPLOADS_KEPT = 50
 
@@ -22,8 +27,8 @@ _UPLOADS_KEPT = 50
 class ImageRow:
     """An image with fields of its job. ``spec`` is the job's JSON; the image's own seed is ``seed``.
 
-    ``file`` is its name in the image folder, None if there is no file. ``owner_id`` is 0 if the owner had their data
-    deleted. A spec that was forgotten has an empty prompt.
+    ``file`` is its name in the image folder, None if there is no file; ``seen_at`` is when it was first handed out, in
+    UTC seconds. ``owner_id`` is 0 if the owner had their data deleted. A spec that was forgotten has an empty prompt.
     """
 
     id: str
@@ -32,6 +37,7 @@ class ImageRow:
     seed: int
     state: str
     file: str | None
+    seen_at: int | None
     owner_id: int
     guild_id: int | None
     channel_id: int
@@ -115,6 +121,16 @@ async def recent_of(database: Database, owner_id: int, guild_id: int | None, cou
     return _all(rows)
 
 
+async def handed_out(database: Database, row: ImageRow, now: int) -> str | None:
+    """Note that an image is about to be handed out, if that is the first time.
+
+    Returns the name of its file; None if there is none, or the image may not be handed out: see :func:`hand_out`.
+    """
+    if row.file is None or row.seen_at is not None:
+        return row.file
+    return row.file if await database.write(partial(hand_out, image_id=row.id, now=now)) else None
+
+
 async def family(database: Database, image_id: str) -> list[ImageRow]:
     """Return the image, its ancestors and all their descendants, by job and position.
 
@@ -132,6 +148,58 @@ async def family(database: Database, image_id: str) -> list[ImageRow]:
         (image_id, image_id, _FAMILY_LIMIT),
     )
     return sorted(_all(rows), key=lambda row: (row.job_id, row.position))
+
+
+def hand_out(connection: sqlite3.Connection, image_id: str, now: int) -> bool:
+    """Note that an image is about to be handed out, so that its job is charged for it. Read its file after that.
+
+    Returns False if the image may not be handed out: it is deleted, or its job is still being generated, or was
+    refunded.
+    """
+    cursor = connection.execute(
+        "UPDATE images SET seen_at = coalesce(seen_at, ?) WHERE id = ? AND state = 'rendered'"
+        f" AND EXISTS (SELECT 1 FROM jobs WHERE jobs.id = images.job_id AND jobs.state IN {_CHARGED})",
+        (now, image_id),
+    )
+    return cursor.rowcount == 1
+
+
+def posted(connection: sqlite3.Connection, job_id: int, now: int) -> None:
+    """Note that a job's rendered images were handed out with its result."""
+    connection.execute(
+        "UPDATE images SET seen_at = coalesce(seen_at, ?) WHERE job_id = ? AND state = 'rendered'", (now, job_id)
+    )
+
+
+def charges(connection: sqlite3.Connection, job_id: int) -> int:
+    """Return what a job's images were charged, in 1/100 credit."""
+    return _sum_charges(connection, job_id, "TRUE")
+
+
+def charges_of_seen(connection: sqlite3.Connection, job_id: int) -> int:
+    """Return what those of a job's images were charged that were handed out or that a member deleted."""
+    return _sum_charges(connection, job_id, "seen_at IS NOT NULL OR state = 'deleted'")
+
+
+def lost(connection: sqlite3.Connection, job_id: int, positions: Collection[int]) -> None:
+    """Note that the files of rendered images are gone: these images have failed.
+
+    Those that were not handed out before are not charged.
+    """
+    connection.executemany(
+        "UPDATE images SET state = 'failed', file = NULL, charge = CASE WHEN seen_at IS NULL THEN 0 ELSE charge END"
+        " WHERE job_id = ? AND position = ?",
+        [(job_id, position) for position in positions],
+    )
+
+
+def delete_of_job(connection: sqlite3.Connection, job_id: int) -> list[str]:
+    """Mark a job's images as deleted. Returns the names of the files to remove."""
+    rows = connection.execute("SELECT file FROM images WHERE job_id = ? AND file IS NOT NULL", (job_id,)).fetchall()
+    connection.execute(
+        "UPDATE images SET state = 'deleted', file = NULL WHERE job_id = ? AND state = 'rendered'", (job_id,)
+    )
+    return [row["file"] for row in rows]
 
 
 def delete(connection: sqlite3.Connection, image_id: str) -> str | None:
@@ -183,6 +251,13 @@ async def find_upload(database: Database, upload_id: str) -> Upload | None:
     """Return the upload, None if there is none."""
     rows = await database.query("SELECT id, owner_id, source AS original, spec FROM uploads WHERE id = ?", (upload_id,))
     return Upload(**dict(rows[0])) if rows else None
+
+
+def _sum_charges(connection: sqlite3.Connection, job_id: int, condition: str) -> int:
+    row = connection.execute(
+        f"SELECT sum(charge) AS total FROM images WHERE job_id = ? AND ({condition})", (job_id,)
+    ).fetchone()
+    return int(row["total"] or 0)
 
 
 def _all(rows: list[sqlite3.Row]) -> list[ImageRow]:

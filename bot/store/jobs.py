@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from bot.store import ledger, open_cards, usage
+from bot.store import images, ledger, open_cards, usage
 from bot.store.accounts import account_of
-from bot.store.job_states import NEXT, EndState, State
+from bot.store.job_states import NEXT, UNDELIVERED, EndState, State
 from bot.store.reply_tokens import ReplyToken, Visibility
 from bot.store.statements import insert_statement
 
@@ -67,6 +67,14 @@ class ImageEnd:
     truncated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What ending a job came to: the ``credits`` (1/100) that were settled, and names of files to remove."""
+
+    credits: int
+    files: list[str] = field(default_factory=list)
+
+
 def insert(
     connection: sqlite3.Connection,
     new: NewJob,
@@ -111,8 +119,8 @@ def insert(
     if row is None:
         return None
     job_id = int(row["id"])
-    images = [(image_id, job_id, position, seed) for position, (image_id, seed) in enumerate(new.images)]
-    connection.executemany("INSERT INTO images (id, job_id, position, seed) VALUES (?, ?, ?, ?)", images)
+    image_rows = [(image_id, job_id, position, seed) for position, (image_id, seed) in enumerate(new.images)]
+    connection.executemany("INSERT INTO images (id, job_id, position, seed) VALUES (?, ?, ?, ?)", image_rows)
     ledger.reserve(connection, job_id, new.credits, granted, new.created_at)
     card_message_id = open_cards.close(connection, new.event_id)
     if card_message_id is not None:
@@ -149,14 +157,6 @@ def image_ended(connection: sqlite3.Connection, job_id: int, position: int, end:
     connection.execute(
         "UPDATE jobs SET device_ms = device_ms + ?, truncated = max(truncated, ?) WHERE id = ?",
         (end.device_ms, int(end.truncated), job_id),
-    )
-
-
-def images_lost(connection: sqlite3.Connection, job_id: int, positions: list[int]) -> None:
-    """Note that the files of rendered images are gone: these images have failed, and are not charged."""
-    connection.executemany(
-        "UPDATE images SET state = 'failed', file = NULL, charge = 0 WHERE job_id = ? AND position = ?",
-        [(job_id, position) for position in positions],
     )
 
 
@@ -201,7 +201,8 @@ def delivered(connection: sqlite3.Connection, job_id: int, channel_id: int, mess
     connection.execute(
         "UPDATE jobs SET result_channel_id = ?, result_message_id = ? WHERE id = ?", (channel_id, message_id, job_id)
     )
-    _close(connection, job_id, _charges(connection, job_id), now)
+    images.posted(connection, job_id, now)
+    _close(connection, job_id, images.charges(connection, job_id), now)
     connection.execute(
         f"UPDATE jobs SET due_at = ? WHERE id = ? AND {_HAS_CARD} AND progress_message_id IS NOT ?",
         (now, job_id, message_id),
@@ -217,40 +218,42 @@ def ended(
     error_code: str | None,
     note: str,
     now: int,
-) -> int:
+) -> Ended:
     """End the job without a result and give back what it is not charged; ``note`` is what its owner is told.
 
-    A cancelled job is charged for the steps that its images took, other jobs nothing. The card is due to be ended,
-    unless ``note`` is empty and there can be none. Returns the credits (1/100) that were settled.
+    A cancelled job is charged for the steps that its images took. Another is charged for the images that were handed
+    out or that a member deleted, and its other images are deleted, since they are refunded. The card is due to be
+    ended, unless ``note`` is empty and there can be none.
     """
+    if state == "cancelled":
+        return Ended(_end(connection, job_id, state, images.charges(connection, job_id), error_code, note, now))
+    credit = _end(connection, job_id, state, images.charges_of_seen(connection, job_id), error_code, note, now)
+    return Ended(credit, images.delete_of_job(connection, job_id))
+
+
+def forgotten(connection: sqlite3.Connection, job_id: int, now: int) -> None:
+    """End an open job whose owner had their data deleted.
+
+    It is charged for everything that was generated, or deleting would be a way to get the credits back.
+    """
+    row = connection.execute("SELECT state FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    state: EndState = "expired" if row["state"] in UNDELIVERED else "cancelled"
+    _end(connection, job_id, state, images.charges(connection, job_id), "forgotten", "", now)
+
+
+def _end(
+    connection: sqlite3.Connection, job_id: int, state: EndState, spent: int, code: str | None, note: str, now: int
+) -> int:
+    """End the job and settle ``spent`` of its credits. Returns what was settled."""
     _move(connection, job_id, state)
-    spent = _charges(connection, job_id) if state == "cancelled" else 0
     settled = _close(connection, job_id, spent, now)
     connection.execute(
         "UPDATE jobs SET error_code = :code, note = :note,"
         f" due_at = CASE WHEN :note <> '' OR {_HAS_CARD} THEN :now END WHERE id = :job",
-        {"code": error_code, "note": note, "now": now, "job": job_id},
+        {"code": code, "note": note, "now": now, "job": job_id},
     )
     _wipe_unneeded_token(connection, job_id)
     return settled
-
-
-def expired(connection: sqlite3.Connection, job_id: int, *, error_code: str, note: str, now: int) -> list[str]:
-    """End a job that could not be delivered, give its credits back and mark its images as deleted.
-
-    Returns the names of the files to remove.
-    """
-    ended(connection, job_id, "expired", error_code=error_code, note=note, now=now)
-    return delete_images(connection, job_id)
-
-
-def delete_images(connection: sqlite3.Connection, job_id: int) -> list[str]:
-    """Mark a job's images as deleted. Returns the names of the files to remove."""
-    rows = connection.execute("SELECT file FROM images WHERE job_id = ? AND file IS NOT NULL", (job_id,)).fetchall()
-    connection.execute(
-        "UPDATE images SET state = 'deleted', file = NULL WHERE job_id = ? AND state = 'rendered'", (job_id,)
-    )
-    return [row["file"] for row in rows]
 
 
 def postponed(connection: sqlite3.Connection, job_id: int, due_at: int) -> None:
@@ -284,11 +287,6 @@ def _move(connection: sqlite3.Connection, job_id: int, to: State) -> None:
     if row is None or to not in NEXT[row["state"]]:
         raise StateError(f"job {job_id} cannot go from {row['state'] if row else 'nowhere'} to {to}")
     connection.execute("UPDATE jobs SET state = ? WHERE id = ?", (to, job_id))
-
-
-def _charges(connection: sqlite3.Connection, job_id: int) -> int:
-    row = connection.execute("SELECT sum(charge) AS total FROM images WHERE job_id = ?", (job_id,)).fetchone()
-    return int(row["total"] or 0)
 
 
 def _close(connection: sqlite3.Connection, job_id: int, spent: int, now: int) -> int:

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.store import drafts, jobs, ledger, open_cards
+from bot.store import drafts, images, jobs, ledger, open_cards
 from bot.store.accounts import DAY, close_account, unlink_closed
 from bot.store.database import Database
 from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_UNDELIVERED, OPEN_JOBS
@@ -75,7 +75,7 @@ def forget_old(connection: sqlite3.Connection, *, ended_before: int, at_most: in
         (ended_before, at_most),
     ).fetchall()
     connection.execute("DELETE FROM uploads WHERE created_at < ?", (ended_before,))
-    files = [file for row in rows for file in jobs.delete_images(connection, row["id"])]
+    files = [file for row in rows for file in images.delete_of_job(connection, row["id"])]
     connection.executemany(
         f"UPDATE jobs SET {_WIPED}, forgotten_at = ? WHERE id = ?", [(now, row["id"]) for row in rows]
     )
@@ -234,7 +234,7 @@ def _forget_jobs(
     files: list[str] = []
     for row in rows:
         originals |= _originals_around(connection, row["id"])
-        files += jobs.delete_images(connection, row["id"])
+        files += images.delete_of_job(connection, row["id"])
     connection.executemany(
         f"UPDATE jobs SET {_WIPED}, owner_id = 0, forgotten_at = coalesce(forgotten_at, ?) WHERE id = ?",
         [(now, row["id"]) for row in rows],
@@ -247,14 +247,14 @@ def _forget_jobs(
 
 
 def _expire_left(connection: sqlite3.Connection, member_id: int, live: Collection[int], now: int) -> None:
-    """Expire undelivered jobs of a member's closed accounts that are not ``live``, giving their credits back."""
+    """Expire undelivered jobs of a member's closed accounts that are not ``live``. What was generated is charged."""
     rows = connection.execute(
         f"SELECT id FROM {OPEN_JOBS} WHERE {IS_OPEN} AND {IS_UNDELIVERED} AND {_OF_CLOSED_ACCOUNTS}",
         {"member": member_id},
     ).fetchall()
     for row in rows:
         if row["id"] not in live:
-            jobs.ended(connection, row["id"], "expired", error_code="forgotten", note="", now=now)
+            jobs.forgotten(connection, row["id"], now)
 
 
 def _originals_around(connection: sqlite3.Connection, job_id: int) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.store import job_rows, jobs
 from bot.store.job_rows import JobRow
-from bot.store.job_states import IS_OPEN, OPEN_JOBS, UNDELIVERED, CancelCause, EndState
+from bot.store.job_states import IS_OPEN, OPEN_JOBS, CancelCause
 from bot.store.jobs import ImageEnd
 from bot.store.reply_tokens import ReplyToken
 
@@ -45,12 +45,11 @@ def recover(connection: sqlite3.Connection, now: int, *, given_up: str) -> Recov
 def _end_forgotten(connection: sqlite3.Connection, now: int) -> None:
     """End the open jobs of closed accounts: their cancellation was lost with the process that had begun it."""
     rows = connection.execute(
-        f"SELECT id, state FROM {OPEN_JOBS} WHERE {IS_OPEN}"
+        f"SELECT id FROM {OPEN_JOBS} WHERE {IS_OPEN}"
         " AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)"
     ).fetchall()
     for row in rows:
-        state: EndState = "expired" if row["state"] in UNDELIVERED else "cancelled"
-        jobs.ended(connection, row["id"], state, error_code="forgotten", note="", now=now)
+        jobs.forgotten(connection, row["id"], now)
 
 
 def requeue(connection: sqlite3.Connection, job_id: int, now: int, *, count_attempt: bool, given_up: str) -> bool:

@@ -197,8 +197,8 @@ async def test_what_was_interrupted_goes_on(database: Database) -> None:
         assert job is not None
         assert sum(image.charge or 0 for image in job.images) == job.credits
         assert job.delivery_attempts == 1, "it may have been posted: it is looked for first"
-        expire = partial(jobs.expired, job_id=job.id, error_code="undelivered", note="", now=NOW)
-        await database.write(expire)
+        expire = partial(jobs.ended, state="expired", error_code="undelivered", note="", now=NOW)
+        await database.write(partial(expire, job_id=job.id))
     queued = await database.read(job_rows.queued)
     for job in queued:
         assert Job.from_row(job).request.spec.prompt

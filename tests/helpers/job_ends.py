@@ -32,10 +32,10 @@ def ended(
     spent: int,
     now: int,
     note: str = "",
-) -> None:
+) -> jobs.Ended:
     """End a job whose images were charged ``spent`` in all. Only a cancelled one has to pay it."""
     _charge(connection, job_id, spent)
-    jobs.ended(connection, job_id, state, error_code=error_code, note=note, now=now)
+    return jobs.ended(connection, job_id, state, error_code=error_code, note=note, now=now)
 
 
 def _charge(connection: sqlite3.Connection, job_id: int, spent: int) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from bot.store import admission, job_rows, jobs, ledger
+from bot.store import admission, images, job_rows, jobs, ledger
 from bot.store.accounts import DAY
 from bot.store.admission import JobDemand, NotAdmitted, OverCeiling, OverLimit, Terms
 from bot.store.database import _connect
@@ -69,7 +69,7 @@ class Book:
     def admit(self, requester: Requester, wanted: int, count: int) -> None:
         """Admit a job in both. Raises :class:`NotAdmitted`."""
         self._event_id += 1
-        images = tuple((f"{self._event_id}-{position}", position) for position in range(count))
+        seeds = tuple((f"{self._event_id}-{position}", position) for position in range(count))
         member, scope = requester.member_id, requester.scope_id
         new = NewJob(
             *(
@@ -82,7 +82,7 @@ class Book:
                 "imagine",
                 "{}",
                 wanted,
-                images,
+                seeds,
                 "n",
                 None,
             ),
@@ -95,16 +95,25 @@ class Book:
         assert admitted is not None
         granted = self.model.from_grants(member, scope, requester.role_ids, wanted, self.now)
         account = self.model.account(member)
-        self.model.jobs.append(Job(admitted.job_id, account, member, scope, 8, wanted, granted, self.now, count))
+        job = Job(admitted.job_id, account, member, scope, 8, wanted, granted, self.now, count)
+        self.model.jobs.append(job)
 
-    def ended(self, job: Job, state: str) -> None:
-        spent = sum(job.charges.values()) if state in ("delivered", "cancelled") else 0
-        job.state, job.spent, job.ended_at = state, min(spent, job.credits), self.now
+    def image_id(self, job: Job, position: int) -> str:
+        sql = "SELECT id FROM images WHERE job_id = ? AND position = ?"
+        return str(self.connection.execute(sql, (job.id, position)).fetchone()["id"])
+
+    def hand_out(self, job: Job, position: int) -> None:
+        """Hand an image out, if it may be: exactly then it will be paid."""
+        image_id = self.image_id(job, position)
+        handed_out = self.write(partial(images.hand_out, image_id=image_id, now=self.now))
+        assert handed_out == (position in job.may_be_handed_out)
+        if handed_out:
+            job.seen.add(position)
 
     def recovered(self, job: Job) -> bool:
         """Move a job as a new process does. Returns whether it was given up."""
         if self.model.accounts[job.account - 1].closed_at is not None:
-            self.ended(job, "expired" if job.state in ("rendered", "delivering") else "cancelled")
+            job.end("expired" if job.state in ("rendered", "delivering") else "cancelled", self.now, forgotten=True)
             return False
         if job.state == "delivering":
             job.state = "rendered"
@@ -116,7 +125,7 @@ class Book:
         if job.pictures:
             job.state = "rendered"
         else:
-            self.ended(job, "failed")
+            job.end("failed", self.now)
         return True
 
     def check_sums(self, members: tuple[int, ...], scopes: tuple[int, ...]) -> None:

@@ -37,6 +37,11 @@ class Job:
     spent: int = 0
     ended_at: int = 0
     pictures: set[int] = field(default_factory=set)
+    """The positions of the images that were rendered, by now deleted or not."""
+    kept: set[int] = field(default_factory=set)
+    """Those of them that have a file."""
+    seen: set[int] = field(default_factory=set)
+    """The positions of the images that were handed out."""
     device_ms: int = 0
     charges: dict[int, int] = field(default_factory=dict)
     """The credits that each image was charged, by position."""
@@ -45,6 +50,21 @@ class Job:
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def may_be_handed_out(self) -> set[int]:
+        return self.kept if self.state in ("rendered", "delivering", "delivered", "cancelled") else set()
+
+    def end(self, state: str, now: int, *, forgotten: bool = False) -> None:
+        """End it. Without a result it costs what somebody has seen or deleted, unless it was ended by its member."""
+        paid = set(self.charges)
+        if state in ("failed", "expired") and not forgotten:
+            paid = self.seen | (self.pictures - self.kept)
+            self.kept = set()
+        if state == "delivered":
+            self.seen |= self.kept
+        spent = sum(charge for position, charge in self.charges.items() if position in paid)
+        self.state, self.spent, self.ended_at = state, min(spent, self.credits), now
 
     @property
     def held(self) -> int:
@@ -99,6 +119,13 @@ class Model:
         for account in mine:
             if account.closed_at is None:
                 account.closed_at = max(now, *(other.closed_at or 0 for other in mine))
+
+    def forget(self, member: int, now: int) -> None:
+        """Forget a member's ended jobs and close their account."""
+        for job in self.jobs:
+            if job.owner == member and job.ended:
+                job.owner, job.kept = 0, set()
+        self.close(member, now)
 
     def unlink(self, now: int) -> None:
         """Detach closed accounts of more than a day ago; a member's newer account takes over what is left of grants."""

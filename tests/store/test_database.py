@@ -30,6 +30,7 @@ def test_migrating_a_fresh_file_and_again(tmp_path: Path) -> None:
         "0005_drafts",
         "0006_lost_requests",
         "0007_cancel_causes",
+        "0008_seen_pictures",
     ]
     assert {"jobs", "images", "ledger", "facts"} <= tables(path)
     assert migrate(path) == []

@@ -160,7 +160,7 @@ STEPS = {
     "delivered": lambda job_id: partial(jobs.delivered, job_id=job_id, channel_id=1, message_id=2, now=2),
     "failed": lambda job_id: partial(jobs.ended, job_id=job_id, state="failed", error_code="x", note="no", now=2),
     "cancelled": lambda job_id: partial(jobs.ended, job_id=job_id, state="cancelled", error_code=None, note="", now=2),
-    "expired": lambda job_id: partial(jobs.expired, job_id=job_id, error_code="x", note="late", now=2),
+    "expired": lambda job_id: partial(jobs.ended, job_id=job_id, state="expired", error_code="x", note="late", now=2),
 }
 
 
@@ -193,5 +193,5 @@ async def test_what_a_job_without_a_result_costs_is_returned(database: Database,
     end = ImageEnd("cancelled", 70, 1)
     await database.write(partial(jobs.image_ended, job_id=job_id, position=0, end=end))
     ended = partial(jobs.ended, job_id=job_id, state=state, error_code=None, note="", now=2)
-    assert await database.write(ended) == settled
+    assert await database.write(ended) == jobs.Ended(settled)
     assert await balance(database) == (0, settled)

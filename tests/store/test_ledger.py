@@ -118,7 +118,8 @@ class LedgerMachine(RuleBasedStateMachine):
         end = ImageEnd(state, charge, 70)
         self.write(partial(jobs.image_ended, job_id=job.id, position=position, end=end))
         job.charges[position] = charge
-        job.pictures = job.pictures | {position} if state == "rendered" else job.pictures - {position}
+        for pictures in (job.pictures, job.kept):
+            (pictures.add if state == "rendered" else pictures.discard)(position)
         job.device_ms += 70
 
     @precondition(lambda self: self.model.going_jobs())
@@ -135,7 +136,7 @@ class LedgerMachine(RuleBasedStateMachine):
         job.state = end
         if end == "delivered":
             self.write(partial(jobs.delivered, job_id=job.id, channel_id=8, message_id=1, now=self.now))
-            self.book.ended(job, end)
+            job.end(end, self.now)
         elif end == "rendered":
             self.write(partial(jobs.undelivered, job_id=job.id, due_at=self.now + 10))
 
@@ -151,7 +152,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert job.ended or (state == "expired") == (job.state in OPEN)
             assert self.book.rows() == before
         else:
-            self.book.ended(job, state)
+            job.end(state, self.now)
 
     @rule(member=members, scope=scopes, given=st.integers(1, 900))
     def grant(self, member: int, scope: int, given: int) -> None:
@@ -195,10 +196,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.write(partial(privacy.forget_member, member_id=member, now=self.now))
         for job in self.model.jobs:
             if job.owner == member and job.state in ("rendered", "delivering"):
-                self.book.ended(job, "expired")
-            if job.owner == member and job.ended:
-                job.owner = 0
-        self.model.close(member, self.now)
+                job.end("expired", self.now, forgotten=True)
+        self.model.forget(member, self.now)
 
     @rule(span=spans, back=st.sampled_from((False, False, True)), chores=st.booleans())
     def clock(self, span: int, back: bool, chores: bool) -> None:  # noqa: FBT001

@@ -132,10 +132,11 @@ async def test_what_still_runs_is_forgotten_when_it_ends(database: Database) -> 
     assert (forgotten.jobs, forgotten.still_open) == (0, 1)
     assert (await database.write(partial(privacy.forget_closed, now=NOW))).still_open == 1
     await database.write(partial(jobs.rendered, job_id=running, now=NOW))
-    await database.write(partial(job_ends.ended, job_id=running, state="expired", error_code=None, spent=0, now=NOW))
+    ended = partial(job_ends.ended, job_id=running, state="expired", error_code=None, spent=0, now=NOW)
+    assert (await database.write(ended)).files == ["1.png"]
     await add(database, 2)  # of the new account: must stay
     forgotten = await database.write(partial(privacy.forget_closed, now=NOW))
-    assert (forgotten.jobs, forgotten.files, forgotten.still_open) == (1, ["1.png"], 0)
+    assert (forgotten.jobs, forgotten.files, forgotten.still_open) == (1, [], 0)
     assert [row["owner_id"] for row in await table(database, "SELECT owner_id FROM jobs ORDER BY id")] == [0, MIRA]
 
 
