@@ -16,6 +16,7 @@ from bot.commands.early_cards import early_card
 from bot.commands.input_images import InputImage
 from bot.commands.invocation import Invocation
 from bot.commands.parts import BotParts
+from bot.commands.posting import check_may_post, shown_to
 from bot.commands.questions import Questions
 from bot.errors import Refusal, Restarting
 from bot.jobs.job import Job, JobProgress, JobRequest, Kind
@@ -34,7 +35,6 @@ from bot.views.buttons import CancelButton, progress_view
 from bot.views.card_messages import CardMessage, refuse_on, remove
 from bot.views.errors import render_error
 from bot.views.job_cards import JobCards
-from bot.views.permissions import cannot_post_text
 from bot.views.progress import ProgressCard, card_text, opening_text, price_text
 from zimage_engine.profiles import ModelProfile, Size
 
@@ -104,7 +104,8 @@ class Submission:
         """
         draft = draft or draft_of_spec(spec, self.profile, private=private)
         with drafted(draft):
-            await self._check_may_post(invocation, private=private)
+            private, defaults = await shown_to(invocation, self.jobs.admission, private=private, notes=defaults)
+            await check_may_post(invocation, self.jobs.admission, private=private)
             request = replace(
                 self._request(invocation, spec, count, kind=kind, private=private),
                 original=original,
@@ -138,11 +139,12 @@ class Submission:
         private = private or input_image.private
         if private and invocation.reply is None:
             raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")
+        private, defaults = await shown_to(invocation, self.jobs.admission, private=private, notes=defaults)
         # What is wrong with the options themselves is refused before anything public is said.
         build_edit_spec(options, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
         await self.jobs.admission.check_place(invocation.requester)
         await self.jobs.admission.check_words(invocation.requester.guild_id, options.prompt)
-        await self._check_may_post(invocation, private=private)
+        await check_may_post(invocation, self.jobs.admission, private=private)
         note = f"\n-# {input_image.note}" if input_image.note else ""
         opening = opening_text(options.prompt, input_image.link, edit.kind, options.strength or 1.0)
         opening = f"{opening}{note}\nReading the picture …"
@@ -212,17 +214,15 @@ class Submission:
             response_file_limit=invocation.response_file_limit,
         )
         with drafted(draft):
-            await self._check_may_post(invocation, private=request.visibility == "private")
+            private, defaults = await shown_to(
+                invocation,
+                self.jobs.admission,
+                private=request.visibility == "private",
+                notes=request.defaults,
+            )
+            request = replace(request, visibility="private" if private else "public", defaults=defaults)
+            await check_may_post(invocation, self.jobs.admission, private=private)
             await self._submit_request(request, invocation)
-
-    async def _check_may_post(self, invocation: Invocation, *, private: bool) -> None:
-        """Raise :class:`Refusal` if the bot may not post the result in the channel. Private results don't go there."""
-        if private or not (missing := invocation.missing_permissions):
-            return
-        await self.jobs.admission.check_place(invocation.requester)  # may name the channels to use instead
-        log.info("job_refused", user=invocation.user.id, reason="missing_permissions", missing=list(missing))
-        allowed = await self.jobs.admission.allows_private(invocation.requester.guild_id)
-        raise Refusal(cannot_post_text(missing, private=allowed and invocation.reply is not None))
 
     async def _submit_request(self, request: JobRequest, invocation: Invocation) -> None:
         """Run the job, with the invocation's answer as its card."""

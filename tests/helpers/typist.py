@@ -8,6 +8,7 @@ from typing import Any
 import discord
 
 from bot.commands.submission import Submission
+from bot.moderation.access import Place
 from bot.playground.world import World
 from bot.requests.drafts import RequestError
 from bot.requests.spec import ImageOptions
@@ -51,6 +52,7 @@ class Typist:
         self.user = discord.Object((member or world.member).id)
         self.guild = world.env.bot.get_guild(world.channel.guild.id)
         self.channel_id = world.channel.id
+        self.place = Place(self.guild.id, self.channel_id, reads=True, writes=True)
         self.event_id = next(_IDS)
         self.card: Sheet
 
