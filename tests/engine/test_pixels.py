@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.engines import start_engine
-from tests.helpers.four_requests import make_edit, make_request
+from tests.helpers.four_requests import SIDE, make_edit, make_request
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
@@ -20,7 +20,6 @@ from zimage_engine.pixels import read_mask, read_original, to_png
 from zimage_engine.types import EngineError, ImageRequest, InvalidRequest, OriginalUnreadable, RawImage
 from zimage_engine.weights import complete_profile
 
-SIDE = 256
 PIXELS = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
 MASK = Image.fromarray(PIXELS[..., 0])
 PHOTO = to_png(Image.fromarray(PIXELS))
@@ -65,9 +64,9 @@ def test_no_damaged_file_is_read_as_a_picture() -> None:
 
 def test_a_file_of_another_size_or_kind_is_refused(tmp_path: Path) -> None:
     narrow = to_png(Image.new("L", (SIDE, SIDE - 1), 255))
-    with pytest.raises(InvalidRequest, match=r"^The image must have exactly 256x256 pixels\.$"):
+    with pytest.raises(InvalidRequest, match=r"^The image must have exactly 128x128 pixels\.$"):
         read_original(edit(original=narrow))
-    with pytest.raises(InvalidRequest, match=r"^The mask must have exactly 256x256 pixels\.$"):
+    with pytest.raises(InvalidRequest, match=r"^The mask must have exactly 128x128 pixels\.$"):
         read_mask(edit(mask=narrow))
     with pytest.raises(OriginalUnreadable, match=r"^The mask of this edit is missing or damaged"):
         read_mask(edit(mask=tmp_path / "absent.png"))
@@ -91,7 +90,7 @@ async def test_a_file_that_cannot_be_used_fails_alone(engine: Engine, tmp_path: 
         make_edit("a"),
         replace(make_edit("b"), original=tmp_path / "absent.png"),
         replace(make_edit("c"), original=tmp_path / "damaged.png"),
-        replace(make_edit("d"), original=to_png(Image.new("RGB", (SIDE, 192)))),
+        replace(make_edit("d"), original=to_png(Image.new("RGB", (SIDE, 96)))),
         replace(make_edit("a"), id="unmarked", mask=to_png(Image.new("L", (SIDE, SIDE)))),
     ]
     handles = {ask.id: engine.submit(ask, owner=ask.id) for ask in asks}
