@@ -19,6 +19,7 @@ from benchmarks import ledger_rows
 from benchmarks.rows import Row
 from bot.jobs.admission import Admission
 from bot.jobs.job import JobRequest
+from bot.requests.pricing import Prices
 from bot.requests.spec import ImageOptions, build_spec
 from bot.store import limits, usage
 from bot.store.admission import Terms
@@ -27,6 +28,7 @@ from bot.store.jobs import ReplyToken
 from bot.store.limits import LIMIT_NAMES, LimitName, LimitRow, Requester
 from bot.store.usage import BYS, Days
 from zimage_engine.catalog import find_profile
+from zimage_engine.prompt_tokens import PromptTokens
 from zimage_engine.weights import complete_profile
 
 Synchronous = Literal["FULL", "NORMAL"]
@@ -147,7 +149,8 @@ async def _admit(template: Path, synchronous: Synchronous, at_once: int) -> floa
 
 
 async def _admit_all(database: Database, at_once: int) -> float:
-    admission, requests, seconds = Admission(database, _PROFILE, _TERMS), _requests(), 0.0
+    prices = Prices(_PROFILE, PromptTokens.load(_PROFILE))
+    admission, requests, seconds = Admission(database, prices, _TERMS), _requests(), 0.0
 
     async def feed(waiting: Iterator[JobRequest]) -> None:
         for request in waiting:

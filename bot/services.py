@@ -13,6 +13,7 @@ from bot.errors import StartupError
 from bot.jobs.completion import Outbox
 from bot.jobs.service import JobService
 from bot.privacy.housekeeping import Housekeeping
+from bot.requests.pricing import cheapest
 from bot.settings import Settings, Unlimited
 from bot.store.admission import Terms
 from bot.store.database import Database
@@ -23,6 +24,7 @@ from zimage_engine.device.probe import DeviceReport, probe
 from zimage_engine.engine import Engine
 from zimage_engine.executor import import_worker
 from zimage_engine.profiles import ModelProfile
+from zimage_engine.prompt_tokens import PromptTokens
 from zimage_engine.types import EngineError
 from zimage_engine.weights import complete_profile
 
@@ -81,7 +83,8 @@ def configured_terms(settings: Settings, profile: ModelProfile) -> Terms:
         direct,
         **ceilings,
         caps={"max_pixels": profile.max_pixels, "max_count": settings.max_count},
-        floors={"max_pixels": profile.base_size.pixels // 4},  # half the usual sides
+        # Half the usual sides; what the cheapest picture costs.
+        floors={"max_pixels": profile.base_size.pixels // 4, "credits_per_day": cheapest(profile)},
         direct_messages=settings.direct_messages,
         user_install=settings.user_install,
     )
@@ -137,6 +140,8 @@ class Services:
         if settings.worker == "thread":
             # Now, while nobody waits for an answer: the engine's thread would hold up the event loop with it later.
             await asyncio.to_thread(import_worker)
+        # Also now: reading a large tokenizer holds the interpreter's lock for a second.
+        prompts = await asyncio.to_thread(PromptTokens.load, profile)
         self.engine = self._start_engine(engine_config(settings, profile))
         self._started.append("engine")
         log.info("model_loading", profile=profile.name, source=profile.weights)
@@ -149,6 +154,7 @@ class Services:
             terms,
             previews=settings.previews,
             server_weights=settings.server_weights,
+            prompts=prompts,
         )
         await self.jobs.start()
         self._started.append("jobs")

@@ -93,7 +93,7 @@ async def test_the_cancel_button_by_a_stranger_and_by_the_owner(world_of: OpenWo
         _, refusal = world.channel.history(viewer=stranger)
         assert "Only the member who asked for this picture, or a moderator" in refusal.content
         (card,) = world.channel.history(viewer=world.member)  # the one message that the member sees
-        assert card.content == "Cancelled: ``a red circle``. 0.12 credits for the part already done."
+        assert card.content == "Cancelled: ``a red circle``. 0.09 credits for the part already done."
         with pytest.raises(Refusal, match="Already cancelled"):
             await world.env.bot.jobs.cancellation.cancel(1)
 

@@ -183,8 +183,7 @@ class Plan:
     what it holds of the requests in ``release`` and forgets the embeddings of the scopes in ``forget``; without a
     ``unit`` that is all it does. ``seconds`` is what the unit is predicted to take.
 
-    With ``ahead`` the plan was made before the result of the plan before it was known: if that one fails, even in part,
-    the worker skips this one.
+    With ``ahead`` it was made before the result of the plan before it was known: if that fails in part, it is skipped.
     """
 
     unit: Unit | None
@@ -264,10 +263,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The request was cancelled after ``steps_done`` steps and ``seconds`` on the device."""
+    """The request was cancelled after ``units_done`` units, ``steps_done`` of them steps, which took ``seconds``."""
 
     steps_done: int
     seconds: float
+    units_done: int = 0
 
 
 EngineState = Literal["loading", "ready", "recovering", "failed", "closed"]

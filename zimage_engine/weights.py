@@ -131,14 +131,22 @@ def weights_folder(profile: ModelProfile, report: Report = lambda _: None) -> Pa
     )
 
 
-def _read_json(profile: ModelProfile, name: str) -> dict[str, Any]:
+def tokenizer_file(profile: ModelProfile) -> Path:
+    """Return the path of the tokenizer's only file, downloaded if need be. Raises :class:`ModelNotFound`. Blocks."""
+    return _file(profile, "tokenizer/tokenizer.json")
+
+
+def _file(profile: ModelProfile, name: str) -> Path:
     folder = Path(profile.weights)
-    if folder.is_dir():
-        path = folder / name
-        if not path.is_file():
-            raise ModelNotFound(f"{folder} is not a model folder in diffusers' layout: it has no {name}.")
-    else:
-        path = download_file(profile.weights, name)
+    if not folder.is_dir():
+        return download_file(profile.weights, name)
+    if not (folder / name).is_file():
+        raise ModelNotFound(f"{folder} is not a model folder in diffusers' layout: it has no {name}.")
+    return folder / name
+
+
+def _read_json(profile: ModelProfile, name: str) -> dict[str, Any]:
+    path = _file(profile, name)
     try:
         parsed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -21,6 +21,7 @@ from bot.jobs.job import Job, UnreadableRow
 from bot.jobs.queue_progress import QueueProgress
 from bot.jobs.runner import GIVEN_UP, JobRunner, Outcome
 from bot.requests.originals import OriginalFolder
+from bot.requests.pricing import Prices
 from bot.store import recovery
 from bot.store.database import Database
 from bot.store.job_rows import JobRow
@@ -43,6 +44,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         self,
         database: Database,
         engine: Engine,
+        prices: Prices,
         completion: Completion,
         originals: OriginalFolder,
         image_dir: Path,
@@ -63,6 +65,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         self._runner = JobRunner(
             database,
             engine,
+            prices,
             self.dispatcher,
             completion,
             self.deliveries,

@@ -14,14 +14,13 @@ import structlog
 from bot.jobs.job import Job, JobRequest
 from bot.moderation.limit_texts import refusal
 from bot.moderation.word_filter import WordFilter
-from bot.requests import pricing
+from bot.requests.pricing import Prices, needs_confirmation
 from bot.store import admission, moderation
 from bot.store.admission import Admitted, JobDemand, NotAdmitted, QuotaState, Terms
 from bot.store.database import Database
 from bot.store.guild_settings import PRIVATE_PICTURES, SPOILER, find_setting, read_setting
 from bot.store.jobs import NewJob
 from bot.store.limits import Requester
-from zimage_engine.profiles import ModelProfile
 
 log = structlog.get_logger(__name__)
 
@@ -37,9 +36,9 @@ class Quote:
 class Admission:
     """Checks requests and inserts jobs. ``configured`` are the terms of the settings, ``terms`` those in force."""
 
-    def __init__(self, database: Database, profile: ModelProfile, configured: Terms) -> None:
+    def __init__(self, database: Database, prices: Prices, configured: Terms) -> None:
         self._database = database
-        self._profile = profile
+        self._prices = prices
         self.configured = configured
         self.terms = configured
         self._filters: dict[int, WordFilter] = {}
@@ -62,7 +61,7 @@ class Admission:
         Raises :class:`Refusal` if such a job would not be admitted now.
         """
         demand = self._demand(request)
-        if not pricing.needs_confirmation(demand.credits, 0):
+        if not needs_confirmation(demand.credits, 0):
             return None  # however little is left
         await self.check_words(request.guild_id, request.spec.prompt)
         try:
@@ -71,7 +70,7 @@ class Admission:
             )
         except NotAdmitted as cause:
             raise refusal(cause) from cause
-        return Quote(demand.credits, left) if pricing.needs_confirmation(demand.credits, left) else None
+        return Quote(demand.credits, left) if needs_confirmation(demand.credits, left) else None
 
     async def quota_state(self, requester: Requester) -> QuotaState:
         """Return a member's limits, and what they have used of them."""
@@ -140,7 +139,7 @@ class Admission:
             await asyncio.to_thread(words.check, prompt)
 
     def _demand(self, request: JobRequest) -> JobDemand:
-        price = pricing.quote(request.spec, request.count, self._profile, edit=request.is_edit)
+        price = self._prices.quote(request.spec, request.count, edit=request.is_edit)
         private = request.visibility == "private"
         return JobDemand(price, request.count, request.spec.size.pixels, private)
 

@@ -20,7 +20,7 @@ from bot.jobs.rendering_progress import RenderingProgress
 from bot.media.files import write_file
 from bot.requests.originals import OriginalFolder
 from bot.requests.parameters import encode_picture
-from bot.requests.pricing import ImageOutcome, charge
+from bot.requests.pricing import ImageOutcome, Prices
 from bot.store import jobs as store
 from bot.store.database import Database
 from bot.store.job_rows import ImageRow
@@ -58,6 +58,7 @@ class Rendering:
         self,
         job: Job,
         engine: Engine,
+        prices: Prices,
         database: Database,
         originals: OriginalFolder,
         image_dir: Path,
@@ -69,6 +70,7 @@ class Rendering:
     ) -> None:
         self._job = job
         self._engine = engine
+        self._prices = prices
         self._database = database
         self._originals = originals
         self._image_dir = image_dir
@@ -136,7 +138,7 @@ class Rendering:
     def cancel(self, *, even_last_unit: bool) -> bool:
         """Cancel the images that have not ended, at the end of the running unit. Returns False if there are none.
 
-        Unless ``even_last_unit``, images of which all steps are done are left: they would cost the same. After the
+        Unless ``even_last_unit``, images of which all steps are done are left: they are about to be ready. After the
         worker was lost they begin again.
         """
         steps = self._job.request.spec.real_steps
@@ -219,7 +221,7 @@ class Rendering:
                     pass
                 case Cancelled():
                     self._progress.steps[position] = event.steps_done
-                    charged = self._charge(ImageOutcome("cancelled", event.steps_done))
+                    charged = self._charge(ImageOutcome("cancelled", event.units_done))
                     await self._end_image(position, ImageEnd("cancelled", charged, round(event.seconds * 1000)))
 
     async def _note_step(self, position: int, event: Step) -> None:
@@ -253,7 +255,7 @@ class Rendering:
     def _charge(self, outcome: ImageOutcome) -> int:
         """Return the credits to charge for one of the images, in 1/100."""
         request = self._job.request
-        return charge([outcome], price=self._job.credits // request.count, steps=request.spec.real_steps)
+        return self._prices.charge(request.spec, self._job.credits // request.count, outcome)
 
     async def _end_image(self, position: int, end: ImageEnd) -> None:
         """Write how an image ended, in the transaction that charges it."""

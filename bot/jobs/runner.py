@@ -20,6 +20,7 @@ from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.dispatch import Dispatcher
 from bot.jobs.rendering import Rendering
 from bot.requests.originals import OriginalFolder
+from bot.requests.pricing import Prices
 from bot.store import jobs as store
 from bot.store import recovery
 from bot.store.database import Database
@@ -43,6 +44,7 @@ class JobRunner:
         self,
         database: Database,
         engine: Engine,
+        prices: Prices,
         dispatcher: Dispatcher,
         completion: Completion,
         deliveries: DeliveryLoop,
@@ -54,6 +56,7 @@ class JobRunner:
     ) -> None:
         self._database = database
         self._engine = engine
+        self._prices = prices
         self._dispatcher = dispatcher
         self._completion = completion
         self._deliveries = deliveries
@@ -97,6 +100,7 @@ class JobRunner:
             active.rendering = Rendering(
                 active.job,
                 self._engine,
+                self._prices,
                 self._database,
                 self._originals,
                 self._image_dir,

@@ -26,6 +26,7 @@ from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.jobs.runner import GIVEN_UP
 from bot.jobs.undelivered import UndeliveredResults
 from bot.requests.originals import OriginalFolder
+from bot.requests.pricing import Prices
 from bot.store import job_rows, recovery
 from bot.store import jobs as store
 from bot.store.admission import Terms
@@ -34,6 +35,7 @@ from bot.store.database import Database
 from bot.store.guild_settings import INSTANCE
 from bot.store.moderation import paused_guilds
 from zimage_engine.engine import Engine
+from zimage_engine.prompt_tokens import PromptTokens
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +43,8 @@ log = structlog.get_logger(__name__)
 class JobService:
     """Admits jobs and runs each to its end, over restarts of the program if need be.
 
-    ``server_weights`` are weights of servers by id, where they are not 1; direct messages are server 0.
+    ``server_weights`` are weights of servers by id, where they are not 1; direct messages are server 0. ``prompts``
+    counts the tokens of prompts, for their prices; by default, it returns upper bounds.
     """
 
     def __init__(
@@ -54,16 +57,25 @@ class JobService:
         *,
         previews: bool = True,
         server_weights: Mapping[int, float] | None = None,
+        prompts: PromptTokens | None = None,
     ) -> None:
         self._database = database
         self._engine = engine
         self._image_dir = image_dir
-        self.admission = Admission(database, engine.profile, terms)
+        prices = Prices(engine.profile, prompts or PromptTokens())
+        self.admission = Admission(database, prices, terms)
         self.originals = OriginalFolder(image_dir.parent / "sources")
         self._completion = Completion(database, outbox, image_dir)
         weights = server_weights or {}
         self._active = ActiveJobs(
-            database, engine, self._completion, self.originals, image_dir, previews=previews, server_weights=weights
+            database,
+            engine,
+            prices,
+            self._completion,
+            self.originals,
+            image_dir,
+            previews=previews,
+            server_weights=weights,
         )
         self._dispatcher = self._active.dispatcher
         self.cancellation = Cancellation(database, self._active)

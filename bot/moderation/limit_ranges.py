@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from bot.errors import Refusal
 from bot.inert import in_quotes
 from bot.moderation.limit_texts import VALUE_MAX, format_value, parse_value
-from bot.requests.pricing import IMAGE_MIN
 from bot.store.admission import Terms
 from bot.store.limits import CEILINGS, LIMITS, UNLIMITED, Ceiling, LimitName
 
@@ -74,4 +73,4 @@ def ceiling_range(name: Ceiling, terms: Terms) -> LimitRange:
 
 
 def _smallest(name: LimitName, terms: Terms) -> int:
-    return IMAGE_MIN if LIMITS[name].unit == "credits" else terms.floors.get(name, 1)
+    return terms.floors.get(name, 1)

@@ -1,51 +1,129 @@
 """Prices and charges, in integers of 1/100 credit.
 
-100 is one image of the profile's base size at its default steps without guidance.
+100 is one image of the profile's base size at its default steps, without guidance and with a prompt of up to 128
+tokens. Every other price is in proportion to the work on the device, which :mod:`zimage_engine.work` computes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
 from bot.requests.spec import ImageSpec
-from zimage_engine.profiles import ModelProfile
+from zimage_engine.profiles import ModelProfile, Size
+from zimage_engine.prompt_tokens import PromptTokens
+from zimage_engine.scheduling.tokens import PROMPT_TOKENS_MAX, instruction_tokens, padded
 
-IMAGE_MIN = 5
-"""The price of the cheapest image."""
+PROMPT_TOKENS_INCLUDED = 128
+"""A prompt of up to so many tokens costs the same."""
 _ASK_ABOVE = 400
 _ASK_ABOUT_HALF_FROM = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ImageOutcome:
-    """How one image of a job ended. ``steps_done``, from 0 to the image's steps, counts for cancelled ones alone."""
+    """How one image of a job ended. ``units_done`` counts for cancelled ones alone.
+
+    It is how many of the image's units on the device were done: the texts, an edit's original, each step.
+    """
 
     state: Literal["rendered", "cancelled", "failed"]
-    steps_done: int = 0
+    units_done: int = 0
 
 
-def quote(spec: ImageSpec, count: int, profile: ModelProfile, *, edit: bool) -> int:
-    """Return the price of ``count`` images in 1/100 credit; ``edit`` if they start from an image.
+@dataclass(frozen=True, slots=True)
+class ImageWork:
+    """What the price of an image depends on. ``passes`` is 2 with guidance, else 1; ``tokens`` are the prompt's.
 
-    One image costs (pixels ÷ base pixels) × (steps run ÷ default steps) × (2 with guidance, else 1) credits, rounded
-    up to 1/100 and at least 0.05.
+    With guidance ``tokens`` are those of the longer one of prompt and negative prompt. ``steps`` are those that run.
     """
-    passes = 2 if spec.guidance_scale > 0 else 1
-    work = spec.size.pixels * spec.steps_run(edit=edit) * passes
-    of_one_credit = profile.base_size.pixels * int(profile.steps.default)
-    rounded_up = -(-100 * work // of_one_credit)  # in integers: exact, and this runs for every request
-    return count * max(IMAGE_MIN, rounded_up)
+
+    size: Size
+    steps: int
+    tokens: int = 0
+    passes: int = 1
+    edit: bool = False
+
+    def units(self, profile: ModelProfile) -> list[int]:
+        """Return the FLOP of the image's units on the device, in order, with the model's padding.
+
+        Encoding an image is half the work of decoding one. SigLIP's view of the original of an edit by instruction is
+        left out: its encoder does less than a hundredth of a step.
+        """
+        dimensions, pixels = profile.dimensions, self.size.pixels
+        caption = max(self.tokens, PROMPT_TOKENS_INCLUDED)
+        image = dimensions.image_tokens(pixels)
+        joined = padded(caption)
+        if self.edit and profile.image_patches:
+            joined += instruction_tokens(image, profile.image_patches)
+        text = dimensions.encode_text(min(padded(caption + 1), PROMPT_TOKENS_MAX))
+        step, decode = dimensions.denoise(padded(image), joined), dimensions.decode(pixels)
+        original = [decode // 2] if self.edit else []
+        return [self.passes * text, *original, *[self.passes * step] * self.steps, decode]
+
+    def price(self, profile: ModelProfile) -> int:
+        """Return the price of one image in 1/100 credit, rounded up."""
+        base = ImageWork(profile.base_size, int(profile.steps.default))
+        return -(-100 * sum(self.units(profile)) // sum(base.units(profile)))  # in integers: exact
+
+
+class Prices:
+    """What pictures cost with a model."""
+
+    def __init__(self, profile: ModelProfile, prompts: PromptTokens) -> None:
+        self._profile = profile
+        self._prompts = prompts
+
+    def quote(self, spec: ImageSpec, count: int, *, edit: bool) -> int:
+        """Return the price of ``count`` images in 1/100 credit; ``edit`` if they start from an image."""
+        return count * self._work(spec, edit=edit).price(self._profile)
+
+    def charge(self, spec: ImageSpec, price: int, outcome: ImageOutcome) -> int:
+        """Return what an image of a job is charged in 1/100 credit, if ``price`` was reserved for it.
+
+        A rendered one costs its price, a cancelled one the share of it that is the work of the units that were done,
+        rounded up; a failed one costs nothing.
+        """
+        match outcome.state:
+            case "rendered":
+                return price
+            case "cancelled":
+                units = self._work(spec, edit=bool(spec.original)).units(self._profile)
+                return -(-price * sum(units[: outcome.units_done]) // sum(units))
+            case "failed":
+                return 0
+
+    def _work(self, spec: ImageSpec, *, edit: bool) -> ImageWork:
+        guided = spec.guidance_scale > 0
+        texts = (spec.prompt, spec.negative_prompt) if guided else (spec.prompt,)
+        return ImageWork(
+            spec.size,
+            spec.steps_run(edit=edit),
+            max(self._prompts.count(text) for text in texts),
+            2 if guided else 1,
+            edit,
+        )
 
 
 def price_rule(profile: ModelProfile) -> str:
     """Return what pictures cost with a profile, in one line."""
-    what = "1 credit = one picture at the usual size and steps."
-    if profile.guidance.default > 0:  # which doubles the work of each step
-        what = "2 credits = one picture at the usual size and steps; guidance 0 halves that."
-    return f"{what} Double the pixels or the steps, about double the price."
+    usual = ImageWork(profile.base_size, int(profile.steps.default), passes=2 if profile.guidance.default > 0 else 1)
+    costs = f"{credits_text(usual.price(profile))} = one picture at the usual size and steps"
+    if usual.passes == 2:
+        halved = format_credits(replace(usual, passes=1).price(profile))
+        costs += f", {halved} with guidance 0"
+    others = [f"Twice the steps: {format_credits(replace(usual, steps=2 * usual.steps).price(profile))}"]
+    if "large" in profile.scales:  # a server may not allow it
+        larger = replace(usual, size=profile.size_for(Fraction(1), "large"))
+        others.append(f"size large: {format_credits(larger.price(profile))}")
+    return f"{costs}. {', '.join(others)}."
+
+
+def cheapest(profile: ModelProfile) -> int:
+    """Return the price in 1/100 credit below which no picture of a profile lies: one step of the smallest size."""
+    side = profile.size_multiple
+    return ImageWork(Size(side, side), 1).price(profile)
 
 
 def needs_confirmation(price: int, left: int | None) -> bool:
@@ -54,26 +132,6 @@ def needs_confirmation(price: int, left: int | None) -> bool:
     ``left`` are the credits that they can still spend, in 1/100; None if they are unlimited.
     """
     return price > _ASK_ABOVE or (price >= _ASK_ABOUT_HALF_FROM and left is not None and 2 * price > left)
-
-
-def charge(outcomes: Sequence[ImageOutcome], *, price: int, steps: int) -> int:
-    """Return what a job is charged in 1/100 credit: the sum over its images, of which there is at least one.
-
-    ``price`` is what :func:`quote` said for all of them, ``steps`` how many each was to run. A rendered image costs
-    its share of the price, a cancelled one that of its steps, rounded half to even; a failed one costs nothing.
-    """
-    image_price = price // len(outcomes)
-    return sum(_image_charge(outcome, image_price, steps) for outcome in outcomes)
-
-
-def _image_charge(outcome: ImageOutcome, price: int, steps: int) -> int:
-    match outcome.state:
-        case "rendered":
-            return price
-        case "cancelled":
-            return round(Fraction(price * outcome.steps_done, steps))
-        case "failed":
-            return 0
 
 
 def format_credits(amount: int, *, grouped: bool = False, fixed: bool = False) -> str:

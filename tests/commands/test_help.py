@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import discord
@@ -14,7 +15,7 @@ from bot.commands.help import EXAMPLE, command_lines, help_text, in_messages
 from bot.commands.owner import OwnerCommands
 from bot.playground.world import World
 from bot.requests.options import options_in
-from bot.requests.pricing import price_rule, quote
+from bot.requests.pricing import Prices, format_credits, price_rule
 from bot.requests.spec import ImageOptions, build_spec
 from bot.store.facts import read_fact
 from bot.views.command_mentions import CommandMentions
@@ -22,6 +23,7 @@ from tests.helpers.admins import admin_of, told
 from tests.helpers.worlds import OpenWorld, restart
 from zimage_engine.catalog import PROFILES
 from zimage_engine.profiles import ModelProfile
+from zimage_engine.prompt_tokens import PromptTokens
 from zimage_engine.weights import complete_profile
 
 EVERY = [
@@ -52,13 +54,18 @@ def test_only_what_the_profile_and_the_settings_offer_is_named(profile: ModelPro
 
 @every_profile
 def test_the_price_rule_is_what_is_charged(profile: ModelProfile) -> None:
+    def price(**changes: object) -> str:
+        return format_credits(prices.quote(replace(spec, **changes), 1, edit=False))  # type: ignore[arg-type]
+
+    prices = Prices(profile, PromptTokens())
     spec, _ = build_spec(ImageOptions(EXAMPLE), profile, max_count=1)
-    price = quote(spec, 1, profile, edit=False)
-    assert price_rule(profile).startswith("1 credit =" if price == 100 else f"{price // 100} credits =")
-    twice = quote(replace(spec, steps=2 * spec.steps), 1, profile, edit=False)
-    assert twice == 2 * price
-    if price != 100:
-        assert quote(replace(spec, guidance_scale=0.0), 1, profile, edit=False) * 2 == price
+    usual = "1 credit" if profile.guidance.default == 0 else f"{price()} credits"
+    without = "" if profile.guidance.default == 0 else f", {price(guidance_scale=0.0)} with guidance 0"
+    large = profile.size_for(Fraction(1), "large")
+    assert price_rule(profile) == (
+        f"{usual} = one picture at the usual size and steps{without}. "
+        f"Twice the steps: {price(steps=2 * spec.steps)}, size large: {price(width=large.width, height=large.height)}."
+    )
 
 
 async def test_the_example_comes_first_and_all_of_it_fits_a_phone(world: World) -> None:

@@ -314,7 +314,7 @@ async def test_a_command_while_the_model_loads_waits_for_it(world_of: OpenWorld)
         assert message.attachments
 
 
-async def test_cancelling_charges_the_steps_that_were_done(world_of: OpenWorld) -> None:
+async def test_cancelling_charges_what_was_done(world_of: OpenWorld) -> None:
     gate, entered = threading.Event(), threading.Event()
     slow = partial(Faulty, unit=Unit.DENOISE, gate=gate, entered=entered)
     async with world_of(slow) as world:
@@ -327,11 +327,11 @@ async def test_cancelling_charges_the_steps_that_were_done(world_of: OpenWorld) 
         gate.set()
         await asked
         (message,) = shown_to(world, world.member)
-        assert message.content == f"Cancelled: ``{PROMPT}``. 0.12 credits for the part already done."
+        assert message.content == f"Cancelled: ``{PROMPT}``. 0.09 credits for the part already done."
         (job,) = await rows(world, "SELECT state FROM jobs")
         assert job["state"] == "cancelled"
         ledger = await rows(world, "SELECT entry, credits FROM ledger ORDER BY id")
-        assert ledger[1:] == [{"entry": "settled", "credits": 12}, {"entry": "given_back", "credits": 88}]
+        assert ledger[1:] == [{"entry": "settled", "credits": 9}, {"entry": "given_back", "credits": 91}]
 
 
 async def test_if_the_permission_to_post_is_lost_meanwhile_the_picture_comes_as_the_answer(world: World) -> None:

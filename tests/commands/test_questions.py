@@ -22,11 +22,11 @@ async def test_a_role_that_is_taken_away_counts_no_longer_not_even_for_an_open_q
     await answer_text(world, ada, "admin limits set", target=guild.default_role, limit="credits_per_day", value="1")
     asked = await fay.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=12)
     assert asked.response.content.startswith(
-        f"Generate 4 pictures (256×256, 12 steps) of ``{PROMPT}``? 6 credits; you have 20. About "
+        f"Generate 4 pictures (256×256, 12 steps) of ``{PROMPT}``? 5.24 credits; you have 20. About "
     )
     world.env.backend.remove_member_role(guild.id, fay.id, artists.id)
     answered = await fay.click(asked.response, label="Generate")
-    assert "This costs 6 credits, and you have 1 in 24 hours" in answered.response.content
+    assert "This costs 5.24 credits, and you have 1 in 24 hours" in answered.response.content
     assert world.env.errors is not None
     assert await count_jobs(world) == 0
 
@@ -70,7 +70,7 @@ async def test_an_edit_by_reply_asks_its_member_alone(world: World) -> None:
         assert shown.ephemeral
     question = newest(world)
     assert question.content.startswith(
-        f"Generate 4 pictures (256×256, 20 steps) of ``{CHANGED}``? 9 credits; you have 49. About "
+        f"Generate 4 pictures (256×256, 20 steps) of ``{CHANGED}``? 7.8 credits; you have 49. About "
     )
     assert [message.id for message in world.channel.history(viewer=world.member)][-2:] == [lead.id, question.id]
     await world.member.click(question, label="Generate")
@@ -78,7 +78,7 @@ async def test_an_edit_by_reply_asks_its_member_alone(world: World) -> None:
     assert len(public[-1].attachments) == 4
     assert not [message for message in public if "credits" in message.content or message.id == lead.id]
     assert question.id not in [message.id for message in world.channel.history(viewer=world.member)]
-    assert await credits_in_use(world) == 1000
+    assert await credits_in_use(world) == 880
     assert world.env.errors is not None
 
 

@@ -20,7 +20,7 @@ from tests.helpers.worlds import OpenWorld
 from zimage_engine.device.worker import Worker
 from zimage_engine.types import Plan, PlanResult, Unit
 
-PARTLY = f"Cancelled: ``{PROMPT}``. 0.12 credits for the part already done."
+PARTLY = f"Cancelled: ``{PROMPT}``. 0.09 credits for the part already done."
 
 
 def moderator_of(world: World) -> Any:

@@ -121,7 +121,7 @@ async def test_what_the_device_is_at_stops_after_its_step_and_says_what_it_cost(
         assert second.endswith("1 of your own requests comes first; you may have 1 running at a time.")
         await leave_running(world, choose(world.member, message, 1))
         device.gate.set()
-        charged = f"Cancelled: ``{PROMPT}``. 0.12 credits for the part already done."
+        charged = f"Cancelled: ``{PROMPT}``. 0.09 credits for the part already done."
         await until(lambda: as_now(world, world.member, message).content.startswith(charged))
         await until(lambda: not world.env.bot.jobs.active)
 

@@ -227,7 +227,7 @@ async def test_a_costly_command_asks_once_and_draws_on_yes(world: World) -> None
     asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
     assert asked.ephemeral
     assert asked.response.content.startswith(
-        f"Generate 4 pictures (256×256, 9 steps) of ``{PROMPT}``? 4.52 credits; you have 50. "
+        f"Generate 4 pictures (256×256, 9 steps) of ``{PROMPT}``? 4.32 credits; you have 50. "
     )
     assert await count_jobs(world) == 0
     stranger = world.channel.guild.add_member(world.env.create_user("noa"))
@@ -235,7 +235,7 @@ async def test_a_costly_command_asks_once_and_draws_on_yes(world: World) -> None
     await world.member.click(asked.response, label="Generate")
     (message,) = world.channel.history()
     assert len(message.attachments) == 4
-    assert await credits_in_use(world) == 452
+    assert await credits_in_use(world) == 432
 
 
 async def test_half_of_what_is_left_is_worth_a_question_too(world_of: OpenWorld) -> None:
@@ -257,11 +257,11 @@ async def test_a_costly_edit_asks_after_the_picture_was_read(world: World) -> No
     assert asked.ephemeral is False
     (question,) = [m for m in world.channel.history(viewer=world.member) if "credits" in m.content]
     assert question.content.startswith(
-        f"Generate 4 pictures (256×256, 20 steps) of ``{CHANGED}``? 9 credits; you have 50. "
+        f"Generate 4 pictures (256×256, 20 steps) of ``{CHANGED}``? 7.8 credits; you have 50. "
     )
     await world.member.click(question, label="Generate")
     assert len(newest(world).attachments) == 4
-    assert await credits_in_use(world) == 900
+    assert await credits_in_use(world) == 780
 
 
 async def test_more_jobs_than_go_at_a_time_wait_in_line_and_are_drawn_in_turn(world_of: OpenWorld) -> None:

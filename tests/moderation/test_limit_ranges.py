@@ -11,7 +11,15 @@ from bot.moderation.limit_ranges import ceiling_range, limit_range
 from bot.store.admission import Terms
 from bot.store.limits import CEILINGS, LIMIT_NAMES, Ceiling, LimitName
 
-TERMS = Terms({}, {}, 50_000, None, 200, caps={"max_pixels": 2**22, "max_count": 4}, floors={"max_pixels": 2**18})
+TERMS = Terms(
+    {},
+    {},
+    50_000,
+    None,
+    200,
+    caps={"max_pixels": 2**22, "max_count": 4},
+    floors={"max_pixels": 2**18, "credits_per_day": 5},
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +37,7 @@ def test_ranges_come_from_the_model_and_the_operator(name: LimitName, text: str)
 
 
 def test_without_a_ceiling_there_is_no_largest_value() -> None:
-    assert limit_range("credits_per_day", Terms({}, {})).text == "credits from 0.05"
+    assert limit_range("credits_per_day", Terms({}, {})).text == "credits from 0.01"
 
 
 @given(st.sampled_from(LIMIT_NAMES), st.integers(0, 2**31))

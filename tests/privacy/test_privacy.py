@@ -21,7 +21,7 @@ async def test_an_export_has_everything_of_the_member_and_nothing_of_others(worl
     found = zip_contents(parts)
     jobs = json.loads(found["jobs.json"])
     assert [job["spec"]["prompt"] for job in jobs] == [PROMPT, CHANGED]
-    assert jobs[0]["credits"] == 0.13
+    assert jobs[0]["credits"] == 0.47
     assert jobs[0]["result_message_id"] == str(first.id)
     assert found[f"images/{jobs[0]['images'][0]['file']}"] == picture
     assert sorted(name.partition("/")[0] for name in found) == [

@@ -8,36 +8,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.requests.pricing import ImageOutcome, charge, format_credits, needs_confirmation, quote
+from bot.requests.pricing import ImageOutcome, ImageWork, Prices, cheapest, format_credits, needs_confirmation
 from bot.requests.spec import ImageOptions, ImageSpec, build_spec
-from zimage_engine.catalog import find_profile
+from zimage_engine.catalog import PROFILES, find_profile
+from zimage_engine.profiles import ModelProfile, Size
+from zimage_engine.prompt_tokens import PromptTokens
+from zimage_engine.weights import complete_profile
 
-DEMO = replace(find_profile("demo"), size_multiple=32)
+DEMO = complete_profile(find_profile("demo"))
 BASE = replace(find_profile("base"), size_multiple=16)
+TURBO = replace(find_profile("turbo"), size_multiple=16)
+BY_INSTRUCTION = replace(find_profile("edit"), size_multiple=16, image_patches=256)
+PROMPTS = PromptTokens.load(DEMO)
+PRICES = Prices(DEMO, PROMPTS)
 SPEC = ImageSpec("a red circle", 256, 256, 7, 8, 0.0, "", "Z-Image demo")
-ENDED = ImageOutcome("rendered")
-FAILED = ImageOutcome("failed")
 
-prices = st.integers(5, 100_000)
-steps = st.integers(1, 100)
+profiles = st.sampled_from((DEMO, BASE, TURBO, BY_INSTRUCTION))
+prices = st.integers(1, 100_000)
+sides = st.integers(1, 64).map(lambda number: 32 * number)
+works = st.builds(
+    ImageWork,
+    st.builds(Size, sides, sides),
+    steps=st.integers(1, 50),
+    tokens=st.integers(0, 512),
+    passes=st.sampled_from((1, 2)),
+    edit=st.booleans(),
+)
 specs = st.builds(
     replace,
     st.just(SPEC),
-    width=st.integers(8, 128).map(lambda number: 16 * number),
-    height=st.integers(8, 128).map(lambda number: 16 * number),
-    steps=steps,
+    prompt=st.integers(1, 2000).map("a漢".__mul__),
+    width=sides,
+    height=sides,
+    steps=st.integers(1, 50),
     strength=st.floats(0.05, 1),
     guidance_scale=st.sampled_from((0.0, 4.0)),
+    original=st.sampled_from(("", "a" * 32)),
 )
 
 
-@st.composite
-def jobs(draw: st.DrawFn) -> tuple[int, int, list[ImageOutcome]]:
-    """One image's price and steps, and how each image of a job ended."""
-    total = draw(steps)
-    cancelled = st.builds(ImageOutcome, st.just("cancelled"), st.integers(0, total))
-    outcomes = st.lists(st.one_of(st.just(ENDED), st.just(FAILED), cancelled), min_size=1, max_size=8)
-    return draw(prices), total, draw(outcomes)
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_a_picture_of_the_usual_size_and_steps_costs_1_credit(profile: ModelProfile) -> None:
+    """Before the model is downloaded, too, and with every prompt of up to 128 tokens."""
+    for tokens in (0, 15, 128):
+        assert ImageWork(profile.base_size, int(profile.steps.default), tokens).price(profile) == 100
 
 
 @pytest.mark.parametrize(
@@ -45,89 +59,106 @@ def jobs(draw: st.DrawFn) -> tuple[int, int, list[ImageOutcome]]:
     [
         ({}, 1, False, 100),
         ({}, 4, False, 400),
-        ({"width": 512, "height": 512}, 1, False, 400),
-        ({"steps": 9}, 4, False, 452),  # rounded up for each image: 4 times 1.125
-        ({"steps": 1}, 1, False, 13),
-        ({"width": 64, "height": 64, "steps": 1}, 1, False, 5),
-        ({"guidance_scale": 4.0}, 1, False, 200),
-        ({"steps": 20, "strength": 0.9}, 4, True, 900),
-        ({"steps": 20, "strength": 0.9}, 1, False, 250),
+        ({"width": 512, "height": 512}, 1, False, 292),  # 4 times the decoding, but 2 times the tokens of a step
+        ({"steps": 9}, 4, False, 432),
+        ({"steps": 1}, 1, False, 47),
+        ({"width": 64, "height": 64, "steps": 1}, 1, False, 10),
+        ({"prompt": "a red circle, " * 200}, 1, False, 278),
+        ({"guidance_scale": 4.0}, 1, False, 163),
+        ({"steps": 20, "strength": 0.9}, 1, False, 192),
+        ({"steps": 20, "strength": 0.9}, 1, True, 195),
     ],
 )
 def test_prices(changes: dict, count: int, edit: bool, price: int) -> None:  # noqa: FBT001
-    assert quote(replace(SPEC, **changes), count, DEMO, edit=edit) == price
+    assert PRICES.quote(replace(SPEC, **changes), count, edit=edit) == price
 
 
-def test_cost_by_size_steps_and_guidance() -> None:
-    def cost(profile, count: int = 1, **given: object) -> int:
+def test_prices_of_options() -> None:
+    def price(profile: ModelProfile, count: int = 1, **given: object) -> int:
         spec, _ = build_spec(ImageOptions("x", **given), profile, max_count=4)  # type: ignore[arg-type]
-        return quote(spec, count, profile, edit=False)
+        return Prices(profile, PROMPTS).quote(spec, count, edit=False)
 
-    assert cost(DEMO) == 100
-    assert cost(DEMO, size="large") == 400
-    assert cost(DEMO, steps=4) == 50
-    assert cost(DEMO, size="32x32") == 5
-    assert cost(BASE) == 200
-    assert cost(BASE, guidance=0.0) == 100
-    assert cost(DEMO, 3) == 300
+    assert price(DEMO) == 100
+    assert price(DEMO, 3) == 300
+    assert price(DEMO, size="large") == 292
+    assert price(DEMO, size="32x32", steps=1) == cheapest(DEMO) == 9
+    assert price(TURBO, size="2048x2048") == 564
+    assert price(BASE) == 200
+    assert price(BASE, guidance=0.0) == 100
 
 
-@given(specs, st.integers(1, 8))
-def test_a_job_costs_as_much_as_its_images_one_by_one(spec: ImageSpec, count: int) -> None:
+def test_the_longer_one_of_prompt_and_negative_prompt_counts() -> None:
+    long, short = "a red circle, " * 200, "a red circle"
+    negative = replace(SPEC, prompt=short, negative_prompt=long)
+    assert PRICES.quote(negative, 1, edit=False) == 100, "without guidance it is not encoded"
+    guided = replace(negative, guidance_scale=4.0)
+    turned = replace(guided, prompt=long, negative_prompt=short)
+    assert PRICES.quote(guided, 1, edit=False) == PRICES.quote(turned, 1, edit=False) > 500
+
+
+def test_the_original_of_an_edit_by_instruction_is_joined_to_every_step() -> None:
+    usual = ImageWork(BY_INSTRUCTION.base_size, 50)
+    assert 200 < replace(usual, edit=True).price(BY_INSTRUCTION) < 300
+    assert replace(usual, edit=True).price(replace(BY_INSTRUCTION, image_patches=0)) == 101
+
+
+@given(profiles, works, works)
+def test_a_price_grows_with_size_steps_tokens_passes_and_an_original(
+    profile: ModelProfile, one: ImageWork, other: ImageWork
+) -> None:
+    larger = ImageWork(
+        Size(max(one.size.width, other.size.width), max(one.size.height, other.size.height)),
+        max(one.steps, other.steps),
+        max(one.tokens, other.tokens),
+        max(one.passes, other.passes),
+        one.edit or other.edit,
+    )
+    assert 1 <= one.price(profile) <= larger.price(profile)
+    assert cheapest(profile) <= one.price(profile)
+
+
+@given(profiles, specs, st.integers(1, 8))
+def test_a_job_costs_as_much_as_its_images_one_by_one(profile: ModelProfile, spec: ImageSpec, count: int) -> None:
+    priced = Prices(profile, PROMPTS)
     for edit in (False, True):
-        assert quote(spec, count, BASE, edit=edit) == count * quote(spec, 1, BASE, edit=edit)
+        price = priced.quote(spec, count, edit=edit)
+        assert isinstance(price, int)
+        assert price == count * priced.quote(spec, 1, edit=edit)
 
 
 @given(specs)
-def test_an_edit_costs_what_it_runs_and_never_more_than_a_new_image(spec: ImageSpec) -> None:
-    assert 5 <= quote(spec, 1, BASE, edit=True) <= quote(spec, 1, BASE, edit=False)
+def test_an_edit_costs_the_same_before_and_after_its_original_is_stored(spec: ImageSpec) -> None:
     kept = replace(spec, original="a" * 32)
-    assert quote(kept, 1, BASE, edit=True) == quote(spec, 1, BASE, edit=True), "before and after the image is stored"
+    assert PRICES.quote(kept, 1, edit=True) == PRICES.quote(replace(spec, original=""), 1, edit=True)
     assert kept.steps_run(edit=True) == kept.real_steps
 
 
-@given(jobs())
-def test_a_charge_is_never_above_the_reservation(job: tuple[int, int, list[ImageOutcome]]) -> None:
-    image_price, total, outcomes = job
-    reserved = image_price * len(outcomes)
-    assert 0 <= charge(outcomes, price=reserved, steps=total) <= reserved
-
-
-@given(jobs())
-def test_a_job_is_charged_the_sum_of_its_images(job: tuple[int, int, list[ImageOutcome]]) -> None:
-    image_price, total, outcomes = job
-    parts = [charge([outcome], price=image_price, steps=total) for outcome in outcomes]
-    reserved = image_price * len(outcomes)
-    assert charge(outcomes, price=reserved, steps=total) == sum(parts)
-    assert charge(outcomes[::-1], price=reserved, steps=total) == sum(parts)
-
-
-@given(prices, steps)
-def test_a_cancelled_image_costs_nothing_before_its_first_step_and_all_after_its_last(price: int, total: int) -> None:
-    shares = [charge([ImageOutcome("cancelled", done)], price=price, steps=total) for done in range(total + 1)]
+@given(specs, prices)
+def test_a_cancelled_image_costs_nothing_before_its_first_unit_and_more_with_each(spec: ImageSpec, price: int) -> None:
+    units = 2 + bool(spec.original) + spec.real_steps
+    shares = [PRICES.charge(spec, price, ImageOutcome("cancelled", done)) for done in range(units + 1)]
     assert shares == sorted(shares)
-    assert (shares[0], shares[-1]) == (0, price)
-    assert all(abs(share - price * done / total) <= 0.5 for done, share in enumerate(shares))
-
-
-@given(specs, st.integers(1, 4))
-def test_a_job_that_was_rendered_is_charged_its_price(spec: ImageSpec, count: int) -> None:
-    price = quote(spec, count, BASE, edit=False)
-    assert charge([ENDED] * count, price=price, steps=spec.steps) == price
+    assert shares[0] == 0
+    assert shares[1] >= 1, "encoding the text is not free"
+    assert shares[-1] == price == PRICES.charge(spec, price, ImageOutcome("rendered"))
+    assert PRICES.charge(spec, price, ImageOutcome("failed")) == 0
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "charged"),
+    ("units", "edit", "charged"),
     [
-        ([ENDED, ENDED], 200),
-        ([ENDED, FAILED], 100),
-        ([FAILED, FAILED], 0),
-        ([ImageOutcome("cancelled", 1)], 12),
-        ([ENDED, ImageOutcome("cancelled", 4), FAILED], 150),
+        (0, False, 0),
+        (1, False, 2),  # the text
+        (2, False, 9),  # and a step
+        (9, False, 63),  # all steps
+        (1, True, 2),
+        (2, True, 18),  # the original, which takes half as long as the picture
+        (3, True, 24),
     ],
 )
-def test_charges(outcomes: list[ImageOutcome], charged: int) -> None:
-    assert charge(outcomes, price=100 * len(outcomes), steps=8) == charged
+def test_what_was_done_of_a_cancelled_image_is_charged(units: int, edit: bool, charged: int) -> None:  # noqa: FBT001
+    spec = replace(SPEC, original="a" * 32 if edit else "")
+    assert PRICES.charge(spec, 100, ImageOutcome("cancelled", units)) == charged
 
 
 @pytest.mark.parametrize(

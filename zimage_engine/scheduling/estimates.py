@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.tokens import TOKEN_MULTIPLE, instruction_image_tokens, padded, text_tokens
+from zimage_engine.scheduling.tokens import instruction_tokens, padded, text_tokens
 from zimage_engine.types import ImageRequest, Unit
 
 CACHED_TEXT_SECONDS = 1e-4
 """What a text unit takes if all of its texts are encoded already: looking them up, and making the noise."""
-
-_PIECES_AROUND_INSTRUCTION = 2
 
 
 def units_of(request: ImageRequest) -> tuple[Unit, ...]:
@@ -36,8 +34,7 @@ def caption_tokens(request: ImageRequest, pixels_per_token: int, patches: int = 
     """
     tokens = max(padded(text_tokens(text)) for text in texts_of(request))
     if patches and request.original is not None:
-        tokens += _PIECES_AROUND_INSTRUCTION * TOKEN_MULTIPLE
-        tokens += instruction_image_tokens(request.width * request.height // pixels_per_token, patches)
+        tokens += instruction_tokens(request.width * request.height // pixels_per_token, patches)
     return tokens
 
 

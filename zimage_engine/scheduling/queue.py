@@ -126,7 +126,7 @@ class RequestQueue:
         if batch is None:
             return []
         # A request of a plan that was launched ahead may have ended meanwhile.
-        batch = replace(batch, tasks=tuple(task for task in batch.tasks if self._is_current(task)))
+        batch = replace(batch, tasks=tuple(filter(self._is_current, batch.tasks)))
         if result.skipped:
             return self._take_back(batch)
         if result.failures and self._launched:
@@ -166,7 +166,7 @@ class RequestQueue:
             elif state.losses > 1:
                 events += self._fail(state, UnitFailed("The model failed on this picture twice; try another prompt."))
             elif state.task.started:
-                state.steps_done = 0
+                state.steps_done = state.units_done = 0
                 if state.losses:  # it shares no unit from now on
                     state.task.shape = (state.task.shape, state.request.id)
                 self._scheduler.restart(state.task)
@@ -243,8 +243,8 @@ class RequestQueue:
             task, captions = state.task, result.caption_tokens[name]
             self._scheduler.set_key(task, *self.predictions.key(task, state.request, captions))
         state.truncated = state.truncated or name in result.truncated
-        if unit is Unit.DENOISE and name not in result.failures:
-            state.steps_done += 1
+        if name not in result.failures:
+            state.unit_done(unit)
         if state.cancelled:
             return self._end_cancelled(state)
         if state.task.done == len(state.task.units) and not self._is_on_device(name):
@@ -282,7 +282,7 @@ class RequestQueue:
 
     def _end_cancelled(self, state: RequestState) -> Published:
         self._forget(state)
-        return [(state.request.id, Cancelled(state.steps_done, state.seconds))]
+        return [(state.request.id, Cancelled(state.steps_done, state.seconds, state.units_done))]
 
     def _forget(self, state: RequestState) -> None:
         del self._states[state.request.id]

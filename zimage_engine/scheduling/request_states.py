@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from zimage_engine.scheduling.tasks import Batch, Task
-from zimage_engine.types import Event, ImageRequest, Plan
+from zimage_engine.types import Event, ImageRequest, Plan, Unit
 
 Published = list[tuple[str, Event]]
 """Request ids and events to deliver to them, in the order in which they happened."""
@@ -17,6 +17,7 @@ Published = list[tuple[str, Event]]
 class RequestState:
     """A request that has not ended. ``seconds`` is its share of the device's time so far.
 
+    ``units_done`` counts the units that succeeded, ``steps_done`` the steps among them.
     ``retried`` is True after it ran out of memory alone, until a unit succeeds. ``losses`` counts the workers that were
     lost during one of its units. ``on_worker`` is True if the worker has been given the request.
     """
@@ -26,11 +27,17 @@ class RequestState:
     scope: str
     seconds: float = 0.0
     steps_done: int = 0
+    units_done: int = 0
     cancelled: bool = False
     truncated: bool = False
     retried: bool = False
     losses: int = 0
     on_worker: bool = False
+
+    def unit_done(self, unit: Unit) -> None:
+        """Count a unit that succeeded."""
+        self.units_done += 1
+        self.steps_done += unit is Unit.DENOISE
 
 
 @dataclass(slots=True)

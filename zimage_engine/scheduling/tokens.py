@@ -12,6 +12,7 @@ PROMPT_TOKENS_MAX = 512
 
 _TEMPLATE_TOKENS = 8
 _LETTERS_PER_TOKEN = 4
+_PIECES_AROUND_INSTRUCTION = 2
 
 
 def padded(tokens: int) -> int:
@@ -40,3 +41,8 @@ def instruction_image_tokens(image_tokens: int, patches: int) -> int:
     They are the image's latents, SigLIP's ``patches``, and a padded empty place for SigLIP's view of the answer.
     """
     return padded(image_tokens) + padded(patches) + TOKEN_MULTIPLE
+
+
+def instruction_tokens(image_tokens: int, patches: int) -> int:
+    """Return all that an edit by instruction adds to prompt and picture: its image, and the pieces around the text."""
+    return _PIECES_AROUND_INSTRUCTION * TOKEN_MULTIPLE + instruction_image_tokens(image_tokens, patches)

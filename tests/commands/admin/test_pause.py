@@ -185,7 +185,7 @@ async def test_ceilings_bind_everybody_and_outlive_a_restart(world: World) -> No
     await restart(world, owner_guild_id=guild.id, bot_owner_ids=frozenset({owner.id}))
     await told(world, owner, "admin limits set", target=world.member, limit="credits_per_day", value="unlimited")
     said = (await told(world, owner, "owner ceilings", ceiling="credits_per_user", value="0.02")).content
-    assert said.endswith("give credits from 0.05, 0 for none, or unlimited.")
+    assert said.endswith("give credits from 0.09, 0 for none, or unlimited.")
     said = (await told(world, owner, "owner ceilings", ceiling="credits_per_user", value="1.5")).content
     assert "`credits_per_user` **1.5**" in said
     await restart(world)

@@ -164,7 +164,7 @@ def test_a_failed_step_is_not_counted_for_a_request_cancelled_meanwhile() -> Non
     plan = must(queue.next())
     queue.cancel("a")
     ((name, event),) = queue.done(plan, answer(plan, failures={"a": UnitFailed("x")}))
-    assert (name, event) == ("a", Cancelled(0, 2.0))
+    assert (name, event) == ("a", Cancelled(0, 2.0, 1))
 
 
 def test_a_long_caption_raises_the_predicted_cost() -> None:
@@ -376,7 +376,7 @@ def test_a_cancelled_request_ends_with_its_unit_and_is_released_after_the_one_ah
     step = must(queue.next())
     follower = must(queue.next_ahead(math.inf))
     queue.cancel("a")
-    assert queue.done(step, answer(step)) == [("a", Cancelled(1, 2.0))], "the unit ahead is not charged"
+    assert queue.done(step, answer(step)) == [("a", Cancelled(1, 2.0, 2))], "the unit ahead is not charged"
     assert queue.done(follower, answer(follower)) == []
     release = must(queue.next())
     assert (release.unit, release.release) == (None, ("a",))
