@@ -112,7 +112,9 @@ class PictureAccess:
         if place.guild_id != row.guild_id:
             place = Place(row.guild_id, place.channel_id)
         edited = bool(ImageSpec.from_json(row.spec).original) or row.parent_id is not None
-        return Picture(row.owner_id, place, private=row.private, edited=edited, gone=row.deleted)
+        # Until it is posted it is nobody else's: its owner may never have to pay for it.
+        private = row.private or (row.result_message_id is None and not row.deleted)
+        return Picture(row.owner_id, place, private=private, edited=edited, gone=row.deleted)
 
     async def _editable(self, invocation: Invocation) -> Editable:
         setting = await read_setting(self._database, invocation.guild.id if invocation.guild else None, EDITABLE)

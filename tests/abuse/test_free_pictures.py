@@ -20,7 +20,7 @@ from bot.store.accounts import DAY
 from bot.store.exports import ExportedJob
 from tests.helpers.job_worlds import all_ended
 from tests.helpers.pictures import CHANGED, PROMPT, photo, rows
-from tests.helpers.privacy import JUST_DATA, delete, exported, zip_contents
+from tests.helpers.privacy import JUST_DATA, another_member, delete, exported, zip_contents
 from tests.helpers.toy_worker import Toy
 from tests.helpers.worlds import OpenWorld
 
@@ -117,6 +117,18 @@ async def test_every_way_to_a_picture_that_is_not_posted_is_noted(world: World, 
     )
     (image, *_) = await rows(world, "SELECT id, seen_at FROM images ORDER BY job_id")
     assert image["seen_at"] is not None
+
+
+async def test_a_picture_that_is_not_posted_is_its_owner_s_alone(world: World) -> None:
+    """Otherwise a second account gets it, and the first gets its credits back."""
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    (image,) = await rows(world, "SELECT id FROM images")
+    noa = another_member(world)
+    for command, options in (("tree", {}), ("edit", {"prompt": CHANGED})):
+        answered = await noa.slash(world.channel, command, source=image["id"], **options)
+        assert answered.response.content.startswith("There is no such picture here.")
+    assert len(world.env.errors) == 2
+    assert await rows(world, "SELECT seen_at FROM images") == [{"seen_at": None}]
 
 
 async def test_a_picture_that_expires_during_an_export_is_not_in_it(
