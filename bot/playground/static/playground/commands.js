@@ -6,9 +6,18 @@ const KEY_MILLISECONDS = 18;
 /** Do what Discord does and SimCord's page does not: see below. */
 export function startCommands() {
   document.addEventListener("input", ({ target }) => { if (target.id === "channel-composer-input") chooseAtSpace(target); });
+  document.addEventListener("focusin", ({ target }) => { if (target.matches(".command-option-input")) suggest(target); });
   document.addEventListener("paste", (event) => { if (event.target.id === "channel-composer-input") pasteCommand(event); }, true);
   on("receipt", ({ detail }) => { if (detail.kind === "run_command") void dropReply(); });
   on("status", offerCommands);
+}
+
+/** An empty field with suggestions of the bot shows them at once. */
+function suggest(input) {
+  setTimeout(() => {
+    const heading = document.querySelector(".command-popup:not([hidden]) .command-popup-heading")?.textContent || "";
+    if (input.isConnected && !input.value && heading.startsWith("OPTIONS MATCHING")) setText(input, "");
+  });
 }
 
 /** A space after a command's whole name chooses it. */
