@@ -36,7 +36,7 @@ function placeOf(server, channel) {
 }
 
 async function showMessage(place, id) {
-  if (place) await takeSeat(page.person, place);
+  if (place) await takeSeat({ place });
   const found = await until(() => byId("channel-message-list").querySelector(`[data-message-id="${id}"]`), 1500);
   if (!found) {
     toast("This message is no longer shown here.");

@@ -13,6 +13,7 @@ export const page = { contextId: null, person: null, place: null, status: null }
 let ended = false;
 let lostSince = null;
 let switching = Promise.resolve();
+let wanted = null;
 
 /** Send a request of this page. Returns the JSON answer; throws an Error with a sentence for people. */
 export async function request(path, { method = "GET", json, body } = {}) {
@@ -32,9 +33,14 @@ export function startPage() {
   void pollStatus();
 }
 
-/** Show another person or another place on this page. */
-export function takeSeat(person, place) {
-  switching = switching.then(() => changeSeat(person, place)).catch((error) => toast(error.message));
+/** Show another ``person`` or ``place``, or both, on this page; quick clicks add up. */
+export function takeSeat(change) {
+  wanted = { person: page.person, place: page.place, ...wanted, ...change };
+  switching = switching.then(() => {
+    const next = wanted;
+    wanted = null;
+    return next && changeSeat(next.person, next.place);
+  }).catch((error) => toast(error.message));
   return switching;
 }
 

@@ -56,13 +56,13 @@ function placeButton(place) {
     ? element("img", { src: `/playground/${place.name}.png`, alt: "", width: 24, height: 24 })
     : element("span", { class: "pg-hash", "aria-hidden": "true" }, "#");
   return element("button", {
-    type: "button", "data-place": place.key, onclick: () => takeSeat(page.person, place),
+    type: "button", "data-place": place.key, onclick: () => takeSeat({ place }),
   }, mark, element("span", { class: "pg-name" }, place.name), element("span", { class: "pg-unread", role: "img", "aria-label": "New messages", hidden: true }));
 }
 
 function personButton(person) {
   return element("button", {
-    type: "button", "data-person": person.name, onclick: () => takeSeat(person, page.place),
+    type: "button", "data-person": person.name, onclick: () => takeSeat({ person }),
   },
   element("img", { src: `/playground/${person.name}.png`, alt: "", width: 32, height: 32 }),
   element("span", {}, element("strong", {}, person.name), element("small", {}, person.title)));
