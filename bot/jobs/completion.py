@@ -263,7 +263,7 @@ def _expire(connection: sqlite3.Connection, job_id: int, code: str, note: str, n
     """End an undelivered job; the note, unless it is empty, says what the job cost."""
     charged = images.charges_of_seen(connection, job_id)
     cost = (
-        f"You had it by another command before, so it cost {credits_text(charged)}."
+        f"It cost {credits_text(charged)}, for what you got or deleted before that."
         if charged
         else "Nothing was charged."
     )

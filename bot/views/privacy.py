@@ -25,7 +25,8 @@ Choice = Literal["data", "all", "keep"]
 
 ASK = (
     "Delete your data? Your prompts, pictures and settings go at once and cannot be restored; your waiting requests "
-    "are cancelled. Posted messages stay in Discord unless you have them deleted, too. Limits and blocks stay."
+    "are cancelled. Posted messages stay in Discord unless you have them deleted, too. Limits, blocks and what you "
+    "used in the last 24 hours stay."
 )
 _LABELS: dict[Choice, str] = {
     "data": "Delete my data",
@@ -137,8 +138,9 @@ def info_text(retention_days: int, backup_days: int) -> str:
         "- Admins of a server: how much you used there, not your prompts. The operator of this bot: everything.\n"
         "**What you can do**\n"
         "- `/privacy export` sends you all of it, as ZIP files that you alone see.\n"
-        "- `/privacy delete` removes prompts, pictures and settings at once, posted pictures too if you like. Limits "
-        "and blocks stay, or deleting would be a way around them; sums stay, not linked to you.\n"
+        "- `/privacy delete` removes prompts, pictures and settings at once, posted pictures too if you like. Limits, "
+        "blocks and, for a day, what you used stay, or deleting would be a way around them; sums stay, not linked to "
+        "you.\n"
         f"- {backups}"
     )
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,8 @@ from tests.helpers.pictures import CHANGED, PROMPT, photo, rows
 from tests.helpers.privacy import JUST_DATA, another_member, delete, exported, zip_contents
 from tests.helpers.toy_worker import Toy
 from tests.helpers.worlds import OpenWorld
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -97,7 +100,7 @@ async def test_an_exported_picture_that_expires_is_paid_and_its_sibling_refunded
     await all_ended(world)
     assert await settled(world) == first["charge"] > 0
     (card,) = world.channel.history()
-    assert "I could not post your picture for 24 hours, so I deleted it. You had it by another command" in card.content
+    assert "I could not post your picture for 24 hours, so I deleted it. It cost " in card.content
     assert not any((world.env.bot.settings.image_dir / image["file"]).exists() for image in (first, second))
     answered = await world.member.slash(world.channel, "edit", prompt=CHANGED, source=second["id"])
     assert answered.response.content.startswith("This picture was deleted.")
@@ -149,6 +152,24 @@ async def test_a_picture_that_expires_during_an_export_is_not_in_it(
     assert pictures_of(parts) == {}, "its file may still be there"
     assert len(json.loads(zip_contents(parts)["jobs.json"])) == 1
     assert await settled(world) == 0
+
+
+async def test_pictures_of_a_request_that_is_still_being_generated_are_not_handed_out(world: World) -> None:
+    """It may still fail, which costs nothing."""
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    await world.env.bot.database.write(lambda c: c.execute("UPDATE jobs SET state = 'running'").rowcount)
+    (image,) = await rows(world, "SELECT id FROM images")
+    parts, _ = await exported(world)
+    assert pictures_of(parts) == {}
+    await world.member.slash(world.channel, "edit", prompt=CHANGED, source=image["id"])
+    assert await rows(world, "SELECT seen_at FROM images") == [{"seen_at": None}]
+
+
+def test_files_of_pictures_are_opened_in_few_places() -> None:
+    """Two of them write and delete. Whoever adds one that reads has to ask ``images.handed_out`` for the file."""
+    opens = re.compile(r"(image_dir|folders\[folder\])\)? / ")
+    found = {path.name for path in (ROOT / "bot").rglob("*.py") if opens.search(path.read_text(encoding="utf-8"))}
+    assert found == {"completion.py", "gallery.py", "input_images.py", "privacy.py", "rendering.py"}
 
 
 async def test_deleting_a_picture_before_it_is_posted_does_not_refund_it(world: World) -> None:
