@@ -19,6 +19,7 @@ from bot.privacy.privacy import _Packing
 from bot.store import jobs
 from bot.store.accounts import DAY
 from bot.store.exports import ExportedJob
+from bot.store.moderation import Block, write_block
 from tests.helpers.job_worlds import all_ended
 from tests.helpers.pictures import CHANGED, PROMPT, photo, rows
 from tests.helpers.privacy import JUST_DATA, another_member, delete, exported, zip_contents
@@ -71,6 +72,8 @@ async def test_closing_direct_messages_exporting_and_deleting_is_paid_and_bound(
     await post_what_is_due(world)
     parts, _ = await exported(world)
     assert len(pictures_of(parts)) == 2
+    again = await world.member.slash(world.channel, "privacy export")
+    assert again.response.content.startswith("One export every 10 minutes")
     await delete(world, JUST_DATA)
     world.env.backend.faults.clear()
     assert await rows(world, "SELECT state, owner_id FROM jobs") == [{"state": "expired", "owner_id": 0}]
@@ -78,7 +81,7 @@ async def test_closing_direct_messages_exporting_and_deleting_is_paid_and_bound(
     answered = await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=2)
     assert "credits" in answered.response.content, "the operator's ceiling still holds"
     assert len(await rows(world, "SELECT id FROM jobs")) == 1
-    assert len(world.env.errors) == 1
+    assert len(world.env.errors) == 2
 
 
 async def test_what_is_deleted_before_it_is_posted_is_paid(world: World) -> None:
@@ -152,6 +155,17 @@ async def test_a_picture_that_expires_during_an_export_is_not_in_it(
     assert pictures_of(parts) == {}, "its file may still be there"
     assert len(json.loads(zip_contents(parts)["jobs.json"])) == 1
     assert await settled(world) == 0
+
+
+async def test_a_member_who_is_blocked_before_the_picture_is_posted_pays_for_an_export(world: World) -> None:
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    block = Block(world.member.id, None, "spam", 5)
+    await world.env.bot.database.write(partial(write_block, guild_id=world.channel.guild.id, block=block))
+    parts, _ = await exported(world)
+    assert len(pictures_of(parts)) == 1
+    expire = partial(jobs.ended, state="expired", error_code="undelivered", note="", now=5)
+    ended = await world.env.bot.database.write(partial(expire, job_id=1))
+    assert await settled(world) == ended.credits > 0
 
 
 async def test_pictures_of_a_request_that_is_still_being_generated_are_not_handed_out(world: World) -> None:
