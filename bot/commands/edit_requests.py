@@ -28,6 +28,7 @@ from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.modals import EditModal
 from bot.views.picture_picker import PickButton, over_text
 from bot.views.picture_references import NEWEST, image_reference, source_of
+from bot.views.private_messages import check_private, edit_private
 from bot.views.request_form import RequestModal
 
 
@@ -86,12 +87,13 @@ class EditRequests:
         kept = await find_draft(self._database, draft_id)
         if kept is None:
             asked = interaction.message.content if interaction.message is not None else ""
-            await interaction.response.edit_message(content=over_text(asked), view=None, attachments=[])
+            await edit_private(interaction, content=over_text(asked), view=None, attachments=[])
             return
         draft, owner_id = kept
         if owner_id != interaction.user.id:
             raise Refusal("Only the member who was asked can answer this.")
         if image_id is None:
+            check_private(interaction)
             await interaction.response.defer()
             await interaction.delete_original_response()
             return

@@ -79,7 +79,8 @@ class Gallery:
 
     async def show_menu(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Show what can be done with one image besides drawing."""
-        await self._menus.show(interaction, f"What about this picture (seed {row.seed})?", _menu(interaction, row))
+        menu = await self._menu(interaction, row)
+        await self._menus.show(interaction, f"What about this picture (seed {row.seed})?", menu)
 
     async def details(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Show everything needed to generate the image again."""
@@ -88,7 +89,7 @@ class Gallery:
         text, file = _copyable(parameters_text(spec))
         if (link := link_of(row)) is not None:
             text = f"{text}\n-# {_MADE.get(row.kind, row.kind)} by <@{row.owner_id}> · {link}"
-        await self._menus.show(interaction, text, _menu(interaction, row), file)
+        await self._menus.show(interaction, text, await self._menu(interaction, row), file)
 
     async def details_of_file(self, interaction: discord.Interaction[Any], attachment: discord.Attachment) -> None:
         """Show the parameters in a file's metadata, with Again and Edit. Raises :class:`Refusal` if it has none."""
@@ -132,7 +133,7 @@ class Gallery:
             after = await self._input_images.bytes_of(row)
             sheet = await asyncio.to_thread(compare_sheet, before, after, caption, spec.prompt)
             file = discord.File(BytesIO(sheet), "compare.png", description="Before and after")
-            await self._menus.show_deferred(interaction, "Before and after:", file, _menu(interaction, row))
+            await self._menus.show_deferred(interaction, "Before and after:", file, await self._menu(interaction, row))
 
     async def _before(self, invocation: InteractionInvocation, row: ImageRow, spec: ImageSpec) -> tuple[bytes, str]:
         """Return the original's bytes and a caption: its prompt if the bot generated it, else "original"."""
@@ -159,7 +160,7 @@ class Gallery:
             sheet = await asyncio.to_thread(family_sheet, relatives)
             file = discord.File(BytesIO(sheet), "tree.png", description="The family of this picture")
             text = "What this picture came from, and what came from it:"
-            await self._menus.show_deferred(interaction, text, file, _menu(interaction, row))
+            await self._menus.show_deferred(interaction, text, file, await self._menu(interaction, row))
 
     async def _relative(self, row: ImageRow, *, marked: bool) -> Relative:
         spec = ImageSpec.from_json(row.spec)
@@ -170,14 +171,14 @@ class Gallery:
 
     async def ask_delete(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Ask before deleting. Raises :class:`Refusal` if the member may not delete the image."""
-        _check_delete(interaction, row)
+        await self._check_delete(interaction, row)
         several = len(await images.of_job(self._database, row.job_id)) > 1
         text = "Delete this picture? What was made from it stays."
         await self._menus.show(interaction, text, delete_view(row.id, several=several))
 
     async def drop(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Delete one image from the database, from disk, and from its message."""
-        _check_delete(interaction, row)
+        await self._check_delete(interaction, row)
         await self._menus.defer(interaction)
         left = [each for each in await images.of_job(self._database, row.job_id) if each.id != row.id]
         await self._delete(interaction, [row])
@@ -186,7 +187,7 @@ class Gallery:
 
     async def drop_all(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Delete every image of the message, and the message."""
-        _check_delete(interaction, row)
+        await self._check_delete(interaction, row)
         await self._menus.defer(interaction)
         gone = await self.remove_result(interaction, row)
         await self._menus.show_deferred(interaction, "Deleted." if gone else STILL_SHOWN)
@@ -200,6 +201,16 @@ class Gallery:
         """Delete the images of messages that were deleted in Discord."""
         files = await self._database.write(partial(images.delete_of_messages, message_ids=list(message_ids)))
         await self._remove_files(files)
+
+    async def _check_delete(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        await self._input_images.access.check(Action.DELETE, InteractionInvocation(interaction), row)
+
+    async def _menu(self, interaction: discord.Interaction[Any], row: ImageRow) -> discord.ui.View:
+        """Return the buttons of the menu about an image, which stay under each of its steps."""
+        invocation, access = InteractionInvocation(interaction), self._input_images.access
+        has_parent = row.parent_id is not None or bool(ImageSpec.from_json(row.spec).original)
+        may_delete = await access.allows(Action.DELETE, invocation, row)
+        return more_view(row.id, has_parent=has_parent, may_delete=may_delete)
 
     async def _delete(self, interaction: discord.Interaction[Any], rows: list[ImageRow]) -> None:
         """Delete images of one job from the database and from disk. What a moderator deletes is in the audit."""
@@ -248,23 +259,6 @@ class Gallery:
             log.info("message_not_changed", job=row.job_id, code=error.code)
             return False
         return True
-
-
-def may_delete(interaction: discord.Interaction[Any], row: ImageRow) -> bool:
-    """Return whether the member is the image's owner or a moderator."""
-    moderator = interaction.guild is not None and interaction.permissions.manage_messages
-    return row.owner_id == interaction.user.id or moderator
-
-
-def _check_delete(interaction: discord.Interaction[Any], row: ImageRow) -> None:
-    if not may_delete(interaction, row):
-        raise Refusal("Only the member who asked for this picture, or a moderator, can delete it.")
-
-
-def _menu(interaction: discord.Interaction[Any], row: ImageRow) -> discord.ui.View:
-    """Return the buttons of the menu about an image, which stay under each of its steps."""
-    has_parent = row.parent_id is not None or bool(ImageSpec.from_json(row.spec).original)
-    return more_view(row.id, has_parent=has_parent, may_delete=may_delete(interaction, row))
 
 
 def _copyable(text: str) -> tuple[str, discord.File | None]:

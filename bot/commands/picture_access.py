@@ -10,6 +10,7 @@ import discord
 
 from bot.commands.invocation import Invocation, place_of
 from bot.errors import Refusal
+from bot.jobs.job import JobRequest
 from bot.moderation.access import Action, Actor, Editable, Picture, Place, Verdict, may
 from bot.requests.spec import ImageSpec
 from bot.store import images
@@ -51,6 +52,19 @@ class PictureAccess:
     async def check(self, action: Action, invocation: Invocation, row: ImageRow) -> None:
         """Raise :class:`Refusal` if the member may not do that with the picture."""
         _raise(await self.verdict(action, invocation, row))
+
+    async def may_cancel(self, invocation: Invocation, request: JobRequest) -> bool:
+        """Return whether the member may cancel a request: their own, or as a moderator of the channel it is for.
+
+        A request in another server is not theirs, whatever the id in a ``custom_id`` says.
+        """
+        actor, place = Actor(invocation.user.id), invocation.place
+        if request.owner_id == actor.member_id:
+            return True
+        if request.guild_id is None or request.guild_id != place.guild_id:
+            return False
+        picture = Picture(request.owner_id, await self.place(invocation, request.channel_id))
+        return may(Action.CANCEL, actor, place, picture).allowed
 
     async def check_message(self, action: Action, invocation: Invocation, message: discord.Message) -> None:
         """Raise :class:`Refusal` if the member may not do that with the attachments of a message.

@@ -25,6 +25,7 @@ from bot.views.privacy import (
     info_text,
     removed_text,
 )
+from bot.views.private_messages import check_private
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,11 @@ class PrivacyActions:
         await interaction.response.send_message(ASK, view=delete_view(), ephemeral=True)
 
     async def on_press(self, interaction: discord.Interaction[Any], what: str) -> None:
-        """Handle the answer to the question: ``data``, ``all`` (posted pictures, too) or ``keep``."""
+        """Handle the answer to the question: ``data``, ``all`` (posted pictures, too) or ``keep``.
+
+        Raises :class:`Refusal` if the button is not under the private question.
+        """
+        check_private(interaction)
         if what == "keep":
             await interaction.response.edit_message(content="Nothing was deleted.", view=None)
             return

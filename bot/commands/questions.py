@@ -26,7 +26,7 @@ from bot.views.card_messages import NOT_SENT, CardMessage, remove
 from bot.views.drafts import draft_view, remaining_view
 from bot.views.errors import request_text
 from bot.views.parts import AnswerAction
-from bot.views.questions import AnswerButton, question_view, show_question_view
+from bot.views.questions import AnswerButton, is_question, question_view, show_question_view
 
 log = structlog.get_logger(__name__)
 
@@ -116,9 +116,11 @@ class Questions:
             await interaction.response.defer()
             return
         if question is None:  # answered, expired, or asked before a restart
-            asked = f"{interaction.message.content}\n" if interaction.message is not None else ""
-            view = remaining_view(interaction.message) if interaction.message is not None else None
-            await interaction.response.edit_message(content=f"{asked}{_OVER}", view=view)
+            message = interaction.message
+            if message is None or not is_question(message):
+                raise Refusal(_OVER)
+            view = remaining_view(message)
+            await interaction.response.edit_message(content=f"{message.content}\n{_OVER}", view=view)
             return
         if question.invocation.user.id != interaction.user.id:
             raise Refusal("Only the member who was asked can answer this.")

@@ -11,7 +11,9 @@ import discord
 from discord.ext import commands
 
 from bot.commands.admin.context import AdminContext, has_audit
+from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
+from bot.commands.picture_access import PictureAccess
 from bot.errors import Refusal
 from bot.inert import inert
 from bot.jobs.active import ActiveJob
@@ -19,11 +21,13 @@ from bot.jobs.cancellation import Note
 from bot.jobs.completion import credits_charged
 from bot.jobs.job import JobRequest
 from bot.jobs.service import JobService
+from bot.moderation.access import Verdict
 from bot.plurals import counted
 from bot.store.audit import Change
 from bot.store.job_rows import JobRow
 from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.drafts import job_request_view
+from bot.views.private_messages import check_private, edit_private
 from bot.views.progress import cancelled_text, cost_text
 from bot.views.queue import QUEUE_ITEMS, QueueEntry, QueueList, Whose
 
@@ -36,8 +40,9 @@ _NOT_A_MODERATOR = "Only moderators see everybody's requests: you need Manage Me
 class QueueActions:
     """Lists and cancels jobs, for members and for moderators."""
 
-    def __init__(self, jobs: JobService, admin: AdminContext) -> None:
+    def __init__(self, jobs: JobService, admin: AdminContext, access: PictureAccess) -> None:
         self._jobs = jobs
+        self._access = access
         self._admin = admin
         self._clicks: Throttle[tuple[int, int]] = Throttle(DOUBLE_CLICK_SECONDS)
 
@@ -48,7 +53,7 @@ class QueueActions:
 
     async def cancel_newest(self, interaction: discord.Interaction[Any]) -> None:
         """Cancel the member's only request. If there are several, show the page with the newest to choose from."""
-        mine = [entry for entry in self._entries(interaction, "mine") if entry.can_be_cancelled]
+        mine = [entry for entry in await self._entries(interaction, "mine") if entry.can_be_cancelled]
         if len(mine) != 1:
             await self.show(interaction, page=len(mine), notice="Which one? Choose it below." if mine else "")
             return
@@ -61,7 +66,7 @@ class QueueActions:
     async def on_page(self, interaction: discord.Interaction[Any], whose: Whose, page: int) -> None:
         """Show a page in place of the one that has the button."""
         queue = await self._list(interaction, whose, page)
-        await interaction.response.edit_message(content=queue.text(), view=queue.view(), suppress_embeds=True)
+        await edit_private(interaction, content=queue.text(), view=queue.view(), suppress_embeds=True)
 
     async def on_choice(
         self, interaction: discord.Interaction[Any], whose: Whose, page: int, job_ids: Sequence[int]
@@ -69,6 +74,7 @@ class QueueActions:
         """Cancel what was chosen, then show in the same message what came of it and what is left."""
         if whose == "all":
             _check_moderator(interaction)
+        check_private(interaction)
         await interaction.response.defer()
         notice = await self._cancel_several(interaction, job_ids) if job_ids else ""
         queue = await self._list(interaction, whose, page, notice)
@@ -76,7 +82,7 @@ class QueueActions:
 
     async def on_cancel_all(self, interaction: discord.Interaction[Any]) -> None:
         """Cancel all requests of the member, wherever they are."""
-        mine = [entry.job.id for entry in self._entries(interaction, "mine") if entry.can_be_cancelled]
+        mine = [entry.job.id for entry in await self._entries(interaction, "mine") if entry.can_be_cancelled]
         await self.on_choice(interaction, "mine", 0, mine)
 
     async def on_cancel(self, interaction: discord.Interaction[Any], job_id: int) -> None:
@@ -108,28 +114,27 @@ class QueueActions:
         if whose == "all":
             _check_moderator(interaction)
         undelivered = await self._jobs.undelivered.of(interaction.user.id) if whose == "mine" else ()
-        entries = self._entries(interaction, whose)
+        entries = await self._entries(interaction, whose)
         return QueueList(whose, entries, page, _is_moderator(interaction), undelivered, notice)
 
-    def _entries(self, interaction: discord.Interaction[Any], whose: Whose) -> list[QueueEntry]:
+    async def _entries(self, interaction: discord.Interaction[Any], whose: Whose) -> list[QueueEntry]:
         """Return the requests of the member, or those of this server that they moderate, the oldest first."""
-        return [
-            QueueEntry(active.job, self._jobs.progress_of(active), _visible_prompt(interaction, active.job.request))
-            for _, active in sorted(self._jobs.active.items())
-            if (
-                active.job.request.owner_id == interaction.user.id
-                if whose == "mine"
-                else moderates(interaction, active.job.request)
-            )
-        ]
+        invocation, found = InteractionInvocation(interaction), list[QueueEntry]()
+        for _, active in sorted(self._jobs.active.items()):
+            request = active.job.request
+            own, here = request.owner_id == interaction.user.id, request.guild_id == interaction.guild_id
+            if own if whose == "mine" else here and await self._access.may_cancel(invocation, request):
+                prompt = _visible_prompt(interaction, request)
+                found.append(QueueEntry(active.job, self._jobs.progress_of(active), prompt))
+        return found
 
     async def _cancel(self, interaction: discord.Interaction[Any], job_id: int) -> ActiveJob:
         """Cancel a job for its owner, or for a moderator, which is audited. Raises :class:`Refusal` for others."""
         request = self._jobs.request_of(job_id)
         if request is None or interaction.user.id == request.owner_id:
             return await self._jobs.cancellation.cancel(job_id)
-        if not moderates(interaction, request):
-            raise Refusal("Only the member who asked for this picture, or a moderator, can cancel it.")
+        if not await self._access.may_cancel(InteractionInvocation(interaction), request):
+            raise Refusal(Verdict.NOT_THEIRS_TO_CANCEL.value)
         before = "waiting" if self._jobs.is_waiting(job_id) else "being generated"
         change = Change("cancel", f"<@{request.owner_id}>", before, "cancelled", request.owner_id)
 
@@ -171,23 +176,6 @@ class QueueActions:
         if prompt is None or not row.note:
             return f"Cancelled {named}. {cost_text(credits_charged(row))}"
         return cancelled_text(prompt, request.original_link, row.note, credits_charged(row))
-
-
-def moderates(interaction: discord.Interaction[Any], request: JobRequest) -> bool:
-    """Return whether the member may manage messages where a job was asked for.
-
-    A job in another server than the interaction's is not theirs, whatever the id in a ``custom_id`` says.
-    """
-    guild, member = interaction.guild, interaction.user
-    if request.guild_id is None or request.guild_id != interaction.guild_id:
-        return False
-    if request.channel_id == interaction.channel_id:
-        return interaction.permissions.manage_messages
-    if guild is None or not isinstance(member, discord.Member):
-        return False
-    channel = guild.get_channel_or_thread(request.channel_id)
-    permissions = channel.permissions_for(member) if channel is not None else member.guild_permissions
-    return permissions.manage_messages
 
 
 def _is_moderator(interaction: discord.Interaction[Any]) -> bool:

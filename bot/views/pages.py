@@ -16,6 +16,7 @@ from bot.errors import Refusal
 from bot.store.database import Database
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
+from bot.views.private_messages import edit_private
 from bot.views.text import MESSAGE_LIMIT
 
 EntryT = TypeVar("EntryT")
@@ -87,7 +88,7 @@ class PageButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"never-used-
         if page.number < pages - 1:
             view.add_item(cls(page.number + 1, "Next"))
         if interaction.type is discord.InteractionType.component:
-            await interaction.response.edit_message(content=text, view=view, suppress_embeds=True)
+            await edit_private(interaction, content=text, view=view, suppress_embeds=True)
         else:
             await interaction.response.send_message(text, view=view, ephemeral=True, suppress_embeds=True)
 

@@ -9,6 +9,7 @@ import discord
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.drafts import DraftButton
 from bot.views.parts import AnswerAction, parts_of
+from bot.views.private_messages import custom_ids
 
 
 class AnswerButton(
@@ -34,6 +35,15 @@ def question_view(question_id: str, draft_id: int) -> discord.ui.View:
     view.add_item(DraftButton("edit", draft_id, "Change"))
     view.add_item(AnswerButton("no", question_id, "Cancel"))
     return view
+
+
+def is_question(message: discord.Message) -> bool:
+    """Return whether a message asks a question or leads to one: only such a message is changed when it is over."""
+    found = custom_ids(message)
+    kinds = (AnswerButton, DraftButton)
+    templates = [kind.__discord_ui_compiled_template__ for kind in kinds]
+    own = all(any(template.match(custom_id) for template in templates) for custom_id in found)
+    return bool(found) and own and not message.attachments
 
 
 def show_question_view(question_id: str) -> discord.ui.View:

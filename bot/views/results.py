@@ -14,6 +14,7 @@ import discord
 from bot.inert import cut, one_line
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
+from bot.views.private_messages import custom_ids
 
 RowAction = Literal["edit", "vary", "remix", "again", "upscale", "more"]
 """What the buttons under a result do."""
@@ -135,21 +136,15 @@ def result_view(job_id: int) -> discord.ui.View:
 def is_result(message: discord.Message, job_id: int) -> bool:
     """Return whether a message has the row under a job's result, or one of its buttons."""
     row = {f"zib:{what}:j{job_id}" for what in _ROW_LABELS}
-    return any(custom_id in row for custom_id in _custom_ids(message))
+    return any(custom_id in row for custom_id in custom_ids(message))
 
 
 def is_menu(message: discord.Message) -> bool:
     """Return whether a message is a step of a private menu about one image, or asks which image is meant."""
     templates = [item.__discord_ui_compiled_template__ for item in (ImageButton, WhichSelect)]
     return message.flags.ephemeral and any(
-        template.match(custom_id) for custom_id in _custom_ids(message) for template in templates
+        template.match(custom_id) for custom_id in custom_ids(message) for template in templates
     )
-
-
-def _custom_ids(message: discord.Message) -> list[str]:
-    """Return the ``custom_id`` of each button and select of a message."""
-    rows = [component for component in message.components if isinstance(component, discord.ActionRow)]
-    return [str(getattr(child, "custom_id", None)) for row in rows for child in row.children]
 
 
 def picture_label(number: int, seed: int, prompt: str) -> str:

@@ -23,6 +23,7 @@ from bot.store.admission import QuotaState
 from bot.store.limits import LimitName, LimitRow
 from bot.store.moderation import find_block
 from bot.views.member_limits import BlockModal, LimitsModal, MemberAction, MemberButton, member_text, member_view
+from bot.views.private_messages import edit_private
 
 Person = discord.Member | discord.User
 
@@ -76,7 +77,7 @@ class MemberMenu:
         if interaction.type is discord.InteractionType.application_command:
             await interaction.response.send_message(text, view=view, ephemeral=True, suppress_embeds=True)
         else:
-            await interaction.response.edit_message(content=text, view=view, suppress_embeds=True)
+            await edit_private(interaction, content=text, view=view, suppress_embeds=True)
 
     async def _quota_state(self, interaction: discord.Interaction[Any], member: Person | discord.Object) -> QuotaState:
         guild_id = guild_of(interaction)

@@ -13,11 +13,15 @@ from bot.commands.admin.blocks import block_member
 from bot.commands.admin.context import AdminContext, guild_of, server_menu
 from bot.commands.admin.member_menu import member_or_id
 from bot.commands.gallery import STILL_SHOWN, Gallery
+from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
+from bot.commands.picture_access import PictureAccess
 from bot.errors import Refusal
+from bot.moderation.access import Action, Verdict
 from bot.store import images
 from bot.store.images import ImageRow
 from bot.views.picture_moderation import ModerationAction, ModerationButton, moderation_text, moderation_view
+from bot.views.private_messages import check_private
 
 _DAY = 24 * 60 * 60
 _REASON = "a picture in this server"
@@ -27,8 +31,9 @@ _NOT_HERE = "That message is none of my pictures in this channel."
 class ModerateMenu:
     """Shows a moderator who asked for a picture, and handles the buttons under that."""
 
-    def __init__(self, context: AdminContext, gallery: Gallery) -> None:
+    def __init__(self, context: AdminContext, gallery: Gallery, access: PictureAccess) -> None:
         self._context = context
+        self._access = access
         self._gallery = gallery
 
     def command(self) -> app_commands.ContextMenu:
@@ -40,7 +45,8 @@ class ModerateMenu:
         row = await images.any_of_job(self._context.database, job_id)
         if row is None:
             raise Refusal(_NOT_HERE)
-        _check_moderator(interaction, row)
+        await self._check_moderator(interaction, row)
+        check_private(interaction)
         rows = await images.of_job(self._context.database, job_id)
         if what == "block":
             said = await self._block(interaction, row)
@@ -56,10 +62,20 @@ class ModerateMenu:
         rows = await images.of_message(self._context.database, message.id)
         if not rows:
             raise Refusal(_NOT_HERE)
-        _check_moderator(interaction, rows[0])
+        await self._check_moderator(interaction, rows[0])
         await interaction.response.send_message(
             moderation_text(rows), view=moderation_view(rows[0]), ephemeral=True, suppress_embeds=True
         )
+
+    async def _check_moderator(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
+        """Raise :class:`Refusal` unless the member may manage messages, here where the picture was posted.
+
+        The id in a ``custom_id`` can be forged: it gives nobody a right in another channel or server.
+        """
+        guild_of(interaction)
+        verdict = await self._access.verdict(Action.MODERATE, InteractionInvocation(interaction), row)
+        if not verdict.allowed:
+            raise Refusal(_NOT_HERE if verdict is Verdict.NOT_FOUND else verdict.value)
 
     async def _delete(self, interaction: discord.Interaction[Any], row: ImageRow, rows: list[ImageRow]) -> str:
         if not rows:
@@ -74,18 +90,6 @@ class ModerateMenu:
         owner = await member_or_id(interaction.guild, row.owner_id)
         until = int(time.time()) + _DAY
         return await block_member(self._context, interaction, owner, until, _REASON, shorten=False)
-
-
-def _check_moderator(interaction: discord.Interaction[Any], row: ImageRow) -> None:
-    """Raise :class:`Refusal` unless the member may manage messages, here where the picture was posted.
-
-    The id in a ``custom_id`` can be forged: it gives nobody a right in another channel or server.
-    """
-    here = guild_of(interaction) == row.guild_id and interaction.channel_id in (row.result_channel_id, row.channel_id)
-    if not here or (row.private and row.owner_id != interaction.user.id):
-        raise Refusal(_NOT_HERE)
-    if not interaction.permissions.manage_messages:
-        raise Refusal("Only moderators can do that: you need Manage Messages in this channel.")
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

@@ -23,6 +23,7 @@ from bot.store.guild_settings import LOG_CHANNEL, PRIVATE_PICTURES, SPOILER, fin
 from bot.store.limits import LimitRow
 from bot.store.moderation import channel_rules
 from bot.views.command_mentions import CommandMentions
+from bot.views.private_messages import edit_private
 from bot.views.setup import ChannelChoice, CreditsModal, SetupState, Switch, setup_text, setup_view
 
 
@@ -40,7 +41,7 @@ class SetupActions:
         if interaction.type is discord.InteractionType.application_command:
             await interaction.response.send_message(text, view=view, ephemeral=True, suppress_embeds=True)
         else:
-            await interaction.response.edit_message(content=text, view=view, suppress_embeds=True)
+            await edit_private(interaction, content=text, view=view, suppress_embeds=True)
 
     async def on_switch(self, interaction: discord.Interaction[Any], what: Switch, value: str) -> None:
         """Set a setting that is on or off."""

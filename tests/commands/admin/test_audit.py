@@ -21,6 +21,7 @@ from bot.views.moderation import RULE_PAGES
 from bot.views.pages import PageButton, fit
 from tests.helpers.admins import admin_of, another_server, labels, told
 from tests.helpers.dynamic_items import matching
+from tests.helpers.forging import forged_click
 from tests.helpers.worlds import OpenWorld, restart
 
 AT, ADA = 1_764_000_000, 1456074443980800021
@@ -198,9 +199,9 @@ async def test_a_forged_button_shows_the_own_server_to_its_admins_alone(world: W
     stranger = elsewhere.guild.add_member(world.env.create_user("noa"))
     refused = await stranger.click(message, label="page 1")
     assert refused.response.content == ONLY_ADMINS
-    for label in ("page 1", "page 999999999"):
-        message = await posted(world, elsewhere, 1, 999_999_999)
-        await eve.click(message, label=label)
+    own = await told(world, eve, "admin audit", elsewhere)
+    for page in (1, 999_999_999):
+        await forged_click(world, eve, own, AuditPages(page).item.custom_id)
         shown = elsewhere.history(viewer=eve)[-1]
         assert shown.content.startswith("**1 change in this server**, the newest first\n")
         assert numbers(shown) == [1]
@@ -210,7 +211,7 @@ async def test_a_forged_button_shows_the_own_server_to_its_admins_alone(world: W
 async def test_a_page_far_behind_the_end_is_the_last_one(world: World) -> None:
     await changed(world, 15)
     ada = admin_of(world)
-    await ada.click(await posted(world, world.channel, 999_999_999), label="page 999999999")
+    await forged_click(world, ada, await told(world, ada, "admin audit"), AuditPages(999_999_999).item.custom_id)
     shown = world.channel.history(viewer=ada)[-1]
     assert numbers(shown) == [5, 4, 3, 2, 1]
     assert "page 2 of 2" in shown.content
