@@ -13,9 +13,9 @@ import structlog
 
 from bot.jobs.job import Job, JobRequest
 from bot.moderation.limit_texts import refusal
-from bot.moderation.word_filter import WordFilter
+from bot.moderation.server_filters import ServerFilters
 from bot.requests.pricing import Prices, needs_confirmation
-from bot.store import admission, moderation
+from bot.store import admission
 from bot.store.admission import Admitted, JobDemand, NotAdmitted, QuotaState, Terms
 from bot.store.database import Database
 from bot.store.guild_settings import PRIVATE_PICTURES, SPOILER, find_setting, read_setting
@@ -41,8 +41,7 @@ class Admission:
         self._prices = prices
         self.configured = configured
         self.terms = configured
-        self._filters: dict[int, WordFilter] = {}
-        self._words_changed = 0
+        self._filters = ServerFilters(database)
 
     async def check_place(self, requester: Requester) -> None:
         """Raise :class:`Refusal` if the member may not use the bot here at all, whatever they ask for."""
@@ -121,20 +120,13 @@ class Admission:
 
     def forget_words(self, guild_id: int) -> None:
         """Read a server's words again when they are needed next: they have changed."""
-        self._words_changed += 1
-        self._filters.pop(guild_id, None)
+        self._filters.forget(guild_id)
 
     async def check_words(self, guild_id: int | None, prompt: str) -> None:
         """Raise :class:`Refusal` if the prompt has a word that the server's admins forbid."""
         if guild_id is None:
             return
-        words = self._filters.get(guild_id)
-        if words is None:
-            changes = self._words_changed
-            listed = await moderation.words_of(self._database, guild_id)
-            words = await asyncio.to_thread(WordFilter, listed, guild_id)
-            if changes == self._words_changed:  # else what was read may be out of date
-                self._filters[guild_id] = words
+        words = await self._filters.of(guild_id)
         if words:
             await asyncio.to_thread(words.check, prompt)
 

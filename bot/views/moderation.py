@@ -10,6 +10,8 @@ from functools import partial
 import discord
 import structlog
 
+from bot.inert import cut
+from bot.moderation.stored_patterns import StoredPattern, read_stored
 from bot.plurals import counted
 from bot.store.database import Database
 from bot.store.guild_settings import AGE_RESTRICTED_ONLY, read_setting
@@ -20,8 +22,7 @@ from bot.store.moderation import (
     blocks_of,
     channel_rules,
     count_blocks,
-    count_words,
-    words_in,
+    words_of,
 )
 from bot.views.audit import hidden, quoted
 from bot.views.channels import name_categories
@@ -51,7 +52,8 @@ class WordPages(PageButton, template=page_template("words")):
 
     @classmethod
     async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
-        return await database.read(partial(_words, guild_id=guild.id, number=number))
+        known = await words_of(database, guild.id)
+        return await asyncio.to_thread(_words, known, number)
 
 
 class ChannelPages(PageButton, template=page_template("channels")):
@@ -125,20 +127,37 @@ def _block_line(block: Block, length: int) -> str:
     return f"<@{block.member_id}> {end}{reason}"
 
 
-def _words(connection: sqlite3.Connection, guild_id: int, number: int) -> Page:
-    total, patterns = count_words(connection, guild_id), count_words(connection, guild_id, "pattern")
-    if not total:
+def _words(known: list[Word], number: int) -> Page:
+    """Return a page of a server's words and patterns. Blocks: it compiles the patterns, to say which to replace."""
+    if not known:
         return Page("Prompts in this server may contain anything: there are no words and no patterns.", [], 0, 0)
-    place = WordPages.place(number, total)
-    words = words_in(connection, guild_id, count=place.count, skip=place.skip)
-    heading = f"**Prompts in this server may not contain** these words ({total - patterns}) and patterns ({patterns})"
-    return Page(heading, fit(words, _word_line), place.number, total)
+    stored = {word.word: read_stored(word.word) for word in known if word.kind == "pattern"}
+    place = WordPages.place(number, len(known))
+    words, patterns = len(known) - len(stored), len(stored)
+    heading = f"**Prompts in this server may not contain** these words ({words}) and patterns ({patterns})"
+    unreadable = [pattern for pattern in stored.values() if pattern.reason is not None]
+    if unreadable:
+        noun = counted(len(unreadable), "pattern has", "patterns have")
+        heading = f"**{noun} to be replaced**\n{heading}"
+    # Python's sort is stable, so the rest stays in the order of its text.
+    listed = sorted(known, key=lambda word: word.word not in stored or stored[word.word].reason is None)
+    shown = listed[place.skip :][: place.count]
+    return Page(heading, fit(shown, partial(_word_line, stored=stored)), place.number, len(known))
 
 
-def _word_line(word: Word, length: int) -> str:
-    kind = " (pattern)" if word.kind == "pattern" else ""
+def _word_line(word: Word, length: int, stored: dict[str, StoredPattern]) -> str:
+    pattern = stored.get(word.word) if word.kind == "pattern" else None
+    kind = " (pattern)" if pattern is not None else ""
     sentence = f" · says {quoted(word.sentence, length)}" if word.sentence else ""
-    return f"{hidden(word.word, length)}{kind}{sentence}"
+    return f"{hidden(word.word, length)}{kind}{sentence}{_why_replace(pattern, length)}"
+
+
+def _why_replace(pattern: StoredPattern | None, length: int) -> str:
+    """Return what is wrong with an old pattern and what it does until it is replaced; "" for others."""
+    if pattern is None or pattern.reason is None:
+        return ""
+    until = "refuses every prompt" if pattern.refuses_all else "still refuses what it matches"
+    return f" · **replace it**, it {until}: {cut(pattern.reason, length)}"
 
 
 def _meaning(rules: dict[int, Rule], *, age_restricted_only: bool) -> str:

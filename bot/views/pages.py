@@ -20,7 +20,7 @@ from bot.views.private_messages import edit_private
 from bot.views.text import MESSAGE_LIMIT
 
 EntryT = TypeVar("EntryT")
-_HEADING_ROOM = 80
+_HEADING_ROOM = 140
 _LENGTHS = (120, 80, 50, 32, 20, 12, 8)
 
 

@@ -15,6 +15,7 @@ from bot.commands.parts import BotParts
 from bot.errors import Refusal
 from bot.inert import cut
 from bot.moderation import word_filter as filters
+from bot.moderation.patterns import Pattern
 from bot.store.audit import Change
 from bot.store.moderation import Word, add_word, count_words, find_word, remove_word, words_in, words_of
 from bot.views.audit import hidden, quoted
@@ -79,7 +80,7 @@ async def _read(text: str, sentence: str | None, *, pattern: bool) -> Word:
     """Return the word or pattern. Raises :class:`Refusal` if it is not valid."""
     if not pattern:
         return Word(filters.read_word(text), "word", sentence)
-    await asyncio.to_thread(filters.compile_pattern, text)
+    await asyncio.to_thread(Pattern, text)
     return Word(text, "pattern", sentence)
 
 
