@@ -110,6 +110,14 @@ async def test_images_are_found_and_their_specs_read(database: Database) -> None
     assert [row.id for row in await images.family(database, image_id)] == family
 
 
+def test_pictures_that_were_posted_count_as_seen_and_undelivered_ones_do_not(file: sqlite3.Connection) -> None:
+    rows = file.execute(
+        "SELECT DISTINCT jobs.state, seen_at IS NOT NULL AS seen FROM images JOIN jobs ON jobs.id = job_id"
+        " WHERE images.state = 'rendered' AND jobs.state IN ('rendered', 'delivering', 'delivered') ORDER BY 1"
+    )
+    assert [tuple(row) for row in rows] == [("delivered", 1), ("delivering", 0), ("rendered", 0)]
+
+
 async def test_uploads_are_found(database: Database) -> None:
     for upload_id, row in OLD["uploads"].items():
         upload = await images.find_upload(database, upload_id)
