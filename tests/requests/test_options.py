@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -45,7 +46,9 @@ TEXTS = (
     | st.sampled_from([option.example for option in OPTIONS] + [option.example.upper() for option in OPTIONS])
 )
 every_option = pytest.mark.parametrize("option", OPTIONS, ids=BY_NAME)
-every_profile = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+every_profile = pytest.mark.parametrize(
+    "profile", [replace(profile, size_multiple=16) for profile in PROFILES.values()], ids=PROFILES
+)
 
 
 @every_option

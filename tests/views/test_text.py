@@ -14,7 +14,7 @@ from bot.errors import Refusal
 from bot.inert import in_quotes, inert
 from bot.moderation.durations import parse_period
 from bot.moderation.limit_texts import parse_value
-from bot.moderation.word_filter import compile_pattern
+from bot.moderation.patterns import Pattern
 from bot.requests.drafts import Draft
 from bot.requests.flags import read_flags
 from bot.requests.spec import ImageOptions, ImageSpec, build_spec
@@ -67,7 +67,7 @@ def test_what_was_typed_is_quoted_and_does_nothing(text: str, shown: str) -> Non
         lambda text: build_spec(ImageOptions("a cat", size=f"{text}9"), PROFILE, max_count=4),
         lambda text: Draft("a cat", flags=text).options(),
         lambda text: read_flags(ImageOptions(f"a cat --seed {text}"), profile=PROFILE, max_count=4),
-        compile_pattern,
+        Pattern,
     ],
 )
 def test_a_sentence_outlives_the_value_that_it_quotes(refused: Callable[[str], object]) -> None:
