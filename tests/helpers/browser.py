@@ -24,8 +24,9 @@ _PICTURE = "img.attachment-image:not(.pg-old)"
 _LOADED = "image => image.naturalWidth || new Promise(done => image.addEventListener('load', () => done()))"
 _SCROLL_TO = "image => image.scrollIntoView({block: 'center'})"
 _CORNERS = "image => (({left, top, right, bottom}) => [left, top, right, bottom])(image.getBoundingClientRect())"
-_TYPING_MS = 500
-_LOOKS = 20
+_GENERATION = "window.simcordPreview.contextGeneration"
+_ATTEMPTS = 20
+_LOADING_MS = 300
 _MOVING_MS = 250
 _ROUND = 8  # pixels; pictures on the page have round corners
 _PERCENT = re.compile(r"\d+ ?%")
@@ -95,8 +96,10 @@ class Tab:
 
     async def become(self, name: str) -> None:
         """Look at the channel as another person."""
+        before = await self.page.evaluate(_GENERATION)
         await self.page.locator(f'#pg-people [data-person="{name}"]').click()
-        await self.page.locator(f'#pg-people [data-person="{name}"][aria-pressed="true"]').wait_for()
+        while await self.page.evaluate(_GENERATION) <= before:  # the page forbids wait_for_function's eval
+            await self.page.wait_for_timeout(_MOVING_MS)
 
     async def bot_is(self, state: str) -> None:
         """Wait until the page shows the bot in this state: loading, ready, restarting."""
@@ -108,11 +111,13 @@ class Tab:
         """Type the command's name, and choose it in the picker."""
         composer = self.page.locator("#channel-composer-input")
         offered = self.page.locator(".command-entry.is-active", has_text=f"/{command}")
-        await composer.press_sequentially(f"/{command}", delay=20)
-        while not await offered.count():  # whoever types before the commands are loaded has to type on
-            await self.page.wait_for_timeout(_TYPING_MS)
-            await composer.press("Backspace")
-            await composer.press_sequentially(command[-1])
+        for _ in range(_ATTEMPTS):  # what is typed before the page has loaded the commands is offered none
+            await composer.fill("")
+            await composer.press_sequentially(f"/{command}", delay=20)
+            await self.page.wait_for_timeout(_LOADING_MS)
+            if await offered.count():
+                break
+        await offered.wait_for()
         await self.page.keyboard.press("Tab")
         await self.page.locator(".command-chip", has_text=f"/{command}").wait_for()
 
@@ -194,7 +199,7 @@ class Tab:
 async def seen_in(message: Locator) -> tuple[str | None, str | None, str]:
     """Return shape, colour and background of a message's first picture, from the pixels of the screen."""
     page = message.page
-    for _ in range(_LOOKS):  # messages still move while others come and go
+    for _ in range(_ATTEMPTS):  # messages still move while others come and go
         newer = page.locator("#new-messages")  # it floats over the pictures
         if await newer.is_visible():
             await newer.click()
