@@ -10,7 +10,7 @@ export PROMPT OUT
 # Tests start many processes: without compiled files each of them would compile the whole program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo playground test test-system lint format check bench evaluate notebook clean
+.PHONY: demo playground test test-system lint format check bench pictures evaluate notebook clean
 
 # What the demo needs; the full install, which has the developers' tools, too, will do where it is there.
 PLAYGROUND := $(if $(wildcard .venv/.installed),.venv/.installed,.venv/.playground)
@@ -41,6 +41,9 @@ check: lint test test-system  ## What CI runs
 
 bench: .venv/.installed  ## The engine against plain diffusers on this machine; under ten minutes
 	$(BIN)/python -m benchmarks
+
+pictures: .venv/.installed  ## Remake the pictures of the playground in docs/images; needs Chromium
+	$(BIN)/python -m tests.pictures
 
 evaluate: .venv/.installed  ## Measure the demo model that ships with the project
 	$(BIN)/python -m training.evaluate
