@@ -159,7 +159,7 @@ def test_the_command_line_takes_options_of_the_table(command: Any) -> None:
 
 
 def test_strength_is_explained_alike_everywhere() -> None:
-    strength, profile = BY_NAME["strength"], PROFILES["turbo"]
+    strength, profile = BY_NAME["strength"], replace(PROFILES["turbo"], size_multiple=16)
     assert strength.form is not None
     assert strength.form.hint == STRENGTH_MEANING
     assert options_in("edit", profile, 4)["strength"] == f"{STRENGTH_MEANING}; usually 0.6"
