@@ -57,7 +57,7 @@ async def test_an_edit_whose_stored_image_is_damaged_while_it_waits_fails_and_co
         {"state": "failed", "error_code": "original_unreadable"}
     ]
     ledger = await rows(world, "SELECT entry, credits FROM ledger ORDER BY id")
-    assert ledger[1:] == [{"entry": "settled", "credits": 0}, {"entry": "given_back", "credits": 88}]
+    assert ledger[1:] == [{"entry": "settled", "credits": 0}, {"entry": "given_back", "credits": 112}]
     await edit()
     assert newest(world).attachments, "the damaged file was written anew"
 
