@@ -48,6 +48,7 @@ from bot.commands.edit_requests import EditRequests
 from bot.commands.first_contact import FirstContact
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImages
+from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.commands.picture_access import PictureAccess
 from bot.commands.picture_picker import PicturePickers
@@ -58,10 +59,11 @@ from bot.commands.queue import QueueActions
 from bot.commands.result_actions import ResultActions
 from bot.commands.submission import Submission
 from bot.commands.undelivered import UndeliveredActions
-from bot.errors import NotHere, Restarting
+from bot.errors import NotHere, Refusal, Restarting
 from bot.jobs.delivery_loop import CHECK_SECONDS
 from bot.jobs.service import JobService
 from bot.media.untrusted_images import ImageReader
+from bot.moderation.serving import served
 from bot.presence import LOADING, PRESENCE_SECONDS, Presence, custom_status
 from bot.privacy.privacy import Privacy
 from bot.services import Services
@@ -112,17 +114,32 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
         await self.client.answer_error(interaction, error)
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        """Return whether an interaction is served: a command, a button or a form; if not, the member is told why."""
         if self.client.set_up and self.client.jobs.closed:
             if interaction.type is not discord.InteractionType.autocomplete:
                 await self.client.answer_error(interaction, Restarting())
             return False
         allowed = self.client.settings.allowed_guilds
         if not allowed or interaction.guild_id in allowed or is_about_privacy(interaction):
-            return True
+            return await self._serves(interaction)
         if interaction.type is not discord.InteractionType.autocomplete:
             sentence = "This bot serves other servers only; ask its operator to add this one."
             await self.client.answer_error(interaction, NotHere(sentence))
         return False
+
+    async def _serves(self, interaction: discord.Interaction[Any]) -> bool:
+        """Return False to a blocked member, in a paused server and so on, unless the command is always served."""
+        data: Any = interaction.data or {}
+        if not self.client.set_up:
+            return True
+        try:
+            asked = served(data.get("name"), data.get("custom_id"))
+            await self.client.jobs.admission.check_served(asked, InteractionInvocation(interaction).requester)
+        except Refusal as refusal:
+            if interaction.type is not discord.InteractionType.autocomplete:
+                await self.client.answer_error(interaction, refusal)
+            return False
+        return True
 
 
 class ZImageBot(commands.Bot):

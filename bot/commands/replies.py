@@ -97,6 +97,8 @@ class Replies:
         mentioned = is_mentioned(content, me.id)
         talk = text is not None and mentioned and not command and not pictures and is_small_talk(text)
         if text is not None and not talk and (has_picture or command):
+            # Before anything else is said: a blocked member learns nothing more.
+            await self._submission.jobs.admission.check_place(MessageInvocation(message).requester)
             if not text:
                 raise Refusal("Say what the picture shows afterwards, like: a lighthouse at night --strength 0.5")
             with drafted(Draft(text, picture=_reference(message, pictures))):

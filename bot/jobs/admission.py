@@ -12,8 +12,10 @@ from functools import partial
 import structlog
 
 from bot.jobs.job import Job, JobRequest
+from bot.moderation import serving
 from bot.moderation.limit_texts import refusal
 from bot.moderation.server_filters import ServerFilters
+from bot.moderation.serving import Served
 from bot.requests.pricing import Prices, needs_confirmation
 from bot.store import admission
 from bot.store.admission import Admitted, JobDemand, NotAdmitted, QuotaState, Terms
@@ -47,6 +49,16 @@ class Admission:
         """Raise :class:`Refusal` if the member may not use the bot here at all, whatever they ask for."""
         try:
             await self._database.read(partial(admission.check_place, requester=requester, terms=self.terms, now=_now()))
+        except NotAdmitted as cause:
+            raise refusal(cause) from cause
+
+    async def check_served(self, asked: Served, requester: Requester) -> None:
+        """Raise :class:`Refusal` if a command or button is not served to the member here and now."""
+        if asked is Served.ALWAYS:
+            return
+        check = partial(serving.check, asked=asked, requester=requester, terms=self.terms, now=_now())
+        try:
+            await self._database.read(check)
         except NotAdmitted as cause:
             raise refusal(cause) from cause
 

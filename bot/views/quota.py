@@ -29,7 +29,7 @@ def quota_text(quota_state: QuotaState, terms: Terms, *, direct: bool, own: bool
         f"**Your limits {'in direct messages' if direct else 'in this server'}**",
         *_credits_lines(quota_state, own=own),
     ]
-    lines += _ceiling_lines(quota_state, terms)
+    lines += _ceiling_lines(quota_state, terms, own=own)
     concurrent, queued = quota_state.limits["concurrent_jobs"], quota_state.limits["queued_jobs"]
     running, waiting = quota_state.open_jobs, 0
     if concurrent.value is not None:
@@ -72,12 +72,16 @@ def _credits_lines(quota_state: QuotaState, *, own: bool) -> list[str]:
     return lines
 
 
-def _ceiling_lines(quota_state: QuotaState, terms: Terms) -> list[str]:
-    """Return a line for each of the operator's ceilings of credits that applies here."""
+def _ceiling_lines(quota_state: QuotaState, terms: Terms, *, own: bool) -> list[str]:
+    """Return a line for each of the operator's ceilings of credits that applies here.
+
+    What a member used elsewhere is theirs alone to know: an admin sees the ceiling, and nothing that is counted in it.
+    """
     lines = []
     if terms.credits_per_user is not None and quota_state.used_everywhere is not None:
         used, total = format_credits(quota_state.used_everywhere), format_credits(terms.credits_per_user)
-        lines.append(f"-# Across all servers and DMs: {used} of {total} credits used · the operator's limit")
+        counted = f"{used} of {total} credits used" if own else f"at most {total} credits"
+        lines.append(f"-# Across all servers and DMs: {counted} · the operator's limit")
     if terms.credits_per_server is not None and quota_state.used_in_server is not None:
         used, total = format_credits(quota_state.used_in_server), format_credits(terms.credits_per_server)
         lines.append(f"-# This server: {used} of {total} credits used · the operator's limit")
