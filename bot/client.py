@@ -66,6 +66,7 @@ from bot.media.untrusted_images import ImageReader
 from bot.moderation.serving import served
 from bot.presence import LOADING, PRESENCE_SECONDS, Presence, custom_status
 from bot.privacy.privacy import Privacy
+from bot.received_text import repair_events
 from bot.services import Services
 from bot.settings import Settings
 from bot.store.database import Database
@@ -161,6 +162,7 @@ class ZImageBot(commands.Bot):
             activity=custom_status(LOADING),
             status=discord.Status.idle,
         )
+        repair_events(self._connection.parsers)
         self.settings = settings
         self.services = services
         self._parts: BotParts | None = None

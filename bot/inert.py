@@ -1,30 +1,49 @@
-"""Text by people, made safe to show in a message."""
+"""Text by people, made safe to show in a message, and measured as Discord measures it."""
 
 from __future__ import annotations
 
 import re
 
-_BIDI_OVERRIDES = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
-"""Bidirectional overrides and isolates, which would change the direction of the text around them."""
-
+_BIDI_CONTROLS = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+"""Bidirectional marks, overrides and isolates, which would change the direction of the text around them."""
+_SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
+"""Halves of UTF-16 pairs, which no encoding of text can write."""
+_UNSAFE = _BIDI_CONTROLS | _SURROGATES
 _MARKUP = re.compile(r"[`*_~|<>\[\]\\@]|://")
 
 
+def utf16_length(text: str) -> int:
+    """Return the length as Discord counts it against its limits: in UTF-16 code units, so that most emoji count two."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def head(text: str, limit: int) -> str:
+    """Return the beginning of the text that is at most ``limit`` UTF-16 code units long; no character is split."""
+    if len(text) <= limit and text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass")[: 2 * max(0, limit)].decode("utf-16-le", "ignore")
+
+
 def cut(text: str, limit: int) -> str:
-    """Return the text, cut to ``limit`` characters with "…" at the end if it is longer."""
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+    """Return the text, cut to ``limit`` UTF-16 code units with "…" at the end if it is longer."""
+    return text if utf16_length(text) <= limit else head(text, limit - 1).rstrip() + "…"
+
+
+def plain(text: str) -> str:
+    """Return untrusted text without what changes the direction of the text around it, or cannot be encoded."""
+    return text.translate(_UNSAFE)
 
 
 def one_line(text: str) -> str:
     """Return untrusted text in one line that leaves the direction of the text around it alone."""
-    return " ".join(text.translate(_BIDI_OVERRIDES).split())
+    return " ".join(plain(text).split())
 
 
 def inert(text: str, limit: int) -> str:
-    """Return untrusted text as inline code: one line of at most ``limit`` characters without markup, links or mentions.
+    """Return untrusted text as inline code: one line without markup, links or mentions.
 
-    The fence is two backticks, so that the text may contain single ones; runs of backticks in the text are separated
-    with zero-width spaces.
+    It has at most ``limit`` UTF-16 code units. The fence is two backticks, so that the text may contain single ones;
+    runs of backticks in the text are separated with zero-width spaces.
     """
     line = one_line(text)
     while "``" in line:
@@ -37,6 +56,6 @@ def inert(text: str, limit: int) -> str:
 
 
 def in_quotes(text: str, limit: int) -> str:
-    """Return the first ``limit`` characters of untrusted text in quotation marks; as inline code if it has markup."""
-    line = one_line(text)[:limit]
+    """Return untrusted text, cut to ``limit`` UTF-16 code units, in quotation marks; as inline code if it is markup."""
+    line = head(one_line(text), limit)
     return inert(line, limit + 6) if _MARKUP.search(line) else f"“{line}”"

@@ -21,11 +21,12 @@ from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow
 from bot.store.job_rows import JobRow
+from bot.views.ids import SNOWFLAKE
 from bot.views.links import message_link
 from bot.views.picture_references import NEWEST, attachment_of, image_reference, original_reference, upload_reference
 from zimage_engine.profiles import ModelProfile
 
-_MESSAGE = re.compile(r"(?P<channel>\d+)-(?P<message>\d+)")
+_MESSAGE = re.compile(rf"(?P<channel>{SNOWFLAKE})-(?P<message>{SNOWFLAKE})")
 _UNKNOWN = "Which picture? Give it here, or with /edit."
 
 

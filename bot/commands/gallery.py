@@ -21,6 +21,7 @@ from bot.commands.input_images import InputImages, link_of
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.private_menus import PrivateMenus
 from bot.errors import Refusal
+from bot.inert import utf16_length
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.sheets import Relative, compare_sheet, family_sheet
@@ -263,6 +264,6 @@ class Gallery:
 
 def _copyable(text: str) -> tuple[str, discord.File | None]:
     """Return a message with the text as a code block, or with a file if it is too long or would end the block."""
-    if len(text) <= MESSAGE_LIMIT - 300 and "```" not in text:
+    if utf16_length(text) <= MESSAGE_LIMIT - 300 and "```" not in text:
         return f"```\n{text}\n```", None
     return "Everything needed to generate it again:", discord.File(BytesIO(text.encode()), "details.txt")

@@ -13,7 +13,7 @@ from discord.ext import commands
 
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
-from bot.inert import cut
+from bot.inert import cut, utf16_length
 from bot.requests.options import COUNT, OPTIONS, PRIVATE, SIZE, STRENGTH_MEANING, fill
 from bot.requests.pricing import price_rule
 from bot.views.command_mentions import CommandMentions
@@ -81,7 +81,7 @@ def edit_example(profile: ModelProfile) -> str:
 
 def in_messages(text: str) -> list[str]:
     """Return the text as one message, or as two if it is too long: who administers much has many commands."""
-    if len(text) <= MESSAGE_LIMIT:
+    if utf16_length(text) <= MESSAGE_LIMIT:
         return [text]
     before, _, after = text.partition(f"\n{_COMMANDS}\n")
     return [before, cut(f"{_COMMANDS}\n{after}", MESSAGE_LIMIT)]

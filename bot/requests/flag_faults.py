@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.inert import in_quotes
+from bot.inert import head, in_quotes
 from bot.requests.option_types import Option, format_decimal
 
 _NAMES_SHOWN = 10
@@ -85,7 +85,7 @@ def range_text(option: Option[Any], low: float, high: float) -> str:
 
 
 def _flag(name: str) -> str:
-    return f"`--{name[:_NAME_LIMIT]}`"
+    return f"`--{head(name, _NAME_LIMIT)}`"
 
 
 def _there_is_no(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, get_type_hints
 
 from bot.errors import Refusal
+from bot.inert import cut
 from bot.media.embedded_text import FIELD, PARAMETERS
 from bot.media.metadata import NEGATIVE
 from bot.requests.options import OPTIONS
@@ -231,5 +232,4 @@ def _clean(text: str) -> str:
 
 
 def _shown(name: str) -> str:
-    line = " ".join(_clean(name).split())
-    return line if len(line) <= _MODEL_LIMIT else line[: _MODEL_LIMIT - 1] + "…"
+    return cut(" ".join(_clean(name).split()), _MODEL_LIMIT)

@@ -9,7 +9,7 @@ from functools import partial
 
 import discord
 
-from bot.inert import inert
+from bot.inert import inert, one_line
 from bot.plurals import counted
 from bot.store.audit import AuditRow, Change, count_changes, newest
 from bot.store.database import Database
@@ -34,6 +34,8 @@ def audit_line(row: AuditRow, length: int = _VALUE_SHOWN) -> str:
 
 def hidden(text: str, length: int) -> str:
     """Return somebody's text behind a spoiler, as inline code of at most ``length`` characters."""
+    # First without the characters that are left out below: between two bars one of them would hide a spoiler's end.
+    text = one_line(text)
     while "||" in text:
         text = text.replace("||", "|\u200b|")
     return f"||{quoted(text, length)}||"

@@ -6,7 +6,10 @@ import re
 
 import discord
 
-_MENTION = re.compile(r"<#(\d{1,20})>")
+from bot.inert import one_line
+from bot.views.ids import SNOWFLAKE
+
+_MENTION = re.compile(rf"<#({SNOWFLAKE})>")
 
 
 def name_categories(text: str, guild: discord.Guild | None) -> str:
@@ -18,7 +21,7 @@ def name_categories(text: str, guild: discord.Guild | None) -> str:
         channel = guild.get_channel(int(mention[1]))
         if not isinstance(channel, discord.CategoryChannel):
             return mention[0]
-        name = discord.utils.escape_mentions(discord.utils.escape_markdown(channel.name))
+        name = discord.utils.escape_mentions(discord.utils.escape_markdown(one_line(channel.name)))
         return f"the channels in the category **{name}**"
 
     return _MENTION.sub(named, text)

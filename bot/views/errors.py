@@ -15,7 +15,7 @@ import structlog
 from discord import app_commands
 
 from bot.errors import Refusal
-from bot.inert import inert
+from bot.inert import cut, inert, plain, utf16_length
 from bot.requests.drafts import Draft, RequestError, keep_draft
 from bot.requests.refusals import RequestRefused
 from bot.store.database import Database
@@ -53,7 +53,7 @@ def explain(error: BaseException) -> str:
     cause = cause_of(error)
     match cause:
         case Refusal() | EngineError():
-            return str(cause)
+            return plain(str(cause))
         case app_commands.TransformerError():
             return f"{inert(str(cause.value), 50)} is not something this option takes."
         case app_commands.NoPrivateMessage():
@@ -85,7 +85,7 @@ async def render_error(
     kept, so that the buttons find it for a day. ``sentence`` replaces the error's own.
     """
     # Before the request's words are added, which fill the message up to Discord's limit.
-    text = name_categories(sentence or explain(error), guild)
+    text = cut(name_categories(sentence or explain(error), guild), MESSAGE_LIMIT)
     wrapped = error.original if isinstance(error, app_commands.CommandInvokeError) else error
     draft = wrapped.draft if isinstance(wrapped, RequestError) else draft
     if draft is None:
@@ -112,7 +112,7 @@ def request_text(sentence: str, draft: Draft) -> str:
     """Return a sentence about a request, with the request's words under it as far as a message has room."""
     if is_blank(draft.typed):
         return sentence
-    return f"{sentence}\n{inert(draft.typed, MESSAGE_LIMIT - len(sentence) - 1)}"
+    return f"{sentence}\n{inert(draft.typed, MESSAGE_LIMIT - utf16_length(sentence) - 1)}"
 
 
 async def _answer(interaction: discord.Interaction, sentence: str, view: discord.ui.View | None) -> None:

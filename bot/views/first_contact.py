@@ -7,10 +7,11 @@ from typing import Any
 import discord
 
 from bot.views.base import SafeDynamicItem, SafeView
+from bot.views.ids import SNOWFLAKE
 from bot.views.parts import parts_of
 
 
-class GenerateButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"zib:generate:m(?P<message>\d{1,20})\Z"):
+class GenerateButton(SafeDynamicItem[discord.ui.Button[Any]], template=rf"zib:generate:m(?P<message>{SNOWFLAKE})\Z"):
     """Submits the text of a message as ``/imagine``, for the message's author.
 
     The text is read from Discord again when the button is pressed, so that it is stored nowhere.

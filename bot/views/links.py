@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from bot.views.ids import SNOWFLAKE
+
 _MESSAGE_LINK = re.compile(
-    r"https?://(?:\w+\.)?discord(?:app)?\.com/channels/(?P<guild>\d+|@me)/(?P<channel>\d+)/(?P<message>\d+)/?"
+    rf"https?://(?:\w+\.)?discord(?:app)?\.com/channels/"
+    rf"(?P<guild>{SNOWFLAKE}|@me)/(?P<channel>{SNOWFLAKE})/(?P<message>{SNOWFLAKE})/?"
 )
 
 

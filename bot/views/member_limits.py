@@ -14,6 +14,7 @@ from bot.store.limits import LIMITS, LimitName
 from bot.store.moderation import Block
 from bot.views.audit import quoted
 from bot.views.base import SafeDynamicItem, SafeModal, SafeView
+from bot.views.ids import SNOWFLAKE
 from bot.views.moderation import block_end
 from bot.views.parts import parts_of
 from bot.views.quota import quota_text
@@ -56,7 +57,7 @@ def member_view(member_id: int, *, blocked: bool) -> discord.ui.View:
 
 class MemberButton(
     SafeDynamicItem[discord.ui.Button[Any]],
-    template=rf"zib:member-(?P<what>{'|'.join(_LABELS)}):m(?P<member>\d{{1,20}})\Z",
+    template=rf"zib:member-(?P<what>{'|'.join(_LABELS)}):m(?P<member>{SNOWFLAKE})\Z",
 ):
     """Does something with a member in the server where it is pressed."""
 

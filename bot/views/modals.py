@@ -13,17 +13,20 @@ from typing import Any
 import discord
 
 from bot.errors import Refusal
-from bot.inert import in_quotes
+from bot.inert import head, in_quotes
 from bot.requests.flags import options_with_flags
 from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageOptions
 from bot.views.base import SafeModal
+from bot.views.ids import SNOWFLAKE
 from bot.views.results import image_option
 from zimage_engine.profiles import PROMPT_LIMIT, ModelProfile
 
 _ID = re.compile(
-    r"zib:modal:(?:i(?P<image>[0-9a-f]{12})|u(?P<upload>[0-9a-f]{12})|m(?P<channel>\d+)-(?P<message>\d+))\Z"
+    r"zib:modal:(?:i(?P<image>[0-9a-f]{12})|u(?P<upload>[0-9a-f]{12})"
+    rf"|m(?P<channel>{SNOWFLAKE})-(?P<message>{SNOWFLAKE}))\Z"
 )
+_NUMBER = re.compile(r"[0-9]{1,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,10 @@ class EditModal(SafeModal):
                 discord.ui.Label(text="Which picture?", component=discord.ui.Select(custom_id="which", options=choices))
             )
         words: discord.ui.TextInput[Any] = discord.ui.TextInput(
-            style=discord.TextStyle.paragraph, custom_id="prompt", default=prompt or None, max_length=PROMPT_LIMIT
+            style=discord.TextStyle.paragraph,
+            custom_id="prompt",
+            default=head(prompt, PROMPT_LIMIT) or None,
+            max_length=PROMPT_LIMIT,
         )
         self.add_item(discord.ui.Label(text="What the picture shows afterwards", component=words))
         for option in OPTIONS:
@@ -104,4 +110,5 @@ def read_form(interaction: discord.Interaction[Any]) -> EditForm | None:
                 texts[str(item.get("custom_id"))] = str(item.get("value") or (item.get("values") or [""])[0] or "")
     message = (int(match["channel"]), int(match["message"])) if match["message"] else None
     prompt, which = texts.pop("prompt", ""), texts.pop("which", "")
-    return EditForm(match["image"], match["upload"], message, prompt, texts, int(which) if which.isdecimal() else None)
+    number = int(which) if _NUMBER.fullmatch(which) else None
+    return EditForm(match["image"], match["upload"], message, prompt, texts, number)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import discord
 
 from bot.errors import Refusal
+from bot.inert import utf16_length
 from bot.store.database import Database
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
@@ -107,9 +108,10 @@ def fit(entries: Sequence[EntryT], line: Callable[[EntryT, int], str]) -> list[s
     share = room // max(1, len(entries)) - 1
     lines = [line(entry, _LENGTHS[0]) for entry in entries]
     for length in _LENGTHS[1:]:
-        if sum(len(text) + 1 for text in lines) <= room:
+        if sum(utf16_length(text) + 1 for text in lines) <= room:
             break
         lines = [
-            text if len(text) <= share else line(entry, length) for text, entry in zip(lines, entries, strict=True)
+            text if utf16_length(text) <= share else line(entry, length)
+            for text, entry in zip(lines, entries, strict=True)
         ]
     return lines

@@ -7,7 +7,7 @@ from typing import Any
 
 import discord
 
-from bot.inert import inert
+from bot.inert import inert, utf16_length
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.parts import parts_of
 from bot.views.text import MESSAGE_LIMIT
@@ -51,7 +51,7 @@ def picker_view(draft_id: int, image_ids: Sequence[str]) -> discord.ui.View:
 
 def picker_text(typed: str) -> str:
     """Return the question, with what was typed, if anything."""
-    room = MESSAGE_LIMIT - len(_QUESTION) - len(_HINT) - 2
+    room = MESSAGE_LIMIT - utf16_length(f"{_QUESTION}{_HINT}\n\n")
     return "\n".join([_QUESTION, *([inert(typed, room)] if typed else []), _HINT])
 
 

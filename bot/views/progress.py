@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import discord
 import structlog
 
-from bot.inert import inert
+from bot.inert import inert, utf16_length
 from bot.jobs.admission import Quote
 from bot.jobs.delivery import Undeliverable
 from bot.jobs.job import Job, JobProgress, JobRequest, Kind
@@ -53,14 +53,14 @@ def opening_text(prompt: str, original_link: str | None, kind: Kind = "edit", st
 def closing_text(prompt: str, original_link: str | None, sentence: str) -> str:
     """Return what a card says instead of a result: as much of the prompt as fits, to ask again, and the sentence."""
     rest = f"\n-# {made_from(original_link)}\n{sentence}" if original_link else f"\n{sentence}"
-    return inert(prompt, MESSAGE_LIMIT - len(rest)) + rest
+    return inert(prompt, MESSAGE_LIMIT - utf16_length(rest)) + rest
 
 
 def cancelled_text(prompt: str, original_link: str | None, note: str, charged: int) -> str:
     """Return what a member is told of a cancelled job: the note, as much of the prompt as fits, and the cost."""
     origin = f"\n-# {made_from(original_link)}" if original_link else ""
     before, after = f"{note.rstrip('.')}: ", f". {cost_text(charged)}{origin}"
-    return before + inert(prompt, MESSAGE_LIMIT - len(before) - len(after)) + after
+    return before + inert(prompt, MESSAGE_LIMIT - utf16_length(before) - utf16_length(after)) + after
 
 
 def cost_text(charged: int) -> str:

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 import discord
 
-from bot.inert import cut, inert, one_line
+from bot.inert import cut, inert, one_line, utf16_length
 from bot.jobs.job import Job, JobProgress
 from bot.plurals import counted
 from bot.store.job_rows import Undelivered
 from bot.views.base import SafeDynamicItem, SafeView
+from bot.views.ids import ids_in
 from bot.views.parts import parts_of
 from bot.views.progress_lines import state_line
 from bot.views.text import MESSAGE_LIMIT
@@ -72,7 +73,7 @@ class CancelSelect(
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         data: Any = interaction.data
-        job_ids = [int(value) for value in data["values"]]
+        job_ids = ids_in(data["values"])
         await parts_of(interaction).queue.on_choice(interaction, self.whose, self.page, job_ids)
 
 
@@ -121,11 +122,11 @@ class QueueList:
         """Return the message's text."""
         above = f"{self.notice}\n" if self.notice else ""
         below = f"\n{undelivered_text(self.undelivered)}" if self.undelivered else ""
-        room = MESSAGE_LIMIT - len(above) - len(below)
+        room = MESSAGE_LIMIT - utf16_length(above) - utf16_length(below)
         text = ""
         for length in _PROMPT_LENGTHS:
             text = "\n".join([self._heading(), *(self._line(number, entry, length) for number, entry in self.shown)])
-            if len(text) <= room:
+            if utf16_length(text) <= room:
                 break
         return cut(f"{above}{text}{below}", MESSAGE_LIMIT)
 

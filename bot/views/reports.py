@@ -12,6 +12,7 @@ from io import StringIO
 from operator import add
 from typing import Literal
 
+from bot.inert import utf16_length
 from bot.media.charts import Bar, Heading, Panel, day_text, draw_bars, draw_days
 from bot.plurals import counted
 from bot.requests.pricing import credits_text, format_credits
@@ -144,7 +145,7 @@ def _with_figures(opening: str, figures: Sequence[str]) -> str:
         left = len(figures) - count
         more = f"; and {left:,} more" if left else ""
         text = f"{opening} {'; '.join(figures[:count])}{more}."
-        if len(text) <= ALT_TEXT_LIMIT:
+        if utf16_length(text) <= ALT_TEXT_LIMIT:
             return text
     return opening
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import discord
 
+from bot.inert import head
 from bot.requests.drafts import Draft
 from bot.views.base import SafeModal
 from bot.views.picture_references import attachment_reference
@@ -71,7 +72,7 @@ class RequestModal(SafeModal):
         words: discord.ui.TextInput[Any] = discord.ui.TextInput(
             style=style,
             custom_id=name,
-            default=text[:PROMPT_LIMIT] or None,
+            default=head(text, PROMPT_LIMIT) or None,
             max_length=PROMPT_LIMIT,
             required=required,
         )

@@ -10,6 +10,7 @@ import discord
 
 from bot.moderation.limit_texts import format_value
 from bot.views.base import SafeDynamicItem, SafeModal, SafeView
+from bot.views.ids import ids_in
 from bot.views.parts import parts_of
 
 ChannelChoice = Literal["channels", "log_channel"]
@@ -119,7 +120,7 @@ class SetupChannels(
 
     async def press(self, interaction: discord.Interaction[Any]) -> None:
         data: Any = interaction.data
-        chosen = tuple(int(channel_id) for channel_id in data["values"])
+        chosen = tuple(ids_in(data["values"]))
         await parts_of(interaction).setup.on_channels(interaction, self.what, chosen)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bot.inert import cut, inert
+from bot.inert import cut, inert, utf16_length
 from bot.jobs.job import Kind
 from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageSpec
@@ -68,12 +68,12 @@ def result_text(
         tail.append(f"-# {made_from(original_link, kind, spec.strength)}")
     if note:
         tail.append(f"-# {note}")
-    room = MESSAGE_LIMIT - sum(len(line) + 1 for line in tail)
+    room = MESSAGE_LIMIT - sum(utf16_length(line) + 1 for line in tail)
     lines: list[str] = []
     if spec.negative_prompt:
         negative = inert(spec.negative_prompt, min(400, room // 3))
         lines.append(f"without {negative}")
-        room -= len(lines[0]) + 1
+        room -= utf16_length(lines[0]) + 1
     return "\n".join([inert(spec.prompt, room - 1), *lines, *tail])
 
 

@@ -14,6 +14,7 @@ import structlog
 from discord import app_commands
 
 from bot.errors import Refusal
+from bot.inert import cut
 from bot.jobs.service import JobService
 from bot.store import audit
 from bot.store.audit import AuditRow, Change
@@ -22,6 +23,7 @@ from bot.store.guild_settings import ADMIN_ROLE, INSTANCE, LOG_CHANNEL, find_set
 from bot.views.audit import audit_line
 from bot.views.card_messages import NOT_SENT
 from bot.views.channels import name_categories
+from bot.views.text import MESSAGE_LIMIT
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +120,7 @@ def server_menu(name: str, callback: Any, permissions: discord.Permissions) -> a
 async def answer(interaction: discord.Interaction[Any], text: str, **extra: Any) -> None:
     """Answer the admin privately."""
     text = name_categories(text, interaction.guild)
-    await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True, **extra)
+    await interaction.response.send_message(cut(text, MESSAGE_LIMIT), ephemeral=True, suppress_embeds=True, **extra)
 
 
 def _make(

@@ -11,7 +11,7 @@ from discord import app_commands
 from bot.commands.admin.context import AdminContext, answer, guild_of
 from bot.commands.parts import BotParts
 from bot.errors import Refusal
-from bot.inert import in_quotes
+from bot.inert import cut, in_quotes
 from bot.store.audit import Change
 from bot.store.guild_settings import (
     ADMIN_ROLE,
@@ -89,7 +89,7 @@ def _offer(setting: GuildSetting, context: AdminContext) -> Any:
             (f"{value}{' (now)' if value == now else ''}: {meaning}", value)
             for value, meaning in setting.meanings.items()
         ]
-        return [app_commands.Choice(name=name[:100], value=value) for name, value in named if typed.lower() in name]
+        return [app_commands.Choice(name=cut(name, 100), value=value) for name, value in named if typed.lower() in name]
 
     return offer
 

@@ -100,7 +100,7 @@ def _remove(connection: sqlite3.Connection, *, guild_id: int, text: str) -> Chan
     known = words_in(connection, guild_id)
     names = [text, filters.normal_word(text)]
     found = next((word for name in names for word in known if word.word == name), None)
-    if found is None and len(text) == _CHOICE_LIMIT:
+    if found is None and text.endswith("…"):
         alike = [word for word in known if cut(word.word, _CHOICE_LIMIT) == text]
         if len(alike) > 1:
             raise Refusal("Several patterns begin like that: write the whole pattern.")
