@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from typing import Any
 
 import structlog
 from structlog.typing import Processor
@@ -12,15 +13,36 @@ from structlog.typing import Processor
 from bot.settings import Settings
 
 _HANDLER = "zimage-bot"
-_TOKEN = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/\s'\"?]+")
-"""An interaction's token in a URL, as in the text of some of aiohttp's errors."""
+_SLASH = r"(?:/|%2F|%252F)"
+_KEPT = "kept"
+_TOKENS = (
+    # An interaction's or webhook's token in a URL, which a proxy may have put into another URL.
+    rf"(?P<{_KEPT}>{_SLASH}(?:webhooks|interactions){_SLASH}\d+{_SLASH})[^/\s'\"?&%<>]+",
+    # A token by its name in JSON, in a dict or in the repr of an object.
+    rf"(?P<{_KEPT}>\b(?:\w+_)?token(?:\\*[\"'])?\s*[:=]\s*\\*[\"'])[^\"'\\]+",
+    # What Discord's tokens look like anywhere: base64 of "interaction:…", and a bot's three parts.
+    rf"(?P<{_KEPT}>)\baW50ZXJhY3Rpb246[\w-]+",
+    rf"(?P<{_KEPT}>)\b[\w-]{{23,30}}\.[\w-]{{6,7}}\.[\w-]{{27,}}",
+    rf"(?P<{_KEPT}>)\bhf_[A-Za-z0-9]{{16,}}",
+)
 
 
 class _WithoutTokens(structlog.stdlib.ProcessorFormatter):
-    """Replaces interaction tokens in finished lines, including tracebacks."""
+    """Replaces tokens in finished lines, including tracebacks: the bot's own ``secret``, and what looks like one.
+
+    A net below the code that logs, which names an error's type and status instead of its text.
+    """
+
+    def __init__(self, secret: str, **options: Any) -> None:
+        super().__init__(**options)
+        literal = rf"(?P<{_KEPT}>){re.escape(secret)}"
+        self._patterns = [re.compile(text, re.IGNORECASE) for text in (*([literal] if secret else []), *_TOKENS)]
 
     def format(self, record: logging.LogRecord) -> str:
-        return _TOKEN.sub(r"\1…", super().format(record))
+        line = super().format(record)
+        for pattern in self._patterns:
+            line = pattern.sub(rf"\g<{_KEPT}>…", line)
+        return line
 
 
 def configure_logging(settings: Settings) -> None:
@@ -49,7 +71,9 @@ def configure_logging(settings: Settings) -> None:
     )
     if settings.log_format == "json":
         last = structlog.processors.JSONRenderer(ensure_ascii=False)
+    token = settings.discord_token
     formatter = _WithoutTokens(
+        token.get_secret_value() if token is not None else "",
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,

@@ -21,6 +21,7 @@ from bot.requests.spec import ImageOptions
 from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.card_messages import NOT_SENT, reply_or_send
 from bot.views.command_mentions import CommandMentions
+from bot.views.discord_requests import reason_of
 from bot.views.first_contact import GenerateButton, generate_view
 
 log = structlog.get_logger(__name__)
@@ -62,7 +63,7 @@ class FirstContact:
         try:
             await reply_or_send(message, self._greeting(text if offer else None), suppress_embeds=True, **options)
         except NOT_SENT as error:
-            log.info("greeting_not_sent", user=message.author.id, reason=str(error))
+            log.info("greeting_not_sent", user=message.author.id, reason=reason_of(error))
 
     def _greeting(self, prompt: str | None) -> str:
         profile = self._submission.profile
@@ -102,7 +103,7 @@ class FirstContact:
         try:
             await reply_or_send(message, sentence, delete_after=HINT_SECONDS)
         except NOT_SENT as error:
-            log.info("hint_not_sent", user=message.author.id, reason=str(error))
+            log.info("hint_not_sent", user=message.author.id, reason=reason_of(error))
 
     async def on_generate(self, interaction: discord.Interaction[Any], message_id: int) -> None:
         """Submit the text of a message of the member who presses the button.

@@ -13,7 +13,7 @@ from bot.moderation.access import Place
 from bot.store.limits import Requester
 from bot.store.reply_tokens import ReplyToken
 from bot.views.card_messages import CardMessage, ReplyCardMessage, ResponseCardMessage, reply_or_send
-from bot.views.discord_requests import LOST_CONNECTION
+from bot.views.discord_requests import LOST_CONNECTION, reason_of
 from bot.views.permissions import ServerChannel, missing_permissions
 
 log = structlog.get_logger(__name__)
@@ -132,7 +132,7 @@ class InteractionInvocation:
             )
             message_id = shown.message_id
         except (discord.DiscordServerError, *LOST_CONNECTION) as error:
-            log.info("answer_looked_for", reason=str(error))
+            log.info("answer_looked_for", reason=reason_of(error))
             message_id = None  # it may have been shown all the same: the next request raises if it was not
         return self._card_message(message_id or (await interaction.original_response()).id, private=private)
 
@@ -193,7 +193,7 @@ class MessageInvocation:
         try:
             card = await reply()
         except (discord.DiscordServerError, *LOST_CONNECTION) as error:
-            log.info("answer_repeated", reason=str(error))
+            log.info("answer_repeated", reason=reason_of(error))
             card = await reply()  # Discord drops it if the first one was posted
         return ReplyCardMessage(self._message, card)
 

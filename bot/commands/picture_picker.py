@@ -24,6 +24,7 @@ from bot.store.database import Database
 from bot.store.guild_settings import SPOILER, read_setting
 from bot.store.images import ImageRow
 from bot.views.card_messages import NOT_SENT, CardMessage, remove
+from bot.views.discord_requests import reason_of
 from bot.views.picture_picker import picker_text, picker_view
 from bot.views.text import ALT_TEXT_LIMIT
 
@@ -59,7 +60,7 @@ class PicturePickers:
         try:
             await card_message.edit(attachments=[await self._sheet(invocation, rows)])
         except NOT_SENT as error:  # the numbers can be pressed without it
-            log.info("contact_sheet_not_shown", reason=str(error))
+            log.info("contact_sheet_not_shown", reason=reason_of(error))
 
     async def close(self, interaction: discord.Interaction[Any]) -> None:
         """Remove the question that the interaction answers: by its button, or by the form that this opened."""

@@ -15,6 +15,7 @@ from bot.privacy.privacy import Privacy
 from bot.settings import Settings
 from bot.store.privacy import PostedMessage
 from bot.views.card_messages import NOT_SENT
+from bot.views.discord_requests import reason_of
 from bot.views.privacy import (
     ASK,
     DiscordExportSender,
@@ -101,7 +102,7 @@ class PrivacyActions:
             elif isinstance(error, discord.Forbidden):
                 return "failed"
         except NOT_SENT as error:
-            log.info("posted_not_removed", job=message.job_id, reason=str(error))
+            log.info("posted_not_removed", job=message.job_id, reason=reason_of(error))
             return "failed"
         await self._privacy.posted_gone(message)
         return outcome
@@ -115,7 +116,7 @@ class PrivacyActions:
             try:
                 await interaction.user.send(text)
             except NOT_SENT as error:
-                log.info("deletion_not_told", reason=str(error))
+                log.info("deletion_not_told", reason=reason_of(error))
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

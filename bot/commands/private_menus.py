@@ -9,6 +9,7 @@ import discord
 import structlog
 
 from bot.views.card_messages import NOT_SENT
+from bot.views.discord_requests import reason_of
 from bot.views.results import is_menu
 
 log = structlog.get_logger(__name__)
@@ -79,7 +80,7 @@ class PrivateMenus:
         try:
             await webhook.delete_message(interaction.message.id)
         except NOT_SENT as error:
-            log.info("menu_not_removed", reason=str(error))
+            log.info("menu_not_removed", reason=reason_of(error))
 
     def _remember(self, message_id: int, interaction: discord.Interaction[Any]) -> None:
         self._open[message_id] = interaction.followup

@@ -23,6 +23,7 @@ from bot.errors import Refusal
 from bot.requests.drafts import Draft
 from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.card_messages import NOT_SENT, CardMessage, remove
+from bot.views.discord_requests import reason_of
 from bot.views.drafts import draft_view, remaining_view
 from bot.views.errors import request_text
 from bot.views.parts import AnswerAction
@@ -169,7 +170,7 @@ async def _end(question: _Question, sentence: str) -> None:
         view = draft_view(question.draft_id)
         await question.shown.edit(content=request_text(sentence, question.draft), view=view)
     except NOT_SENT as error:
-        log.info("question_not_ended", reason=str(error))
+        log.info("question_not_ended", reason=reason_of(error))
 
 
 def add_to(bot: commands.Bot, parts: BotParts) -> None:

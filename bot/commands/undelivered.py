@@ -15,6 +15,7 @@ from bot.errors import Refusal
 from bot.jobs.undelivered import UndeliveredResults
 from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.card_messages import NOT_SENT
+from bot.views.discord_requests import reason_of
 from bot.views.undelivered import ShowButton, undelivered_text, undelivered_view
 
 log = structlog.get_logger(__name__)
@@ -68,7 +69,7 @@ class UndeliveredActions:
         try:
             await interaction.followup.send(undelivered_text(left), view=undelivered_view(left), ephemeral=True)
         except NOT_SENT as error:  # such as when the command came too late to be answered
-            log.info("undelivered_not_offered", user=member_id, reason=str(error))
+            log.info("undelivered_not_offered", user=member_id, reason=reason_of(error))
 
     async def on_guild_channel_update(self, before: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
         if before.overwrites != after.overwrites:

@@ -11,6 +11,7 @@ from bot.commands.parts import BotParts
 from bot.store.facts import read_fact, write_fact
 from bot.views.card_messages import NOT_SENT
 from bot.views.command_mentions import CommandMentions
+from bot.views.discord_requests import reason_of
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,6 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
         try:
             await channel.send(welcome_text(parts.mentions), suppress_embeds=True)
         except NOT_SENT as error:
-            log.info("welcome_not_sent", guild=guild.id, reason=str(error))
+            log.info("welcome_not_sent", guild=guild.id, reason=reason_of(error))
 
     bot.add_listener(on_guild_join)

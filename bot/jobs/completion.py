@@ -29,7 +29,7 @@ from bot.store.database import Database
 from bot.store.job_rows import JobRow
 from bot.store.job_states import CancelCause, EndState
 from bot.store.open_cards import OpenCard
-from zimage_engine.types import EngineError
+from zimage_engine.types import EngineError, InvalidRequest
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +110,9 @@ class Completion:
             await self.end(job, "cancelled", None, _CANCELLED[cause or "owner"])
             return
         error_id = secrets.token_hex(4)
-        log.error("job_failed", job=job.id, code=error.code, error_id=error_id, reason=str(error))
+        # What is wrong with a request is said in the request's own words.
+        reason = type(error).__name__ if isinstance(error, InvalidRequest) else str(error)
+        log.error("job_failed", job=job.id, code=error.code, error_id=error_id, reason=reason)
         await self.end(job, "failed", error.code, f"{error} Nothing was charged. (error {error_id})")
 
     async def end_unreadable(self, row: JobRow, error: UnreadableRow) -> None:
@@ -246,7 +248,9 @@ class Completion:
             log.warning("end_not_told", job=row.id, reason=str(error))
         except Exception as error:
             waited = _now() - (row.ended_at or 0)
-            log.warning("card_not_ended", job=row.id, reason=str(error), exc_info=not isinstance(error, Outage))
+            outage = isinstance(error, Outage)
+            reason = str(error) if outage else type(error).__name__
+            log.warning("card_not_ended", job=row.id, reason=reason, exc_info=not outage)
             if waited < DAY:
                 due_at = _now() + min(max(_PAUSES[0], waited), _LAST_PAUSE)
                 await self.database.write(partial(store.postponed, job_id=row.id, due_at=due_at))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import discord
 import structlog
 
-from bot.views.discord_requests import EXPIRED_STATUSES, LOST_CONNECTION
+from bot.views.discord_requests import EXPIRED_STATUSES, LOST_CONNECTION, reason_of
 
 log = structlog.get_logger(__name__)
 
@@ -126,7 +126,7 @@ async def refuse_on(card_message: CardMessage, sentence: str, view: discord.ui.V
     try:
         await card_message.edit(content=sentence, view=view, attachments=[])
     except NOT_SENT as error:
-        log.warning("refusal_not_shown", reason=str(error))
+        log.warning("refusal_not_shown", reason=reason_of(error))
 
 
 async def tell_privately(card_message: CardMessage, sentence: str, view: discord.ui.View | None = None) -> bool:
@@ -134,7 +134,7 @@ async def tell_privately(card_message: CardMessage, sentence: str, view: discord
     try:
         await card_message.notify_owner(sentence, view)
     except NOT_SENT as error:
-        log.info("refusal_not_private", reason=str(error))
+        log.info("refusal_not_private", reason=reason_of(error))
         return False
     return True
 
@@ -144,4 +144,4 @@ async def remove(card_message: CardMessage) -> None:
     try:
         await card_message.delete()
     except NOT_SENT as error:
-        log.info("card_not_removed", reason=str(error))
+        log.info("card_not_removed", reason=reason_of(error))

@@ -35,6 +35,19 @@ def webhook_of(client: discord.Client, reply: ReplyToken) -> discord.Webhook:
     return webhook
 
 
+def reason_of(error: BaseException) -> str:
+    """Return what to log of a failed request to Discord: the error's type and status.
+
+    Not its text: that of aiohttp's errors holds the URL, and with it an interaction's token, and that of discord.py's
+    the answer of whatever stands before Discord. The delivery's own errors have a text without either.
+    """
+    if isinstance(error, discord.HTTPException):
+        return f"{type(error).__name__} {error.status} ({error.code})"
+    if isinstance(error, (Undeliverable, Outage, TooLargeForDiscord)):
+        return str(error)
+    return type(error).__name__
+
+
 async def with_retry(request: Callable[[], Awaitable[T]], expired: tuple[int, ...] = ()) -> T:
     """Make a request, once more after a 503 or a lost connection, which discord.py does not retry here.
 

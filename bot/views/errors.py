@@ -10,6 +10,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import discord
 import structlog
 from discord import app_commands
@@ -20,6 +21,7 @@ from bot.requests.drafts import Draft, RequestError, keep_draft
 from bot.requests.refusals import RequestRefused
 from bot.store.database import Database
 from bot.views.channels import name_categories
+from bot.views.discord_requests import reason_of
 from bot.views.drafts import draft_view, typed_request_view
 from bot.views.parts import parts_of
 from bot.views.text import MESSAGE_LIMIT
@@ -67,7 +69,10 @@ def explain(error: BaseException) -> str:
         case app_commands.CheckFailure():
             return "You may not use this here."
     error_id = secrets.token_hex(4)
-    log.error("unexpected_error", error_id=error_id, exc_info=cause)
+    if isinstance(cause, aiohttp.ClientError):  # a traceback would end in the URL, and with it in a token
+        log.error("unexpected_error", error_id=error_id, reason=reason_of(cause))
+    else:
+        log.error("unexpected_error", error_id=error_id, exc_info=cause)
     return f"Something went wrong on my side. Please try again; if it happens again, tell an admin. (error {error_id})"
 
 

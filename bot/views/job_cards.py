@@ -14,7 +14,7 @@ from bot.jobs.job import Job
 from bot.store.job_rows import JobRow
 from bot.store.open_cards import OpenCard
 from bot.views.card_messages import CardMessage, ResponseCardMessage
-from bot.views.discord_requests import EXPIRED_STATUSES, webhook_of, with_retry
+from bot.views.discord_requests import EXPIRED_STATUSES, reason_of, webhook_of, with_retry
 from bot.views.drafts import draft_view, job_request_view
 from bot.views.progress import ProgressCard, closing_text
 from bot.views.restored_cards import ChannelCardMessage, MovedCardMessage, OriginalResponse, UnreachableCardMessage
@@ -55,13 +55,13 @@ class JobCards:
         try:
             await with_retry(lambda: message.edit(content=text, view=view, attachments=[]), EXPIRED_STATUSES)
         except Undeliverable as error:
-            log.info("open_card_not_edited", source=card.event_id, reason=str(error))
+            log.info("open_card_not_edited", source=card.event_id, reason=reason_of(error))
         else:
             return
         try:
             await self._send_directly(card.owner_id, text, f"o{card.event_id}", view)
         except Undeliverable as error:
-            log.warning("lost_request_not_told", source=card.event_id, reason=str(error))
+            log.warning("lost_request_not_told", source=card.event_id, reason=reason_of(error))
 
     def _restored_message(self, row: JobRow, note_card: NoteCard) -> CardMessage:
         channel = self._client.get_partial_messageable(row.channel_id, guild_id=row.guild_id)
@@ -99,7 +99,7 @@ class JobCards:
             try:
                 await _send_text(channel, text, "f" + job.nonce[1:], view)
             except Undeliverable as error:
-                log.info("end_not_told_in_channel", job=job.id, reason=str(error))
+                log.info("end_not_told_in_channel", job=job.id, reason=reason_of(error))
             else:
                 return
         await self._send_directly(job.request.owner_id, text, "g" + job.nonce[1:], view)

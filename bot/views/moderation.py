@@ -26,6 +26,7 @@ from bot.store.moderation import (
 )
 from bot.views.audit import hidden, quoted
 from bot.views.channels import name_categories
+from bot.views.discord_requests import reason_of
 from bot.views.pages import Page, PageButton, fit, page_template
 
 log = structlog.get_logger(__name__)
@@ -93,7 +94,7 @@ async def gone_channels(guild: discord.Guild, channel_ids: list[int], patience: 
         except discord.NotFound:
             return True
         except (discord.HTTPException, discord.InvalidData) as error:  # it exists, but the bot may not see it
-            log.info("channel_not_seen", guild=guild.id, channel=channel_id, reason=str(error))
+            log.info("channel_not_seen", guild=guild.id, channel=channel_id, reason=reason_of(error))
         return False
 
     unknown = [channel_id for channel_id in channel_ids if guild.get_channel_or_thread(channel_id) is None]

@@ -17,6 +17,7 @@ from bot.privacy.export_zip import split
 from bot.privacy.privacy import Exported, Removed
 from bot.views.base import SafeDynamicItem, SafeView
 from bot.views.card_messages import NOT_SENT
+from bot.views.discord_requests import reason_of
 from bot.views.parts import parts_of
 
 log = structlog.get_logger(__name__)
@@ -88,7 +89,7 @@ class DiscordExportSender:
             try:
                 await self._interaction.followup.send(file=_file(f"{number}", part), ephemeral=True)
             except NOT_SENT as error:
-                log.info("export_by_direct_message", reason=str(error))
+                log.info("export_by_direct_message", reason=reason_of(error))
                 self._failed = True
             else:
                 return
@@ -110,13 +111,13 @@ class DiscordExportSender:
         try:
             await self._interaction.followup.send(text, ephemeral=True, suppress_embeds=True)
         except NOT_SENT as error:
-            log.warning("export_end_not_told", user=self._interaction.user.id, reason=str(error))
+            log.warning("export_end_not_told", user=self._interaction.user.id, reason=reason_of(error))
 
     async def _send_directly(self, **message: Any) -> None:
         try:
             await self._interaction.user.send(**message)
         except NOT_SENT as error:
-            raise Undeliverable(str(error)) from error
+            raise Undeliverable(reason_of(error)) from error
 
 
 def info_text(retention_days: int, backup_days: int) -> str:

@@ -20,7 +20,7 @@ from bot.plurals import counted
 from bot.requests.pricing import credits_text, format_credits
 from bot.views.buttons import progress_view
 from bot.views.card_messages import NOT_SENT, CardMessage
-from bot.views.discord_requests import EXPIRED_STATUSES, with_retry
+from bot.views.discord_requests import EXPIRED_STATUSES, reason_of, with_retry
 from bot.views.drafts import job_request_view
 from bot.views.progress_lines import card_line, time_to_show
 from bot.views.text import MESSAGE_LIMIT, duration, made_from
@@ -156,7 +156,7 @@ class ProgressCard:
         try:
             await with_retry(self._card_message.delete, EXPIRED_STATUSES)
         except Undeliverable as error:
-            log.info("card_not_removed", job=self._job.id, reason=str(error))
+            log.info("card_not_removed", job=self._job.id, reason=reason_of(error))
 
     async def tell(self, sentence: str) -> None:
         await self.stop()
@@ -173,7 +173,7 @@ class ProgressCard:
         try:
             await self._replace(text, job_request_view(self._job.id))
         except Undeliverable as error:
-            log.info("cancelled_not_told", job=self._job.id, reason=str(error))
+            log.info("cancelled_not_told", job=self._job.id, reason=reason_of(error))
             if not known:
                 await self._send_instead(self._job, text, directly=True)
 
@@ -224,7 +224,7 @@ class ProgressCard:
             self._drop_time_later(progress.ready_at)
         except (*NOT_SENT, Undeliverable) as error:
             # The picture comes whether or not its progress can be shown.
-            log.info("progress_not_shown", job=self._job.id, reason=str(error))
+            log.info("progress_not_shown", job=self._job.id, reason=reason_of(error))
         finally:
             self._edited_at = time.perf_counter()
 

@@ -1,8 +1,11 @@
-"""Attacks with texts: ids that no database can hold, half characters, text that turns round, and long emoji."""
+"""Attacks with texts, and what logs must not hold: impossible ids, half characters, text that turns round, tokens."""
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +13,28 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import aiohttp
+import discord
 import pytest
-from hypothesis import example, given, settings
+import structlog
+from aiohttp import RequestInfo
+from hypothesis import example, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
+from pydantic import SecretStr
+from yarl import URL
 
 from bot.errors import Refusal
 from bot.inert import cut, head, inert, utf16_length
+from bot.jobs.delivery import Undeliverable
+from bot.logs import configure_logging
 from bot.playground.world import World
 from bot.requests.drafts import Draft
 from bot.requests.spec import ImageSpec
+from bot.settings import Settings
 from bot.views.audit import hidden
+from bot.views.discord_requests import reason_of
 from bot.views.errors import cause_of, explain, request_text
 from bot.views.ids import SNOWFLAKE, ids_in
 from bot.views.links import parse_message_link
@@ -29,6 +44,7 @@ from bot.views.request_form import read_request_form
 from bot.views.text import ALT_TEXT_LIMIT, MESSAGE_LIMIT, picture_alt_text, result_text
 from tests.helpers.admins import admin_of
 from tests.helpers.dynamic_items import dynamic_items
+from tests.helpers.log_lines import kept_lines
 from tests.helpers.pictures import drawn
 from zimage_engine.types import EngineError, InvalidRequest
 
@@ -161,7 +177,7 @@ def test_a_text_is_cut_where_discord_counts_and_never_inside_a_character(text: s
 
 @example("😀" * 2000, "😀" * 1500, "😀" * 100)
 @given(EMOJI, st.text("😀", max_size=1500), st.text("😀", max_size=100))
-@settings(max_examples=30)
+@examples(max_examples=30)
 def test_messages_of_emoji_fit_into_discords_limits(prompt: str, negative: str, note: str) -> None:
     spec = ImageSpec(prompt, 2048, 2048, 1, 50, 7.5, negative, "m")
     link = "https://discord.com/channels/1/2/3"
@@ -183,5 +199,74 @@ def test_no_length_is_compared_with_a_limit_of_discord_in_python_characters() ->
         for path in BOT.rglob("*.py")
         for line in path.read_text(encoding="utf-8").splitlines()
         if re.search(rf"\blen\([^)]*\).*(?:{limits})|(?:{limits})[^#]*\blen\(", line)
+    ]
+    assert wrong == []
+
+
+INTERACTION_TOKEN = "aW50ZXJhY3Rpb246MTIzNDU2Nzg5MDEyMzQ1Njc4OlVwTGRqUkw1"
+BOT_TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GxYzAb.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+SHORT_TOKEN = "a-token-of-our-own-kind"
+
+
+def token_error(url: str) -> aiohttp.ClientError:
+    request = RequestInfo(URL(url, encoded=True), "PATCH", CIMultiDictProxy(CIMultiDict()), URL(url, encoded=True))
+    return aiohttp.TooManyRedirects(request, ())
+
+
+TOLD_WITH_A_TOKEN = {
+    "a URL": f"https://discord.com/api/v10/webhooks/12/{SHORT_TOKEN}/messages/@original",
+    "a URL in a proxy's URL": f"http://proxy/login?to=https%3A%2F%2Fdiscord.com%2Fwebhooks%2F12%2F{SHORT_TOKEN}%2Fx",
+    "a URL in that one": f"http://proxy/?to=http%253A%252F%252Fa%252Finteractions%252F12%252F{SHORT_TOKEN}%252Fcallback",
+    "a payload": f"{{'token': '{SHORT_TOKEN}', 'version': 1}}",
+    "JSON": f'{{"token": "{SHORT_TOKEN}"}}',
+    "an object": f"ReplyToken(application_id=1, token='{SHORT_TOKEN}')",
+    "words": f"the token was {INTERACTION_TOKEN}, and the bot's {BOT_TOKEN}",
+    "a header": "Authorization: Bot my-own-bot-token-in-the-settings",
+}
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_no_token_gets_into_the_log_however_it_is_told(settings: Settings, log_format: str) -> None:
+    """Through structlog, through the standard library, in a traceback, at any level."""
+    token = SecretStr("my-own-bot-token-in-the-settings")
+    configure_logging(settings.model_copy(update={"log_format": log_format, "discord_token": token}))
+    with kept_lines() as lines:
+        for text in TOLD_WITH_A_TOKEN.values():
+            structlog.get_logger("bot.test").info("told", reason=text)
+            logging.getLogger("aiohttp.client").warning("told %s", text)
+            structlog.get_logger("bot.test").warning("told", exc_info=ValueError(text))
+    assert len(lines) == 3 * len(TOLD_WITH_A_TOKEN)
+    secrets = (SHORT_TOKEN, INTERACTION_TOKEN, BOT_TOKEN, token.get_secret_value())
+    assert [line for line in lines if any(secret in line.text for secret in secrets)] == []
+
+
+async def test_the_error_of_a_task_that_nobody_waits_for_gets_no_token_into_the_log(settings: Settings) -> None:
+    """asyncio itself logs it, with the traceback."""
+    configure_logging(settings)
+
+    async def request() -> None:
+        raise token_error(f"https://discord.com/api/v10/webhooks/12/{SHORT_TOKEN}/messages/@original")
+
+    with kept_lines() as lines:
+        task = asyncio.create_task(request())
+        await asyncio.wait([task])
+        del task
+        gc.collect()
+    assert any("Task exception was never retrieved" in line.text for line in lines)
+    assert not [line for line in lines if SHORT_TOKEN in line.text]
+
+
+def test_a_failed_request_is_logged_by_type_and_status_alone() -> None:
+    """What a proxy answers, and what aiohttp says of it, may have the URL with the token."""
+    response: Any = SimpleNamespace(status=502, reason=f"no way to /webhooks/12/{SHORT_TOKEN}")
+    page = f"<a href='/webhooks/12/{SHORT_TOKEN}'>again</a>"
+    assert reason_of(discord.HTTPException(response, page)) == "HTTPException 502 (0)"
+    assert reason_of(token_error(f"https://discord.com/webhooks/12/{SHORT_TOKEN}")) == "TooManyRedirects"
+    assert reason_of(Undeliverable("Discord says 404 (10008)")) == "Discord says 404 (10008)"
+    wrong = [
+        f"{path.relative_to(BOT)}: {line.strip()}"
+        for path in [*(BOT / "views").rglob("*.py"), *(BOT / "commands").rglob("*.py")]
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"log\.\w+\(.*(?:str\(error\)|repr\(error\)|\{error)", line)
     ]
     assert wrong == []

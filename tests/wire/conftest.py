@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
+from bot.logs import configure_logging
 from bot.settings import Settings
 from tests.helpers.drawing import Drawing
+from tests.helpers.log_lines import kept_lines
+from tests.helpers.loopback import TOKEN
+from tests.helpers.loopback.members import TOKENS, WORDS
 from tests.helpers.online import Online, online
+
+
+@pytest.fixture(autouse=True)
+def logs(settings: Settings) -> Iterator[None]:
+    """Log at DEBUG, and see to it that no line has a token, and none at INFO or above a member's words."""
+    TOKENS.clear()
+    WORDS.clear()
+    configure_logging(settings.model_copy(update={"log_level": "DEBUG", "discord_token": SecretStr(TOKEN)}))
+    with kept_lines() as lines:
+        yield
+    words = [word for word in WORDS if len(word) > len("a cat")]
+    leaks = [line for line in lines if any(token in line.text + line.handed_over for token in (TOKEN, *TOKENS))]
+    leaks += [line for line in lines if line.level >= logging.INFO and any(word in line.text for word in words)]
+    assert leaks == []
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -30,6 +30,7 @@ UNREADABLE = {
     "429 of Cloudflare, without JSON": rate_limit("PATCH", EDITED_CARD, scope="cloudflare"),
     "wrong JSON": Fault("PATCH", EDITED_CARD, body=b'{"id": '),
     "redirect to a page": redirect("PATCH", EDITED_CARD, "/portal"),
+    "redirect in a circle, whose error has the URL with the token": redirect("PATCH", EDITED_CARD, "?again", times=20),
 }
 
 
@@ -99,6 +100,19 @@ async def test_a_command_is_answered_or_refused_with_nothing_left_despite(drawin
     await asked.ended("delivered", "cancelled", seconds=60)
     assert len(asked.results) == (asked.job["state"] == "delivered")
     assert asked.card is None
+
+
+async def test_a_proxy_that_redirects_every_answer_gets_no_token_into_the_log(drawing: Drawing) -> None:
+    """The fixture ``logs`` looks for it. What the commands become is another test's matter."""
+    discord = drawing.discord
+    discord.faults.add(redirect("POST", CALLBACK, "?again", status=307, times=None))
+    discord.faults.add(redirect("POST|PATCH|DELETE|GET", "webhooks/.*", "?again", status=307, times=None))
+    asked = await drawing.ask()
+    await discord.command("queue")
+    await discord.command("edit", prompt="a walrus in a red coat", source="nothing")
+    await until(lambda: len(discord.made("POST", CALLBACK)) > 30)
+    discord.faults.clear()
+    await asked.ended("delivered", "cancelled", seconds=60)
 
 
 async def test_the_card_is_deleted_in_the_middle_10008(drawing: Drawing) -> None:

@@ -23,6 +23,7 @@ from bot.store.guild_settings import ADMIN_ROLE, INSTANCE, LOG_CHANNEL, find_set
 from bot.views.audit import audit_line
 from bot.views.card_messages import NOT_SENT
 from bot.views.channels import name_categories
+from bot.views.discord_requests import reason_of
 from bot.views.text import MESSAGE_LIMIT
 
 log = structlog.get_logger(__name__)
@@ -69,7 +70,7 @@ class AdminContext:
             try:
                 await channel.send(line, suppress_embeds=True, silent=True)
             except NOT_SENT as error:
-                log.warning("log_channel_closed", guild=guild_id, channel=channel_id, reason=str(error))
+                log.warning("log_channel_closed", guild=guild_id, channel=channel_id, reason=reason_of(error))
 
     async def check_admin(self, interaction: discord.Interaction[Any]) -> None:
         """Raises :class:`Refusal` if the member has neither Manage Server nor the configured admin role.

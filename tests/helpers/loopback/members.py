@@ -28,6 +28,12 @@ _OPTION_TYPES: dict[type, int] = {str: 3, int: 4, bool: 5, float: 10, bytes: 11}
 _LATE_SECONDS = 4.0
 
 
+TOKENS: list[str] = []
+"""The tokens of all interactions that any loopback in this process has sent to a bot."""
+WORDS: list[str] = []
+"""The prompts and messages that members have written to any loopback in this process."""
+
+
 class Members:
     """The actions of people. ``attachment_size_limit`` is what interactions say that a file may have, in bytes."""
 
@@ -54,6 +60,7 @@ class Members:
         """
         resolved: dict[str, Any] = {}
         given = [self._option(key, value, channel, resolved) for key, value in options.items()]
+        WORDS.extend(value for key, value in options.items() if key == "prompt" and isinstance(value, str))
         root, *nested = name.split()
         for level, part in enumerate(reversed(nested)):
             given = [{"name": part, "type": 2 if level else 1, "options": given}]
@@ -89,6 +96,7 @@ class Members:
 
         Returns the new interaction's token.
         """
+        WORDS.extend(text for name, text in texts.items() if name == "prompt")
         asked = self.state.interactions[token]
         assert asked.answer == 9, "it was not answered with a modal"
         fields = [(label.get("id", 0), label["component"]) for label in asked.data["components"]]
@@ -110,6 +118,7 @@ class Members:
         files: dict[str, bytes] | None = None,
     ) -> Message:
         """Have a member send a message. A reply pings its author; a mention is written as ``<@id>``."""
+        WORDS.append(content)
         attachments = tuple(self.state.attach(channel, name, data) for name, data in (files or {}).items())
         mentioned = [APPLICATION] if f"<@{APPLICATION}>" in content else []
         # Replies to interaction responses do not reach the bot with their text, although they ping it.
@@ -183,6 +192,7 @@ class Members:
     ) -> str:
         number = self.state.ids.new(seconds_ago=_LATE_SECONDS if late else 0.0)
         token = f"token-{number}"
+        TOKENS.append(token)
         channel = self.state.channels[channel_id]
         self.state.interactions[token] = Interaction(
             number, token, kind, channel_id, member, message.id if message is not None else None
