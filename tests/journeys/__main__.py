@@ -30,7 +30,7 @@ async def write(name: str, cache_dir: Path) -> None:
 
         @asynccontextmanager
         async def world_of(
-            wrap: Callable[[Worker], UnitWorker] | None = None, **changes: object
+            wrap: Callable[[Worker], UnitWorker] = lambda worker: worker, **changes: object
         ) -> AsyncIterator[World]:
             client = new_client(settings.model_copy(update=changes), wrap)
             async with open_world(client) as world:
