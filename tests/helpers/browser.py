@@ -102,8 +102,12 @@ class Tab:
             await self.page.wait_for_timeout(_MOVING_MS)
 
     async def bot_is(self, state: str) -> None:
-        """Wait until the page shows the bot in this state: loading, ready, restarting."""
+        """Wait until the page shows the bot in this state, such as ready; one of less than a second is not shown."""
         await self.page.locator(f'#pg-bot-state[data-state="{state}"]').wait_for()
+
+    async def noted(self, text: str) -> None:
+        """Wait until the page itself says this above the composer."""
+        await self.page.locator("#pg-note", has_text=text).wait_for()
 
     # Commands.
 

@@ -64,7 +64,7 @@ async def _record_a_visit(tab: Tab) -> None:
         await tab.page.wait_for_timeout(_LOOK_MS)
         recording.hold(_LOOK_MS)
         await tab.try_out("restart")
-        await tab.bot_is("restarting")
+        await tab.noted("The bot is closed in the middle of the picture")
         await tab.page.wait_for_timeout(_LOOK_MS)
         recording.hold(_LOOK_MS)
         await tab.result(RESTARTED)

@@ -69,5 +69,6 @@ async def limits(ada: Tab, mira: Tab) -> None:
 
 async def restarts_in_the_middle(ada: Tab) -> None:
     await ada.try_out("restart")
-    await ada.bot_is("restarting")
+    await ada.noted("The bot is closed in the middle of the picture")
     assert await seen_in(await ada.result(RESTARTED)) == ("square", "green", "white")
+    await ada.noted("a restart loses no request")
