@@ -27,6 +27,7 @@ from bot.commands import (
     questions,
     queue,
     quota,
+    removed_places,
     replies,
     result_actions,
     submission,
@@ -104,6 +105,7 @@ _ADD_TO: tuple[Callable[[commands.Bot, BotParts], None], ...] = (
     questions.add_to,
     result_actions.add_to,
     welcome.add_to,
+    removed_places.add_to,
 )
 """What adds commands, listeners and buttons, in the order in which Discord is told of the commands."""
 
@@ -115,14 +117,13 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
         await self.client.answer_error(interaction, error)
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        """Return whether an interaction is served: a command, a button or a form; if not, the member is told why."""
         if self.client.set_up and self.client.jobs.closed:
             if interaction.type is not discord.InteractionType.autocomplete:
                 await self.client.answer_error(interaction, Restarting())
             return False
         allowed = self.client.settings.allowed_guilds
         if not allowed or interaction.guild_id in allowed or is_about_privacy(interaction):
-            return await self._serves(interaction)
+            return not self.client.set_up or await self._serves(interaction)
         if interaction.type is not discord.InteractionType.autocomplete:
             sentence = "This bot serves other servers only; ask its operator to add this one."
             await self.client.answer_error(interaction, NotHere(sentence))
@@ -131,8 +132,6 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
     async def _serves(self, interaction: discord.Interaction[Any]) -> bool:
         """Return False to a blocked member, in a paused server and so on, unless the command is always served."""
         data: Any = interaction.data or {}
-        if not self.client.set_up:
-            return True
         try:
             asked = served(data.get("name"), data.get("custom_id"))
             await self.client.jobs.admission.check_served(asked, InteractionInvocation(interaction).requester)
@@ -298,4 +297,5 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
         charts=ChartRenderer(),
         mentions=mentions,
         first_contact=FirstContact(bot, submitter, mentions),
+        removed_places=bot.services.removed_places,
     )

@@ -13,6 +13,7 @@ from bot.errors import StartupError
 from bot.jobs.completion import Outbox
 from bot.jobs.service import JobService
 from bot.privacy.housekeeping import Housekeeping
+from bot.privacy.removed_places import RemovedPlaces
 from bot.requests.pricing import cheapest
 from bot.settings import Settings, Unlimited
 from bot.store.admission import Terms
@@ -104,6 +105,7 @@ class Services:
     engine: Engine
     jobs: JobService
     housekeeping: Housekeeping
+    removed_places: RemovedPlaces
 
     def __init__(self, settings: Settings, start_engine: StartEngine = Engine.start) -> None:
         self._settings = settings
@@ -167,6 +169,8 @@ class Services:
             backup_days=settings.backup_days,
         )
         self.housekeeping.start()
+        self.removed_places = RemovedPlaces(self.database, settings.image_dir)
+        self.removed_places.start()
         self._started.append("housekeeping")
 
     async def suspend(self) -> None:
@@ -188,6 +192,7 @@ class Services:
             await self.jobs.close(_CLOSING_SECONDS)
         if "housekeeping" in started:
             await self.housekeeping.close()
+            await self.removed_places.close()
         try:
             if "database" in started:
                 await self.database.close()

@@ -35,6 +35,13 @@ CREATE TABLE blocks (
     PRIMARY KEY (guild_id, member_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE channel_parents (
+    channel_id INTEGER PRIMARY KEY,
+    parent_id INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX channel_parents_by_parent ON channel_parents (parent_id);
+
 CREATE TABLE channel_rules (
     guild_id INTEGER NOT NULL,
     channel_id INTEGER NOT NULL,
@@ -189,6 +196,12 @@ CREATE TABLE open_cards (
     token_expires_at INTEGER,
     created_at INTEGER NOT NULL
 , draft TEXT) STRICT;
+
+CREATE TABLE removed_places (
+    place_id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('channel', 'guild')),
+    due_at INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE uploads (
     id TEXT PRIMARY KEY,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # most of these modules import this one, for their own add_to
     from bot.commands.submission import Submission
     from bot.commands.undelivered import UndeliveredActions
     from bot.jobs.service import JobService
+    from bot.privacy.removed_places import RemovedPlaces
     from bot.settings import Settings
     from bot.store.database import Database
     from bot.views.command_mentions import CommandMentions
@@ -57,6 +58,7 @@ class BotParts:
     charts: ChartRenderer
     mentions: CommandMentions
     first_contact: FirstContact
+    removed_places: RemovedPlaces
 
 
 if TYPE_CHECKING:  # mypy checks that BotParts implements Parts

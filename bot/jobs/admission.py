@@ -17,7 +17,7 @@ from bot.moderation.limit_texts import refusal
 from bot.moderation.server_filters import ServerFilters
 from bot.moderation.serving import Served
 from bot.requests.pricing import Prices, needs_confirmation
-from bot.store import admission
+from bot.store import admission, removed_places
 from bot.store.admission import Admitted, JobDemand, NotAdmitted, QuotaState, Terms
 from bot.store.database import Database
 from bot.store.guild_settings import PRIVATE_PICTURES, SPOILER, find_setting, read_setting
@@ -161,6 +161,7 @@ def _insert(
 ) -> tuple[Admitted, bool] | None:
     """Admit the job, and read whether its pictures are spoilers. Returns None if its event made a job before."""
     spoiler = requester.guild_id is not None and find_setting(connection, requester.guild_id, SPOILER) == "on"
+    removed_places.note_parent(connection, requester.channels)
     admitted = admission.admit(connection, new, requester, demand, terms, spoiler=spoiler)
     return (admitted, spoiler) if admitted is not None else None
 

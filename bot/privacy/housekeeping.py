@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from bot.media.files import remove_files, sweep
-from bot.store import drafts, jobs, limits, open_cards, privacy
+from bot.store import drafts, jobs, limits, open_cards, privacy, removed_places
 from bot.store.accounts import DAY
 from bot.store.backups import backup_folder, remove_old_backups
 from bot.store.database import Database
@@ -106,6 +106,7 @@ class Housekeeping:
             jobs.wipe_tokens,
             open_cards.drop_old,
             drafts.drop_old,
+            removed_places.drop_parents,
         )
         for drop in drops:
             await self._database.write(partial(drop, now=now))

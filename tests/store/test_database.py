@@ -31,6 +31,7 @@ def test_migrating_a_fresh_file_and_again(tmp_path: Path) -> None:
         "0006_lost_requests",
         "0007_cancel_causes",
         "0008_seen_pictures",
+        "0009_removed_places",
     ]
     assert {"jobs", "images", "ledger", "facts"} <= tables(path)
     assert migrate(path) == []
