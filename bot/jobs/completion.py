@@ -248,9 +248,8 @@ class Completion:
             log.warning("end_not_told", job=row.id, reason=str(error))
         except Exception as error:
             waited = _now() - (row.ended_at or 0)
-            outage = isinstance(error, Outage)
-            reason = str(error) if outage else type(error).__name__
-            log.warning("card_not_ended", job=row.id, reason=reason, exc_info=not outage)
+            expected, reason = isinstance(error, Outage), type(error).__name__
+            log.warning("card_not_ended", job=row.id, reason=reason, exc_info=not expected)
             if waited < DAY:
                 due_at = _now() + min(max(_PAUSES[0], waited), _LAST_PAUSE)
                 await self.database.write(partial(store.postponed, job_id=row.id, due_at=due_at))
