@@ -109,7 +109,8 @@ class Settings(BaseSettings):
     )
     preview_decoder: str | None = Field(
         None,
-        description="A folder or downloaded hub id of a tiny decoder such as madebyollin/taef1, for sharper previews.",
+        description="A folder or downloaded hub id of a tiny decoder in safetensors, such as madebyollin/taef1, for "
+        "sharper previews.",
     )
     progress_interval: float = Field(1.5, ge=0.01, description="Least seconds between two edits of a progress message.")
     shutdown_seconds: float = Field(

@@ -9,17 +9,21 @@ from __future__ import annotations
 import contextlib
 import io
 import sqlite3
+import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
+import structlog
 import yoyo
 
 from bot.errors import Restarting, StartupError
 from bot.store.backups import back_up
 from bot.store.database_thread import DatabaseThread
+
+log = structlog.get_logger(__name__)
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 """The folder of the migrations: SQL files whose names begin with a number."""
@@ -33,7 +37,7 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
     :class:`StartupError` if the backup cannot be made, if a migration fails, which is rolled back whole, or if a newer
     program has migrated the database further.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_private(path)
     backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
     try:
         known = _read_migrations(migrations)
@@ -58,6 +62,25 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
         return names
     finally:
         backend.connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """Let only this user read the database and its folder, also those that were made before or copied from elsewhere.
+
+    SQLite gives the files of its write-ahead log the mode of the database. A folder that others use too, such as
+    ``/tmp``, stays as it is. So does what this user may not change, which is logged.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    for name in (path.parent, path, *(path.with_name(f"{path.name}-{suffix}") for suffix in ("wal", "shm", "journal"))):
+        try:
+            mode = name.stat().st_mode
+            if mode & 0o077 and not mode & stat.S_ISVTX:
+                name.chmod(stat.S_IMODE(mode) & 0o700)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            log.warning("not_private", path=str(name), reason=error.strerror)
 
 
 def unapplied(path: Path, migrations: Path = MIGRATIONS) -> list[str]:

@@ -18,7 +18,8 @@ from zimage_engine.weights import Report
 class Toy(Immediate):
     """A worker without a model, whose prompts say what happens to the device at the first step.
 
-    "once" limits that to the first worker in ``folder``. Pictures have one colour, the seed's.
+    "once" limits that to the first worker in ``folder``, which also gets a file for each scope to forget.
+    Pictures have one colour, the seed's.
     """
 
     folder: Path
@@ -28,6 +29,8 @@ class Toy(Immediate):
     def execute(self, plan: Plan) -> PlanResult:
         for name in plan.release:
             self.held.pop(name, None)
+        for scope in plan.forget:
+            (self.folder / f"forgot {scope}").touch()
         self.held |= {new.request.id: new.request for new in plan.new}
         asks = [self.held[name] for name in plan.ids]
         if plan.unit is Unit.DENOISE:

@@ -119,8 +119,8 @@ class Previewer:
 def find_previewer(folder: Path, vae: Any, tiny: str | None, device: torch.device) -> Previewer | None:
     """Return a previewer for the model in ``folder``, or None if there is no way to decode its latents coarsely.
 
-    The decoder is the tiny one in ``tiny`` (a folder, or a hub id that has been downloaded), else the matrix in the
-    model's folder, else the published matrix if the autoencoder is FLUX.1's.
+    The decoder is the tiny one in ``tiny``, else the matrix in the model's folder, else the published matrix if the
+    autoencoder is FLUX.1's. ``tiny`` is a folder, or a hub id that has been downloaded; only safetensors are read.
     """
     decoder = _find_decoder(folder, vae, tiny, device)
     return None if decoder is None else Previewer(decoder, vae.config.latent_channels, device)
@@ -139,7 +139,8 @@ def _find_decoder(folder: Path, vae: Any, tiny: str | None, device: torch.device
 
 def _load_tiny(weights: str, vae: Any, device: torch.device) -> TinyDecoder | None:
     try:
-        tiny = AutoencoderTiny.from_pretrained(weights, dtype=vae.dtype, local_files_only=True)
+        # Safetensors alone: other weights are pickles, which can run code.
+        tiny = AutoencoderTiny.from_pretrained(weights, dtype=vae.dtype, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:
         log.warning("the preview decoder %s cannot be read (%s); previews are coarse", weights, type(error).__name__)
         return None
