@@ -51,9 +51,9 @@ class Playground:
     async def restart_bot(self) -> None:
         """Close the bot as SIGTERM does, and start a new client on the same data; jobs go on where they were.
 
-        Does nothing while the bot starts.
+        Does nothing until the bot has started and loaded its model, or has failed to.
         """
-        if self.bot_state in ("starting", "restarting"):
+        if self.bot_state not in ("ready", "failed"):
             return
         self.bot_state = "restarting"
         await self._stop_starting()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +13,19 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bot.app import create_client
+from bot.client import ZImageBot
 from bot.playground import page_server
-from bot.playground.session import Playground
+from bot.playground.faulty_device import DeviceFaults
+from bot.playground.session import Playground, open_playground
 from bot.playground.simcord_parts import check_simcord
+from bot.settings import Settings
+from tests.helpers.engines import in_thread, load_worker
 from tests.helpers.pages import Page
 from tests.helpers.pictures import photo
+from tests.helpers.waiting import until
+from zimage_engine.config import EngineConfig
+from zimage_engine.device.worker import Worker
 
 PROMPT = "a red circle on a blue background"
 
@@ -158,6 +167,26 @@ async def test_a_picture_survives_a_restart_of_the_bot(page: Page) -> None:
     assert message["attachments"]
     await page.slash("quota")
     assert len(await page.messages()) == 2
+
+
+async def test_a_restart_is_ignored_while_the_model_is_loaded(settings: Settings) -> None:
+    go_on = threading.Event()
+
+    def load(config: EngineConfig) -> Worker:
+        go_on.wait(30)
+        return load_worker(config)
+
+    def create(device: DeviceFaults) -> ZImageBot:
+        return create_client(
+            settings, start_engine=lambda config: device.start_engine(config, in_thread(lambda: load(config)))
+        )
+
+    async with open_playground(create) as opened:
+        ready = asyncio.create_task(opened.ready())  # as the command line waits
+        await until(lambda: opened.bot_state == "loading")
+        await opened.restart_bot()
+        go_on.set()
+        await ready
 
 
 async def test_faults_are_switched_on_the_page(page: Page) -> None:
