@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ _POLL_SECONDS = 0.01
 _SETTLED_SECONDS = 0.02
 _UNUSED_FILES_KEPT = timedelta(minutes=15)  # for interactions whose answer may still read them
 _ATTACHMENTS = "/attachments/"
+_LOGGED = 1000
 
 
 class WallClock:
@@ -48,6 +50,9 @@ class LiveEnv(simcord.Env):
         intents.message_content = client.intents.message_content  # as if the portal granted what the bot asks for
         super().__init__(client, approved_intents=intents, settle_timeout=ANSWER_SECONDS)
         self.backend.clock = WallClock()
+        # SimCord's logs, of all requests and events, are for tests: here each step of a picture would add to them.
+        self.backend.http_requests = deque(maxlen=_LOGGED)
+        self.backend.transcript = deque(maxlen=_LOGGED)
         self._dispatched: contextvars.ContextVar[Any] = contextvars.ContextVar("dispatched", default=None)
         self._register_dispatch_observer(self._dispatched.set)
 

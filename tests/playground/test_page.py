@@ -18,7 +18,6 @@ from bot.client import ZImageBot
 from bot.playground import page_server
 from bot.playground.faulty_device import DeviceFaults
 from bot.playground.session import Playground, open_playground
-from bot.playground.simcord_parts import check_simcord
 from bot.settings import Settings
 from tests.helpers.engines import in_thread, load_worker
 from tests.helpers.pages import Page
@@ -28,10 +27,6 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
 
 PROMPT = "a red circle on a blue background"
-
-
-def test_simcord_has_what_is_used() -> None:
-    check_simcord()
 
 
 @pytest.mark.parametrize("path", ["/", "/app.js", "/playground.js", "/playground/status", "/api/state", "/?key=wrong"])
@@ -238,6 +233,15 @@ async def test_files_of_replaced_previews_are_forgotten(playground: Playground) 
     playground.env.drop_unused_attachments()
     assert backend.cdn.get(old) is None
     assert backend.cdn.get(kept["url"])
+
+
+async def test_the_simulated_discord_logs_the_newest_alone(page: Page) -> None:
+    backend = page.playground.env.backend
+    for log in (backend.http_requests, backend.transcript):
+        log.extend([("HTTP", "GET /old", None)] * 2000)
+    await page.slash("quota")
+    assert len(backend.http_requests) == len(backend.transcript) == 1000
+    assert backend.http_requests[-1].method == "POST"
 
 
 async def until_shown(page: Page, condition: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
