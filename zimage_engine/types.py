@@ -286,7 +286,7 @@ class EngineStats:
 
     ``waiting`` counts the requests that have not started, ``running`` those that have; ``finished`` and ``failed``
     those that ended that way. ``busy_seconds`` is how long the device has worked. ``stage`` says in a few words what
-    loading is doing, such as "downloading: 3.1 of 20.5 GB"; it is empty while nothing is being loaded.
+    loading is doing, such as "downloading: 3.1 of 32.9 GB"; it is empty while nothing is being loaded.
     """
 
     state: EngineState
