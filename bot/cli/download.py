@@ -78,8 +78,7 @@ def _already_here(profile: ModelProfile, settings: Settings) -> str | None:
     folder = cached_folder(profile)
     if folder is None:
         return None
-    # Weights of another kind of model are no good, wherever they come from.
-    complete_profile(profile)
+    complete_profile(profile)  # raises if these are the weights of another kind of model
     return f"{profile.title} is already in {folder}: there is nothing to download."
 
 

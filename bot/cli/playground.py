@@ -41,9 +41,10 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_playground(settings: Settings, port: int, data: Path | None, *, open_browser: bool) -> None:
-    """Serve the page until Ctrl-C, with the profile of the settings, and what they say of the model and the device.
+    """Serve the page until Ctrl-C, with the profile of the settings.
 
-    Raises :class:`StartupError` if the page cannot be served or the bot cannot start.
+    Other settings of the engine, such as MODEL and DEVICE, are used unless that is the demo model: they are meant for
+    another one. Raises :class:`StartupError` if the page cannot be served or the bot cannot start.
     """
     configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()

@@ -48,7 +48,7 @@ _SAMPLE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one of the two did: its picture, the seconds to load and to generate, and the most memory held, in bytes."""
+    """What the engine or diffusers did: the picture, seconds to load and to generate, and the most memory held, in bytes."""
 
     image: RawImage
     load_seconds: float
@@ -219,7 +219,7 @@ def _versions() -> str:
 
 
 def _weights_name(profile: ModelProfile, folder: Path) -> str:
-    """Return the weights by hub id and commit, or by the folder's name without the path, which is nobody's business."""
+    """Return the weights by hub id and commit, or by the folder's name: a report leaves out the path."""
     if not Path(profile.weights).is_dir():
         return f"{profile.weights} at {folder.name[:7]}"
     return "ships with the project" if folder == DEMO_WEIGHTS else f"folder {folder.name}"

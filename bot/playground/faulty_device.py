@@ -17,7 +17,7 @@ from zimage_engine.types import ImageRequest, OutOfMemory, Plan, PlanResult, Uni
 from zimage_engine.weights import Report
 
 SECONDS_PER_UNIT_MAX = 60.0
-"""The slowest device: far from what the engine takes for one that hangs."""
+"""The slowest device. A tenth of the time after which the engine takes a device for hung."""
 _CHECK_SECONDS = 0.05
 
 MakeExecutor = Callable[[], Executor]

@@ -21,8 +21,8 @@ _UNAVAILABLE = ("/channels/*", "/webhooks/*", "/interactions/*", "/users/@me/cha
 class DiscordFaults:
     """The faults of a world's Discord, as context managers for the event loop.
 
-    They are made in SimCord's backend: what :class:`simcord.Env` has for them is refused while a member's action goes
-    on, and knows no end.
+    They change SimCord's backend. ``Env.inject_error`` would do less: it is refused while a member's action is going
+    on, and its errors cannot be withdrawn.
     """
 
     def __init__(self, world: World) -> None:

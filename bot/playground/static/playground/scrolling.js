@@ -40,7 +40,7 @@ function isAtEnd(timeline) {
   return timeline.scrollHeight - timeline.scrollTop - timeline.clientHeight <= NEAR_PIXELS;
 }
 
-/** SimCord's page sets the position in the next frame, perhaps to another one: have the last word. */
+/** Go to the end, and again after the next frame, in which SimCord's page sets a position of its own. */
 function keep(timeline) {
   heights = heightsOf(timeline);
   if (!follows) return;
