@@ -97,12 +97,14 @@ class Replies:
         mentioned = is_mentioned(content, me.id)
         talk = text is not None and mentioned and not command and not pictures and is_small_talk(text)
         if text is not None and not talk and (has_picture or command):
-            # Before anything else is said: a blocked member learns nothing more.
-            await self._submission.jobs.admission.check_place(MessageInvocation(message).requester)
+            # The place is checked before anything else is said: a blocked member learns nothing more.
+            invocation, check_place = MessageInvocation(message), self._submission.jobs.admission.check_place
             if not text:
+                await check_place(invocation.requester)
                 raise Refusal("Say what the picture shows afterwards, like: a lighthouse at night --strength 0.5")
             with drafted(Draft(text, picture=_reference(message, pictures))):
-                await self._edit(MessageInvocation(message), message, text, pictures)
+                await check_place(invocation.requester)
+                await self._edit(invocation, message, text, pictures)
         elif message.type in _WRITTEN and (direct or mentioned):
             await self._first_contact.greet(message, said)
 

@@ -54,7 +54,7 @@ class Admission:
 
     async def check_served(self, asked: Served, requester: Requester) -> None:
         """Raise :class:`Refusal` if a command or button is not served to the member here and now."""
-        if asked is Served.ALWAYS:
+        if asked in (Served.ALWAYS, Served.AS_REQUEST):
             return
         check = partial(serving.check, asked=asked, requester=requester, terms=self.terms, now=_now())
         try:

@@ -24,6 +24,8 @@ class Served(Enum):
     """To everybody but blocked members: what admins undo pauses and channel rules with."""
     WHERE_ALLOWED = "where allowed"
     """Not to blocked members, nor in paused servers, nor in channels that the admins deny."""
+    AS_REQUEST = "as request"
+    """As WHERE_ALLOWED, but checked when the request is admitted, whose refusal repeats what was typed."""
 
 
 COMMANDS: Mapping[str, Served] = {
@@ -35,8 +37,8 @@ COMMANDS: Mapping[str, Served] = {
     "admin": Served.UNLESS_BLOCKED,
     "Limits": Served.UNLESS_BLOCKED,
     "Moderate": Served.UNLESS_BLOCKED,
-    "imagine": Served.WHERE_ALLOWED,
-    "edit": Served.WHERE_ALLOWED,
+    "imagine": Served.AS_REQUEST,
+    "edit": Served.AS_REQUEST,
     "Edit image": Served.WHERE_ALLOWED,
     "details": Served.WHERE_ALLOWED,
     "tree": Served.WHERE_ALLOWED,
@@ -60,9 +62,10 @@ COMPONENTS: Mapping[str, Served] = {
         Served.WHERE_ALLOWED,
     ),
     **dict.fromkeys(
-        ("delete", "drop", "dropall", "which", "pick", "draft", "answer", "generate", "modal", "request"),
+        ("delete", "drop", "dropall", "which"),
         Served.WHERE_ALLOWED,
     ),
+    **dict.fromkeys(("pick", "draft", "answer", "generate", "modal", "request"), Served.AS_REQUEST),
 }
 """By the first word of a ``custom_id`` of a button, a select or a form."""
 
@@ -80,7 +83,7 @@ def check(connection: sqlite3.Connection, asked: Served, requester: Requester, t
 
     Where the operator does not offer pictures (direct messages, servers of others) the rest is served all the same.
     """
-    if asked is Served.ALWAYS:
+    if asked in (Served.ALWAYS, Served.AS_REQUEST):
         return
     try:
         admission.check_place(connection, requester, terms, now)
