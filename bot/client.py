@@ -50,6 +50,7 @@ from bot.commands.first_contact import FirstContact
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImages
 from bot.commands.invocation import InteractionInvocation
+from bot.commands.member_downloads import MemberDownloads
 from bot.commands.parts import BotParts
 from bot.commands.picture_access import PictureAccess
 from bot.commands.picture_picker import PicturePickers
@@ -63,7 +64,6 @@ from bot.commands.undelivered import UndeliveredActions
 from bot.errors import NotHere, Refusal, Restarting
 from bot.jobs.delivery_loop import CHECK_SECONDS
 from bot.jobs.service import JobService
-from bot.media.untrusted_images import ImageReader
 from bot.moderation.serving import served
 from bot.presence import LOADING, PRESENCE_SECONDS, Presence, custom_status
 from bot.privacy.privacy import Privacy
@@ -261,18 +261,17 @@ class ZImageBot(commands.Bot):
 def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     """Build what the commands are made of, from services that have started."""
     settings, database, engine, jobs = bot.settings, bot.database, bot.engine, bot.jobs
-    open_questions = Questions()
-    submitter = Submission(jobs, engine.profile, settings.max_count, cards, database, open_questions)
-    reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
+    open_questions, mentions = Questions(), CommandMentions()
+    downloads = MemberDownloads(database, settings.max_upload_mb * 2**20, settings.upload_bytes_per_day)
+    submitter = Submission(jobs, engine.profile, settings.max_count, cards, database, open_questions, downloads)
     access = PictureAccess(bot, database, settings.retention_days)
-    input_images = InputImages(bot, database, settings.image_dir, reader, access)
+    input_images = InputImages(bot, database, settings.image_dir, downloads, access)
     pickers = PicturePickers(input_images, database)
     pictures = DraftPictures(bot, input_images, database, jobs.originals)
     edits = EditRequests(submitter, input_images, pictures, pickers, database)
     drafts_of_members = DraftActions(submitter, input_images, database, pictures, edits, pickers, open_questions)
     menus, admin_context = PrivateMenus(), AdminContext(bot, database, jobs)
-    gallery = Gallery(database, jobs, input_images, settings.image_dir, reader, engine.profile, menus, admin_context)
-    mentions = CommandMentions()
+    gallery = Gallery(database, jobs, input_images, settings.image_dir, downloads, engine.profile, menus, admin_context)
     member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
     return BotParts(
         settings=settings,

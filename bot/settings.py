@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     ceiling_queue_length: Number = Field(200, description="Most requests that may be waiting or running in all.")
     max_count: int = Field(4, ge=1, le=4, description="Most images one command may ask for, 1 to 4.")
     max_upload_mb: int = Field(25, ge=1, description="Largest image in MB that the bot downloads to edit.")
+    upload_mb_per_day: Number = Field(
+        500, description="Most MB of pictures that a member may give to /edit and /details in 24 hours."
+    )
     retention_days: int = Field(30, ge=1, description="Days after which the prompts and images of a job are removed.")
     backup_days: int = Field(
         14,
@@ -154,6 +157,11 @@ class Settings(BaseSettings):
     @property
     def database_path(self) -> Path:
         return self.data_dir / "zimage.sqlite3"
+
+    @property
+    def upload_bytes_per_day(self) -> int | None:
+        """What a member may give to /edit and /details in 24 hours; None if unlimited."""
+        return None if self.upload_mb_per_day == "unlimited" else self.upload_mb_per_day * 2**20
 
     @property
     def engine_cache_dir(self) -> Path:

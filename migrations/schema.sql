@@ -49,6 +49,14 @@ CREATE TABLE channel_rules (
     PRIMARY KEY (guild_id, channel_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE downloads (
+    member_id INTEGER NOT NULL,
+    -- Hours since 1970 in UTC.
+    hour INTEGER NOT NULL,
+    bytes INTEGER NOT NULL CHECK (bytes > 0),
+    PRIMARY KEY (member_id, hour)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE drafts (
     -- Never used again: a button names it.
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -124,6 +132,8 @@ CREATE INDEX jobs_by_owner ON jobs (owner_id, created_at);
 CREATE INDEX jobs_by_parent ON jobs (parent_image_id) WHERE parent_image_id IS NOT NULL;
 
 CREATE INDEX jobs_by_result_message ON jobs (result_message_id) WHERE result_message_id IS NOT NULL;
+
+CREATE INDEX jobs_by_source ON jobs (json_extract(spec, '$.source')) WHERE forgotten_at IS NULL;
 
 CREATE INDEX jobs_by_state ON jobs (state) WHERE state NOT IN ('delivered', 'failed', 'cancelled', 'expired');
 
@@ -210,6 +220,8 @@ CREATE TABLE uploads (
     spec TEXT NOT NULL CHECK (json_valid(spec)),
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX uploads_by_source ON uploads (source);
 
 CREATE TABLE usage_days (
     scope_id INTEGER NOT NULL,

@@ -19,16 +19,17 @@ from bot.commands.admin.context import AdminContext, has_audit
 from bot.commands.free_work import FreeWorkThrottle
 from bot.commands.input_images import InputImages, link_of
 from bot.commands.invocation import InteractionInvocation
+from bot.commands.member_downloads import MemberDownloads
 from bot.commands.private_menus import PrivateMenus
 from bot.errors import Refusal
 from bot.inert import utf16_length
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.sheets import Relative, compare_sheet, family_sheet
-from bot.media.untrusted_images import DecodedImage, ImageReader
+from bot.media.untrusted_images import DecodedImage
 from bot.moderation.access import Action
 from bot.plurals import counted
-from bot.requests.originals import Original, fit_original
+from bot.requests.originals import Original, fit_original, keeping
 from bot.requests.parameters import parameters_text
 from bot.requests.spec import ImageSpec
 from bot.requests.untrusted_parameters import read_spec
@@ -36,7 +37,6 @@ from bot.store import images
 from bot.store.audit import Change
 from bot.store.database import Database
 from bot.store.images import ImageRow
-from bot.views.downloads import fetch_attachment
 from bot.views.results import delete_view, more_view, upload_view
 from bot.views.text import MESSAGE_LIMIT, picture_alt_text, with_seeds
 from zimage_engine.profiles import ModelProfile
@@ -62,7 +62,7 @@ class Gallery:
         jobs: JobService,
         input_images: InputImages,
         image_dir: Path,
-        reader: ImageReader,
+        downloads: MemberDownloads,
         profile: ModelProfile,
         menus: PrivateMenus,
         admin: AdminContext,
@@ -71,7 +71,7 @@ class Gallery:
         self._jobs = jobs
         self._input_images = input_images
         self._image_dir = image_dir
-        self._reader = reader
+        self._downloads = downloads
         self._profile = profile
         self._menus = menus
         self._admin = admin
@@ -95,30 +95,40 @@ class Gallery:
     async def details_of_file(self, interaction: discord.Interaction[Any], attachment: discord.Attachment) -> None:
         """Show the parameters in a file's metadata, with Again and Edit. Raises :class:`Refusal` if it has none."""
         self.throttle.check(interaction.user.id)
-        await self._jobs.admission.check_place(InteractionInvocation(interaction).requester)
+        member_id = interaction.user.id
+        requester = InteractionInvocation(interaction).requester
+        await self._jobs.admission.check_place(requester)
+        self._downloads.check_line(member_id)
         await interaction.response.defer(ephemeral=True)
-        async with self._slots:
-            data = await fetch_attachment(attachment, self._reader.limit_bytes)
-            decoded = await self._reader.read(data, interaction.user.id)
+        async with self._downloads.slot(member_id):
+            await self._jobs.admission.check_place(requester)
+            decoded = await self._downloads.read(attachment, member_id)
             spec = read_spec(decoded.text, self._profile)
-            upload_id = secrets.token_hex(6)
-            size = nearest_size(self._profile, decoded.image.width, decoded.image.height)
-            fitted = await asyncio.to_thread(fit_original, decoded, None, size, None)
-            original, _ = await asyncio.to_thread(self._jobs.originals.keep, Original(fitted.image))
-            await self._database.write(
+            upload_id = await self._keep_upload(member_id, decoded, spec)
+        # An edit cannot be repeated from its file, which does not contain the original.
+        view = upload_view(upload_id, again=spec.strength == 1.0)
+        text, file = _copyable(parameters_text(spec))
+        await interaction.followup.send(text, file=file or discord.utils.MISSING, view=view, ephemeral=True)
+
+    async def _keep_upload(self, member_id: int, decoded: DecodedImage, spec: ImageSpec) -> str:
+        """Store a picture and what it was made from. Returns the upload's id."""
+        upload_id, originals = secrets.token_hex(6), self._jobs.originals
+        size = nearest_size(self._profile, decoded.image.width, decoded.image.height)
+        fitted = await asyncio.to_thread(fit_original, decoded, None, size, None)
+        async with keeping(originals, Original(fitted.image)) as kept:
+            dropped = await self._database.write(
                 partial(
                     images.keep_upload,
                     upload_id=upload_id,
-                    owner_id=interaction.user.id,
-                    original=original,
+                    owner_id=member_id,
+                    original=kept.image,
                     spec=spec.to_json(),
                     now=int(time.time()),
                 )
             )
-            # An edit cannot be repeated from its file, which does not contain the original.
-            view = upload_view(upload_id, again=spec.strength == 1.0)
-            text, file = _copyable(parameters_text(spec))
-            await interaction.followup.send(text, file=file or discord.utils.MISSING, view=view, ephemeral=True)
+            kept.needed = True
+        await asyncio.to_thread(originals.drop, dropped)
+        return upload_id
 
     def open_upload(self, original: str) -> DecodedImage:
         """Return the pixels of an uploaded picture. Blocks."""

@@ -16,10 +16,11 @@ import discord
 from PIL import Image
 
 from bot.commands.invocation import Invocation
+from bot.commands.member_downloads import MemberDownloads
 from bot.commands.picture_access import PictureAccess
 from bot.errors import Refusal
 from bot.media.contact_sheets import thumbnail
-from bot.media.untrusted_images import DecodedImage, ImageReader
+from bot.media.untrusted_images import DecodedImage
 from bot.moderation.access import Action, Verdict
 from bot.plurals import counted
 from bot.requests.spec import ImageSpec
@@ -63,17 +64,23 @@ class InputImages:
     """Finds pictures; ``access`` decides who may see and edit them."""
 
     def __init__(
-        self, client: discord.Client, database: Database, image_dir: Path, reader: ImageReader, access: PictureAccess
+        self,
+        client: discord.Client,
+        database: Database,
+        image_dir: Path,
+        downloads: MemberDownloads,
+        access: PictureAccess,
     ) -> None:
         self._client = client
         self._database = database
         self._image_dir = image_dir
-        self._reader = reader
+        self._downloads = downloads
+        self._reader = downloads.reader
         self.access = access
 
     def attachment(self, invocation: Invocation, attachment: discord.Attachment, link: str | None = None) -> InputImage:
         """Return an attachment as input image; ``link`` leads to its message."""
-        read = partial(self._read_attachment, attachment, invocation.user.id)
+        read = partial(self._downloads.read, attachment, invocation.user.id)
         return InputImage(read, link=link, reference=attachment_reference(attachment))
 
     async def image(self, invocation: Invocation, image_id: str) -> InputImage:
@@ -187,9 +194,6 @@ class InputImages:
         if not from_source_option:
             raise gone
         return await fetch_attachment(from_source_option[0], self._reader.limit_bytes)
-
-    async def _read_attachment(self, attachment: discord.Attachment, member: int) -> DecodedImage:
-        return await self._reader.read(await fetch_attachment(attachment, self._reader.limit_bytes), member)
 
     async def _fetch(self, invocation: Invocation, channel_id: int, message_id: int) -> discord.Message:
         if not (await self.access.place(invocation, channel_id)).reads:

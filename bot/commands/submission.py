@@ -15,6 +15,7 @@ from bot.commands.draft_pictures import draft_of_spec
 from bot.commands.early_cards import early_card
 from bot.commands.input_images import InputImage
 from bot.commands.invocation import Invocation
+from bot.commands.member_downloads import MemberDownloads
 from bot.commands.parts import BotParts
 from bot.commands.posting import check_may_post, shown_to
 from bot.commands.questions import Questions
@@ -29,7 +30,7 @@ from bot.requests.flags import EDIT_FLAGS, read_flags
 from bot.requests.member_settings import apply, read_member_settings
 from bot.requests.originals import Original, fit_original
 from bot.requests.private_option import public_of
-from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
+from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size, unread_spec
 from bot.store.database import Database
 from bot.views.buttons import CancelButton, progress_view
 from bot.views.card_messages import CardMessage, refuse_on, remove
@@ -67,6 +68,7 @@ class Submission:
     cards: JobCards
     database: Database
     questions: Questions
+    downloads: MemberDownloads
 
     async def imagine(self, invocation: Invocation, options: ImageOptions) -> None:
         """Submit a job for new pictures; options that are None are taken from the member's settings.
@@ -141,9 +143,11 @@ class Submission:
             raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")
         private, defaults = await shown_to(invocation, self.jobs.admission, private=private, notes=defaults)
         # What is wrong with the options themselves is refused before anything public is said.
-        build_edit_spec(options, self.profile, max_count=self.max_count, size=self.profile.base_size, masked=False)
-        await self.jobs.admission.check_place(invocation.requester)
-        await self.jobs.admission.check_words(invocation.requester.guild_id, options.prompt)
+        unread, count = unread_spec(options, self.profile, max_count=self.max_count, masked=edit.mask is not None)
+        unread_request = self._request(invocation, unread, count, kind=edit.kind, private=private)
+        check = partial(self.jobs.admission.check, unread_request, at_least=not (options.size or options.aspect))
+        self.downloads.check_line(invocation.user.id)
+        await check()
         await check_may_post(invocation, self.jobs.admission, private=private)
         note = f"\n-# {input_image.note}" if input_image.note else ""
         opening = opening_text(options.prompt, input_image.link, edit.kind, options.strength or 1.0)
@@ -157,9 +161,11 @@ class Submission:
                 self.database, invocation, opening, options.prompt, draft, private=private, file=file
             ) as card_message:
                 try:
-                    request = replace(await make_request(), defaults=defaults)
-                    asked = await self._ask_first(invocation, request, draft)
-                    job = None if asked else await self.jobs.run(request, partial(self._card_on, card_message))
+                    async with self.downloads.slot(invocation.user.id):
+                        await check()  # other requests of the member were taken in meanwhile
+                        request = replace(await make_request(), defaults=defaults)
+                        asked = await self._ask_first(invocation, request, draft)
+                        job = None if asked else await self.jobs.run(request, partial(self._card_on, card_message))
                 except Exception as error:  # noqa: BLE001 - render_error() logs unexpected ones
                     await self._refuse_on(card_message, invocation, error, draft)
                 except asyncio.CancelledError:

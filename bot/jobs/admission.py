@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 
+from bot.errors import Refusal
 from bot.jobs.job import Job, JobRequest
 from bot.moderation import serving
 from bot.moderation.limit_texts import refusal
@@ -18,7 +19,7 @@ from bot.moderation.server_filters import ServerFilters
 from bot.moderation.serving import Served
 from bot.requests.pricing import Prices, needs_confirmation
 from bot.store import admission, removed_places
-from bot.store.admission import Admitted, JobDemand, NotAdmitted, QuotaState, Terms
+from bot.store.admission import Admitted, JobDemand, NotAdmitted, OverCeiling, OverLimit, QuotaState, Terms
 from bot.store.database import Database
 from bot.store.guild_settings import PRIVATE_PICTURES, SPOILER, find_setting, read_setting
 from bot.store.jobs import NewJob
@@ -61,6 +62,23 @@ class Admission:
             await self._database.read(check)
         except NotAdmitted as cause:
             raise refusal(cause) from cause
+
+    async def check(self, request: JobRequest, *, at_least: bool = False) -> None:
+        """Raise :class:`Refusal` if such a job would not be admitted now.
+
+        ``at_least`` is whether the request may cost more, because its size is not known yet.
+        """
+        demand = self._demand(request)
+        try:
+            await self._database.read(
+                partial(admission.check, requester=request.requester, demand=demand, terms=self.terms, now=_now())
+            )
+        except NotAdmitted as cause:
+            refused = refusal(cause)
+            if at_least and isinstance(cause, OverLimit | OverCeiling):
+                refused = Refusal(str(refused).replace("This costs ", "This costs at least ", 1))
+            raise refused from cause
+        await self.check_words(request.guild_id, request.spec.prompt)
 
     async def allows_private(self, guild_id: int | None) -> bool:
         """Return whether members may ask for private pictures in a server, or in direct messages (None)."""

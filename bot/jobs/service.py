@@ -25,7 +25,7 @@ from bot.jobs.completion import Completion, Outbox
 from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.jobs.runner import GIVEN_UP
 from bot.jobs.undelivered import UndeliveredResults
-from bot.requests.originals import OriginalFolder
+from bot.requests.originals import OriginalFolder, keeping
 from bot.requests.pricing import Prices
 from bot.store import job_rows, recovery
 from bot.store import jobs as store
@@ -252,9 +252,16 @@ class JobService:
 
     async def _insert(self, request: JobRequest) -> Job | None:
         """Store the edit's original and insert the job. Returns None if its event made one before."""
-        if request.original is not None:
-            original, mask = await asyncio.to_thread(self.originals.keep, request.original)
-            request = replace(request, spec=replace(request.spec, original=original, mask=mask), original=None)
+        if request.original is None:
+            return await self._admit(request)
+        await self.admission.check(request)  # what is refused leaves no file
+        async with keeping(self.originals, request.original) as kept:
+            spec = replace(request.spec, original=kept.image, mask=kept.mask)
+            job = await self._admit(replace(request, spec=spec, original=None))
+            kept.needed = job is not None
+            return job
+
+    async def _admit(self, request: JobRequest) -> Job | None:
         job = await self.admission.insert(request)
         if job is not None:
             log.info(

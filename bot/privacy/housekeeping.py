@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from bot.media.files import remove_files, sweep
-from bot.store import drafts, jobs, limits, open_cards, privacy, removed_places
+from bot.store import downloads, drafts, jobs, limits, open_cards, privacy, removed_places
 from bot.store.accounts import DAY
 from bot.store.backups import backup_folder, remove_old_backups
 from bot.store.database import Database
@@ -107,6 +107,7 @@ class Housekeeping:
             open_cards.drop_old,
             drafts.drop_old,
             removed_places.drop_parents,
+            downloads.drop_old,
         )
         for drop in drops:
             await self._database.write(partial(drop, now=now))

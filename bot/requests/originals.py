@@ -1,14 +1,18 @@
 """Originals: the images that edits start from, at the edit's size, on disk under a hash of their pixels.
 
-An edit can be generated again as long as its original is kept. All functions block: call them in an executor.
+An edit can be generated again as long as its original is kept. Unless they are async, functions block: call them in an
+executor.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
-from contextlib import suppress
+import threading
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,17 +84,61 @@ def fit_original(picture: DecodedImage, mask: DecodedImage | None, size: Size, f
     return Original(fitted.image, fit_mask(mask, original, size, how))
 
 
+@dataclass(slots=True)
+class Kept:
+    """The names of an original's files, "" for no mask. Set ``needed`` once a row has them."""
+
+    image: str
+    mask: str
+    needed: bool = False
+
+
+@dataclass(slots=True)
+class _Held:
+    """A file that requests are being made of: ``new`` is whether it was written for them."""
+
+    requests: int = 0
+    new: bool = False
+    needed: bool = False
+
+
 class OriginalFolder:
     """Originals on disk, as PNG. Files of the same pixels are the same file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._held: dict[str, _Held] = {}
+        self._lock = threading.Lock()
 
     def keep(self, original: Original) -> tuple[str, str]:
-        """Write the image and the mask; return their names for :meth:`load`, "" for no mask."""
+        """Write the image and the mask; return their names for :meth:`load`, "" for no mask.
+
+        Call :meth:`release` when a row has the names, or will not: :func:`keeping` does.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         mask = original.mask_picture
         return self._write(original.picture), "" if mask is None else self._write(mask)
+
+    def release(self, names: Iterable[str], *, needed: bool) -> None:
+        """End what :meth:`keep` began. Files that were written for requests that all came to nothing are removed."""
+        with self._lock:
+            for name in filter(None, names):
+                held = self._held[name]
+                held.requests -= 1
+                held.needed |= needed
+                if not held.requests:
+                    del self._held[name]
+                    if held.new and not held.needed:
+                        self._path(name).unlink(missing_ok=True)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Remove files that no row names any more, unless a request is being made of them."""
+        with self._lock:
+            for name in names:
+                if (held := self._held.get(name)) is not None:
+                    held.new = True
+                else:
+                    self._path(name).unlink(missing_ok=True)
 
     def load(self, image: str, mask: str = "") -> Original:
         """Return the original with these names. Raises :class:`Refusal` if a file is no longer there."""
@@ -124,10 +172,18 @@ class OriginalFolder:
     def _write(self, picture: Image.Image) -> str:
         digest = _fingerprint(picture)
         path = self.folder / f"{digest}.png"
-        with suppress(FileNotFoundError):
-            os.utime(path)  # housekeeping deletes files by age
-        if not _holds(path, digest):
-            write_file(path, to_png(picture))
+        with self._lock:
+            held = self._held.setdefault(digest, _Held())
+            held.requests += 1
+            held.new |= not path.exists()
+        try:
+            with suppress(FileNotFoundError):
+                os.utime(path)  # housekeeping deletes files by age
+            if not _holds(path, digest):
+                write_file(path, to_png(picture))
+        except BaseException:
+            self.release([digest], needed=False)
+            raise
         return digest
 
     def _path(self, name: str) -> Path:
@@ -142,6 +198,23 @@ class OriginalFolder:
                 return picture.convert(mode)
         except OSError as error:
             raise Refusal(_GONE) from error
+
+
+@asynccontextmanager
+async def keeping(folder: OriginalFolder, original: Original) -> AsyncIterator[Kept]:
+    """Write an original's files, and remove them again unless the block sets :attr:`Kept.needed`."""
+    writing = asyncio.create_task(asyncio.to_thread(folder.keep, original))
+    kept: Kept | None = None
+    try:
+        kept = Kept(*await asyncio.shield(writing))
+        yield kept
+    finally:
+        if kept is None:  # cancelled while they were written
+            await asyncio.wait([writing])
+        if not writing.cancelled() and writing.exception() is None:
+            await asyncio.shield(
+                asyncio.to_thread(folder.release, writing.result(), needed=kept is not None and kept.needed)
+            )
 
 
 def _holds(path: Path, digest: str) -> bool:

@@ -20,6 +20,8 @@ from zimage_engine.profiles import (
 from zimage_engine.types import ImageRequest, InvalidRequest
 
 MIN_STRENGTH = 0.05
+_UNREAD = "unread"
+"""Stands for the name of an original that is not known yet."""
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 
 
@@ -173,6 +175,18 @@ def build_edit_spec(
     if not MIN_STRENGTH <= strength <= 1:
         raise InvalidRequest(f"Strength must be from {MIN_STRENGTH:g} to 1, not {strength:g}.")
     return replace(spec, strength=strength), count
+
+
+def unread_spec(options: ImageOptions, profile: ModelProfile, *, max_count: int, masked: bool) -> tuple[ImageSpec, int]:
+    """Return what is known of an edit before its picture is read, and how many images there are to be.
+
+    Where the picture decides the size, it is the smallest: the edit costs at least as much. Raises as
+    :func:`build_edit_spec`.
+    """
+    spec, count = build_edit_spec(options, profile, max_count=max_count, size=profile.base_size, masked=masked)
+    unit = profile.size_multiple
+    size = spec.size if options.size or options.aspect else Size(unit, unit)
+    return replace(spec, width=size.width, height=size.height, original=_UNREAD), count
 
 
 def choose_size(size: str | None, aspect: str | None, profile: ModelProfile) -> Size:

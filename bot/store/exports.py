@@ -29,6 +29,7 @@ _ABOUT = {
         " ORDER BY event_id"
     ),
     "requests_to_edit": "SELECT request, created_at AS at FROM drafts WHERE owner_id = :member ORDER BY id",
+    "pictures_read": ("SELECT hour * 3600 AS at, bytes FROM downloads WHERE member_id = :member ORDER BY hour"),
     "limits_for_you": (
         "SELECT guild_id, name, value, until FROM limits WHERE target = 'user' AND target_id = :member"
         " ORDER BY guild_id, name"

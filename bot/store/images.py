@@ -224,16 +224,32 @@ def delete_of_messages(connection: sqlite3.Connection, message_ids: list[int]) -
 
 def keep_upload(
     connection: sqlite3.Connection, upload_id: str, owner_id: int, original: str, spec: str, now: int
-) -> None:
-    """Store an upload, and delete the member's oldest ones beyond 50 others."""
-    connection.execute(
+) -> list[str]:
+    """Store an upload, and delete the member's oldest ones beyond 50 others.
+
+    Returns the names of the originals that no row has any more.
+    """
+    dropped = connection.execute(
         "DELETE FROM uploads WHERE owner_id = ? AND id NOT IN"
-        " (SELECT id FROM uploads WHERE owner_id = ? ORDER BY created_at DESC LIMIT ?)",
+        " (SELECT id FROM uploads WHERE owner_id = ? ORDER BY created_at DESC LIMIT ?) RETURNING source",
         (owner_id, owner_id, _UPLOADS_KEPT),
-    )
+    ).fetchall()
     connection.execute(
         "INSERT INTO uploads (id, owner_id, source, spec, created_at) VALUES (?, ?, ?, ?, ?)",
         (upload_id, owner_id, original, spec, now),
+    )
+    return [name for name in {row["source"] for row in dropped} if not _is_needed(connection, name)]
+
+
+def _is_needed(connection: sqlite3.Connection, original: str) -> bool:
+    """Return whether an upload, or a job that is not forgotten, has this original."""
+    return (
+        connection.execute(
+            "SELECT 1 FROM uploads WHERE source = :name UNION ALL SELECT 1 FROM jobs"
+            " WHERE json_extract(spec, '$.source') = :name AND forgotten_at IS NULL LIMIT 1",
+            {"name": original},
+        ).fetchone()
+        is not None
     )
 
 

@@ -32,6 +32,7 @@ def test_migrating_a_fresh_file_and_again(tmp_path: Path) -> None:
         "0007_cancel_causes",
         "0008_seen_pictures",
         "0009_removed_places",
+        "0010_downloads",
     ]
     assert {"jobs", "images", "ledger", "facts"} <= tables(path)
     assert migrate(path) == []
