@@ -48,7 +48,7 @@ _SAMPLE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What the engine or diffusers did: the picture, seconds to load and to generate, and the most memory held, in bytes."""
+    """What the engine or diffusers did: the picture, seconds to load and to generate, the most memory held in bytes."""
 
     image: RawImage
     load_seconds: float
