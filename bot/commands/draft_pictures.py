@@ -23,7 +23,14 @@ from bot.store.images import ImageRow
 from bot.store.job_rows import JobRow
 from bot.views.ids import SNOWFLAKE
 from bot.views.links import message_link
-from bot.views.picture_references import NEWEST, attachment_of, image_reference, original_reference, upload_reference
+from bot.views.picture_references import (
+    NEWEST,
+    attachment_of,
+    image_reference,
+    original_of,
+    original_reference,
+    upload_reference,
+)
 from zimage_engine.profiles import ModelProfile
 
 _MESSAGE = re.compile(rf"(?P<channel>{SNOWFLAKE})-(?P<message>{SNOWFLAKE})")
@@ -61,7 +68,8 @@ class DraftPictures:
             case "u":
                 return await self._upload(invocation, rest)
             case "o" | "p":
-                return await self._original(rest, private=kind == "p")
+                name, spoiler = original_of(rest)
+                return await self._original(name, private=kind == "p", spoiler=spoiler)
         raise Refusal(_UNKNOWN)
 
     async def is_there(self, invocation: Invocation, reference: str) -> bool:
@@ -94,7 +102,7 @@ class DraftPictures:
         Otherwise the picture is what the job kept of it, at the job's size. The member must be allowed to see the job.
         """
         spec = ImageSpec.from_json(row.spec)
-        kept = original_reference(spec.original, private=row.visibility == "private")
+        kept = original_reference(spec.original, private=row.visibility == "private", spoiler=row.spoiler)
         if spec.mask:
             return kept, original_reference(spec.mask)  # both have the job's size
         if row.parent_image_id is not None:
@@ -109,18 +117,19 @@ class DraftPictures:
             raise Refusal("There is no such picture here.")
         return replace(await self._original(upload.original), reference=upload_reference(upload_id))
 
-    async def _original(self, name: str, *, private: bool = False) -> InputImage:
+    async def _original(self, name: str, *, private: bool = False, spoiler: bool = False) -> InputImage:
         await asyncio.to_thread(self._originals.check, name)
 
         async def read() -> DecodedImage:
             original = await asyncio.to_thread(self._originals.load, name)
             return DecodedImage(original.image, None, {})
 
-        return InputImage(read, private=private, reference=original_reference(name, private=private))
+        reference = original_reference(name, private=private, spoiler=spoiler)
+        return InputImage(read, private=private, reference=reference, spoiler=spoiler)
 
 
-def draft_of_spec(spec: ImageSpec, profile: ModelProfile, *, private: bool) -> Draft:
+def draft_of_spec(spec: ImageSpec, profile: ModelProfile, *, private: bool, spoiler: bool = False) -> Draft:
     """Return the draft of a request for a spec, from another seed."""
-    picture = original_reference(spec.original, private=private) if spec.original else None
+    picture = original_reference(spec.original, private=private, spoiler=spoiler) if spec.original else None
     mask = original_reference(spec.mask) if spec.mask else ""
     return Draft.of(repeated_options(spec, profile), private=private or None, picture=picture, mask=mask)

@@ -151,6 +151,7 @@ class DraftActions:
         if row is None or not ImageSpec.from_json(row.spec).original:
             raise Refusal(_NOT_KEPT)
         invocation = InteractionInvocation(interaction)
+        await self._input_images.access.check_request(invocation, row.owner_id, row.channel_id)
         if row.owner_id != interaction.user.id:
             shown = await images.of_job(self._database, job_id)
             if not shown:

@@ -143,7 +143,8 @@ class Gallery:
             before, caption = await self._before(InteractionInvocation(interaction), row, spec)
             after = await self._input_images.bytes_of(row)
             sheet = await asyncio.to_thread(compare_sheet, before, after, caption, spec.prompt)
-            file = discord.File(BytesIO(sheet), "compare.png", description="Before and after")
+            hidden = bool(row.spoiler)  # as the original is
+            file = discord.File(BytesIO(sheet), "compare.png", description="Before and after", spoiler=hidden)
             await self._menus.show_deferred(interaction, "Before and after:", file, await self._menu(interaction, row))
 
     async def _before(self, invocation: InteractionInvocation, row: ImageRow, spec: ImageSpec) -> tuple[bytes, str]:
@@ -169,7 +170,8 @@ class Gallery:
             kin = [each for each in family if await self._input_images.access.allows(Action.SEE, invocation, each)]
             relatives = [await self._relative(each, marked=each.id == row.id) for each in kin]
             sheet = await asyncio.to_thread(family_sheet, relatives)
-            file = discord.File(BytesIO(sheet), "tree.png", description="The family of this picture")
+            hidden = any(each.spoiler for each in kin)
+            file = discord.File(BytesIO(sheet), "tree.png", description="The family of this picture", spoiler=hidden)
             text = "What this picture came from, and what came from it:"
             await self._menus.show_deferred(interaction, text, file, await self._menu(interaction, row))
 

@@ -47,7 +47,8 @@ class InputImage:
     a ``private`` picture is private too; such a picture has no ``link`` to its message.
 
     ``note`` tells on the card which picture it is if the member did not name one; ``thumbnail`` makes a file of it.
-    ``reference`` finds the picture again for a draft: see :mod:`bot.views.picture_references`.
+    ``reference`` finds the picture again for a draft: see :mod:`bot.views.picture_references`. What is made from a
+    ``spoiler``, which is hidden until somebody clicks, is one too.
     """
 
     read: Callable[[], Awaitable[DecodedImage]]
@@ -58,6 +59,7 @@ class InputImage:
     note: str = ""
     thumbnail: Callable[[], discord.File] | None = None
     reference: str = ""
+    spoiler: bool = False
 
 
 class InputImages:
@@ -81,7 +83,7 @@ class InputImages:
     def attachment(self, invocation: Invocation, attachment: discord.Attachment, link: str | None = None) -> InputImage:
         """Return an attachment as input image; ``link`` leads to its message."""
         read = partial(self._downloads.read, attachment, invocation.user.id)
-        return InputImage(read, link=link, reference=attachment_reference(attachment))
+        return InputImage(read, link=link, reference=attachment_reference(attachment), spoiler=attachment.is_spoiler())
 
     async def image(self, invocation: Invocation, image_id: str) -> InputImage:
         """Return one of the bot's images by its id.
@@ -97,7 +99,9 @@ class InputImages:
         link = None if row.private else link_of(row)
         prompt = ImageSpec.from_json(row.spec).prompt
         read, reference = partial(self.read_row, row, member), image_reference(row.id)
-        return InputImage(read, row.id, private=row.private, link=link, prompt=prompt, reference=reference)
+        return InputImage(
+            read, row.id, private=row.private, link=link, prompt=prompt, reference=reference, spoiler=bool(row.spoiler)
+        )
 
     async def message(self, invocation: Invocation, message: discord.Message, which: int | None) -> InputImage:
         """Return the picture of a message: one of the bot's images, or an attachment.
@@ -158,7 +162,7 @@ class InputImages:
         if data is None:
             return replace(self.of_row(row, invocation.user.id), note=note)
         small = await asyncio.to_thread(thumbnail, data)
-        spoiler = await read_setting(self._database, row.guild_id, SPOILER) == "on"
+        spoiler = bool(row.spoiler) or await read_setting(self._database, row.guild_id, SPOILER) == "on"
         make_file = partial(_thumbnail_file, small, spoiler=spoiler)
         return replace(self.of_row(row, invocation.user.id), note=note, thumbnail=make_file)
 

@@ -66,6 +66,12 @@ class PictureAccess:
         picture = Picture(request.owner_id, await self.place(invocation, request.channel_id))
         return may(Action.CANCEL, actor, place, picture).allowed
 
+    async def check_request(self, invocation: Invocation, owner_id: int, channel_id: int) -> None:
+        """Raise :class:`Refusal` if the owner of a request may not use its original here: it has an age restriction."""
+        if owner_id == invocation.user.id:
+            picture = Picture(owner_id, await self.place(invocation, channel_id))
+            _raise(may(Action.SEE, Actor(owner_id), invocation.place, picture))
+
     async def check_message(self, action: Action, invocation: Invocation, message: discord.Message) -> None:
         """Raise :class:`Refusal` if the member may not do that with the attachments of a message.
 

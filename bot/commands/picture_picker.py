@@ -76,5 +76,6 @@ class PicturePickers:
         sheet = await asyncio.to_thread(contact_sheet, contacts)
         described = "; ".join(f"{number}: {cut(caption, 100)}" for number, caption in enumerate(captions, 1))
         guild_id = invocation.guild.id if invocation.guild is not None else None
-        spoiler = await read_setting(self._database, guild_id, SPOILER) == "on"
+        hidden = any(row.spoiler for row in rows)
+        spoiler = hidden or await read_setting(self._database, guild_id, SPOILER) == "on"
         return discord.File(BytesIO(sheet), "which.png", description=cut(described, ALT_TEXT_LIMIT), spoiler=spoiler)

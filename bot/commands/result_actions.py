@@ -203,6 +203,7 @@ class ResultActions:
             original=original,
             parent_id=row.parent_id,
             link=link,
+            spoiler=bool(spec.original and row.spoiler),
         )
 
     async def _private_by_settings(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[bool, str]:

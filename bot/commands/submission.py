@@ -95,16 +95,17 @@ class Submission:
         original: Original | None = None,
         parent_id: str | None = None,
         link: str | None = None,
+        spoiler: bool = False,
         defaults: str = "",
         draft: Draft | None = None,
     ) -> None:
         """Submit a job for a complete spec; an edit's has the ``original`` that it starts from.
 
-        ``parent_id`` is that image's id if it is one of the bot's, ``link`` leads to its message; ``defaults`` names
-        the member's settings in the spec; ``draft`` is what the member typed, if they typed something. Raises
-        :class:`RequestError`.
+        ``parent_id`` is that image's id if it is one of the bot's, ``link`` leads to its message, ``spoiler`` if it is
+        hidden until somebody clicks; ``defaults`` names the member's settings in the spec; ``draft`` is what the member
+        typed, if they typed something. Raises :class:`RequestError`.
         """
-        draft = draft or draft_of_spec(spec, self.profile, private=private)
+        draft = draft or draft_of_spec(spec, self.profile, private=private, spoiler=spoiler)
         with drafted(draft):
             private, defaults = await shown_to(invocation, self.jobs.admission, private=private, notes=defaults)
             await check_may_post(invocation, self.jobs.admission, private=private)
@@ -113,6 +114,7 @@ class Submission:
                 original=original,
                 parent_image_id=parent_id,
                 original_link=link,
+                spoiler=spoiler,
                 defaults=defaults,
             )
             if not await self._ask_first(invocation, request, draft):
@@ -262,7 +264,11 @@ class Submission:
         original.check(self.profile, spec.strength)
         request = self._request(invocation, spec, count, kind=edit.kind, private=private)
         return replace(
-            request, original=original, parent_image_id=input_image.parent_id, original_link=input_image.link
+            request,
+            original=original,
+            parent_image_id=input_image.parent_id,
+            original_link=input_image.link,
+            spoiler=input_image.spoiler,
         )
 
     def _size(self, options: ImageOptions, picture: DecodedImage) -> Size:

@@ -136,7 +136,7 @@ class Admission:
         )
         try:
             inserted = await self._database.write(
-                partial(_insert, new=new, requester=request.requester, demand=demand, terms=self.terms)
+                partial(_insert, new=new, request=request, demand=demand, terms=self.terms)
             )
         except NotAdmitted as cause:
             log.info("job_refused", user=request.owner_id, guild=request.guild_id, reason=type(cause).__name__)
@@ -175,10 +175,14 @@ def _credits_left(
 
 
 def _insert(
-    connection: sqlite3.Connection, new: NewJob, requester: Requester, demand: JobDemand, terms: Terms
+    connection: sqlite3.Connection, new: NewJob, request: JobRequest, demand: JobDemand, terms: Terms
 ) -> tuple[Admitted, bool] | None:
-    """Admit the job, and read whether its pictures are spoilers. Returns None if its event made a job before."""
-    spoiler = requester.guild_id is not None and find_setting(connection, requester.guild_id, SPOILER) == "on"
+    """Admit the job, and decide whether its pictures are spoilers: as its original is, or because the server says so.
+
+    Returns None if its event made a job before.
+    """
+    requester, guild_id = request.requester, request.guild_id
+    spoiler = request.spoiler or (guild_id is not None and find_setting(connection, guild_id, SPOILER) == "on")
     removed_places.note_parent(connection, requester.channels)
     admitted = admission.admit(connection, new, requester, demand, terms, spoiler=spoiler)
     return (admitted, spoiler) if admitted is not None else None

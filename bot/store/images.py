@@ -13,7 +13,8 @@ from bot.store.job_states import UNDELIVERED, sql_list
 _COLUMNS = """
     images.id, images.job_id, images.position, images.seed, images.state, images.file, images.seen_at,
     jobs.owner_id, jobs.guild_id, jobs.channel_id, jobs.visibility, jobs.kind, jobs.spec, jobs.count,
-    jobs.parent_image_id AS parent_id, jobs.result_channel_id, jobs.result_message_id, jobs.forgotten_at
+    jobs.parent_image_id AS parent_id, jobs.result_channel_id, jobs.result_message_id, jobs.forgotten_at,
+    jobs.spoiler
     FROM images JOIN jobs ON jobs.id = images.job_id
 """
 _SHOWN = "images.state = 'rendered' AND jobs.state IN ('rendered', 'delivering', 'delivered')"
@@ -49,6 +50,7 @@ class ImageRow:
     result_channel_id: int | None
     result_message_id: int | None
     forgotten_at: int | None
+    spoiler: int
 
     @property
     def private(self) -> bool:

@@ -2,7 +2,7 @@
 
 ``i`` an image's id, ``u`` an upload's id, ``m`` the ids of a channel and a message, ``a`` an attachment as Discord
 described it, ``s`` the text of a ``source`` option, ``n`` the newest picture of the channel, ``o`` the name of an
-original's file, and ``p`` that of a private job, whose pictures stay private.
+original's file, and ``p`` that of a private job, whose pictures stay private; ``|`` before the name marks a spoiler.
 :mod:`bot.commands.draft_pictures` finds the picture of a name.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import discord
 
 NEWEST = "n"
+_SPOILER = "|"
 
 
 def attachment_reference(attachment: discord.Attachment) -> str:
@@ -49,5 +50,10 @@ def upload_reference(upload_id: str) -> str:
     return f"u{upload_id}"
 
 
-def original_reference(name: str, *, private: bool = False) -> str:
-    return f"{'p' if private else 'o'}{name}"
+def original_reference(name: str, *, private: bool = False, spoiler: bool = False) -> str:
+    return f"{'p' if private else 'o'}{_SPOILER if spoiler else ''}{name}"
+
+
+def original_of(rest: str) -> tuple[str, bool]:
+    """Return the file's name of an original's name without its letter, and whether it is a spoiler."""
+    return rest.removeprefix(_SPOILER), rest.startswith(_SPOILER)
