@@ -117,29 +117,25 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
         await self.client.answer_error(interaction, error)
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        if self.client.set_up and self.client.jobs.closed:
-            if interaction.type is not discord.InteractionType.autocomplete:
-                await self.client.answer_error(interaction, Restarting())
-            return False
-        allowed = self.client.settings.allowed_guilds
-        if not allowed or interaction.guild_id in allowed or is_about_privacy(interaction):
-            return not self.client.set_up or await self._serves(interaction)
-        if interaction.type is not discord.InteractionType.autocomplete:
-            sentence = "This bot serves other servers only; ask its operator to add this one."
-            await self.client.answer_error(interaction, NotHere(sentence))
-        return False
-
-    async def _serves(self, interaction: discord.Interaction[Any]) -> bool:
-        """Return False to a blocked member, in a paused server and so on, unless the command is always served."""
-        data: Any = interaction.data or {}
         try:
-            asked = served(data.get("name"), data.get("custom_id"))
-            await self.client.jobs.admission.check_served(asked, InteractionInvocation(interaction).requester)
+            await self._check(interaction)
         except Refusal as refusal:
             if interaction.type is not discord.InteractionType.autocomplete:
                 await self.client.answer_error(interaction, refusal)
             return False
         return True
+
+    async def _check(self, interaction: discord.Interaction[Any]) -> None:
+        """Raise :class:`Refusal` if a command, button or form is not served to its member here and now."""
+        if self.client.set_up and self.client.jobs.closed:
+            raise Restarting
+        allowed = self.client.settings.allowed_guilds
+        if allowed and interaction.guild_id not in allowed and not is_about_privacy(interaction):
+            raise NotHere("This bot serves other servers only; ask its operator to add this one.")
+        if self.client.set_up:
+            data: Any = interaction.data or {}
+            asked = served(data.get("name"), data.get("custom_id"))
+            await self.client.jobs.admission.check_served(asked, InteractionInvocation(interaction).requester)
 
 
 class ZImageBot(commands.Bot):
