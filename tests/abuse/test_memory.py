@@ -26,7 +26,7 @@ from bot.moderation.word_filter import PATTERNS_MAX
 from bot.playground.world import World
 from bot.requests.originals import Original, OriginalFolder, keeping
 from bot.requests.spec import ImageOptions
-from bot.store import downloads, images, moderation
+from bot.store import downloads, images, moderation, privacy
 from bot.store.database import Database
 from bot.store.moderation import Word
 from tests.helpers.admins import admin_of, ask, told
@@ -291,6 +291,8 @@ async def test_the_bytes_of_a_day_outlast_a_restart_and_deleting_ones_data(world
         begun = int(time.time())
         await world.member.slash(world.channel, "details", image=("p.png", picture))  # has no parameters
         await restart(world)
+        forget = partial(privacy.forget_member, member_id=world.member.id, now=begun)
+        await world.env.bot.database.write(forget)
         await world.member.slash(world.channel, "details", image=("p.png", picture))
         said = newest(world).content
         assert said.startswith("That file has 0.6 MB, and you have given me 0.6 MB of the 1 MB that I read of a member")
