@@ -53,6 +53,8 @@ class LiveEnv(simcord.Env):
         # SimCord's logs, of all requests and events, are for tests: here each step of a picture would add to them.
         self.backend.http_requests = deque(maxlen=_LOGGED)
         self.backend.transcript = deque(maxlen=_LOGGED)
+        # The bot does not send its commands again to an application that it knows from the data of an earlier visit.
+        self.backend.application_id = self.backend.snowflake()
         self._dispatched: contextvars.ContextVar[Any] = contextvars.ContextVar("dispatched", default=None)
         self._register_dispatch_observer(self._dispatched.set)
 

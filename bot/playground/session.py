@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextvars
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from bot.client import ZImageBot
 from bot.playground.avatars import set_avatars
@@ -42,7 +43,9 @@ class Playground:
         self.bot_state: BotState = "starting"
         self.failure: str | None = None
         self._create = partial(create, device)
-        self._starting = asyncio.create_task(self._start(), name="playground bot")
+        # SimCord answers the webhooks only of the context in which it attached the bot.
+        self._context = contextvars.copy_context()
+        self._starting = self._create_task(self._start())
 
     async def ready(self) -> None:
         """Wait until the model is loaded. Raises :class:`StartupError` or :class:`EngineError` if it cannot be."""
@@ -57,13 +60,19 @@ class Playground:
             return
         self.bot_state = "restarting"
         await self._stop_starting()
-        self._starting = asyncio.create_task(self._restart(), name="playground bot")
+        self._starting = self._create_task(self._restart())
         await asyncio.wait([self._starting])
 
     async def close(self) -> None:
         """Stop the bot and the simulated Discord."""
         self.faults.close()
         await self._stop_starting()
+        await self._create_task(self._shut_down())
+
+    def _create_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.create_task(coroutine, name="playground bot", context=self._context)
+
+    async def _shut_down(self) -> None:
         await self.env.bot.close()
         await self.env.shutdown()
 

@@ -7,10 +7,12 @@ import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import discord
 import pytest
 
 from bot.app import create_client
@@ -23,6 +25,7 @@ from tests.helpers.engines import in_thread, load_worker
 from tests.helpers.pages import Page
 from tests.helpers.pictures import photo
 from tests.helpers.waiting import until
+from tests.helpers.worlds import new_faulty_client
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
 
@@ -182,6 +185,28 @@ async def test_a_restart_is_ignored_while_the_model_is_loaded(settings: Settings
         await opened.restart_bot()
         go_on.set()
         await ready
+
+
+async def test_a_bot_that_is_being_closed_can_change_its_cards(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    bot, answers = page.playground.env.bot, []
+
+    async def edit_a_card() -> None:
+        try:
+            await discord.Webhook.partial(17, "token", client=bot).edit_message(17, content="closing")
+        except discord.NotFound as error:
+            answers.append(error)
+
+    monkeypatch.setattr(bot.services, "suspend", edit_a_card)
+    await page.request("POST", "/playground/restart")
+    assert answers, "SimCord has been asked"
+
+
+async def test_the_data_of_an_earlier_visit_may_be_used_again(settings: Settings) -> None:
+    for _ in range(2):
+        async with open_playground(partial(new_faulty_client, settings)) as opened, Page(opened) as page:
+            await opened.ready()
+            await page.open("mira")
+            assert not (await page.slash("quota"))["rejected"]
 
 
 async def test_faults_are_switched_on_the_page(page: Page) -> None:
