@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -91,6 +92,11 @@ class PageServer(PreviewServer):
     def _cookie(self) -> str:
         return f"playground_{self.port}"  # browsers share cookies among the ports of a host
 
+    @property
+    def _cookie_value(self) -> str:
+        """The proof that the link was opened. It is not the key: browsers send it to other ports, too."""
+        return hmac.digest(self.preview.capability.encode(), b"cookie", hashlib.sha256).hex()
+
     @web.middleware
     async def _check_key(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Serve nothing without the key, nor to another host name or for another site's page."""
@@ -99,16 +105,18 @@ class PageServer(PreviewServer):
         origin = request.headers.get("Origin")
         if origin is not None and origin.removeprefix("http://") not in self._allowed_hosts():
             raise web.HTTPForbidden(text=_CLOSED)
-        given = request.query.get("key") or request.cookies.get(self._cookie) or ""
-        if not hmac.compare_digest(given.encode(), self.preview.capability.encode()):
+        in_link = "key" in request.query
+        expected = self.preview.capability if in_link else self._cookie_value
+        given = request.query["key"] if in_link else request.cookies.get(self._cookie, "")
+        if not hmac.compare_digest(given.encode(), expected.encode()):
             raise web.HTTPForbidden(text=_CLOSED)
         try:
             response = await handler(request)
-        except (SetupError, BackendError, KeyError, ValueError) as error:
+        except (SetupError, BackendError, KeyError, TypeError, ValueError) as error:
             # A page that is out of date, or a request that no page sends.
             raise web.HTTPBadRequest(text=f"This cannot be done here: {error}") from error
-        if "key" in request.query:
-            response.set_cookie(self._cookie, self.preview.capability, httponly=True, samesite="Strict")
+        if in_link:
+            response.set_cookie(self._cookie, self._cookie_value, httponly=True, samesite="Strict")
         return response
 
     async def _index(self, request: web.Request) -> web.StreamResponse:

@@ -46,6 +46,16 @@ async def test_other_hosts_and_origins_are_refused(page: Page, headers: dict[str
         assert response.status == 403
 
 
+async def test_the_cookie_does_not_hold_the_key(page: Page) -> None:
+    key = page.playground.preview.capability
+    (cookie,) = page.session.cookie_jar
+    assert key not in cookie.value
+    async with page.session.get(f"{page.origin}/api/state", headers={"X-Simcord-Capability": cookie.value}) as response:
+        assert response.status == 401
+    async with aiohttp.ClientSession() as stranger, stranger.get(f"{page.origin}/?key={cookie.value}") as response:
+        assert response.status == 403
+
+
 async def test_a_picture_comes_with_progress_and_real_times(page: Page) -> None:
     receipt = await page.slash("imagine", prompt=PROMPT)
     assert receipt["acknowledgement"] == "acknowledged", receipt
@@ -235,11 +245,13 @@ async def test_faults_are_switched_on_the_page(page: Page) -> None:
         ("POST", "/playground/menu", {"kind": "tree"}),
         ("POST", "/api/pages", {"person": "17", "place": "pictures"}),
         ("POST", "/api/pages", {}),
+        ("POST", "/api/pages", []),
+        ("POST", "/api/pages", {"person": None, "place": "pictures"}),
         ("POST", "/playground/seat", {"person": "17", "place": "pictures"}),
         ("POST", "/playground/fault", {"id": "nonsense", "on": "1"}),
     ],
 )
-async def test_what_no_page_sends_is_refused(page: Page, method: str, path: str, body: dict[str, str]) -> None:
+async def test_what_no_page_sends_is_refused(page: Page, method: str, path: str, body: Any) -> None:
     with pytest.raises(aiohttp.ClientResponseError) as refused:
         await page.request(method, path, json=body)
     assert refused.value.status == 400
