@@ -10,7 +10,7 @@ export PROMPT OUT
 # Tests start many processes: without compiled files each of them would compile the whole program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo playground test test-system lint format check bench pictures evaluate notebook clean
+.PHONY: demo playground test test-system lint format check bench pictures evaluate notebook lock clean
 
 # What the demo needs; the full install, which has the developers' tools, too, will do where it is there.
 PLAYGROUND := $(if $(wildcard .venv/.installed),.venv/.installed,.venv/.playground)
@@ -50,6 +50,14 @@ evaluate: .venv/.installed  ## Measure the demo model that ships with the projec
 
 notebook: .venv/.installed  ## Run docs/quickstart.ipynb and keep what it shows
 	$(BIN)/python -m tests.notebook
+
+# Its first lines, which say what it is, stay. setuptools builds the project itself.
+lock: pyproject.toml constraints.txt  ## Write requirements.lock with PyPI's hashes; needs uv and the network
+	@head -n 2 requirements.lock > requirements.lock.partial
+	@echo 'setuptools>=77' | uv pip compile pyproject.toml - --constraints constraints.txt --universal \
+		--python-version 3.11 --only-binary :all: --generate-hashes --default-index https://pypi.org/simple \
+		--no-annotate --no-header --quiet >> requirements.lock.partial
+	@mv requirements.lock.partial requirements.lock
 
 .venv/.playground: pyproject.toml constraints.txt
 	@$(PYTHON) scripts/install.py --torch-index "$(TORCH_INDEX)" playground
