@@ -33,6 +33,14 @@ def test_env_example_shows_the_defaults() -> None:
         assert value == (shown.lower() if isinstance(default, bool) else shown), name
 
 
+def test_every_test_that_the_page_on_security_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", page("docs/security.md")))
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    there = {name for text in tests for name in re.findall(r"^(?:async )?def (test_\w+)\(", text, re.MULTILINE)}
+    assert len(named) > 40
+    assert named - there == set()
+
+
 def test_the_readme_names_make_targets_that_exist_and_files_that_are_there() -> None:
     targets = set(re.findall(r"^([a-z]+):", page("Makefile"), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", page("README.md"))) <= targets
