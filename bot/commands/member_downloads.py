@@ -94,8 +94,10 @@ def _over_budget(over: OverBudget) -> str:
     wanted, budget = _megabytes(over.wanted), f"{over.budget / _MB:g} MB"
     if over.again_at is None:
         return f"That file has {wanted}, and I read {budget} of a member in 24 hours: please send a smaller one."
-    used = f"you have given me {_megabytes(over.used)} of the {budget} that I read of a member in 24 hours"
-    return f"That file has {wanted}, and {used}. Send a smaller one, or ask again <t:{over.again_at}:R>."
+    return (
+        f"That file has {wanted}, and you have given me {_megabytes(over.used)} of the {budget} that I read of a "
+        f"member in 24 hours. Send a smaller one, or ask again <t:{over.again_at}:R>."
+    )
 
 
 def _megabytes(size: int) -> str:

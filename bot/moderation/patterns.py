@@ -92,7 +92,7 @@ class _Translation:
     """A pattern as RE2 is to read it. ``edges`` is whether it asks for the edges of words."""
 
     def __init__(self, pattern: str) -> None:
-        tokens = list(_tokens(pattern))
+        tokens = _without_repeated_edges(_tokens(pattern))
         self.edges = any(token["escape"] in ("b", "B") for token in tokens)
         self._skip = f"[{EDGE}{NO_EDGE}]*" if self.edges else ""
         self.text = "".join(self._translated(token) for token in tokens)
@@ -179,6 +179,15 @@ def _tokens(pattern: str) -> list[regex.Match[str]]:
         found.append(token)
         position = token.end()
     return found
+
+
+def _without_repeated_edges(tokens: list[regex.Match[str]]) -> list[regex.Match[str]]:
+    r"""Return the tokens without a ``\b`` or ``\B`` that follows the same: it asks for nothing new."""
+    kept: list[regex.Match[str]] = []
+    for token in tokens:
+        if not (kept and token["escape"] in ("b", "B") and token["escape"] == kept[-1]["escape"]):
+            kept.append(token)
+    return kept
 
 
 def _refuse_rest(rest: str) -> NoReturn:

@@ -72,6 +72,7 @@ async def test_an_upload_cannot_be_edited_privately(world: World) -> None:
     assert answered.ephemeral
     assert REFUSAL in newest(world).content
     assert await jobs(world) == []
+    assert world.env.errors is not None
 
 
 async def test_what_was_private_before_cannot_be_changed(world: World) -> None:
