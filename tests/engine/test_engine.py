@@ -172,6 +172,7 @@ async def test_a_context_that_cannot_be_entered_closes_the_engine(start: StartEn
 
     engine = start(waiting)
     task = asyncio.create_task(engine.__aenter__())
+    await asyncio.sleep(0)  # it begins to wait, or else nothing would be cancelled
     await until(entering.is_set)
     task.cancel()
     await until(lambda: engine.state == "closed")

@@ -34,3 +34,11 @@ async def leave_running(world: World, action: Awaitable[object]) -> None:
             await action
     finally:
         world.env.settle_timeout = patience
+
+
+async def forget_unsettled(world: World) -> None:
+    """Drop the time-out of a timer that ran while a test held up a job: SimCord would raise it at the next action."""
+    advancing = world.env._real_advance_task
+    if advancing is not None:
+        await asyncio.wait([advancing])
+        world.env._real_advance_task = None
