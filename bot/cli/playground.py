@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 import webbrowser
 from pathlib import Path
@@ -55,10 +56,16 @@ def run_playground(settings: Settings, port: int, data: Path | None, *, open_bro
         own = Settings.in_code(
             data_dir=folder, progress_interval=_PROGRESS_SECONDS, message_content_intent=True, **values
         )
-        asyncio.run(_serve(own, port, open_browser=open_browser))
+        with asyncio.Runner() as runner:
+            runner.run(_serve(own, port, open_browser=open_browser))
+            # Everything is closed; the interpreter would wait for threads that import torch or read weights.
+            stack.close()
+            sys.stdout.flush()
+            os._exit(0)
 
 
 async def _serve(settings: Settings, port: int, *, open_browser: bool) -> None:
+    """Serve the page until a signal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
@@ -75,7 +82,7 @@ async def _serve(settings: Settings, port: int, *, open_browser: bool) -> None:
             )
             console.print("[dim]The link holds the key to the page: whoever has it, on this machine, can use it.[/]")
             if open_browser:
-                await asyncio.to_thread(webbrowser.open, playground.server.link)
+                await asyncio.to_thread(_open_browser, playground.server.link, settings.data_dir)
             await _until_stopped(playground, stop, console)
     except SetupError as error:
         raise StartupError(str(error)) from error
@@ -93,6 +100,15 @@ async def _until_stopped(playground: Playground, stop: asyncio.Event, console: C
         raise StartupError(str(error)) from error
     console.print("The model is loaded.")
     await stopped
+
+
+def _open_browser(link: str, folder: Path) -> None:
+    """Open the page by a file that only this user can read: other users see the command line of a browser."""
+    page = folder / "playground.html"
+    folder.mkdir(parents=True, exist_ok=True)
+    page.touch(mode=0o600)
+    page.write_text(f'<meta http-equiv="refresh" content="0;url={link}">', encoding="utf-8")
+    webbrowser.open(page.as_uri())
 
 
 def _on_signal(stop: asyncio.Event, number: signal.Signals) -> None:

@@ -25,6 +25,8 @@ CreateClient = Callable[[DeviceFaults], ZImageBot]
 """Returns a client that is not yet connected, over a device with these faults."""
 BOT_NAME = "zimage-bot"
 _CLEANING_SECONDS = 60.0
+_DETACH_SECONDS = 0.3
+"""How long the end waits for threads that SimCord knows of: one that imports torch cannot be stopped."""
 
 
 class Playground:
@@ -66,6 +68,7 @@ class Playground:
     async def close(self) -> None:
         """Stop the bot and the simulated Discord."""
         self.faults.close()
+        self.env.settle_timeout = _DETACH_SECONDS
         await self._stop_starting()
         await self._create_task(self._shut_down())
 
@@ -74,7 +77,8 @@ class Playground:
 
     async def _shut_down(self) -> None:
         await self.env.bot.close()
-        await self.env.shutdown()
+        with contextlib.suppress(TimeoutError):
+            await self.env.shutdown()
 
     async def _start(self) -> None:
         async with self.preview.turn():

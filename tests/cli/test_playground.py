@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import webbrowser
 from pathlib import Path
 
 import filelock
@@ -11,6 +12,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from bot.cli.main import app
+from bot.cli.playground import _ENGINE_SETTINGS, _open_browser
+from bot.services import engine_config
+from bot.settings import Settings
+from zimage_engine import complete_profile, find_profile
 
 
 def run(*arguments: str, **environment: str) -> Result:
@@ -52,3 +57,26 @@ def test_settings_of_the_model_are_those_of_the_environment(tmp_path: Path) -> N
     done = run("--profile", "turbo", MODEL=str(tmp_path / "nowhere"))
     assert done.exit_code == 2
     assert str(tmp_path / "nowhere") in done.stderr
+
+
+def test_each_setting_of_the_engine_is_taken_over(settings: Settings) -> None:
+    read: set[str] = set()
+
+    class Recorded:
+        def __getattr__(self, name: str) -> object:
+            read.add(name)
+            return getattr(settings, name)
+
+    profile = complete_profile(find_profile("demo"))
+    engine_config(Recorded(), profile)
+    assert read - {"engine_cache_dir"} <= {*_ENGINE_SETTINGS}
+
+
+def test_the_browser_is_not_told_the_key_on_its_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    _open_browser("http://127.0.0.1:1/?key=secret#secret", tmp_path / "data")
+    page = tmp_path / "data" / "playground.html"
+    assert opened == [page.as_uri()]
+    assert "url=http://127.0.0.1:1/?key=secret#secret" in page.read_text()
+    assert page.stat().st_mode & 0o077 == 0

@@ -24,9 +24,9 @@ async def test_a_visit_in_a_browser(tmp_path: Path) -> None:
         context = await browser.new_context()
         mira, ada = Tab(await context.new_page()), Tab(await context.new_page())
         await mira.open(await playground.link())
-        assert playground.seconds < 30, "the page is there within five seconds on a quiet machine"
+        assert playground.seconds < 10, "the page is there within five seconds on a quiet machine"
         await mira.bot_is("ready")
-        assert playground.seconds < 90, "the model is there within twenty seconds on a quiet machine"
+        assert playground.seconds < 40, "the model is there within twenty seconds on a quiet machine"
         await generates_and_edits(mira)
         await ada.open(await playground.link())
         await ada.become("ada")
@@ -37,7 +37,7 @@ async def test_a_visit_in_a_browser(tmp_path: Path) -> None:
         assert len(playground.folders) == 1
         status, seconds, left = await playground.interrupt()
         assert (status, left, playground.folders) == (0, [], [])
-        assert seconds < 5, "it ends within two seconds on a quiet machine"
+        assert seconds < 4, "it ends within two seconds on a quiet machine"
 
 
 async def generates_and_edits(mira: Tab) -> None:
