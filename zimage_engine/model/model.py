@@ -176,7 +176,7 @@ class ZImageModel:
             chat = tokenizer.apply_chat_template(
                 [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True, enable_thinking=True
             )
-        ids = tokenizer(chat, return_tensors="pt").input_ids
+        ids = tokenizer(chat, return_tensors="pt", verbose=False).input_ids  # says nothing of a long prompt
         truncated = ids.shape[1] > PROMPT_TOKENS_MAX
         ids = ids[:, :PROMPT_TOKENS_MAX]
         tokens = ids.shape[1]
