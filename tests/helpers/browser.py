@@ -192,6 +192,12 @@ class Tab:
         await self.page.locator("#channel-composer-input").press_sequentially(text, delay=5)
         await self.page.locator("#send-message").click()
 
+    async def switch_fault(self, fault: str) -> None:
+        """Switch a fault on or off in the panel."""
+        await self.page.locator("#pg-faults-open").click()
+        await self.page.locator(f"#pg-faults [data-fault={fault}]").click()
+        await self.page.keyboard.press("Escape")
+
     async def try_out(self, trial: str) -> None:
         """Click one of the things to try, which the page offers first: prompt, midjourney or restart."""
         button = self.page.locator(f'#pg-try [data-try="{trial}"]')

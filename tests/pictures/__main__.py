@@ -74,13 +74,15 @@ async def _record_a_visit(tab: Tab) -> None:
 
 
 async def _show_private_answers(tab: Tab) -> None:
-    """/queue and /quota, while requests wait."""
+    """/queue and /quota, while requests wait for a slow device."""
+    await tab.switch_fault("slow_device")
     for prompt in WAITING:
         await tab.command("imagine", {"prompt": prompt, "count": "2"})
     await tab.command("queue")
     await _save(await tab.said("2 requests of yours"), "playground-queue")
     await tab.command("quota")
     await _save(await tab.said("Your limits in this server"), "playground-quota")
+    await tab.switch_fault("slow_device")
 
 
 async def _show_limits(tab: Tab) -> None:
