@@ -26,6 +26,7 @@ from zimage_engine.catalog import CPU_PROFILE
 from zimage_engine.types import EngineError
 
 _PROGRESS_SECONDS = 0.3
+_OPENED_FILE = "playground.html"
 _ENGINE_SETTINGS = (
     "model",
     "device",
@@ -59,6 +60,7 @@ def run_playground(settings: Settings, port: int, data: Path | None, *, open_bro
         with asyncio.Runner() as runner:
             runner.run(_serve(own, port, open_browser=open_browser))
             # Everything is closed; the interpreter would wait for threads that import torch or read weights.
+            (folder / _OPENED_FILE).unlink(missing_ok=True)
             stack.close()
             sys.stdout.flush()
             os._exit(0)
@@ -104,7 +106,7 @@ async def _until_stopped(playground: Playground, stop: asyncio.Event, console: C
 
 def _open_browser(link: str, folder: Path) -> None:
     """Open the page by a file that only this user can read: other users see the command line of a browser."""
-    page = folder / "playground.html"
+    page = folder / _OPENED_FILE
     folder.mkdir(parents=True, exist_ok=True)
     page.touch(mode=0o600)
     page.write_text(f'<meta http-equiv="refresh" content="0;url={link}">', encoding="utf-8")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from aiohttp import web
 from simcord.backend.errors import BackendError, SetupError
 from simcord.enums import AppCommandType
@@ -37,6 +38,8 @@ _MENUS = {"message": AppCommandType.MESSAGE, "user": AppCommandType.USER}
 _MAX_FILES = 10
 _MAX_FILE_BYTES = 10 * 2**20
 _MAX_TEXT = 4000
+
+log = structlog.get_logger(__name__)
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -112,8 +115,11 @@ class PageServer(PreviewServer):
             raise web.HTTPForbidden(text=_CLOSED)
         try:
             response = await handler(request)
-        except (SetupError, BackendError, KeyError, TypeError, ValueError) as error:
-            # A page that is out of date, or a request that no page sends.
+        except (SetupError, BackendError) as error:  # a page that is out of date
+            raise web.HTTPBadRequest(text=f"This cannot be done here: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            # A request that no page sends, or a fault of this program, which the log shows.
+            log.warning("page_request_failed", path=request.path, exc_info=True)
             raise web.HTTPBadRequest(text=f"This cannot be done here: {error}") from error
         if in_link:
             response.set_cookie(self._cookie, self._cookie_value, httponly=True, samesite="Strict")

@@ -192,9 +192,12 @@ async def test_a_restart_is_ignored_while_the_model_is_loaded(settings: Settings
     async with open_playground(create) as opened:
         ready = asyncio.create_task(opened.ready())  # as the command line waits
         await until(lambda: opened.bot_state == "loading")
+        before = opened.env.bot
         await opened.restart_bot()
+        assert (opened.env.bot, opened.bot_state) == (before, "loading")
         go_on.set()
         await ready
+        assert (opened.env.bot, opened.bot_state) == (before, "ready")
 
 
 async def test_a_bot_that_is_being_closed_can_change_its_cards(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
