@@ -81,7 +81,7 @@ from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
 
-_ADD_TO: tuple[Callable[[commands.Bot, BotParts], None], ...] = (
+_ADD_TO: tuple[Callable[[commands.AutoShardedBot, BotParts], None], ...] = (
     imagine.add_to,
     help_command.add_to,
     ping.add_to,
@@ -138,7 +138,7 @@ class Tree(app_commands.CommandTree["ZImageBot"]):
             await self.client.jobs.admission.check_served(asked, InteractionInvocation(interaction).requester)
 
 
-class ZImageBot(commands.Bot):
+class ZImageBot(commands.AutoShardedBot):
     """The whole program as one client: connecting starts it, closing ends it."""
 
     def __init__(self, settings: Settings, services: Services) -> None:
@@ -154,6 +154,7 @@ class ZImageBot(commands.Bot):
                 guild=True, dm_channel=True, private_channel=settings.user_install
             ),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=settings.user_install),
+            shard_count=settings.shards,
             activity=custom_status(LOADING),
             status=discord.Status.idle,
         )

@@ -36,6 +36,12 @@ class Settings(BaseSettings):
         default=False,
         description="true where the portal grants it: @bot in a reply to anybody's picture edits that picture.",
     )
+    shards: int | None = Field(
+        None,
+        ge=1,
+        description="Connections to Discord's gateway that share the servers. Empty: as many as Discord recommends, "
+        "about one for each 1,000 servers.",
+    )
     data_dir: Path = Field(Path("data"), description="Where the database and the images lie.")
     profile: ProfileName = Field(
         "auto",

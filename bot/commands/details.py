@@ -23,6 +23,6 @@ def details_command(gallery: Gallery) -> app_commands.Command[Any, ..., None]:
     return details
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/details``."""
     bot.tree.add_command(details_command(parts.gallery))

@@ -175,7 +175,7 @@ class DraftActions:
         return RequestModal(target, draft, self._submission.profile, title=title)
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the buttons, and the listener for filled-in request forms."""
     bot.add_dynamic_items(*DRAFT_ITEMS)
     listen_to_forms(bot, read_request_form, parts.drafts.on_form)

@@ -67,6 +67,6 @@ def edit_command(
     return edit
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/edit``."""
     bot.tree.add_command(edit_command(parts.submission, parts.edit_requests, parts.database))

@@ -89,7 +89,7 @@ class EditMenu:
         return await self._input_images.message(invocation, message, pick(count, form.which or 1) + 1)
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the menu, and the listener for filled-in edit forms."""
     menu = EditMenu(parts)
     bot.tree.add_command(menu.command())

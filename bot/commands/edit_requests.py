@@ -134,7 +134,7 @@ class EditRequests:
         await interaction.response.send_modal(RequestModal(f"d{draft_id}", filled, profile, title="Edit this picture"))
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the buttons of the question which picture is meant."""
     del parts  # they find it through the interaction
     bot.add_dynamic_items(PickButton)

@@ -127,7 +127,7 @@ class FirstContact:
         await self._submission.imagine(InteractionInvocation(interaction), ImageOptions(text))
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the button under greetings."""
     del parts  # it finds them through the interaction
     bot.add_dynamic_items(GenerateButton)

@@ -14,7 +14,7 @@ FormT = TypeVar("FormT")
 
 
 def listen_to_forms(
-    bot: commands.Bot,
+    bot: commands.AutoShardedBot,
     read: Callable[[discord.Interaction[Any]], FormT | None],
     on_form: Callable[[discord.Interaction[Any], FormT], Awaitable[None]],
 ) -> None:

@@ -170,7 +170,7 @@ def _within(profile: ModelProfile, pixels: int | None) -> ModelProfile:
     return replace(profile, scales=scales or profile.scales)
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/help``."""
     submission = parts.submission
 

@@ -100,6 +100,6 @@ def _size_autocomplete(profile: ModelProfile) -> Any:
     return offer
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/imagine``."""
     bot.tree.add_command(imagine_command(parts.submission))

@@ -50,6 +50,6 @@ def settings_command(database: Database, profile: ModelProfile, max_count: int) 
     return settings
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/settings``."""
     bot.tree.add_command(settings_command(parts.database, parts.submission.profile, parts.submission.max_count))

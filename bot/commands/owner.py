@@ -38,7 +38,7 @@ _CHOICES = [
 ]
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/owner`` to the operator's server; to none if the settings name none."""
     settings = parts.settings
     if settings.owner_guild_id is not None:

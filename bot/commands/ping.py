@@ -19,7 +19,10 @@ _STATES = {
 }
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+_SHARDS_SHOWN = 10
+
+
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/ping``."""
 
     @bot.tree.command(name="ping", description="Latency, queue, model and device")
@@ -34,6 +37,24 @@ def add_to(bot: commands.Bot, parts: BotParts) -> None:
         await interaction.response.send_message("\n".join(lines), ephemeral=True)
 
 
-def latency_text(client: discord.Client) -> str:
-    """Return the gateway's latency as "42 ms"; "unknown" before the first heartbeat."""
-    return f"{client.latency * 1000:.0f} ms" if math.isfinite(client.latency) else "unknown"
+def latency_text(client: discord.AutoShardedClient) -> str:
+    """Return the gateway's latency as "42 ms"; "unknown" before the first heartbeat.
+
+    With several shards it is their mean, followed by each shard's own: "42 ms (shard 0: 40 ms, shard 1: disconnected)".
+    Those that are not connected come first, since not all have room.
+    """
+    shards = sorted(client.shards.values(), key=lambda shard: (not shard.is_closed(), shard.id))
+    latencies = [shard.latency for shard in shards if not shard.is_closed()]
+    if len(shards) <= 1:
+        return _milliseconds(client.latency)
+    each = [
+        f"shard {shard.id}: {'disconnected' if shard.is_closed() else _milliseconds(shard.latency)}"
+        for shard in shards[:_SHARDS_SHOWN]
+    ]
+    if len(shards) > _SHARDS_SHOWN:
+        each.append(f"{len(shards) - _SHARDS_SHOWN} more")
+    return f"{_milliseconds(sum(latencies) / len(latencies) if latencies else math.nan)} ({', '.join(each)})"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if math.isfinite(seconds) else "unknown"

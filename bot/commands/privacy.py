@@ -119,7 +119,7 @@ class PrivacyActions:
                 log.info("deletion_not_told", reason=reason_of(error))
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/privacy info``, ``export`` and ``delete``, and the buttons under the latter's question."""
     actions = parts.privacy
     group = app_commands.Group(name="privacy", description="What I store about you: see it, export it, delete it")

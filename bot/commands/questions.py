@@ -173,7 +173,7 @@ async def _end(question: _Question, sentence: str) -> None:
         log.info("question_not_ended", reason=reason_of(error))
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the buttons under questions."""
     del parts  # they find them through the interaction
     bot.add_dynamic_items(AnswerButton)

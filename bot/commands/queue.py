@@ -194,7 +194,7 @@ def _visible_prompt(interaction: discord.Interaction[Any], request: JobRequest) 
     return request.spec.prompt
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/queue``, ``/cancel`` and their buttons, and listen to deleted messages: one may be a progress card."""
     actions = parts.queue
 

@@ -15,7 +15,7 @@ from bot.views.text import MESSAGE_LIMIT
 from bot.views.undelivered import undelivered_text, undelivered_view
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/quota``."""
     admission = parts.jobs.admission
 

@@ -8,7 +8,7 @@ from discord.ext import commands
 from bot.commands.parts import BotParts
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the listeners. A server that is unavailable, in an outage of Discord's, is not gone."""
     places = parts.removed_places
 

@@ -47,7 +47,7 @@ def asked_for(content: str, bot_id: int, *, to_result: bool, every_reply: bool, 
     return None
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Listen to messages, and to their deletion."""
     replies = Replies(bot, parts)
     not_here: Throttle[int] = Throttle(_NOT_HERE_SECONDS)

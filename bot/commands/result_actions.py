@@ -252,7 +252,7 @@ def _reseeded(spec: ImageSpec) -> ImageSpec:
     return replace(spec, seed=secrets.randbelow(SEED_LIMIT))
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the buttons and selects under results and in their menus."""
     del parts  # they find them through the interaction
     bot.add_dynamic_items(*RESULT_ITEMS)

@@ -291,7 +291,7 @@ class Submission:
         )
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the button under progress cards."""
     del parts  # it finds them through the interaction
     bot.add_dynamic_items(CancelButton)

@@ -31,6 +31,6 @@ def tree_command(
     return tree
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/tree``."""
     bot.tree.add_command(tree_command(parts.gallery, parts.input_images, parts.database))

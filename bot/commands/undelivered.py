@@ -98,7 +98,7 @@ class UndeliveredActions:
         await self._results.retry_in(guild.id)
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the button, and listen to what may let a result be posted."""
     actions = parts.undelivered
     bot.add_dynamic_items(ShowButton)

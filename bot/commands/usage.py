@@ -17,7 +17,7 @@ from bot.store.usage import Days
 from bot.views.reports import PERIODS, Period, Report, member_alt_text, member_chart, report_text, used_text
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/usage``."""
 
     @bot.tree.command(

@@ -27,7 +27,7 @@ def welcome_text(mentions: CommandMentions) -> str:
     )
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Listen to new servers."""
 
     async def on_guild_join(guild: discord.Guild) -> None:

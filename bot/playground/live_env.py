@@ -48,7 +48,7 @@ class LiveEnv(simcord.Env):
     def __init__(self, client: ZImageBot) -> None:
         intents = discord.Intents.default()
         intents.message_content = client.intents.message_content  # as if the portal granted what the bot asks for
-        super().__init__(client, approved_intents=intents, settle_timeout=ANSWER_SECONDS)
+        super().__init__(client, approved_intents=intents, settle_timeout=ANSWER_SECONDS, shard_count=1)
         self.backend.clock = WallClock()
         # SimCord's logs, of all requests and events, are for tests: here each step of a picture would add to them.
         self.backend.http_requests = deque(maxlen=_LOGGED)

@@ -31,7 +31,9 @@ async def open_world(client: ZImageBot) -> AsyncIterator[World]:
     """Connect the client to a new simulated Discord; closes both at the end."""
     intents = discord.Intents.default()
     intents.message_content = client.intents.message_content  # as if the portal granted what the bot asks for
-    env = simcord.Env(client, approved_intents=intents, settle_timeout=_SETTLE_SECONDS)
+    env = simcord.Env(
+        client, approved_intents=intents, settle_timeout=_SETTLE_SECONDS, shard_count=client.shard_count or 1
+    )
     await env.start()
     try:
         guild = env.create_guild(name="Playground")

@@ -152,7 +152,7 @@ async def beat_fast(drawing: Drawing) -> None:
     gateway.heartbeat_interval, resumed = 0.1, gateway.resumed
     gateway.ask_to_reconnect()
     await until(lambda: gateway.resumed > resumed)
-    keep_alive = drawing.client.ws._keep_alive
+    keep_alive = drawing.client._connection._get_websocket(shard_id=0)._keep_alive
     assert keep_alive is not None
     keep_alive.heartbeat_timeout = 0.5
     gateway.heartbeat_interval = 41.25

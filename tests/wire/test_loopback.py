@@ -15,6 +15,7 @@ from tests.helpers.loopback import (
     CHANNEL,
     FORUM,
     FORUM_POST,
+    GUILD,
     MEMBER,
     TEXT_CHANNELS,
     THREAD,
@@ -54,7 +55,7 @@ class Client(discord.Client):
         return self.interactions.pop(0)
 
     def place(self, channel_id: str) -> discord.TextChannel:
-        found = self.get_guild(2000).get_channel_or_thread(int(channel_id))  # type: ignore[union-attr]
+        found = self.get_guild(int(GUILD)).get_channel_or_thread(int(channel_id))  # type: ignore[union-attr]
         assert found is not None
         return found  # type: ignore[return-value]
 

@@ -35,7 +35,7 @@ MakeChange = Callable[[sqlite3.Connection], Change | None]
 class AdminContext:
     """Makes changes in the interaction's own server: no command and no button can name another one."""
 
-    def __init__(self, client: discord.Client, database: Database, jobs: JobService) -> None:
+    def __init__(self, client: discord.AutoShardedClient, database: Database, jobs: JobService) -> None:
         self.client = client
         self.database = database
         self.jobs = jobs

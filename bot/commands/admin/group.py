@@ -44,7 +44,7 @@ _SECTIONS: tuple[Callable[[app_commands.Group, BotParts], None], ...] = (
 _LISTS = (AuditPages, LimitPages, *RULE_PAGES)
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/admin`` with its sections, the menus for admins, and their buttons. Only the admin sees the answers."""
     admin = app_commands.Group(
         name="admin",

@@ -133,7 +133,7 @@ async def member_or_id(guild: discord.Guild, member_id: int) -> discord.Member |
         raise Refusal("Discord does not tell me who that is at the moment. Please try again in a minute.") from error
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the menu and its buttons."""
     bot.tree.add_command(parts.member_menu.command())
     bot.add_dynamic_items(MemberButton)

@@ -92,7 +92,7 @@ class ModerateMenu:
         return await block_member(self._context, interaction, owner, until, _REASON, shorten=False)
 
 
-def add_to(bot: commands.Bot, parts: BotParts) -> None:
+def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add the menu and its buttons."""
     bot.tree.add_command(parts.moderate_menu.command())
     bot.add_dynamic_items(ModerationButton)

@@ -19,10 +19,14 @@ _CONTENT = discord.Intents(message_content=True).value
 
 @dataclass
 class Session:
-    """A bot's session: the events sent in it, and what is still to be sent on its socket (None: not connected)."""
+    """A session of one of a bot's shards: the events sent in it, and what is still to be sent on its socket.
+
+    ``shard`` is the shard's number and the number of all shards; ``outgoing`` is None while it is not connected.
+    """
 
     id: str
     intents: int
+    shard: tuple[int, int] = (0, 1)
     events: list[dict[str, Any]] = field(default_factory=list)
     outgoing: asyncio.Queue[dict[str, Any]] | None = None
     socket: web.WebSocketResponse | None = None
@@ -51,22 +55,24 @@ class Gateway:
 
     @property
     def connected(self) -> bool:
-        """True once a bot is connected and was sent READY."""
-        return any(session.outgoing is not None for session in self._sessions.values())
+        """True once all shards of a bot are connected and were sent READY."""
+        connected = [session.shard for session in self._sessions.values() if session.outgoing is not None]
+        return bool(connected) and len(set(connected)) == connected[0][1]
 
     def emit(self, event: str, data: dict[str, Any]) -> None:
-        """Send an event in every session; one that is not connected gets it when it resumes."""
+        """Send an event to the shard that it is for; one that is not connected gets it when it resumes."""
         if self._held is not None:
             self._held.append((event, data))
             return
         for session in self._sessions.values():
-            self._emit_in(session, event, data)
+            if _shard_of(data, session.shard[1]) == session.shard[0]:
+                self._emit_in(session, event, data)
 
     def repeat(self, event: str) -> None:
         """Send the newest event of this name once more, as Discord does at times."""
         for session in self._sessions.values():
-            newest = [sent for sent in session.events if sent["t"] == event][-1]
-            self._emit_in(session, event, newest["d"])
+            for newest in [sent for sent in session.events if sent["t"] == event][-1:]:
+                self._emit_in(session, event, newest["d"])
 
     def hold(self) -> None:
         """Keep events back until :meth:`release`."""
@@ -88,10 +94,10 @@ class Gateway:
         if not resumable:
             self._sessions.clear()
 
-    async def disconnect(self, code: int = 4000) -> None:
-        """Close every connection."""
+    async def disconnect(self, code: int = 4000, *, shard: int | None = None) -> None:
+        """Close every connection, or that of one shard."""
         for session in list(self._sessions.values()):
-            if session.socket is not None:
+            if session.socket is not None and shard in (None, session.shard[0]):
                 await session.socket.close(code=code)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
@@ -151,13 +157,18 @@ class Gateway:
         self.identified += 1
         if "presence" in data:  # a client without an activity sends none
             self.presences.append(data["presence"])
-        session = Session(f"session-{self.identified}", data["intents"], outgoing=outgoing, socket=socket)
-        # A bot that begins anew resumes nothing: what happened while it was away is lost to it.
-        self._sessions = {session.id: session}
-        guilds = [{"id": GUILD, "unavailable": True}]
+        shard = tuple(data.get("shard", (0, 1)))
+        session = Session(f"session-{self.identified}", data["intents"], shard, outgoing=outgoing, socket=socket)
+        # A shard that begins anew resumes nothing: what happened while it was away is lost to it.
+        others = [other for other in self._sessions.values() if other.shard[1] == shard[1] and other.shard != shard]
+        self._sessions = {each.id: each for each in [*others, session]}
+        has_guild = _shard_of({"guild_id": GUILD}, shard[1]) == shard[0]
+        guilds = [{"id": GUILD, "unavailable": True}] if has_guild else []
         ready = {"v": 10, "user": BOT, "guilds": guilds, "session_id": session.id, "resume_gateway_url": self.url}
+        ready["shard"] = list(shard)
         self._emit_in(session, "READY", ready | {"application": {"id": APPLICATION, "flags": 0}})
-        self._emit_in(session, "GUILD_CREATE", self._guild())
+        if has_guild:
+            self._emit_in(session, "GUILD_CREATE", self._guild())
         return session
 
     def _emit_in(self, session: Session, event: str, data: dict[str, Any]) -> None:
@@ -180,6 +191,14 @@ class Gateway:
                 await socket.send_json(await outgoing.get())
         except ConnectionError:
             pass  # the bot is gone; the reader ends the connection
+
+
+def _shard_of(data: dict[str, Any], shards: int) -> int:
+    """Return the number of the shard that gets an event, as Discord computes it; the first one if it is of no server.
+
+    https://discord.com/developers/docs/events/gateway#sharding
+    """
+    return (int(data.get("guild_id") or 0) >> 22) % shards
 
 
 def _sees_content(session: Session, message: dict[str, Any]) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 
 import discord
 
-APPLICATION, GUILD, MEMBER = "1000", "2000", "4000"
+APPLICATION, MEMBER = "1000", "4000"
+GUILD = str((1 << 22) + 2000)  # of two shards the second one serves it, and the first one direct messages
 CHANNEL = "3000"
 TEXT_CHANNELS = (CHANNEL, "3001", "3002")
 ANNOUNCEMENTS, FORUM, FORUM_POST, THREAD, VOICE = "3010", "3020", "3021", "3030", "3040"

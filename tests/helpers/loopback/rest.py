@@ -43,6 +43,10 @@ class Rest:
                 return self._interactions.respond(call)
             case method, ["channels", channel_id, *rest]:
                 return self._channel(method, channel_id, rest, call)
+            case "GET", ["gateway", "bot"]:
+                limit = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
+                url = f"ws://{self._state.base}/gateway"
+                return 200, {"url": url, "shards": self._state.shards, "session_start_limit": limit}
             case "GET", ["users", "@me"]:
                 return 200, BOT
             case "GET", ["users", user_id]:

@@ -30,17 +30,19 @@ _OPEN_PATHS = ("webhooks", "interactions")
 
 class Loopback(Members):
     """The server. With ``gateway_close``, it closes each connection with that code instead of sending READY.
+    It recommends ``shards`` connections to the gateway.
 
     ``problems`` are the requests that Discord's document does not allow; :func:`open_loopback` fails if there are any.
     """
 
-    def __init__(self, *, gateway_close: int | None = None, seed: int = 0) -> None:
+    def __init__(self, *, gateway_close: int | None = None, seed: int = 0, shards: int = 1) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.problems: list[str] = []
         self.faults = Faults(seed)
         self.premium_tier = 0
         self.state = State(self._emit)
+        self.state.shards = shards
         self.gateway = Gateway(TOKEN, self._guild, gateway_close)
         self._rest = Rest(self.state)
         self._runner: web.AppRunner | None = None

@@ -65,12 +65,14 @@ class Interaction:
 class State:
     """All of it. ``emit`` sends an event to the bot; ``base`` is the server's address as ``host:port``.
 
-    ``upload_limit`` is what a file of the bot may have in bytes, whatever interactions say.
+    ``upload_limit`` is what a file of the bot may have in bytes, whatever interactions say. ``shards`` is how many the
+    bot is told to connect with.
     """
 
     def __init__(self, emit: Callable[[str, dict[str, Any]], None]) -> None:
         self._emit = emit
         self.base = ""
+        self.shards = 1
         self.ids = Snowflakes()
         self.channels = new_channels()
         self.messages: dict[str, Message] = {}
