@@ -10,8 +10,9 @@ import contextlib
 import io
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,9 +26,17 @@ from bot.store.database_thread import DatabaseThread
 
 log = structlog.get_logger(__name__)
 
-MIGRATIONS = Path(__file__).parents[2] / "migrations"
-"""The folder of the migrations: SQL files whose names begin with a number."""
 T = TypeVar("T")
+
+
+def find_migrations(package: Path) -> Path:
+    """Return the folder of the migrations: inside the installed package ``bot``, or beside it in a checkout."""
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+MIGRATIONS = find_migrations(Path(__file__).parents[1])
+"""The folder of the migrations: SQL files whose names begin with a number."""
 
 
 def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
@@ -35,14 +44,42 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
 
     A database that was migrated before is backed up first. Returns the names of the applied migrations. Raises
     :class:`StartupError` if the backup cannot be made, if a migration fails, which is rolled back whole, or if a newer
-    program has migrated the database further.
+    program has migrated the database further. A file and folders that were created are removed again if it fails.
     """
+    known = _read_migrations(migrations)
+    if not known:
+        raise StartupError(f"There are no migrations in {migrations}: install zimage-bot again.")
+    with _created_or_removed(path):
+        return _apply(path, known)
+
+
+@contextlib.contextmanager
+def _created_or_removed(path: Path) -> Iterator[None]:
+    """Create the database and its folders if they are not there, and remove what was created if the block fails."""
+    new_folders = list(takewhile(lambda folder: not folder.exists(), path.parents))
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+        created = True
+    except FileExistsError:  # maybe by another process at this moment, whose file it then is
+        created = False
+    try:
+        yield
+    except BaseException:
+        if created:
+            for name in _files_of(path):
+                name.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody else has put something there
+                for folder in new_folders:
+                    folder.rmdir()
+        raise
+
+
+def _apply(path: Path, known: Any) -> list[str]:
+    """Apply the migrations of ``known`` that the database lacks and return their names."""
     _make_private(path)
     backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
     try:
-        known = _read_migrations(migrations)
-        if not known:
-            raise StartupError(f"There are no migrations in {migrations}: run the bot from its own checkout.")
         applied = _applied(backend)
         _refuse_newer(path, set(applied) - {migration.id for migration in known})
         pending = backend.to_apply(known)
@@ -64,15 +101,18 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
         backend.connection.close()
 
 
+def _files_of(path: Path) -> list[Path]:
+    """Return the paths of the database and of the files that SQLite keeps beside it."""
+    return [path, *(path.with_name(f"{path.name}-{suffix}") for suffix in ("wal", "shm", "journal"))]
+
+
 def _make_private(path: Path) -> None:
     """Let only this user read the database and its folder, also those that were made before or copied from elsewhere.
 
     SQLite gives the files of its write-ahead log the mode of the database. A folder that others use too, such as
     ``/tmp``, stays as it is. So does what this user may not change, which is logged.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    for name in (path.parent, path, *(path.with_name(f"{path.name}-{suffix}") for suffix in ("wal", "shm", "journal"))):
+    for name in (path.parent, *_files_of(path)):
         try:
             mode = name.stat().st_mode
             if mode & 0o077 and not mode & stat.S_ISVTX:
