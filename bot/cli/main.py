@@ -171,7 +171,6 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the picture is saved.")] = Path("build/demo.png"),
 ) -> None:
     """Show the whole way on a simulated Discord: /imagine, progress, picture. Needs no account and no GPU."""
-    _need_playground()
     from bot.playground.demo import run_demo
 
     _or_explain(lambda: run_demo(prompt, out))
@@ -247,10 +246,13 @@ def edit(
 
 
 def _need_playground() -> None:
-    try:
-        import simcord  # noqa: F401
-    except ImportError:
-        _stop("A simulated Discord needs the playground extra: pip install 'zimage-bot[playground]'.")
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ("av", "linkify_it", "markdown_it")):
+        _stop(
+            "The playground needs packages that are not installed: run `pip install '.[playground]'` in the project's "
+            "folder."
+        )
 
 
 def _settings(**overrides: Any) -> Settings:

@@ -69,5 +69,5 @@ def _has(owner: Any, name: str) -> bool:
 def _sentence(part: str) -> str:
     return (
         f"SimCord {version('simcord')} does not fit this playground (it lacks {part}): install the one that "
-        "zimage-bot names, pip install 'zimage-bot[playground]'."
+        "zimage-bot names, `pip install '.[playground]'` in the project's folder."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import socket
 import subprocess
@@ -118,7 +119,8 @@ def test_a_python_for_which_the_constraints_do_not_resolve_is_named(
     """With a pip that has nothing for Python 3.13."""
     check = runpy.run_path(str(ROOT / "scripts" / "check_pythons.py"))
     assert check["versions"]() == ["3.11", "3.12", "3.13", "3.14"]
-    assert {"torch", "pytest", "simcord[preview]==3.2.1"} <= set(check["requirements"]())
+    named = {re.split(r"[<>=]", each)[0] for each in check["requirements"]()}
+    assert {"torch", "pytest", "simcord[preview]"} <= named
     python = tmp_path / "python"
     python.write_text(
         '#!/bin/sh\ncase "$*" in *"--python-version 3.13 "*"constraints.txt accelerate"*)\n'

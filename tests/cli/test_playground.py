@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import webbrowser
 from pathlib import Path
 
@@ -45,6 +46,16 @@ def test_data_of_another_bot_is_not_touched(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert done.stderr.startswith(f"Another zimage-bot already uses {data}")
     assert [path.name for path in data.iterdir()] == ["lock"]
+
+
+def test_missing_packages_are_said_with_the_command_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    done = run()
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "The playground needs packages that are not installed: run `pip install '.[playground]'` in the project's "
+        "folder.\n"
+    )
 
 
 def test_an_unknown_profile_is_said() -> None:
