@@ -10,13 +10,17 @@ export PROMPT OUT
 # Tests start many processes: without compiled files each of them would compile the whole program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo playground test test-system lint format check bench pictures evaluate notebook lock clean
+.PHONY: demo install playground test test-system lint format check bench pictures evaluate notebook lock clean
 
 # What the demo needs; the full install, which has the developers' tools, too, will do where it is there.
 PLAYGROUND := $(if $(wildcard .venv/.installed),.venv/.installed,.venv/.playground)
 
 demo: $(PLAYGROUND)  ## The whole way on a simulated Discord: /imagine, progress, picture
 	@$(BIN)/zimage-bot demo --out "$$OUT" -- "$$PROMPT"
+
+install:  ## What runs in production, from the lock with hashes: no tools for developers, and a copy of the program
+	@$(PYTHON) scripts/install.py --locked --torch-index "$(TORCH_INDEX)"
+	@rm -f .venv/.playground .venv/.installed
 
 playground: $(PLAYGROUND)  ## The same in a browser, to click through
 	@$(BIN)/zimage-bot playground
@@ -52,12 +56,13 @@ notebook: .venv/.installed  ## Run docs/quickstart.ipynb and keep what it shows
 	$(BIN)/python -m tests.notebook
 
 # Its first lines, which say what it is, stay. setuptools builds the project itself.
-lock: pyproject.toml constraints.txt  ## Write requirements.lock with PyPI's hashes; needs uv and the network
+lock: pyproject.toml constraints.txt  ## Write both locks with the indexes' hashes; needs uv and the network
 	@head -n 2 requirements.lock > requirements.lock.partial
 	@echo 'setuptools>=77' | uv pip compile pyproject.toml - --constraints constraints.txt --universal \
 		--python-version 3.11 --only-binary :all: --generate-hashes --default-index https://pypi.org/simple \
 		--no-annotate --no-header --quiet >> requirements.lock.partial
 	@mv requirements.lock.partial requirements.lock
+	@$(PYTHON) scripts/lock_cpu.py "$(TORCH_INDEX)"
 
 .venv/.playground: pyproject.toml constraints.txt
 	@$(PYTHON) scripts/install.py --torch-index "$(TORCH_INDEX)" playground

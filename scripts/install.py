@@ -1,5 +1,8 @@
 """Install zimage-bot into ``.venv``, with the extras that are named. ``make`` runs this with the system's Python.
 
+``--locked`` installs what runs in production, in the versions and with the hashes of the lock, and a copy of the
+program: the checkout can then be updated while the bot runs.
+
 Where no NVIDIA driver is, torch's CPU build is taken from PyTorch's own index if that can be reached: PyPI's build for
 Linux has CUDA in it, which is some ten times as large. What is downloaded is said first.
 """
@@ -31,22 +34,36 @@ def main() -> None:
     options.add_argument("extras", nargs="?", default="", help="such as playground or playground,dev")
     options.add_argument("--torch-index", default="", help="a package index with torch's CPU build; empty: none")
     options.add_argument("--venv", type=Path, default=ROOT / ".venv")
+    options.add_argument("--locked", action="store_true", help="production alone, from the lock with hashes")
     chosen = options.parse_args()
     if sys.version_info < OLDEST_PYTHON:
         sys.exit("zimage-bot needs Python 3.11 or newer; name one with make PYTHON=python3.11")
     python = create_environment(chosen.venv)
+    installed = installed_torch(python)
     extra, sentence = choose_torch(
         system=platform.system(),
         driver=bool(shutil.which("nvidia-smi")) or _DRIVER.exists(),
-        installed=installed_torch(python),
+        installed=installed,
         index=chosen.torch_index,
     )
     print(sentence if "dev" not in chosen.extras else f"{sentence} The developers' tools come on top.", flush=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", "constraints.txt"]
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if chosen.locked:
+        install_locked(pip, cpu=bool(extra) or "+cpu" in (installed or ""))
+        return
+    pip += ["-c", "constraints.txt"]
     if extra:
         # By itself, so that nothing else is taken from there. pip prefers 2.13.0+cpu to 2.13.0.
         run([*pip, "--extra-index-url", extra, "torch"])
     run([*pip, "-e", f".[{chosen.extras}]" if chosen.extras else "."])
+
+
+def install_locked(pip: list[str], *, cpu: bool) -> None:
+    """Install the packages of a lock, then a copy of the program. ``cpu`` chooses torch's CPU build for Linux."""
+    lock = "requirements-cpu.lock" if cpu else "requirements.lock"
+    run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", lock])
+    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # modules of an older version would be packed again
+    run([*pip, "--no-deps", "--no-build-isolation", "--force-reinstall", "."])
 
 
 def create_environment(folder: Path) -> Path:

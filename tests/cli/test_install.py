@@ -79,24 +79,50 @@ def test_the_usual_index_is_taken_where_the_other_is_not_needed_or_not_there(
     assert sentence in said
 
 
-def test_without_a_driver_torch_alone_comes_from_the_index_with_the_cpu_build(tmp_path: Path) -> None:
-    """Runs the script with an environment whose Python only writes down what it is asked to do."""
+def asked_of_pip(tmp_path: Path, *arguments: str, torch: str = "") -> tuple[str, list[str]]:
+    """Run the script with an environment whose Python only writes down what it is asked, and says which torch it has.
+
+    Returns what the script prints, and the commands without what is the same in all.
+    """
     asked = tmp_path / "asked"
     python = tmp_path / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
+    python.write_text(f'#!/bin/sh\necho "$@" >> {asked}\necho {torch}\n')
     python.chmod(0o755)
     without_driver = tmp_path / "bin"
     without_driver.mkdir()
-    script = [sys.executable, str(ROOT / "scripts" / "install.py"), "playground", "--venv", str(tmp_path / "venv")]
+    command = [sys.executable, str(ROOT / "scripts" / "install.py"), *arguments, "--venv", str(tmp_path / "venv")]
     environment = os.environ | {"PATH": str(without_driver)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    pip = "-m pip install --quiet --disable-pip-version-check "
+    return done.stdout, [line.removeprefix(pip) for line in asked.read_text().splitlines() if line.startswith(pip)]
+
+
+def test_without_a_driver_torch_alone_comes_from_the_index_with_the_cpu_build(tmp_path: Path) -> None:
     with an_index(200) as url:
-        command = [*script, "--torch-index", url]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == f"No NVIDIA driver: downloading about 350 MB, most of it torch's CPU build from {url}.\n"
-    _, first, second = asked.read_text().splitlines()
-    pip = "-m pip install --quiet --disable-pip-version-check -c constraints.txt"
-    assert (first, second) == (f"{pip} --extra-index-url {url} torch", f"{pip} -e .[playground]")
+        said, asked = asked_of_pip(tmp_path, "playground", "--torch-index", url)
+    assert said.startswith(f"No NVIDIA driver: downloading about 350 MB, most of it torch's CPU build from {url}.\n")
+    assert asked == [f"-c constraints.txt --extra-index-url {url} torch", "-c constraints.txt -e .[playground]"]
+
+
+@pytest.mark.parametrize(("torch", "lock"), [("", "requirements.lock"), (f"{PINNED}+cpu", "requirements-cpu.lock")])
+def test_production_is_installed_from_a_lock_alone(tmp_path: Path, torch: str, lock: str) -> None:
+    _, asked = asked_of_pip(tmp_path, "--locked", torch=torch)
+    program = "--no-deps --no-build-isolation --force-reinstall ."
+    assert asked == [f"--require-hashes --only-binary :all: -r {lock}", program]
+
+
+def test_production_has_torch_s_cpu_build_where_no_driver_is(tmp_path: Path) -> None:
+    with an_index(200) as url:
+        _, asked = asked_of_pip(tmp_path, "--locked", "--torch-index", url)
+    assert asked[0] == "--require-hashes --only-binary :all: -r requirements-cpu.lock"
+
+
+def test_make_install_installs_no_extras() -> None:
+    command = ["make", "--dry-run", "--directory", str(ROOT), "install"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (line,) = (line for line in said.splitlines() if "scripts/install.py" in line)
+    assert line.split("scripts/install.py")[1].startswith(" --locked --torch-index")
 
 
 @pytest.mark.parametrize(("target", "extras"), [("demo", "playground"), ("playground", "playground"), ("test", "dev")])
