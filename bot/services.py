@@ -14,6 +14,7 @@ from bot.jobs.completion import Outbox
 from bot.jobs.service import JobService
 from bot.privacy.housekeeping import Housekeeping
 from bot.privacy.removed_places import RemovedPlaces
+from bot.privacy.store_check import check_store
 from bot.requests.pricing import cheapest
 from bot.settings import Settings, Unlimited
 from bot.store.admission import Terms
@@ -138,6 +139,7 @@ class Services:
         await asyncio.to_thread(self._take_lock)
         self.database = await Database.open(settings.database_path)
         self._started.append("database")
+        await check_store(self.database, (settings.image_dir, settings.original_dir))
         profile = await asyncio.to_thread(choose_profile, settings)
         if settings.worker == "thread":
             # Now, while nobody waits for an answer: the engine's thread would hold up the event loop with it later.

@@ -176,3 +176,7 @@ class Settings(BaseSettings):
     @property
     def image_dir(self) -> Path:
         return self.data_dir / "images"
+
+    @property
+    def original_dir(self) -> Path:
+        return self.data_dir / "sources"

@@ -1,15 +1,17 @@
-"""Image files: atomic writes, removal, and the sweep of files that no row names."""
+"""Image files: atomic writes, removal, quarantine, and the search for files that no row names."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import structlog
 
+from bot.deletion_log import note_files
 from bot.errors import StartupError
 
 log = structlog.get_logger(__name__)
@@ -47,8 +49,14 @@ def save_picture(path: Path, data: bytes) -> None:
         raise StartupError(f"{path} cannot be written: {error.strerror}. Name another file.") from error
 
 
-def remove_files(folder: Path, names: Iterable[str]) -> int:
-    """Remove files and log those that cannot be removed; :func:`sweep` tries again. Returns their number. Blocks."""
+def remove_files(folder: Path, names: Iterable[str], *, noted: bool = True) -> int:
+    """Remove files and, unless ``noted`` is False, note it in the deletion log beside their folder. Blocks.
+
+    Logs those that cannot be removed, which housekeeping tries again. Returns their number.
+    """
+    names = list(names)
+    if noted:
+        note_files(folder.parent, names)
     failed = 0
     for name in names:
         try:
@@ -59,18 +67,46 @@ def remove_files(folder: Path, names: Iterable[str]) -> int:
     return failed
 
 
-def sweep(folder: Path, kept: set[str], written_before: float) -> int:
-    """Remove the bot's files in a folder that are not in ``kept`` and were written before a time. Blocks.
+def left_over(folder: Path, kept: Container[str], written_before: float = math.inf) -> list[str]:
+    """Return the names of the bot's files in a folder that are not in ``kept`` and were written before a time. Blocks.
 
-    Such files are left over from a crash or a failed removal. Files with other names than the bot gives are not
-    touched. Returns the number of files removed.
+    Files with other names than the bot gives are left out. ``written_before`` is in UTC seconds.
     """
-    unknown: list[str] = []
-    if folder.is_dir():
-        with os.scandir(folder) as entries:
-            ours = [entry for entry in entries if _OURS.fullmatch(entry.name)]
-            unknown = [entry.name for entry in ours if entry.name not in kept and _is_old(entry, written_before)]
-    return len(unknown) - remove_files(folder, unknown)
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        ours = [entry for entry in entries if _OURS.fullmatch(entry.name)]
+        return [entry.name for entry in ours if entry.name not in kept and _is_old(entry, written_before)]
+
+
+def quarantine_folder(folder: Path) -> Path:
+    """Return where a folder's files lie that no row of the database names: inside it, so that no file is copied."""
+    return folder / "quarantine"
+
+
+def quarantine(folder: Path, names: Iterable[str]) -> int:
+    """Move files into the folder's quarantine, where they are as old as the move. Returns their number. Blocks."""
+    target = quarantine_folder(folder)
+    target.mkdir(mode=0o700, exist_ok=True)
+    moved = 0
+    for name in names:
+        try:
+            os.utime(folder / name)
+            (folder / name).replace(target / name)
+        except FileNotFoundError:
+            continue
+        moved += 1
+    return moved
+
+
+def take_back(folder: Path, kept: Container[str]) -> int:
+    """Move the files in ``kept`` back from the folder's quarantine. Returns their number. Blocks."""
+    moved = 0
+    for name in left_over(quarantine_folder(folder), ()):
+        if name in kept and not (folder / name).exists():
+            (quarantine_folder(folder) / name).replace(folder / name)
+            moved += 1
+    return moved
 
 
 def _is_old(entry: os.DirEntry[str], written_before: float) -> bool:

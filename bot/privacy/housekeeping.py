@@ -10,7 +10,9 @@ from pathlib import Path
 
 import structlog
 
-from bot.media.files import remove_files, sweep
+from bot.deletion_log import drop_deletions
+from bot.media.files import left_over, quarantine_folder, remove_files
+from bot.privacy.store_check import set_aside, unknown
 from bot.store import downloads, drafts, jobs, limits, open_cards, privacy, removed_places
 from bot.store.accounts import DAY
 from bot.store.backups import backup_folder, remove_old_backups
@@ -64,6 +66,7 @@ class Housekeeping:
             "_empty_log": self._empty_log,
             "_sweep_images": self._sweep_images,
             "_sweep_sources": self._sweep_originals,
+            "_empty_quarantine": self._empty_quarantine,
             "_remove_backups": self._remove_backups,
         }
         for name, chore in chores.items():
@@ -117,21 +120,34 @@ class Housekeeping:
         await asyncio.to_thread(privacy.empty_log, self._database_path)
 
     async def _sweep_images(self, now: int) -> None:
-        kept = await privacy.kept_files(self._database)
-        await self._sweep(self._image_dir, kept, now)
+        """Remove images' files that no row needs; where some never had a row, set aside all that is unknown."""
+        before = now - _UNTOUCHED_SECONDS
+        names = await asyncio.to_thread(left_over, self._image_dir, await privacy.kept_files(self._database), before)
+        if await unknown(self._database, names):
+            await set_aside(self._database, (self._image_dir, self._original_dir), before)
+        await self._sweep(self._image_dir, await privacy.kept_files(self._database), before)
 
     async def _sweep_originals(self, now: int) -> None:
         kept = {f"{name}.png" for name in await privacy.kept_originals(self._database)}
-        await self._sweep(self._original_dir, kept, now)
+        await self._sweep(self._original_dir, kept, now - _UNTOUCHED_SECONDS)
+
+    async def _empty_quarantine(self, now: int) -> None:
+        """Remove what was set aside as long ago as pictures are kept."""
+        for folder in (self._image_dir, self._original_dir):
+            aside = quarantine_folder(folder)
+            names = await asyncio.to_thread(left_over, aside, (), now - self._retention_seconds)
+            await asyncio.to_thread(partial(remove_files, noted=False), aside, names)
 
     async def _remove_backups(self, now: int) -> None:
-        """Remove backups that are older than members are told."""
+        """Remove backups that are older than members are told, and the log of what they still have and was deleted."""
         folder = backup_folder(self._database_path)
         removed = await asyncio.to_thread(remove_old_backups, folder, now - self._backup_seconds)
         if removed:
             log.info("backups_removed", count=removed)
+        await asyncio.to_thread(drop_deletions, self._database_path.parent, now - self._backup_seconds)
 
-    async def _sweep(self, folder: Path, kept: set[str], now: int) -> None:
-        swept = await asyncio.to_thread(sweep, folder, kept, now - _UNTOUCHED_SECONDS)
-        if swept:
-            log.info("files_swept", folder=folder.name, count=swept)
+    async def _sweep(self, folder: Path, kept: set[str], written_before: float) -> None:
+        names = await asyncio.to_thread(left_over, folder, kept, written_before)
+        failed = await asyncio.to_thread(remove_files, folder, names)
+        if len(names) > failed:
+            log.info("files_swept", folder=folder.name, count=len(names) - failed)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from bot.deletion_log import note_member
 from bot.errors import Refusal
 from bot.jobs.delivery import Undeliverable
 from bot.jobs.service import JobService
@@ -148,6 +149,7 @@ class Privacy:
 
     async def forget(self, member_id: int) -> Removed:
         """Cancel a member's active jobs and forget everything about them; jobs that have not ended yet stay."""
+        await asyncio.to_thread(note_member, self._image_dir.parent, member_id)
         await self._jobs.cancellation.cancel_all_of(member_id)
         self._jobs.forget_prompts(member_id)
         forget = partial(privacy.forget_member, member_id=member_id, at_most=_BATCH)

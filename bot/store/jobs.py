@@ -9,7 +9,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bot.store import images, ledger, open_cards, usage
+from bot.store import images, job_ids, ledger, open_cards, usage
 from bot.store.accounts import account_of
 from bot.store.job_states import NEXT, UNDELIVERED, EndState, State
 from bot.store.reply_tokens import ReplyToken, Visibility
@@ -90,6 +90,7 @@ def insert(
     """
     reply = new.reply
     values: dict[str, object] = {
+        "id": job_ids.next_id(connection),
         "source_id": new.event_id,
         "owner_id": new.owner_id,
         "scope_id": new.scope_id,

@@ -198,6 +198,12 @@ async def kept_files(database: Database) -> set[str]:
     return names
 
 
+def with_row(connection: sqlite3.Connection, ids: Collection[str]) -> set[str]:
+    """Return those of the ids that are of an image or were: rows of deleted images stay. Part of a read."""
+    find = "SELECT id FROM images WHERE id = ?"
+    return {name for name in ids if connection.execute(find, (name,)).fetchone() is not None}
+
+
 async def kept_originals(database: Database) -> set[str]:
     """Return the names of the input images and masks that uploads and unforgotten jobs still need.
 

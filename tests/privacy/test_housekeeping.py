@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.media.files import remove_files, sweep, write_file
+from bot.media.files import left_over, remove_files, write_file
 from bot.privacy import housekeeping
 from bot.privacy.housekeeping import Housekeeping
 from bot.requests.originals import Original, OriginalFolder
@@ -22,6 +22,7 @@ from bot.store import jobs, limits
 from bot.store.accounts import DAY
 from bot.store.backups import back_up
 from bot.store.database import Database
+from bot.store.images import delete
 from tests.helpers import job_ends
 from zimage_engine.types import RawImage
 
@@ -75,6 +76,14 @@ async def delivered(database: Database, event_id: int, at: int, spec: ImageSpec 
         await database.write(step)
 
 
+async def deleted(database: Database, event_id: int, image_id: str) -> None:
+    """Insert the row of an image that was deleted."""
+    images = ((image_id, 7),)
+    new = jobs.NewJob(event_id, 5, 9, 9, 40, "public", "imagine", SPEC.to_json(), 100, images, "n", None, NOW)
+    await database.write(partial(jobs.insert, new=new))
+    await database.write(lambda connection: delete(connection, image_id))
+
+
 async def test_old_pictures_go_with_their_prompts_and_young_ones_stay(
     database: Database, keeper: Housekeeping, tmp_path: Path
 ) -> None:
@@ -92,7 +101,12 @@ async def test_old_pictures_go_with_their_prompts_and_young_ones_stay(
     assert [spec.prompt for spec in specs] == ["", "x"]
 
 
-async def test_what_a_crash_left_is_swept_unless_it_is_young(keeper: Housekeeping, tmp_path: Path) -> None:
+async def test_what_a_crash_left_is_swept_unless_it_is_young(
+    database: Database, keeper: Housekeeping, tmp_path: Path
+) -> None:
+    """A crash leaves no image without a row, since that is inserted first: tests/operations/test_foreign_pictures."""
+    await deleted(database, 1, NO_ROW)
+    await deleted(database, 2, NO_ROW + "a" * 20)
     for folder in ("images", "sources"):
         for stem in (NO_ROW, NO_ROW + "a" * 20):
             for ending in ("png", "partial", "0123abcd.partial"):
@@ -113,8 +127,7 @@ async def test_what_somebody_else_put_there_is_never_swept(keeper: Housekeeping,
 
 def test_the_names_that_the_bot_gives_are_those_that_are_swept(tmp_path: Path) -> None:
     name, mask = OriginalFolder(tmp_path / "sources").keep(Original(RawImage(2, 2, bytes(12)), bytes(4)))
-    assert sweep(tmp_path / "sources", {f"{mask}.png"}, time.time() + 9) == 1
-    assert names(tmp_path / "sources") == [f"{mask}.png"]
+    assert left_over(tmp_path / "sources", {f"{mask}.png"}, time.time() + 9) == [f"{name}.png"]
     assert name != mask
 
 
@@ -155,8 +168,9 @@ async def test_a_source_that_is_about_to_be_named_again_is_left_alone(keeper: Ho
 
 
 async def test_a_file_that_cannot_be_removed_is_tried_again(
-    keeper: Housekeeping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, keeper: Housekeeping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await deleted(database, 1, NO_ROW)
     stubborn = file(tmp_path / "images" / f"{NO_ROW}.png")
     real = Path.unlink
 
