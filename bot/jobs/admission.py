@@ -19,11 +19,12 @@ from bot.moderation.server_filters import ServerFilters
 from bot.moderation.serving import Served
 from bot.requests.pricing import Prices, needs_confirmation
 from bot.store import admission, removed_places
-from bot.store.admission import Admitted, JobDemand, NotAdmitted, OverCeiling, OverLimit, QuotaState, Terms
+from bot.store.admission import Admitted, JobDemand, QuotaState, Terms
 from bot.store.database import Database
 from bot.store.guild_settings import PRIVATE_PICTURES, SPOILER, find_setting, read_setting
 from bot.store.jobs import NewJob
 from bot.store.limits import Requester
+from bot.store.not_admitted import NotAdmitted, OverCeiling, OverLimit
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,9 @@ from bot.errors import NotHere, Refusal
 from bot.inert import in_quotes, inert
 from bot.plurals import counted
 from bot.requests.pricing import credits_text, format_credits
-from bot.store.admission import (
+from bot.store.ledger import Renewal
+from bot.store.limits import LIMITS, UNLIMITED, Limit, LimitName
+from bot.store.not_admitted import (
     Blocked,
     NoPrivatePictures,
     NotAdmitted,
@@ -19,8 +21,6 @@ from bot.store.admission import (
     Paused,
     WrongPlace,
 )
-from bot.store.ledger import Renewal
-from bot.store.limits import LIMITS, UNLIMITED, Limit, LimitName
 
 VALUE_MAX = 2**31
 """The largest value that may be typed, in the limit's unit."""

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from enum import Enum
 
 from bot.store import admission, audit, moderation
-from bot.store.admission import Blocked, NotServed, Paused, Terms, WrongPlace
+from bot.store.admission import Terms
 from bot.store.guild_settings import INSTANCE
 from bot.store.limits import Requester
+from bot.store.not_admitted import Blocked, NotServed, Paused, WrongPlace
 
 
 class Served(Enum):

@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 
 from bot.store import admission
-from bot.store.admission import JobDemand, OverLimit, Terms
+from bot.store.admission import JobDemand, Terms
 from bot.store.database import _connect
 from bot.store.jobs import NewJob
 from bot.store.limits import LimitName, Requester
+from bot.store.not_admitted import OverLimit
 from tests.helpers.no_limits import NO_LIMITS
 
 MEMBER, SERVER, PRICE, LIMIT = 5, 6, 100, 1000

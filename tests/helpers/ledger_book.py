@@ -11,10 +11,11 @@ from typing import TypeVar
 
 from bot.store import admission, images, job_rows, jobs, ledger
 from bot.store.accounts import DAY
-from bot.store.admission import JobDemand, NotAdmitted, OverCeiling, OverLimit, Terms
+from bot.store.admission import JobDemand, Terms
 from bot.store.database import _connect
 from bot.store.jobs import NewJob
 from bot.store.limits import Requester
+from bot.store.not_admitted import NotAdmitted, OverCeiling, OverLimit
 from bot.store.recovery import ATTEMPTS_MAX
 from tests.helpers import job_ends
 from tests.helpers.databases import add_database

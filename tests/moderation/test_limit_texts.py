@@ -16,17 +16,9 @@ from bot.moderation.limit_texts import (
     refusal,
     renewal_text,
 )
-from bot.store.admission import (
-    Blocked,
-    NotAdmitted,
-    NotServed,
-    OverCeiling,
-    OverLimit,
-    Paused,
-    WrongPlace,
-)
 from bot.store.ledger import Renewal
 from bot.store.limits import CEILINGS, LIMIT_NAMES, LIMITS, Ceiling, Limit, LimitName, Origin
+from bot.store.not_admitted import Blocked, NotAdmitted, NotServed, OverCeiling, OverLimit, Paused, WrongPlace
 
 MAX = 2**31
 names = st.sampled_from(LIMIT_NAMES)

@@ -22,11 +22,12 @@ from bot.jobs.service import JobService
 from bot.requests.spec import ImageOptions, build_spec
 from bot.store import admission, ledger, limits, privacy
 from bot.store.accounts import DAY
-from bot.store.admission import JobDemand, OverLimit, Terms
+from bot.store.admission import JobDemand, Terms
 from bot.store.database import Database
 from bot.store.guild_settings import INSTANCE
 from bot.store.jobs import NewJob
 from bot.store.limits import LimitName, LimitRow, Requester
+from bot.store.not_admitted import OverLimit
 from tests.helpers import admitting, job_ends
 from tests.helpers.cards import NoOutbox, show_card
 from tests.helpers.databases import add_database

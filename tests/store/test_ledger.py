@@ -15,10 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bot.store import accounts, jobs, ledger, limits, privacy, recovery
 from bot.store.accounts import DAY
-from bot.store.admission import JobDemand, NotAdmitted, Terms
+from bot.store.admission import JobDemand, Terms
 from bot.store.job_states import EndState
 from bot.store.jobs import ImageEnd, ImageState
 from bot.store.limits import LimitName, LimitRow, Requester, Target
+from bot.store.not_admitted import NotAdmitted
 from bot.store.recovery import Recovered
 from tests.helpers.ledger_book import Book
 from tests.helpers.ledger_model import OPEN, Set

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from bot.store import exports, images, jobs, ledger, privacy, recovery
 from bot.store.accounts import DAY
-from bot.store.admission import NotAdmitted, Terms
+from bot.store.admission import Terms
 from bot.store.jobs import ImageEnd
 from bot.store.limits import Requester
+from bot.store.not_admitted import NotAdmitted
 from tests.helpers.ledger_book import Book
 from tests.helpers.ledger_model import OPEN, Job
 from tests.helpers.no_limits import NO_LIMITS
