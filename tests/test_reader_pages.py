@@ -100,11 +100,15 @@ def test_each_command_of_the_installation_says_whether_it_is_run() -> None:
 
 
 def test_the_unit_for_systemd_starts_the_bot_and_gives_it_time_to_stop() -> None:
-    (text,) = re.findall(r"```ini\n(.*?)```", page("docs/operations.md"), re.DOTALL)
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str  # type: ignore[assignment]
-    unit.read_string(text)
-    assert unit["Service"]["ExecStart"] == f"{unit['Service']['WorkingDirectory']}/.venv/bin/zimage-bot run"
+    unit.read_string(page("deploy/zimage-bot.service"))
+    (folder,) = re.findall(r"git clone ADDRESS (\S+)", page("docs/operations.md"))
+    assert unit["Service"]["ExecStart"] == f"{folder}/.venv/bin/zimage-bot run"
+    assert f"{folder}/.venv/bin/zimage-bot " in page("deploy/zimage-bot")
+    for place in ("/etc/zimage-bot", "/var/lib/zimage-bot", "/var/cache/zimage-bot"):
+        assert all(place in page(name) for name in ("deploy/zimage-bot.service", "deploy/zimage-bot"))
+        assert place in page("docs/operations.md")
     assert float(unit["Service"]["TimeoutStopSec"]) > Settings.in_code().shutdown_seconds + 5
     assert unit["Service"]["Restart"] == "on-failure"
 
