@@ -32,7 +32,6 @@ ENV PATH=/opt/zimage-bot/bin:$PATH \
     DATA_DIR=/data \
     HF_HOME=/models \
     METRICS_ADDR=127.0.0.1:9464 \
-    NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001:10001
 WORKDIR /data

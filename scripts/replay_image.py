@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
+ONLY_FOR_ENGINES = ("FROM", "VOLUME", "HEALTHCHECK", "ENTRYPOINT", "CMD")
 COMMANDS = "zimage-bot migrate && zimage-bot demo && { zimage-bot doctor || true; }"  # doctor misses the token
 FIRST_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
@@ -70,28 +71,23 @@ def copy(sources: list[Path], place: Path) -> None:
             shutil.copy(source, place)
 
 
+def execute(root: Path, binds: list[Path], image: Image, script: str) -> None:
+    """Run a step's shell script in the root; end with a sentence if it fails."""
+    passed = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    environment = [f"{name}={value}" for name, value in (passed | image.arguments | image.environment).items()]
+    command = ["chroot", str(root), "env", "-i", *environment, "sh", "-c", f"cd {image.folder} && {script}"]
+    if inside(root, binds, [], command):
+        sys.exit(f"This step failed: RUN {script}")
+
+
 def step(root: Path, binds: list[Path], image: Image, word: str, rest: str) -> None:
-    """Carry out one instruction; end with a sentence if it fails."""
-    variables = image.arguments | image.environment
+    """Carry out one instruction; end with a sentence if it fails or is not known."""
     if word == "RUN":
-        passed = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-        environment = [f"{name}={value}" for name, value in (passed | variables).items()]
-        command = ["env", "-i", *environment, "sh", "-c", f"cd {image.folder} && {rest}"]
-        if inside(root, binds, [], ["chroot", str(root), *command]):
-            sys.exit(f"This step failed: RUN {rest}")
+        execute(root, binds, image, rest)
     elif word == "COPY":
-        *sources, target = [each for each in rest.split() if not each.startswith("--")]
-        if "--from=" in rest:  # from an earlier stage, which is this root
-            return
-        place = root / str(Path(image.folder, target)).lstrip("/")
-        for source in sources:
-            if (PROJECT / source).is_dir():
-                shutil.copytree(
-                    PROJECT / source, place, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
-                )
-            else:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(PROJECT / source, place)
+        if "--from=" not in rest:  # an earlier stage is this root, too
+            *sources, target = [each for each in rest.split() if not each.startswith("--")]
+            copy([PROJECT / each for each in sources], root / str(Path(image.folder, target)).lstrip("/"))
     elif word == "ARG":
         name, _, value = rest.partition("=")
         image.arguments.setdefault(name, value)
@@ -103,6 +99,8 @@ def step(root: Path, binds: list[Path], image: Image, word: str, rest: str) -> N
         (root / rest.lstrip("/")).mkdir(parents=True, exist_ok=True)
     elif word == "USER":
         image.user = rest
+    elif word not in ONLY_FOR_ENGINES:
+        sys.exit(f"This script does not know the instruction {word}.")
 
 
 def main() -> None:

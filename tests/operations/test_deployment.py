@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -61,6 +62,21 @@ def test_the_image_gets_all_it_is_built_from_and_not_the_settings() -> None:
     assert not any(Path(".env").match(pattern) for pattern in allowed)
     locks = set(re.findall(r"LOCK[=:] ?(\S+)", page("Dockerfile") + page("compose.yaml")))
     assert locks == {"requirements.lock", "requirements-cpu.lock"}
+
+
+def test_the_replay_of_the_image_knows_each_instruction(tmp_path: Path) -> None:
+    """Without a RUN, which needs root and a Debian: what is copied, and the environment that the bot gets."""
+    script = runpy.run_path(str(ROOT / "scripts" / "replay_image.py"))
+    image = script["Image"]({})
+    for word, rest in script["instructions"](page("Dockerfile")):
+        if word != "RUN":
+            script["step"](tmp_path, [], image, word, rest)
+    assert (tmp_path / "src" / "migrations" / "0001_jobs.sql").exists()
+    assert (tmp_path / "usr" / "local" / "bin" / "zimage-bot-supervised").exists()
+    assert (image.user, image.folder, image.environment["DATA_DIR"]) == ("10001:10001", "/data", "/data")
+    assert image.environment["PATH"].startswith("/opt/zimage-bot/bin:/usr/")
+    with pytest.raises(SystemExit, match="does not know the instruction ADD"):
+        script["step"](tmp_path, [], image, "ADD", "x y")
 
 
 def test_both_services_are_closed_in_and_differ_by_the_card_alone() -> None:
