@@ -20,6 +20,7 @@ from bot.settings import Settings, Unlimited
 from bot.store.admission import Terms
 from bot.store.database import Database
 from bot.store.limits import CEILINGS, LIMITS, LimitUnit
+from bot.store.queue_places import QueueShares
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.probe import DeviceReport, probe
@@ -84,6 +85,7 @@ def configured_terms(settings: Settings, profile: ModelProfile) -> Terms:
         defaults,
         direct,
         **ceilings,
+        queue_shares=QueueShares(settings.queue_share_per_user, settings.queue_share_per_server),
         caps={"max_pixels": profile.max_pixels, "max_count": settings.max_count},
         # Half the usual sides; what the cheapest picture costs.
         floors={"max_pixels": profile.base_size.pixels // 4, "credits_per_day": cheapest(profile)},

@@ -16,6 +16,7 @@ Unlimited = Literal["unlimited"]
 Amount = Annotated[float, Field(ge=0)] | Unlimited
 Weight = Annotated[float, Field(ge=WEIGHT_MIN, le=WEIGHT_MAX)]
 Number = Annotated[int, Field(ge=0)] | Unlimited
+Share = Annotated[float, Field(gt=0, le=1)]
 if TYPE_CHECKING:
     ProfileName = str
 else:
@@ -102,6 +103,14 @@ class Settings(BaseSettings):
     )
     ceiling_credits_per_server: Amount = Field("unlimited", description="Most credits of a server in 24 hours.")
     ceiling_queue_length: Number = Field(200, description="Most requests that may be waiting or running in all.")
+    queue_share_per_user: Share = Field(
+        0.25,
+        description="The part that one member may take of the places in the queue that others leave: above 0, up to 1; "
+        "at least one place.",
+    )
+    queue_share_per_server: Share = Field(
+        0.25, description="The same for one server, once half of the queue is taken; before, it may take any place."
+    )
     max_count: int = Field(4, ge=1, le=4, description="Most images one command may ask for, 1 to 4.")
     max_upload_mb: int = Field(25, ge=1, description="Largest image in MB that the bot downloads to edit.")
     upload_mb_per_day: Number = Field(

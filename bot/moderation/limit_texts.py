@@ -18,6 +18,7 @@ from bot.store.not_admitted import (
     NotServed,
     OverCeiling,
     OverLimit,
+    OverShare,
     Paused,
     WrongPlace,
 )
@@ -101,6 +102,8 @@ def refusal(cause: NotAdmitted) -> Refusal:
             return Refusal(_over_limit(cause))
         case OverCeiling():
             return Refusal(_over_ceiling(cause))
+        case OverShare():
+            return Refusal(_over_share(cause))
     raise AssertionError(cause)
 
 
@@ -164,6 +167,16 @@ def _over_ceiling(over: OverCeiling) -> str:
         return f"This costs {price}, and my operator allows {whom} {total} in 24 hours{where}: {_CHEAPER}."
     allowed = f"the {total} that my operator allows in 24 hours{where}"
     return f"This costs {price}. {who} used {used} of {allowed}. {_back(over.renewal)}."
+
+
+def _over_share(over: OverShare) -> str:
+    places = f"{over.used} of the {over.length} places in my queue"
+    if over.holder == "member":
+        return (
+            f"You have {places}, across all servers and DMs, and one person may have no more of them now. Ask again "
+            "when one of your requests is done, or cancel one."
+        )
+    return f"This server has {places}, and one server may have no more of them now. Please ask again in a few minutes."
 
 
 def _back(renewal: Renewal | None) -> str:

@@ -20,9 +20,11 @@ from bot.store.not_admitted import (
     NotServed,
     OverCeiling,
     OverLimit,
+    OverShare,
     Paused,
     WrongPlace,
 )
+from bot.store.queue_places import NO_SHARES, QueueShares, count_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Terms:
 
     ``defaults`` are the limits for which a server has set nothing, ``direct`` those of direct messages and
     user-installed use. No server's admin can raise the ceilings (``credits_per_user``, ``credits_per_server``,
-    ``queue_length``) or set a limit above its cap; ``floors`` are the smallest values above 0 that make sense.
+    ``queue_length`` with its ``queue_shares``) or set a limit above its cap; ``floors`` are the smallest values above 0
+    that make sense.
     """
 
     defaults: Values
@@ -39,6 +42,7 @@ class Terms:
     credits_per_user: int | None = None
     credits_per_server: int | None = None
     queue_length: int | None = None
+    queue_shares: QueueShares = NO_SHARES
     caps: dict[LimitName, int] = field(default_factory=dict)
     floors: dict[LimitName, int] = field(default_factory=dict)
     direct_messages: bool = True
@@ -185,7 +189,7 @@ def _check_demand(limits: dict[LimitName, Limit], demand: JobDemand) -> None:
 def _check_room(
     connection: sqlite3.Connection, requester: Requester, limits: dict[LimitName, Limit], terms: Terms
 ) -> None:
-    """Raise if ``concurrent_jobs + queued_jobs`` jobs of the member are open, or if the whole queue is full."""
+    """Raise if ``concurrent_jobs + queued_jobs`` jobs of the member are open, or if the queue has no place for them."""
     concurrent, queued = limits["concurrent_jobs"].value, limits["queued_jobs"].value
     if concurrent == 0:
         raise OverLimit(limits["concurrent_jobs"], 0, 1)
@@ -193,8 +197,17 @@ def _check_room(
         waiting = job_rows.count_open(connection, requester.member_id, requester.scope_id) - concurrent
         if waiting >= queued:
             raise OverLimit(limits["queued_jobs"], waiting, 1)
-    if terms.queue_length is not None and (waiting := job_rows.count_queue(connection)) >= terms.queue_length:
-        raise OverCeiling("queue_length", terms.queue_length, waiting, 1)
+    if terms.queue_length is not None:
+        _check_queue(connection, requester, terms.queue_length, terms.queue_shares)
+
+
+def _check_queue(connection: sqlite3.Connection, requester: Requester, length: int, shares: QueueShares) -> None:
+    places = count_places(connection, requester)
+    if places.taken >= length:
+        raise OverCeiling("queue_length", length, places.taken, 1)
+    holder = shares.exceeded_by(places, length, direct=not requester.scope_id)
+    if holder is not None:
+        raise OverShare(holder, places.of_member if holder == "member" else places.of_server, length)
 
 
 def _check_credits(connection: sqlite3.Connection, requester: Requester, limit: Limit, wanted: int, now: int) -> int:

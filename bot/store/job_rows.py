@@ -6,7 +6,6 @@ import sqlite3
 from dataclasses import dataclass
 
 from bot.store.accounts import DAY
-from bot.store.guild_settings import PAUSED
 from bot.store.job_states import HAS_ENDED, IS_OPEN, IS_WAITING, OPEN_JOBS, CancelCause, State
 from bot.store.jobs import ImageState
 from bot.store.reply_tokens import ReplyToken, Visibility
@@ -102,16 +101,6 @@ def count_open(connection: sqlite3.Connection, owner_id: int, scope_id: int) -> 
     row = connection.execute(
         f"SELECT count(*) FROM jobs WHERE {IS_WAITING} AND owner_id = ? AND scope_id = ?",
         (owner_id, scope_id),
-    )
-    return int(row.fetchone()[0])
-
-
-def count_queue(connection: sqlite3.Connection) -> int:
-    """Return the number of all queued and running jobs, without those of paused servers."""
-    row = connection.execute(
-        f"SELECT count(*) FROM jobs WHERE {IS_WAITING} AND NOT EXISTS (SELECT 1 FROM guild_settings"
-        " WHERE guild_settings.guild_id = jobs.guild_id AND name = ? AND value = 'on')",
-        (PAUSED,),
     )
     return int(row.fetchone()[0])
 

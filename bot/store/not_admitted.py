@@ -7,6 +7,7 @@ from typing import Literal
 
 from bot.store.ledger import Renewal
 from bot.store.limits import Ceiling, Limit
+from bot.store.queue_places import Holder
 
 
 class NotAdmitted(Exception):
@@ -73,3 +74,12 @@ class OverCeiling(NotAdmitted):
     used: int
     wanted: int
     renewal: Renewal | None = None
+
+
+@dataclass
+class OverShare(NotAdmitted):
+    """The member, or the server, already has as many of the queue's ``length`` places as one of them may: ``used``."""
+
+    holder: Holder
+    used: int
+    length: int

@@ -26,6 +26,7 @@ from bot.store.ceilings import read_terms
 from bot.store.database import MIGRATIONS, Database, migrate
 from bot.store.guild_settings import read_settings
 from bot.store.limits import CEILINGS, LIMIT_NAMES, LimitName, Requester
+from bot.store.queue_places import count_places
 from tests.helpers.no_limits import NO_LIMITS
 
 FOLDER = Path(__file__).parent
@@ -162,7 +163,7 @@ def test_the_ledger_sums_to_the_same_credits(file: sqlite3.Connection) -> None:
             [[renewal.at, renewal.credits] for renewal in ledger.renewals_in(file, scope_id, NOW)],
             job_rows.count_open(file, member_id, scope_id),
         ] == expected, (member_id, scope_id)
-    assert job_rows.count_queue(file) == OLD["queue"]
+    assert count_places(file, Requester(MIRA, SERVER, SERVER)).taken == OLD["queue"]
 
 
 async def test_usage_and_kept_files_are_the_same(database: Database) -> None:

@@ -33,18 +33,24 @@ _BUSY = 100
 
 def admit_one(connection: sqlite3.Connection, event_id: int, now: int = 1_000_000) -> bool:
     """Ask for a job in a transaction. Returns False if its price is over the limit."""
-    image = ((f"i{event_id}", 0),)
-    new = NewJob(
-        event_id, MEMBER, SERVER, SERVER, 7, "public", "imagine", "{}", PRICE, image, "n", None, created_at=now
-    )
     connection.execute("BEGIN IMMEDIATE")
     try:
-        admission.admit(connection, new, Requester(MEMBER, SERVER, SERVER), JobDemand(PRICE, 1, 1), TERMS)
+        admit_for(connection, event_id, Requester(MEMBER, SERVER, SERVER), TERMS, now)
     except OverLimit:
         connection.rollback()
         return False
     connection.commit()
     return True
+
+
+def admit_for(
+    connection: sqlite3.Connection, event_id: int, requester: Requester, terms: Terms, now: int = 1_000_000
+) -> None:
+    """Admit a job for a picture, in the caller's transaction. Raises :class:`NotAdmitted`."""
+    member, scope, guild = requester.member_id, requester.scope_id, requester.guild_id
+    image = ((f"i{event_id}", 0),)
+    new = NewJob(event_id, member, scope, guild, 7, "public", "imagine", "{}", PRICE, image, "n", None, created_at=now)
+    admission.admit(connection, new, requester, JobDemand(PRICE, 1, 1), terms)
 
 
 def main() -> None:

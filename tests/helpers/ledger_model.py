@@ -214,7 +214,7 @@ class Model:
             (most is None or count <= most)
             and at_a_time != 0
             and (at_a_time is None or may_wait is None or opened < at_a_time + may_wait)
-            and (terms.queue_length is None or len(self.open_jobs()) < terms.queue_length)
+            and (terms.queue_length is None or self.has_place(member, scope, terms.queue_length))
             and self.from_grants(member, scope, roles, wanted, now) <= self.granted(member, scope)
             and (terms.credits_per_user is None or self.used_everywhere(member, now) + wanted <= terms.credits_per_user)
             and (
@@ -223,6 +223,16 @@ class Model:
                 or self.used_in(scope, now) + wanted <= terms.credits_per_server
             )
         )
+
+    def has_place(self, member: int, scope: int, length: int) -> bool:
+        """Return whether a queue has a place that nobody else's share keeps free."""
+        opened, shares = self.open_jobs(), self.terms.queue_shares
+        own = sum(job.owner == member for job in opened)
+        here = sum(job.scope == scope for job in opened)
+        if len(opened) >= length or own >= max(1, int(shares.member * (length - len(opened) + own))):
+            return False
+        below_half = 2 * len(opened) < length
+        return not scope or below_half or here < max(1, int(shares.server * (length - len(opened) + here)))
 
     def _at(self, member: int, scope: int) -> set[tuple[int, int]]:
         return {(account, scope) for account in self.of(member)}

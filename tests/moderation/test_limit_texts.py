@@ -18,7 +18,16 @@ from bot.moderation.limit_texts import (
 )
 from bot.store.ledger import Renewal
 from bot.store.limits import CEILINGS, LIMIT_NAMES, LIMITS, Ceiling, Limit, LimitName, Origin
-from bot.store.not_admitted import Blocked, NotAdmitted, NotServed, OverCeiling, OverLimit, Paused, WrongPlace
+from bot.store.not_admitted import (
+    Blocked,
+    NotAdmitted,
+    NotServed,
+    OverCeiling,
+    OverLimit,
+    OverShare,
+    Paused,
+    WrongPlace,
+)
 
 MAX = 2**31
 names = st.sampled_from(LIMIT_NAMES)
@@ -165,6 +174,20 @@ REFUSALS: list[tuple[NotAdmitted, str]] = [
         "Your last request is still being generated, and no other may wait: ask again when it is done.",
     ),
     (OverCeiling("queue_length", 9, 12, 1), "My queue is full (12 of 9 requests). Please ask again in a few minutes."),
+    (
+        OverShare("member", 50, 200),
+        (
+            "You have 50 of the 200 places in my queue, across all servers and DMs, and one person may have no more of "
+            "them now. Ask again when one of your requests is done, or cancel one."
+        ),
+    ),
+    (
+        OverShare("server", 100, 200),
+        (
+            "This server has 100 of the 200 places in my queue, and one server may have no more of them now. Please "
+            "ask again in a few minutes."
+        ),
+    ),
     (
         OverCeiling("credits_per_user", 1000, 900, 200, LATER),
         (

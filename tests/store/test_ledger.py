@@ -20,6 +20,7 @@ from bot.store.job_states import EndState
 from bot.store.jobs import ImageEnd, ImageState
 from bot.store.limits import LimitName, LimitRow, Requester, Target
 from bot.store.not_admitted import NotAdmitted
+from bot.store.queue_places import QueueShares
 from bot.store.recovery import Recovered
 from tests.helpers.ledger_book import Book
 from tests.helpers.ledger_model import OPEN, Set
@@ -188,9 +189,11 @@ class LedgerMachine(RuleBasedStateMachine):
         user=st.sampled_from((None, 700, 1500)),
         server=st.sampled_from((None, 900, 2500)),
         queue=st.sampled_from((None, 3, 8)),
+        shares=st.sampled_from((QueueShares(), QueueShares(0.5, 0.25))),
     )
-    def ceilings(self, user: int | None, server: int | None, queue: int | None) -> None:
-        self.model.terms = replace(TERMS, credits_per_user=user, credits_per_server=server, queue_length=queue)
+    def ceilings(self, user: int | None, server: int | None, queue: int | None, shares: QueueShares) -> None:
+        ceilings = {"credits_per_user": user, "credits_per_server": server, "queue_length": queue}
+        self.model.terms = replace(TERMS, **ceilings, queue_shares=shares)  # type: ignore[arg-type]
 
     @rule(member=members)
     def delete_data(self, member: int) -> None:
