@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ _OVER = "This question has expired, and nothing was charged."
 _CANCELLED = "Cancelled, and nothing was charged."
 _LEAD = "I have a question before I start. Only you will see it."
 _MAX = 100
-"""The most questions open at once: each holds its request, and an edit's request holds its picture."""
+"""The most questions open at once: each holds its request, and has an edit's original on disk."""
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class _Question:
     """An open question. ``shown`` is the message that asks it, ``lead`` the public one that leads to it.
 
     One of them is None: a message in a server cannot be answered privately, so the lead shows the question on a press.
+    ``over`` is called once, when the question is over and the request that it is about has ended or is a job.
     """
 
     invocation: Invocation
@@ -54,6 +56,7 @@ class _Question:
     lead: CardMessage | None
     shown: CardMessage | None
     timer: asyncio.TimerHandle
+    over: Callable[[], Awaitable[None]]
 
     async def remove(self) -> None:
         for message in (self.lead, self.shown):
@@ -81,8 +84,10 @@ class Questions:
         act: Callable[[Invocation], Awaitable[None]],
         draft: Draft,
         draft_id: int,
+        *,
+        over: Callable[[], Awaitable[None]],
     ) -> None:
-        """Ask a question about a request, of which ``draft`` is kept. On yes ``act`` is called.
+        """Ask a question about a request, of which ``draft`` is kept. On yes ``act`` is called, in the end ``over``.
 
         Only the member sees the question. ``act`` gets the invocation as of the answer. Raises what discord.py raises.
         """
@@ -97,18 +102,18 @@ class Questions:
         while len(self._open) >= _MAX:
             self._expire(next(iter(self._open)))
         timer = asyncio.get_running_loop().call_later(_SECONDS, self._expire, question_id)
-        self._open[question_id] = _Question(invocation, act, text, draft, draft_id, lead, shown, timer)
+        self._open[question_id] = _Question(invocation, act, text, draft, draft_id, lead, shown, timer, over)
 
     def drop_of(self, member_id: int) -> None:
         """Remove a member's open question, with the request that it holds."""
         for question_id in self._ids_of(member_id):
-            self._start(self._close(question_id).remove())
+            self._drop(question_id)
 
     def drop_on(self, message: discord.Message | None) -> None:
         """Remove the open question that a message asks: its request was changed and asked for anew."""
         for question_id, question in list(self._open.items()):
             if message is not None and question.shown is not None and question.shown.message_id == message.id:
-                self._start(self._close(question_id).remove())
+                self._drop(question_id)
 
     async def answered(self, interaction: discord.Interaction[Any], question_id: str, answer: AnswerAction) -> None:
         """Handle a pressed button. Raises :class:`Refusal` if somebody else than the member pressed it."""
@@ -133,14 +138,14 @@ class Questions:
             return
         self._close(question_id)
         self._answered.start(question_id)
-        if answer == "no":
-            await interaction.response.defer()
-            await _end(question, _CANCELLED)
-            return
-        try:
+        async with AsyncExitStack() as after:
+            after.push_async_callback(question.over)
+            if answer == "no":
+                await interaction.response.defer()
+                await _end(question, _CANCELLED)
+                return
+            after.push_async_callback(question.remove)
             await question.act(await question.invocation.answered_by(interaction))
-        finally:
-            await question.remove()
 
     def _ids_of(self, member_id: int) -> list[str]:
         return [key for key, question in self._open.items() if question.invocation.user.id == member_id]
@@ -152,10 +157,21 @@ class Questions:
 
     def _expire(self, question_id: str) -> None:
         """End an unanswered question."""
-        self._start(_end(self._close(question_id), _OVER))
+        question = self._close(question_id)
+        self._start(question, _end(question, _OVER))
 
-    def _start(self, ending: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(ending, name="question-ending")
+    def _drop(self, question_id: str) -> None:
+        question = self._close(question_id)
+        self._start(question, question.remove())
+
+    def _start(self, question: _Question, ending: Coroutine[Any, Any, None]) -> None:
+        async def end() -> None:
+            try:
+                await question.over()
+            finally:
+                await ending
+
+        task = asyncio.create_task(end(), name="question-ending")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 

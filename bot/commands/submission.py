@@ -18,17 +18,18 @@ from bot.commands.invocation import Invocation
 from bot.commands.member_downloads import MemberDownloads
 from bot.commands.parts import BotParts
 from bot.commands.posting import check_may_post, shown_to
+from bot.commands.price_questions import ask_about_price
 from bot.commands.questions import Questions
 from bot.errors import Refusal, Restarting
 from bot.jobs.job import Job, JobProgress, JobRequest, Kind
 from bot.jobs.service import JobService
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage
-from bot.requests.drafts import Draft, drafted, keep_draft
+from bot.requests.drafts import Draft, drafted
 from bot.requests.edit_texts import complete_prompt
 from bot.requests.flags import EDIT_FLAGS, read_flags
 from bot.requests.member_settings import apply, read_member_settings
-from bot.requests.originals import Original, fit_original
+from bot.requests.originals import Kept, Original, fit_original
 from bot.requests.private_option import public_of
 from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size, unread_spec
 from bot.store.database import Database
@@ -36,7 +37,7 @@ from bot.views.buttons import CancelButton, progress_view
 from bot.views.card_messages import CardMessage, refuse_on, remove
 from bot.views.errors import render_error
 from bot.views.job_cards import JobCards
-from bot.views.progress import ProgressCard, card_text, opening_text, price_text
+from bot.views.progress import ProgressCard, card_text, opening_text
 from zimage_engine.profiles import ModelProfile, Size
 
 log = structlog.get_logger(__name__)
@@ -205,16 +206,12 @@ class Submission:
 
     async def _ask_first(self, invocation: Invocation, request: JobRequest, draft: Draft) -> bool:
         """Ask the member to confirm a high price. Returns False if the price is too low to ask."""
-        quote = await self.jobs.admission.quote_to_confirm(request)
-        if quote is None:
-            return False
-        text = price_text(request, quote, self.jobs.seconds_of(request))
-        draft_id = await keep_draft(self.database, invocation.user.id, draft)
-        await self.questions.ask(invocation, text, partial(self._confirmed, request, draft), draft, draft_id)
-        return True
+        return await ask_about_price(
+            self.questions, self.jobs, self.database, invocation, request, draft, self._confirmed
+        )
 
-    async def _confirmed(self, request: JobRequest, draft: Draft, invocation: Invocation) -> None:
-        """Run a job that the member confirmed, with their roles and the limits as they are now."""
+    async def _confirmed(self, request: JobRequest, draft: Draft, kept: Kept | None, invocation: Invocation) -> None:
+        """Run a confirmed job with its member's roles and limits as they are now; ``kept`` are an edit's files."""
         request = replace(
             request,
             requester=invocation.requester,
@@ -230,14 +227,18 @@ class Submission:
             )
             request = replace(request, visibility="private" if private else "public", defaults=defaults)
             await check_may_post(invocation, self.jobs.admission, private=private)
-            await self._submit_request(request, invocation)
+            await self._submit_request(request, invocation, kept)
 
-    async def _submit_request(self, request: JobRequest, invocation: Invocation) -> None:
+    async def _submit_request(self, request: JobRequest, invocation: Invocation, kept: Kept | None = None) -> None:
         """Run the job, with the invocation's answer as its card."""
         with suppress(_CardNotShown):
-            await self.jobs.run(request, partial(self._open_card, invocation))
+            await self.jobs.run(request, partial(self._open_card, invocation, kept))
 
-    async def _open_card(self, invocation: Invocation, job: Job, progress: JobProgress) -> ProgressCard:
+    async def _open_card(
+        self, invocation: Invocation, kept: Kept | None, job: Job, progress: JobProgress
+    ) -> ProgressCard:
+        if kept is not None:
+            kept.needed = True  # the job's row has the names
         text, view = card_text(job, progress), progress_view(job.id)
         try:
             card_message = await invocation.open_card(text, view, private=job.private)

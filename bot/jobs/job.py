@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from bot.plurals import counted
@@ -54,6 +54,10 @@ class JobRequest:
     @property
     def is_edit(self) -> bool:
         return self.original is not None or bool(self.spec.original)
+
+    def with_stored(self, image: str, mask: str) -> JobRequest:
+        """Return the request with the names of its original's files instead of the pixels; ``mask`` "" for none."""
+        return replace(self, spec=replace(self.spec, original=image, mask=mask), original=None)
 
     @property
     def notes(self) -> str:

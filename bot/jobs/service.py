@@ -256,8 +256,7 @@ class JobService:
             return await self._admit(request)
         await self.admission.check(request)  # what is refused leaves no file
         async with keeping(self.originals, request.original) as kept:
-            spec = replace(request.spec, original=kept.image, mask=kept.mask)
-            job = await self._admit(replace(request, spec=spec, original=None))
+            job = await self._admit(request.with_stored(kept.image, kept.mask))
             kept.needed = job is not None
             return job
 

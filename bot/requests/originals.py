@@ -204,6 +204,7 @@ class OriginalFolder:
 async def keeping(folder: OriginalFolder, original: Original) -> AsyncIterator[Kept]:
     """Write an original's files, and remove them again unless the block sets :attr:`Kept.needed`."""
     writing = asyncio.create_task(asyncio.to_thread(folder.keep, original))
+    del original  # the block may last as long as a question is open
     kept: Kept | None = None
     try:
         kept = Kept(*await asyncio.shield(writing))
