@@ -1,17 +1,15 @@
 """The child process that decodes one untrusted image: its bytes on stdin, a header and raw pixels on stdout.
 
-``python -m bot.media.decoding KIND PIXELS MEMORY SECONDS``, started and killed by :mod:`bot.media.untrusted_images`.
-It imports only the standard library, Pillow, and a module of which the same is true, so that it starts in a tenth of a
-second.
+Started with :func:`command` and killed by :mod:`bot.media.untrusted_images`. It imports only the standard library,
+Pillow, and modules of which the same is true, so that it starts in a tenth of a second.
 
-It writes ``READY`` once it has started, then ``HEADER`` (verdict, width, height, and the number of bytes of each of
-``TEXT_FIELDS``). For an image follow the texts, RGB rows from the top, alpha rows unless the whole image is opaque,
-and ``DONE``.
+It writes ``STARTED`` (``READY``, and the protections that hold) once it has started and given up its rights, then
+``HEADER`` (verdict, width, height, and the number of bytes of each of ``TEXT_FIELDS``). For an image follow the texts,
+RGB rows from the top, alpha rows unless the whole image is opaque, and ``DONE``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import struct
 import sys
 import warnings
@@ -23,11 +21,13 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageMath, JpegImagePlugin, PngImagePlugin
 
+from bot.media.confinement import confine
 from bot.media.embedded_text import FIELD, PARAMETERS, embedded_text
 
 READY = b"\x06"
+STARTED = struct.Struct("!cB")
 DONE = b"\x04"
 HEADER = struct.Struct("!BIIII")
 TEXT_FIELDS = (PARAMETERS, FIELD)
@@ -58,6 +58,11 @@ _JPEG_DIVISORS = (2, 4, 8)
 _PROFILE_LIMIT = 4 * 2**20
 _BAND_PIXELS = 2**20
 
+_WHEN_NEEDED = ("PIL.TiffImagePlugin", "PIL.MpoImagePlugin", "copy", "encodings.utf_16_be")
+"""What EXIF data, JPEGs of several pictures, GIFs and comments need."""
+
+_START = "import sys; sys.path[:] = sys.argv[5:]; from bot.media.decoding import main; main()"
+
 Convert = Callable[[Image.Image], Image.Image]
 
 
@@ -70,20 +75,29 @@ class Verdict(IntEnum):
     TOO_HEAVY = 3
 
 
+def command(kind: str, limit_pixels: int, memory: int, seconds: int) -> list[str]:
+    """Return the command line that starts the child: Python with nothing but this process's places to import from."""
+    limits = map(str, (limit_pixels, memory, seconds))
+    places = [place for place in (*sys.path, str(Path(__file__).parents[2])) if place]
+    return [sys.executable, "-I", "-S", "-c", _START, kind, *limits, *places]
+
+
 def main() -> None:
     """Decode the image on stdin within the limits given as arguments."""
     kind = sys.argv[1]
-    limit_pixels, memory, seconds = map(int, sys.argv[2:])
-    import_module(f"PIL.{PLUGINS[kind]}")
+    limit_pixels, memory, seconds = map(int, sys.argv[2:5])
+    # Everything is imported here, because nothing can be opened later. Pillow would import much when a file needs it.
+    Image.preinit()
+    for module in (f"PIL.{PLUGINS[kind]}", *_WHEN_NEEDED):
+        import_module(module)
     if kind == "AVIF":
         from PIL import AvifImagePlugin  # noqa: PLC0415 - not needed for other kinds
 
         # Every thread takes memory from the limit, and the default is one a core.
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     warnings.simplefilter("ignore")
-    _limit_resources(memory, seconds)
     out = sys.stdout.buffer
-    out.write(READY)
+    out.write(STARTED.pack(READY, confine(memory, seconds)))
     out.flush()
     try:
         image = _open(sys.stdin.buffer.read(), kind, limit_pixels)
@@ -103,30 +117,6 @@ def main() -> None:
         _write(out, chain([first], bands))
         return
     out.write(HEADER.pack(verdict, 0, 0, 0, 0))
-
-
-def _limit_resources(memory: int, seconds: int) -> None:
-    """Limit this process's memory (in bytes beyond what it has now) and time; forbid files and core dumps.
-
-    Linux enforces all of it, other platforms only some.
-    """
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415 - Windows has none
-
-    started_with = 0
-    with contextlib.suppress(OSError):
-        # The limit is one of address space, of which locale archives alone take 200 MB on some systems.
-        started_with = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
-    for kind, limit in (
-        (resource.RLIMIT_AS, started_with + memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        # macOS refuses every value of RLIMIT_AS; the parent's timeout and the limit of pixels still hold there.
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(kind, (limit, limit))
 
 
 def _open(data: bytes, kind: str, limit_pixels: int) -> Image.Image:
@@ -214,8 +204,6 @@ def _split_16_bit(band: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     transparent = band.info.get("transparency")
     if transparent is None:
         return grey, None
-    from PIL import ImageMath  # noqa: PLC0415 - only a very rare kind of PNG needs it
-
     alpha = ImageMath.lambda_eval(
         lambda names: names["convert"]((names["values"] != transparent) * 255, "L"), values=values
     )
@@ -231,8 +219,6 @@ def _to_srgb(profile: object, mode: str) -> Convert:
     if profile is None:
         return plain
     try:
-        from PIL import ImageCms  # noqa: PLC0415 - most images have no profile
-
         source = ImageCms.ImageCmsProfile(BytesIO(profile))  # type: ignore[arg-type]  # anything at all, see below
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except Exception:  # noqa: BLE001 - broken profiles and those for other modes are ignored
@@ -252,7 +238,3 @@ def _write(out: BinaryIO, bands: Iterable[tuple[Image.Image, Image.Image | None]
     if not opaque:
         out.writelines(alphas)
     out.write(DONE)
-
-
-if __name__ == "__main__":
-    main()

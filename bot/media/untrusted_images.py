@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
-import os
-import signal
-import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,7 +17,9 @@ from dataclasses import dataclass, field
 import structlog
 
 from bot.errors import Refusal
-from bot.media.decoding import DONE, HEADER, READY, TEXT_FIELDS, Verdict
+from bot.media.child_processes import KILLED, reap
+from bot.media.confinement import ALL, Protection
+from bot.media.decoding import DONE, HEADER, READY, STARTED, TEXT_FIELDS, Verdict, command
 from bot.media.embedded_text import TEXT_LIMIT
 from zimage_engine.types import RawImage
 
@@ -28,10 +28,7 @@ log = structlog.get_logger(__name__)
 _PER_MEMBER = 2
 _CHILDREN_MAX = 3
 _START_SECONDS = 20.0
-_EXIT_SECONDS = 1.0
 _CHUNK = 2**20
-_KILLED = 1 if sys.platform == "win32" else -signal.SIGKILL
-"""The exit status of a child that was killed, by this process or for lack of memory."""
 
 _PIXEL_LIMITS = {"WEBP": 14_000_000, "AVIF": 20_000_000}
 """Limits for kinds whose decoders hold several copies of the image, so that they fit into the default memory."""
@@ -106,15 +103,16 @@ class ImageReader:
 
     async def _decode(self, kind: str, data: bytes) -> DecodedImage:
         limit_pixels = min(self._limit_pixels, _PIXEL_LIMITS.get(kind, self._limit_pixels))
-        limits = (limit_pixels, self._memory, math.ceil(self._seconds) + 1)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot.media.decoding", kind, *map(str, limits)),
+            *command(kind, limit_pixels, self._memory, math.ceil(self._seconds) + 1),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
             limit=_CHUNK,
             # This process's environment holds the bot's token, which the child must not see.
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={},
+            # A process group of its own is killed whole, whatever the child may have started.
+            start_new_session=True,
         )
         try:
             return await self._exchange(process, data, kind, limit_pixels)
@@ -122,8 +120,8 @@ class ImageReader:
             log.warning("image_too_slow", kind=kind, size=len(data))
             raise Refusal(_TOO_SLOW) from None
         finally:
-            await _reap(process)
-            if process.returncode not in (0, _KILLED):
+            await reap(process)
+            if process.returncode not in (0, KILLED):
                 log.warning("decoder_died", kind=kind, size=len(data), returncode=process.returncode)
 
     async def _exchange(self, process: Process, data: bytes, kind: str, limit_pixels: int) -> DecodedImage:
@@ -134,8 +132,13 @@ class ImageReader:
         assert process.stdin is not None
         assert process.stdout is not None
         async with asyncio.timeout(_START_SECONDS):
-            if await process.stdout.read(len(READY)) != READY:
-                raise RuntimeError("the decoder does not start")
+            try:
+                ready, held = STARTED.unpack(await process.stdout.readexactly(STARTED.size))
+            except asyncio.IncompleteReadError:
+                raise RuntimeError("the decoder does not start") from None
+        if ready != READY:
+            raise RuntimeError("the decoder does not start")
+        _tell_what_is_missing(Protection(held))
         try:
             async with asyncio.timeout(self._seconds):
                 received, _ = await asyncio.gather(
@@ -144,6 +147,13 @@ class ImageReader:
                 return received
         except (asyncio.IncompleteReadError, UnicodeDecodeError) as error:
             raise Refusal(_UNREADABLE) from error
+
+
+@functools.cache
+def _tell_what_is_missing(held: Protection) -> None:
+    """Log, once, which protections of decoder children this system does not have."""
+    if missing := ALL & ~held:
+        log.info("decoder_less_protected", missing=[each.name for each in missing])
 
 
 async def _send_bytes(stream: asyncio.StreamWriter, data: bytes) -> None:
@@ -194,31 +204,6 @@ async def _read_up_to(stream: asyncio.StreamReader, size: int) -> bytes:
         size -= len(chunk)
     # In a thread, because joining 70 MB would block the event loop.
     return await asyncio.to_thread(b"".join, chunks)
-
-
-async def _reap(process: Process) -> None:
-    """Kill the child unless it is exiting, and wait until it has exited and its pipes are closed.
-
-    The child is killed even if this call is cancelled.
-    """
-    assert process.stdout is not None
-    # A child that has closed its output is about to exit; killing it at that moment would hide its status from asyncio.
-    patience = _EXIT_SECONDS if process.stdout.at_eof() else 0.0
-    exited = asyncio.create_task(_wait_for_exit(process, process.stdout))
-    try:
-        await asyncio.wait([exited], timeout=patience)
-    finally:
-        if not exited.done():
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-    await asyncio.shield(exited)
-
-
-async def _wait_for_exit(process: Process, stream: asyncio.StreamReader) -> None:
-    """Wait until the child has exited, reading what is left of its output."""
-    while await stream.read(_CHUNK):
-        pass  # asyncio closes a pipe only once it has been read to its end
-    await process.wait()
 
 
 def image_kind(data: bytes) -> str:

@@ -162,11 +162,11 @@ async def test_a_member_has_two_read_at_once_and_everybody_three(children: list[
 
 
 LIES = {
-    "no image": b"\6\0" + bytes(16),
-    "an enormous image": b"\6\0" + b"\0\0\xff\xff" * 2 + bytes(8),
-    "enormous texts": b"\6\0" + b"\0\0\0\1" * 2 + b"\xff" * 8,
-    "more than the image": b"\6\0" + b"\0\0\0\1" * 2 + bytes(8),
-    "no such verdict": b"\6\x63" + bytes(16),
+    "no image": b"\6\0\0" + bytes(16),
+    "an enormous image": b"\6\0\0" + b"\0\0\xff\xff" * 2 + bytes(8),
+    "enormous texts": b"\6\0\0" + b"\0\0\0\1" * 2 + b"\xff" * 8,
+    "more than the image": b"\6\0\0" + b"\0\0\0\1" * 2 + bytes(8),
+    "no such verdict": b"\6\0\x63" + bytes(16),
 }
 
 
