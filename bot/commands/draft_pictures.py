@@ -115,7 +115,8 @@ class DraftPictures:
         upload = await images.find_upload(self._database, upload_id)
         if upload is None or upload.owner_id != invocation.user.id:
             raise Refusal("There is no such picture here.")
-        return replace(await self._original(upload.original), reference=upload_reference(upload_id))
+        found = await self._original(upload.original, spoiler=bool(upload.spoiler))
+        return replace(found, reference=upload_reference(upload_id))
 
     async def _original(self, name: str, *, private: bool = False, spoiler: bool = False) -> InputImage:
         await asyncio.to_thread(self._originals.check, name)

@@ -104,13 +104,13 @@ class Gallery:
             await self._jobs.admission.check_place(requester)
             decoded = await self._downloads.read(attachment, member_id)
             spec = read_spec(decoded.text, self._profile)
-            upload_id = await self._keep_upload(member_id, decoded, spec)
+            upload_id = await self._keep_upload(member_id, decoded, spec, spoiler=attachment.is_spoiler())
         # An edit cannot be repeated from its file, which does not contain the original.
         view = upload_view(upload_id, again=spec.strength == 1.0)
         text, file = _copyable(parameters_text(spec))
         await interaction.followup.send(text, file=file or discord.utils.MISSING, view=view, ephemeral=True)
 
-    async def _keep_upload(self, member_id: int, decoded: DecodedImage, spec: ImageSpec) -> str:
+    async def _keep_upload(self, member_id: int, decoded: DecodedImage, spec: ImageSpec, *, spoiler: bool) -> str:
         """Store a picture and what it was made from. Returns the upload's id."""
         upload_id, originals = secrets.token_hex(6), self._jobs.originals
         size = nearest_size(self._profile, decoded.image.width, decoded.image.height)
@@ -124,6 +124,7 @@ class Gallery:
                     original=kept.image,
                     spec=spec.to_json(),
                     now=int(time.time()),
+                    spoiler=spoiler,
                 )
             )
             kept.needed = True

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import discord
@@ -116,7 +117,15 @@ class ResultActions:
         spec = self._for_this_model(spec)
         invocation = InteractionInvocation(interaction)
         private, defaults = await self._private_by_settings(invocation, spec)
-        await self._submission.submit(invocation, _reseeded(spec), 1, kind="again", private=private, defaults=defaults)
+        await self._submission.submit(
+            invocation,
+            _reseeded(spec),
+            1,
+            kind="again",
+            private=private,
+            defaults=defaults,
+            spoiler=bool(upload.spoiler),
+        )
 
     async def on_form(
         self, interaction: discord.Interaction[Any], form: EditForm, input_image: InputImage | None
@@ -203,7 +212,7 @@ class ResultActions:
             original=original,
             parent_id=row.parent_id,
             link=link,
-            spoiler=bool(spec.original and row.spoiler),
+            spoiler=bool(row.spoiler),
         )
 
     async def _private_by_settings(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[bool, str]:
@@ -228,7 +237,8 @@ class ResultActions:
 
     async def _of_upload(self, interaction: discord.Interaction[Any], upload_id: str) -> InputImage:
         upload = await self._upload(interaction, upload_id)
-        return InputImage(lambda: asyncio.to_thread(self._gallery.open_upload, upload.original))
+        read = partial(asyncio.to_thread, self._gallery.open_upload, upload.original)
+        return InputImage(read, spoiler=bool(upload.spoiler))
 
 
 def upscaled(size: Size, profile: ModelProfile) -> Size:

@@ -225,9 +225,16 @@ def delete_of_messages(connection: sqlite3.Connection, message_ids: list[int]) -
 
 
 def keep_upload(
-    connection: sqlite3.Connection, upload_id: str, owner_id: int, original: str, spec: str, now: int
+    connection: sqlite3.Connection,
+    upload_id: str,
+    owner_id: int,
+    original: str,
+    spec: str,
+    now: int,
+    *,
+    spoiler: bool = False,
 ) -> list[str]:
-    """Store an upload, and delete the member's oldest ones beyond 50 others.
+    """Store an upload, noting ``spoiler`` in its spec, and delete the member's oldest ones beyond 50 others.
 
     Returns the names of the originals that no row has any more.
     """
@@ -237,8 +244,9 @@ def keep_upload(
         (owner_id, owner_id, _UPLOADS_KEPT),
     ).fetchall()
     connection.execute(
-        "INSERT INTO uploads (id, owner_id, source, spec, created_at) VALUES (?, ?, ?, ?, ?)",
-        (upload_id, owner_id, original, spec, now),
+        "INSERT INTO uploads (id, owner_id, source, spec, created_at)"
+        " VALUES (?1, ?2, ?3, iif(?6, json_set(?4, '$.spoiler', 1), ?4), ?5)",
+        (upload_id, owner_id, original, spec, now, spoiler),
     )
     return [name for name in {row["source"] for row in dropped} if not _is_needed(connection, name)]
 
@@ -257,17 +265,22 @@ def _is_needed(connection: sqlite3.Connection, original: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A picture given to ``/details``: the name of its stored original and the spec from its metadata, as JSON."""
+    """A picture given to ``/details``: its stored original's name, the spec from its metadata, and 1 for a spoiler."""
 
     id: str
     owner_id: int
     original: str
     spec: str
+    spoiler: int
 
 
 async def find_upload(database: Database, upload_id: str) -> Upload | None:
     """Return the upload, None if there is none."""
-    rows = await database.query("SELECT id, owner_id, source AS original, spec FROM uploads WHERE id = ?", (upload_id,))
+    rows = await database.query(
+        "SELECT id, owner_id, source AS original, spec, coalesce(json_extract(spec, '$.spoiler'), 0) AS spoiler"
+        " FROM uploads WHERE id = ?",
+        (upload_id,),
+    )
     return Upload(**dict(rows[0])) if rows else None
 
 

@@ -73,7 +73,7 @@ class Hostile(ImageFile.ImageFile):
         done = {}
         for name, attack in ATTACKS.items():
             try:
-                done[name] = str(attack())
+                done[name] = str(attack())[:40]
             except BaseException as error:
                 done[name] = type(error).__name__
         libc = ctypes.CDLL(None)

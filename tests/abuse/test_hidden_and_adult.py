@@ -59,6 +59,18 @@ async def test_everything_that_follows_from_a_spoiler_is_hidden_too(world: World
     assert compared.response.attachments[0].filename.startswith("SPOILER_")
 
 
+async def test_what_is_made_from_a_spoiler_given_to_details_is_one(world: World) -> None:
+    ours = await (await drawn(world, steps=1)).attachments[0].read()
+    shown = await world.member.slash(world.channel, "details", image=("SPOILER_mine.png", ours))
+    await world.member.click(shown.response, label="Again")
+    again = newest(world)
+    form = await world.member.click(shown.response, label="Edit")
+    await world.member.submit_modal(form, {"prompt": CHANGED, "strength": "0.5"})
+    await world.member.click(again, label="Again")
+    made = world.channel.history(viewer=world.member)[1:]
+    assert [file.is_spoiler() for message in made for file in message.attachments] == [True] * 3
+
+
 async def test_a_picture_of_an_age_restricted_channel_stays_in_such_channels(world: World) -> None:
     adult = world.channel.guild.create_text_channel("adult")
     await world.env.settle()
