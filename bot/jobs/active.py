@@ -18,8 +18,9 @@ class ActiveJob:
     """A job between its insertion and its end.
 
     ``card`` is None until it is shown, ``rendering`` until the job first goes to the engine. ``images`` are those of
-    its row if it was interrupted. ``cancelled`` says why it is to be cancelled, None if it is not. ``task`` renders and
-    delivers it; ``ended`` is set when nothing of it is left to do here.
+    its row if it was interrupted. ``cancelled`` says why it is to be cancelled, None if it is not. ``forget_prompts``
+    is whether its owner's prompts are to be forgotten once more when it has ended. ``task`` renders and delivers it;
+    ``ended`` is set when nothing of it is left to do here.
     """
 
     job: Job
@@ -27,6 +28,7 @@ class ActiveJob:
     images: tuple[ImageRow, ...] = ()
     rendering: Rendering | None = None
     cancelled: CancelCause | None = None
+    forget_prompts: bool = False
     task: asyncio.Task[None] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 

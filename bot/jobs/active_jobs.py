@@ -103,7 +103,16 @@ class ActiveJobs(Mapping[int, ActiveJob]):
     def remove(self, active: ActiveJob) -> None:
         """Remove a job that has ended."""
         self._jobs.pop(active.job.id, None)
+        if active.forget_prompts:
+            self._engine.forget(active.job.request.owner_id)
         active.ended.set()
+
+    def forget_prompts(self, member_id: int) -> None:
+        """Have the engine forget what it keeps of a member's prompts: now, and when each of their jobs has ended."""
+        self._engine.forget(member_id)
+        for active in self._jobs.values():
+            if active.job.request.owner_id == member_id:
+                active.forget_prompts = True
 
     def dispatch(self, active: ActiveJob) -> None:
         """Start the job as soon as its owner's other jobs and pauses allow; at once if it only has to be cancelled."""

@@ -133,8 +133,8 @@ class JobService:
         return request.count * self._engine.seconds_alone(image_request)
 
     def forget_prompts(self, member_id: int) -> None:
-        """Have the engine forget what it keeps of a member's prompts to encode them faster."""
-        self._engine.forget(member_id)
+        """Have the engine forget what it keeps of a member's prompts to encode them faster, now and after open jobs."""
+        self._active.forget_prompts(member_id)
 
     @property
     def active(self) -> Mapping[int, ActiveJob]:

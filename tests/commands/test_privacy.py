@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot.commands import privacy as privacy_command
 from bot.playground.world import World
 from bot.store import moderation
 from bot.store.accounts import DAY
@@ -92,6 +93,31 @@ async def test_deleting_makes_the_device_forget_the_prompts(world_of: OpenWorld)
         await delete(world, JUST_DATA)
         await until(lambda: own not in scopes())
         assert other in scopes()
+
+
+async def test_the_device_forgets_the_prompt_of_a_request_that_ends_after_the_deletion(
+    world_of: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, entered, workers = threading.Event(), threading.Event(), list[Worker]()
+
+    def wrap(worker: Worker) -> Faulty:
+        workers.append(worker)
+        return Faulty(worker, unit=Unit.ENCODE_TEXT, gate=gate, entered=entered)
+
+    async with world_of(wrap) as world:
+        jobs = world.env.bot.jobs
+        monkeypatch.setattr(jobs.cancellation, "cancel_all_of", partial(jobs.cancellation.cancel_all_of, seconds=0.0))
+        monkeypatch.setattr(privacy_command, "_WAIT_SECONDS", 0.0)
+        asked = await world.member.slash(world.channel, "privacy delete")
+        await press_while_drawing(world, entered, asked.response, JUST_DATA)
+        await until(lambda: "1 request of yours is just ending and will be" in told(world, asked.response.id))
+        engine, forgotten = jobs._active._engine, list[object]()
+        forget = engine.forget
+        monkeypatch.setattr(engine, "forget", lambda owner: (forgotten.append(owner), forget(owner)))
+        gate.set()
+        await world.env.settle()
+        assert forgotten == [int(world.member.id)], "a worker that was lost meanwhile would have encoded it again"
+        await until(lambda: workers[0].model._embeddings._entries == {})
 
 
 async def test_keeping_everything_deletes_nothing(world: World) -> None:
