@@ -21,7 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import ExifTags, Image, ImageCms, ImageMath, JpegImagePlugin, PngImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageMath, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from bot.media.confinement import confine
 from bot.media.embedded_text import FIELD, PARAMETERS, embedded_text
@@ -57,9 +57,11 @@ _TRANSPOSITIONS = {
 _JPEG_DIVISORS = (2, 4, 8)
 _PROFILE_LIMIT = 4 * 2**20
 _BAND_PIXELS = 2**20
+_GREY = "grey"
+"""The key under which a TIFF's largest number, and whether it means black, are kept."""
 
-_WHEN_NEEDED = ("PIL.TiffImagePlugin", "PIL.MpoImagePlugin", "copy", "encodings.utf_16_be")
-"""What EXIF data, JPEGs of several pictures, GIFs and comments need."""
+_WHEN_NEEDED = ("PIL.MpoImagePlugin", "copy", "encodings.utf_16_be")
+"""What JPEGs of several pictures, GIFs and comments need."""
 
 _START = "import sys; sys.path[:] = sys.argv[5:]; from bot.media.decoding import main; main()"
 
@@ -131,6 +133,11 @@ def _open(data: bytes, kind: str, limit_pixels: int) -> Image.Image:
     image: Image.Image = Image.open(BytesIO(data), formats=[kind])
     if isinstance(image, JpegImagePlugin.JpegImageFile) and image.width * image.height > limit_pixels:
         _load_smaller(image, limit_pixels)
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I;16"):
+        # Pillow keeps the numbers of 12-bit grey as they are, and of negatives as well.
+        bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
+        negative = image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+        image.info[_GREY] = 2**bits - 1, negative
     image.load()
     transparent = image.info.get("transparency")
     if image.mode == "RGB" and isinstance(transparent, tuple) and max(transparent) > 255:
@@ -198,9 +205,11 @@ def _split(band: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _split_16_bit(band: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Return 16-bit grey scaled to 8 bits, and its alpha. Pillow's own conversion would clip it at 255."""
+    """Return grey of up to 16 bits scaled to 8 bits, and its alpha. Pillow's own conversion would clip it at 255."""
     values = band.convert("I")
-    grey = values.point(lambda value: value / 257 + 0.5).convert("L")
+    white, negative = band.info.get(_GREY, (65535, False))
+    scale, start = (-255 / white, 255.5) if negative else (255 / white, 0.5)
+    grey = values.point(lambda value: value * scale + start).convert("L")
     transparent = band.info.get("transparency")
     if transparent is None:
         return grey, None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
 
+from bot.errors import Refusal
 from bot.media.embedded_text import TEXT_LIMIT, embedded_text, exif_of
 from bot.media.metadata import encode_png
 from bot.media.untrusted_images import DecodedImage, ImageReader
@@ -76,6 +79,98 @@ CONVERSIONS = {
 async def test_every_mode_comes_out_in_its_colours(name: str) -> None:
     data, colours = CONVERSIONS[name]
     assert np.abs(quarters(await read(data)).astype(int) - colours).max() < 4
+
+
+def tiff(
+    order: str,
+    bits: int,
+    data: bytes,
+    *,
+    samples: int = 1,
+    photometric: int = 1,
+    sample_format: int = 1,
+    deflated: bool = False,
+) -> bytes:
+    """Return a TIFF of four pixels in a row."""
+    data = zlib.compress(data) if deflated else data
+    depths = [bits] * samples
+    entries = [
+        (256, 3, [4]),
+        (257, 3, [1]),
+        (258, 3, depths),
+        (259, 3, [8 if deflated else 1]),
+        (262, 3, [photometric]),
+    ]
+    entries += [
+        (273, 4, [8]),
+        (277, 3, [samples]),
+        (278, 3, [1]),
+        (279, 4, [len(data)]),
+        (339, 3, [sample_format] * samples),
+    ]
+    data += bytes(len(data) % 2)
+    directory, long = struct.pack(f"{order}H", len(entries)), b""
+    after = 8 + len(data) + 2 + 12 * len(entries) + 4
+    for tag, kind, values in entries:
+        packed = struct.pack(f"{order}{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        if len(packed) > 4:
+            long, packed = long + packed, struct.pack(f"{order}I", after + len(long))
+        directory += struct.pack(f"{order}HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    return mark + struct.pack(f"{order}I", 8 + len(data)) + data + directory + bytes(4) + long
+
+
+def packed_bits(bits: int, *values: int) -> bytes:
+    """Return the numbers one after the other, each of so many bits from the highest on."""
+    whole = "".join(f"{value:0{bits}b}" for value in values)
+    return int(whole.ljust(-len(whole) % 8 + len(whole), "0"), 2).to_bytes(-(-len(whole) // 8), "big")
+
+
+def shades(bits: int) -> list[int]:
+    return [0, 2**bits // 3, 2**bits * 2 // 3, 2**bits - 1]
+
+
+SHADES = [0, 85, 170, 255]
+DEPTHS = {
+    **{
+        f"{bits}-bit grey": (tiff("<", bits, packed_bits(bits, *shades(bits))), SHADES)
+        for bits in (2, 4, 8, 10, 12, 14)
+    },
+    "12-bit grey, high bytes first": (tiff(">", 12, packed_bits(12, *shades(12))), SHADES),
+    "12-bit grey, deflated": (tiff("<", 12, packed_bits(12, *shades(12)), deflated=True), SHADES),
+    "16-bit grey, deflated": (tiff("<", 16, struct.pack("<4H", *shades(16)), deflated=True), SHADES),
+    "12-bit negative": (tiff("<", 12, packed_bits(12, *shades(12)), photometric=0), SHADES[::-1]),
+    "16-bit grey": (tiff("<", 16, struct.pack("<4H", *shades(16))), SHADES),
+    "16-bit grey, high bytes first": (tiff(">", 16, struct.pack(">4H", *shades(16))), SHADES),
+    "16-bit negative": (tiff("<", 16, struct.pack("<4H", *shades(16)), photometric=0), SHADES[::-1]),
+    "16-bit negative, high bytes first": (tiff(">", 16, struct.pack(">4H", *shades(16)), photometric=0), SHADES[::-1]),
+    "16-bit signed": (tiff("<", 16, struct.pack("<4h", -9, 0, 9, 99), sample_format=2), SHADES),
+    "32-bit grey": (tiff("<", 32, struct.pack("<4I", *shades(32))), SHADES),
+    "float": (tiff("<", 32, struct.pack("<4f", 0, 0.3, 0.6, 1), sample_format=3), SHADES),
+    "16-bit colour": (
+        tiff("<", 16, struct.pack("<12H", *(each for each in shades(16) for _ in range(3))), samples=3, photometric=2),
+        SHADES,
+    ),
+    "12-bit colour": (
+        tiff("<", 12, packed_bits(12, *(each for each in shades(12) for _ in range(3))), samples=3, photometric=2),
+        SHADES,
+    ),
+}
+OPENED = {"2-bit grey", "4-bit grey", "8-bit grey", "12-bit grey", "16-bit grey", "16-bit colour"}
+OPENED |= {"12-bit grey, deflated", "16-bit grey, deflated", "16-bit grey, high bytes first", "16-bit negative"}
+
+
+@pytest.mark.parametrize("name", DEPTHS)
+async def test_every_depth_of_a_tiff_is_a_picture_or_one_sentence(name: str) -> None:
+    data, expected = DEPTHS[name]
+    try:
+        decoded = await read(data)
+    except Refusal as refusal:
+        assert name not in OPENED
+        assert "damaged or unusual" in str(refusal)
+    else:
+        assert name in OPENED
+        assert np.abs(pixels(decoded)[0].astype(int) - np.array(expected)[:, None]).max() <= 1
 
 
 TRANSPARENT = {
