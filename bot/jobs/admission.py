@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import sqlite3
 import time
@@ -155,11 +154,8 @@ class Admission:
 
     async def check_words(self, guild_id: int | None, prompt: str) -> None:
         """Raise :class:`Refusal` if the prompt has a word that the server's admins forbid."""
-        if guild_id is None:
-            return
-        words = await self._filters.of(guild_id)
-        if words:
-            await asyncio.to_thread(words.check, prompt)
+        if guild_id is not None:
+            await self._filters.check(guild_id, prompt)
 
     def _demand(self, request: JobRequest) -> JobDemand:
         price = self._prices.quote(request.spec, request.count, edit=request.is_edit)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from dataclasses import dataclass, field
 from typing import Final
 
 from bot.moderation.word_filter import WordFilter
@@ -12,6 +13,14 @@ from bot.store.moderation import words_of
 
 KEPT_BYTES_MAX: Final = 64 * 1024 * 1024
 KEPT_SERVERS_MAX: Final = 1000
+
+
+@dataclass(slots=True)
+class _Line:
+    """The prompts of a server that wait to be searched."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    length: int = 0
 
 
 class ServerFilters:
@@ -27,6 +36,8 @@ class ServerFilters:
         self._bytes = 0
         self._changes = 0
         self._compiling = asyncio.Lock()
+        self._checking = asyncio.Lock()
+        self._lines: defaultdict[int, _Line] = defaultdict(_Line)
 
     def __len__(self) -> int:
         """Return the number of filters that are kept."""
@@ -46,6 +57,25 @@ class ServerFilters:
             if changes == self._changes:  # else what was read may be out of date
                 self._keep(guild_id, compiled)
             return compiled
+
+    async def check(self, guild_id: int, prompt: str) -> None:
+        """Raise :class:`Refusal` if the prompt has a word or a pattern that the server's admins forbid.
+
+        One prompt is searched at a time, since the worst patterns that are taken keep a core busy for most of a second;
+        a server has one place in that line, so that it delays the others by one prompt at most.
+        """
+        words = await self.of(guild_id)
+        if not words:
+            return
+        line = self._lines[guild_id]
+        line.length += 1
+        try:
+            async with line.turn, self._checking:
+                await asyncio.to_thread(words.check, prompt)
+        finally:
+            line.length -= 1
+            if not line.length:
+                del self._lines[guild_id]
 
     def forget(self, guild_id: int) -> None:
         """Read a server's words again when they are needed next: they have changed."""

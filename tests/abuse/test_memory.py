@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +23,7 @@ from bot.errors import Refusal
 from bot.moderation.patterns import PATTERN_BYTES, Pattern
 from bot.moderation.searched_text import SearchedText
 from bot.moderation.server_filters import ServerFilters
-from bot.moderation.word_filter import PATTERNS_MAX
+from bot.moderation.word_filter import PATTERNS_MAX, WordFilter
 from bot.playground.world import World
 from bot.requests.originals import Original, OriginalFolder, keeping
 from bot.requests.spec import ImageOptions
@@ -110,6 +111,31 @@ async def test_many_requests_at_once_compile_a_servers_patterns_once(database: D
     await add_patterns(database, 7, ["a.b"])
     filters = ServerFilters(database)
     assert len(set(map(id, await asyncio.gather(*(filters.of(7) for _ in range(20)))))) == 1
+
+
+async def test_prompts_for_the_slowest_patterns_are_searched_one_at_a_time_and_servers_take_turns(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searching, most, order = 0, 0, list[str]()
+    counting = threading.Lock()
+
+    def check(self: WordFilter, prompt: str) -> None:
+        nonlocal searching, most
+        with counting:
+            searching, most = searching + 1, max(most, searching + 1)
+            order.append(prompt)
+        time.sleep(0.01)
+        with counting:
+            searching -= 1
+
+    monkeypatch.setattr(WordFilter, "check", check)
+    for guild_id in (1, 2):
+        await add_patterns(database, guild_id, ["(.{1,100}q){2}!"])
+    filters = ServerFilters(database)
+    await asyncio.gather(*(filters.check(1, f"a{number}") for number in range(8)), filters.check(2, "b"))
+    assert most == 1
+    assert order.index("b") <= 1, "the other server waits for one prompt at most"
+    assert not filters._lines
 
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(?:a?){200}a{200}!", "(.*)(.*)(.*)(.*)(.*)[^a]$", "[ab]*a[ab]{200}!"])
