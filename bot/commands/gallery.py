@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -24,8 +25,9 @@ from bot.commands.private_menus import PrivateMenus
 from bot.errors import Refusal
 from bot.inert import utf16_length
 from bot.jobs.service import JobService
+from bot.media.files import remove_files
 from bot.media.resizing import nearest_size
-from bot.media.sheets import Relative, compare_sheet, family_sheet
+from bot.media.sheets import Relative, compare_sheet, family_sheet, nearest
 from bot.media.untrusted_images import DecodedImage
 from bot.moderation.access import Action
 from bot.plurals import counted
@@ -169,19 +171,15 @@ class Gallery:
             invocation = InteractionInvocation(interaction)
             family = await images.family(self._database, row.id)
             kin = [each for each in family if await self._input_images.access.allows(Action.SEE, invocation, each)]
-            relatives = [await self._relative(each, marked=each.id == row.id) for each in kin]
-            sheet = await asyncio.to_thread(family_sheet, relatives)
+            # Chosen before any picture is opened, since that costs memory and hands it out.
+            shown = nearest([_relative(each, marked=each.id == row.id) for each in kin])
+            rows = {each.id: each for each in kin}
+            drawn = [replace(each, picture=await self._input_images.thumbnail_of(rows[each.id])) for each in shown]
+            sheet = await asyncio.to_thread(family_sheet, drawn, len(kin) - len(drawn))
             hidden = any(each.spoiler for each in kin)
             file = discord.File(BytesIO(sheet), "tree.png", description="The family of this picture", spoiler=hidden)
             text = "What this picture came from, and what came from it:"
             await self._menus.show_deferred(interaction, text, file, await self._menu(interaction, row))
-
-    async def _relative(self, row: ImageRow, *, marked: bool) -> Relative:
-        spec = ImageSpec.from_json(row.spec)
-        picture = await self._input_images.file_of(row)
-        strength = f" · strength {spec.strength:g}" if spec.original else ""
-        missing = "original deleted" if row.forgotten_at is None else "no longer kept"
-        return Relative(row.id, row.parent_id, spec.prompt, f"{row.kind}{strength}", picture, marked, missing)
 
     async def ask_delete(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Ask before deleting. Raises :class:`Refusal` if the member may not delete the image."""
@@ -214,7 +212,7 @@ class Gallery:
     async def messages_deleted(self, message_ids: Iterable[int]) -> None:
         """Delete the images of messages that were deleted in Discord."""
         files = await self._database.write(partial(images.delete_of_messages, message_ids=list(message_ids)))
-        await self._remove_files(files)
+        await asyncio.to_thread(remove_files, self._image_dir, files)
 
     async def _check_delete(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         await self._input_images.access.check(Action.DELETE, InteractionInvocation(interaction), row)
@@ -242,12 +240,8 @@ class Gallery:
             await self._database.write(delete)
         else:
             await self._admin.change(interaction, delete)
-        await self._remove_files(files)
+        await asyncio.to_thread(remove_files, self._image_dir, files)
         log.info("images_deleted", count=len(rows), job=rows[0].job_id)
-
-    async def _remove_files(self, files: list[str]) -> None:
-        for file in files:
-            await asyncio.to_thread((self._image_dir / file).unlink, missing_ok=True)
 
     async def _take_out(self, interaction: discord.Interaction[Any], row: ImageRow, left: list[ImageRow]) -> bool:
         """Remove the picture from its message, or the message if no pictures are ``left``.
@@ -273,6 +267,14 @@ class Gallery:
             log.info("message_not_changed", job=row.job_id, code=error.code)
             return False
         return True
+
+
+def _relative(row: ImageRow, *, marked: bool) -> Relative:
+    """Return what the family sheet says of an image, without its picture."""
+    spec = ImageSpec.from_json(row.spec)
+    strength = f" · strength {spec.strength:g}" if spec.original else ""
+    missing = "original deleted" if row.forgotten_at is None else "no longer kept"
+    return Relative(row.id, row.parent_id, spec.prompt, f"{row.kind}{strength}", None, marked, missing)
 
 
 def _copyable(text: str) -> tuple[str, discord.File | None]:

@@ -19,7 +19,7 @@ from bot.commands.invocation import Invocation
 from bot.commands.member_downloads import MemberDownloads
 from bot.commands.picture_access import PictureAccess
 from bot.errors import Refusal
-from bot.media.contact_sheets import thumbnail
+from bot.media.thumbnails import add_thumbnail, read_thumbnail
 from bot.media.untrusted_images import DecodedImage
 from bot.moderation.access import Action, Verdict
 from bot.plurals import counted
@@ -78,6 +78,7 @@ class InputImages:
         self._image_dir = image_dir
         self._downloads = downloads
         self._reader = downloads.reader
+        self._opening = asyncio.Lock()
         self.access = access
 
     def attachment(self, invocation: Invocation, attachment: discord.Attachment, link: str | None = None) -> InputImage:
@@ -158,10 +159,9 @@ class InputImages:
         """Return an image that the member may see and edit, and did not name: its card shows which one it is."""
         own = row.owner_id == invocation.user.id
         which = f"your newest one here (seed {row.seed})" if own else f"the newest one here (seed {row.seed})"
-        note, data = f"No picture was named: this is {which}.", await self.file_of(row)
-        if data is None:
+        note, small = f"No picture was named: this is {which}.", await self.thumbnail_of(row)
+        if small is None:
             return replace(self.of_row(row, invocation.user.id), note=note)
-        small = await asyncio.to_thread(thumbnail, data)
         spoiler = bool(row.spoiler) or await read_setting(self._database, row.guild_id, SPOILER) == "on"
         make_file = partial(_thumbnail_file, small, spoiler=spoiler)
         return replace(self.of_row(row, invocation.user.id), note=note, thumbnail=make_file)
@@ -179,6 +179,22 @@ class InputImages:
         file = await images.handed_out(self._database, row, int(time.time()))
         with suppress(OSError):
             return await asyncio.to_thread((self._image_dir / file).read_bytes) if file is not None else None
+        return None
+
+    async def thumbnail_of(self, row: ImageRow) -> bytes | None:
+        """Return a small copy of the image, as WebP. None if the image's file is gone.
+
+        It was made when the image was rendered, or is made now: one image at a time is opened for that.
+        """
+        file = await images.handed_out(self._database, row, int(time.time()))
+        if file is None:
+            return None
+        path = self._image_dir / file
+        if (kept := await asyncio.to_thread(read_thumbnail, path)) is not None:
+            return kept
+        with suppress(OSError):
+            async with self._opening:
+                return await asyncio.to_thread(add_thumbnail, path)
         return None
 
     async def bytes_of(self, row: ImageRow) -> bytes:

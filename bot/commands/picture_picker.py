@@ -71,7 +71,7 @@ class PicturePickers:
 
     async def _sheet(self, invocation: Invocation, rows: Sequence[ImageRow]) -> discord.File:
         captions = [f"seed {row.seed} · {ImageSpec.from_json(row.spec).prompt}" for row in rows]
-        pictures = [await self._input_images.file_of(row) for row in rows]
+        pictures = [await self._input_images.thumbnail_of(row) for row in rows]
         contacts = [Contact(caption, picture) for caption, picture in zip(captions, pictures, strict=True)]
         sheet = await asyncio.to_thread(contact_sheet, contacts)
         described = "; ".join(f"{number}: {cut(caption, 100)}" for number, caption in enumerate(captions, 1))

@@ -18,6 +18,7 @@ from bot.jobs.card import Card
 from bot.jobs.job import Job, JobProgress
 from bot.jobs.rendering_progress import RenderingProgress
 from bot.media.files import write_file
+from bot.media.thumbnails import keep_thumbnail
 from bot.requests.originals import OriginalFolder
 from bot.requests.parameters import encode_picture
 from bot.requests.pricing import ImageOutcome, Prices
@@ -36,6 +37,7 @@ from zimage_engine.types import (
     Finished,
     ModelNotFound,
     Queued,
+    RawImage,
     Step,
     UnitFailed,
 )
@@ -244,7 +246,7 @@ class Rendering:
         image_id = self._job.image_ids[position]
         png = await asyncio.to_thread(encode_picture, event.image, spec)
         file = f"{image_id}.png"
-        await asyncio.to_thread(write_file, self._image_dir / file, png)
+        await asyncio.to_thread(_write_picture, self._image_dir / file, png, event.image)
         charged, milliseconds = self._charge(ImageOutcome("rendered")), round(event.seconds * 1000)
         await self._end_image(
             position, ImageEnd("rendered", charged, milliseconds, file=file, truncated=event.truncated)
@@ -261,3 +263,9 @@ class Rendering:
         """Write how an image ended, in the transaction that charges it."""
         await self._database.write(partial(store.image_ended, job_id=self._job.id, position=position, end=end))
         self._unfinished.discard(position)
+
+
+def _write_picture(path: Path, png: bytes, image: RawImage) -> None:
+    """Write a picture's file, then its thumbnail. Blocks. Raises :class:`OSError` if the former fails."""
+    write_file(path, png)
+    keep_thumbnail(path, image.to_pil())

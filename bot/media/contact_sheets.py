@@ -1,7 +1,4 @@
-"""Contact sheets: several pictures with numbers, from which a member picks one; and single thumbnails.
-
-All functions block.
-"""
+"""Contact sheets: several pictures with numbers, from which a member picks one. All functions block."""
 
 from __future__ import annotations
 
@@ -23,13 +20,11 @@ _BADGE = 64
 _CAPTION_LINES = 2
 _CAPTION_SIZE = 24
 """A phone shows three tiles some 380 points wide, on which this font has 9 points."""
-_THUMBNAIL_SIDE = 256
-_THUMBNAIL_QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A picture on a contact sheet. ``picture`` is a PNG or WebP; None if its file is gone."""
+    """A picture on a contact sheet. ``picture`` is its thumbnail, a PNG or WebP; None if its file is gone."""
 
     caption: str
     picture: bytes | None = field(repr=False)
@@ -57,14 +52,6 @@ def contact_sheet(contacts: Sequence[Contact]) -> bytes:
             font.draw(drawing, (left, top + _TILE + _GAP // 2 + row * font.line_height), line, palette.INK)
     buffer = BytesIO()
     sheet.save(buffer, "PNG", compress_level=6)
-    return buffer.getvalue()
-
-
-def thumbnail(picture: bytes) -> bytes:
-    """Return a picture as WebP of some 10 kB, its longer side at most 256 pixels."""
-    small = _opened(picture, _THUMBNAIL_SIDE)
-    buffer = BytesIO()
-    small.save(buffer, "WEBP", quality=_THUMBNAIL_QUALITY)
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Image files: atomic writes, removal, quarantine, and the search for files that no row names."""
+"""Image files: atomic writes, removal with thumbnails, quarantine, and the search for files that no row names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from bot.errors import StartupError
 
 log = structlog.get_logger(__name__)
 
-_OURS = re.compile(r"[0-9a-f]{12}(?:[0-9a-f]{20})?\.(?:png|(?:[0-9a-f]{8}\.)?partial)")
-"""Names that the bot gives: images have their ids, originals their hashes; temporary files may add a random part."""
+_OURS = re.compile(r"[0-9a-f]{12}(?:[0-9a-f]{20})?\.(?:png|webp|(?:[0-9a-f]{8}\.)?partial)")
+"""Names that the bot gives: images and their thumbnails have the images' ids, originals their hashes.
+
+Temporary files may add a random part.
+"""
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -49,22 +52,21 @@ def save_picture(path: Path, data: bytes) -> None:
         raise StartupError(f"{path} cannot be written: {error.strerror}. Name another file.") from error
 
 
-def remove_files(folder: Path, names: Iterable[str], *, noted: bool = True) -> int:
-    """Remove files and, unless ``noted`` is False, note it in the deletion log beside their folder. Blocks.
+def thumbnail_path(picture: Path) -> Path:
+    """Return where the thumbnail of a picture's file is kept: in a folder beside that of the pictures."""
+    return picture.parent.with_name("thumbnails") / f"{picture.stem}.webp"
 
-    Logs those that cannot be removed, which housekeeping tries again. Returns their number.
+
+def remove_files(folder: Path, names: Iterable[str], *, noted: bool = True) -> int:
+    """Remove files with their thumbnails; unless ``noted`` is False, note it in the deletion log beside their folder.
+
+    Logs those that cannot be removed, which housekeeping tries again. Returns their number. Blocks.
     """
     names = list(names)
     if noted:
         note_files(folder.parent, names)
-    failed = 0
-    for name in names:
-        try:
-            (folder / name).unlink(missing_ok=True)
-        except OSError as error:
-            failed += 1
-            log.warning("file_not_removed", file=name, reason=str(error))
-    return failed
+    # The picture first: see bot.media.thumbnails.keep_thumbnail.
+    return sum(not (_remove(folder / name) and _remove(thumbnail_path(folder / name))) for name in names)
 
 
 def left_over(folder: Path, kept: Container[str], written_before: float = math.inf) -> list[str]:
@@ -107,6 +109,16 @@ def take_back(folder: Path, kept: Container[str]) -> int:
             (quarantine_folder(folder) / name).replace(folder / name)
             moved += 1
     return moved
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file if it is there. Returns False, after logging it, if it cannot be removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("file_not_removed", file=path.name, reason=str(error))
+        return False
+    return True
 
 
 def _is_old(entry: os.DirEntry[str], written_before: float) -> bool:

@@ -18,7 +18,7 @@ from bot.media.fonts import fallback_font
 from bot.media.palette import Colour
 from bot.plurals import counted
 
-__all__ = ["Relative", "compare_sheet", "family_sheet"]
+__all__ = ["Relative", "compare_sheet", "family_sheet", "nearest"]
 
 _SIDE_MAX = 1024
 _HEIGHT_MIN = 512
@@ -57,16 +57,16 @@ def compare_sheet(before: bytes, after: bytes, caption_before: str, caption_afte
     return _png(sheet)
 
 
-def family_sheet(relatives: Sequence[Relative]) -> bytes:
+def family_sheet(relatives: Sequence[Relative], more: int = 0) -> bytes:
     """Return the family of an image as PNG: a card for each relative, and arrows from parents to children.
 
     Takes at least one relative; ids are unique, and a parent that is not among them counts as none. Shows at most the
-    40 relatives nearest to the marked one, and a line with the number of the others. No side is longer than 4,000
-    pixels.
+    40 relatives nearest to the marked one, and a line with the number of the others, to which ``more`` is added. No
+    side is longer than 4,000 pixels.
     """
     drawn = nearest(relatives)
     tree = FamilyTree(drawn)
-    hidden = len(relatives) - len(drawn)
+    hidden = len(relatives) - len(drawn) + more
     footer = 36 if hidden else 0
     scale = min(1.0, _SHEET_SIDE_MAX / tree.width, _SHEET_SIDE_MAX / (tree.height + footer))
     canvas = _SheetCanvas((tree.width, tree.height + footer), scale)

@@ -12,6 +12,7 @@ import structlog
 
 from bot.deletion_log import drop_deletions
 from bot.media.files import left_over, quarantine_folder, remove_files
+from bot.media.thumbnails import sweep_thumbnails
 from bot.privacy.store_check import set_aside, unknown
 from bot.store import downloads, drafts, jobs, limits, open_cards, privacy, removed_places
 from bot.store.accounts import DAY
@@ -126,6 +127,7 @@ class Housekeeping:
         if await unknown(self._database, names):
             await set_aside(self._database, (self._image_dir, self._original_dir), before)
         await self._sweep(self._image_dir, await privacy.kept_files(self._database), before)
+        await asyncio.to_thread(sweep_thumbnails, self._image_dir, before)
 
     async def _sweep_originals(self, now: int) -> None:
         kept = {f"{name}.png" for name in await privacy.kept_originals(self._database)}

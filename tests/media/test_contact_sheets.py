@@ -7,8 +7,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from bot.media.contact_sheets import Contact, contact_sheet, thumbnail
-from tests.helpers.pictures import photo, picture_of
+from bot.media.contact_sheets import Contact, contact_sheet
+from tests.helpers.pictures import picture_of
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -56,9 +56,3 @@ def test_each_picture_has_its_own_number_and_caption() -> None:
 def test_a_picture_whose_file_is_gone_keeps_its_place() -> None:
     sheet = picture_of(contact_sheet([Contact("seed 1", None), Contact("seed 2", plain(RED))]))
     assert boxes(sheet, RED)[0] == 344
-
-
-def test_a_thumbnail_is_small() -> None:
-    data = thumbnail(photo((1024, 512)))
-    assert picture_of(data).size == (256, 128)
-    assert len(data) < 20_000
