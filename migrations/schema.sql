@@ -26,6 +26,8 @@ CREATE TABLE audit (
 
 CREATE INDEX audit_by_guild ON audit (guild_id, id);
 
+CREATE INDEX audit_by_member ON audit (member_id) WHERE member_id IS NOT NULL;
+
 CREATE TABLE blocks (
     guild_id INTEGER NOT NULL,
     member_id INTEGER NOT NULL,
@@ -137,9 +139,17 @@ CREATE INDEX jobs_by_source ON jobs (json_extract(spec, '$.source')) WHERE forgo
 
 CREATE INDEX jobs_by_state ON jobs (state) WHERE state NOT IN ('delivered', 'failed', 'cancelled', 'expired');
 
+CREATE INDEX jobs_by_token ON jobs (token_expires_at) WHERE token_expires_at IS NOT NULL;
+
 CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 
 CREATE INDEX jobs_kept ON jobs (ended_at) WHERE forgotten_at IS NULL;
+
+CREATE INDEX jobs_kept_by_channel ON jobs (channel_id) WHERE forgotten_at IS NULL;
+
+CREATE INDEX jobs_kept_by_guild ON jobs (guild_id) WHERE forgotten_at IS NULL AND guild_id IS NOT NULL;
+
+CREATE INDEX jobs_linked ON jobs (account_id) WHERE owner_id = 0 AND source_id > 0;
 
 CREATE INDEX jobs_open ON jobs (owner_id, scope_id) WHERE state IN ('queued', 'running');
 
@@ -220,6 +230,8 @@ CREATE TABLE uploads (
     spec TEXT NOT NULL CHECK (json_valid(spec)),
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX uploads_by_age ON uploads (created_at);
 
 CREATE INDEX uploads_by_source ON uploads (source);
 

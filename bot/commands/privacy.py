@@ -87,9 +87,11 @@ class PrivacyActions:
 
     async def _remove_posted(self, member: int) -> str:
         """Delete the member's result messages in Discord one by one. Returns a sentence for the member."""
-        outcomes = [await self._remove(message) for message in await self._privacy.posted(member)]
-        log.info("posted_removed", **{what: outcomes.count(what) for what in ("deleted", "unreachable", "failed")})
-        return removed_text(outcomes.count("deleted"), outcomes.count("unreachable"), outcomes.count("failed"))
+        outcomes = dict.fromkeys(("deleted", "unreachable", "failed"), 0)
+        async for message in self._privacy.posted(member):
+            outcomes[await self._remove(message)] += 1
+        log.info("posted_removed", **outcomes)
+        return removed_text(*outcomes.values())
 
     async def _remove(self, message: PostedMessage) -> str:
         channel = self._client.get_partial_messageable(message.channel_id)

@@ -23,8 +23,6 @@ log = structlog.get_logger(__name__)
 
 _UNTOUCHED_SECONDS = 60 * 60
 """Files younger than this are kept: their row may be about to be written."""
-_BATCH = 500
-"""Jobs forgotten in one transaction. Commands wait while it runs, so it is small."""
 
 
 class Housekeeping:
@@ -82,23 +80,27 @@ class Housekeeping:
             await asyncio.sleep(DAY)
 
     async def _forget_old(self, now: int) -> None:
-        count = _BATCH
-        while count == _BATCH:
+        jobs = pictures = 0
+        count = privacy.BATCH
+        while count == privacy.BATCH:
             forgotten = await self._database.write(
-                partial(privacy.forget_old, ended_before=now - self._retention_seconds, at_most=_BATCH, now=now)
+                partial(privacy.forget_old, ended_before=now - self._retention_seconds, at_most=privacy.BATCH, now=now)
             )
             await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
-            count = forgotten.jobs
-            if count:
-                log.info("jobs_forgotten", count=count, images=len(forgotten.files))
+            jobs, pictures = jobs + forgotten.jobs, pictures + len(forgotten.files)
+            count = max(forgotten.jobs, forgotten.uploads)
+        if jobs:
+            log.info("jobs_forgotten", count=jobs, images=pictures)
 
     async def _forget_members(self, now: int) -> None:
         """Forget the jobs of deleted members that had not ended at the time; then whose the closed accounts were."""
-        count = _BATCH
-        while count == _BATCH:
-            forgotten = await self._database.write(partial(privacy.forget_closed, now=now, at_most=_BATCH))
+        count = privacy.BATCH
+        while count == privacy.BATCH:
+            forgotten = await self._database.write(partial(privacy.forget_closed, now=now))
             await asyncio.to_thread(remove_files, self._image_dir, forgotten.files)
             count = forgotten.jobs
+        while await self._database.write(partial(privacy.unlink_jobs, now=now)) == privacy.BATCH:
+            pass
         unlinked = await self._database.write(partial(privacy.unlink, now=now))
         if unlinked:
             log.info("accounts_unlinked", count=unlinked)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -32,8 +32,8 @@ _EXPORT_EVERY_SECONDS = 10 * 60
 _EXPORTS_AT_ONCE = 3
 _RESUME_SECONDS = 15
 """How long to wait before an export that was interrupted may be resumed."""
-_BATCH = 500
-"""Jobs read or forgotten in one transaction."""
+_PAGE = 500
+"""Jobs read in one transaction."""
 _POLL_SECONDS = 1.0
 
 
@@ -152,17 +152,16 @@ class Privacy:
         await asyncio.to_thread(note_member, self._image_dir.parent, member_id)
         await self._jobs.cancellation.cancel_all_of(member_id)
         self._jobs.forget_prompts(member_id)
-        forget = partial(privacy.forget_member, member_id=member_id, at_most=_BATCH)
-        forgotten = await self._forget(forget, member_id)
+        removed = await self._forget(partial(privacy.forget_member, member_id=member_id), member_id)
         await asyncio.to_thread(privacy.empty_log, self._database_path)
         log.info(
             "member_forgotten",
             user=member_id,
-            jobs=forgotten.jobs,
-            images=len(forgotten.files),
-            open=forgotten.still_open,
+            jobs=removed.jobs,
+            images=removed.pictures,
+            open=removed.still_open,
         )
-        return Removed(forgotten.jobs, len(forgotten.files), forgotten.still_open, forgotten.uploads)
+        return removed
 
     async def forget_rest(self, member_id: int, seconds: float) -> int:
         """Forget the jobs that :meth:`forget` had to leave, as they end, for up to ``seconds``.
@@ -171,37 +170,37 @@ class Privacy:
         """
         end = time.monotonic() + seconds
         while True:
-            forget = partial(privacy.forget_closed, member_id=member_id, at_most=_BATCH)
-            forgotten = await self._forget(forget, member_id)
-            if forgotten.jobs:
+            removed = await self._forget(partial(privacy.forget_closed, member_id=member_id), member_id)
+            if removed.jobs:
                 await asyncio.to_thread(privacy.empty_log, self._database_path)
-            if not forgotten.still_open or time.monotonic() >= end:
+            if not removed.still_open or time.monotonic() >= end:
                 self._jobs.forget_prompts(member_id)  # those of jobs that were running until now
-                return forgotten.still_open
+                return removed.still_open
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def posted(self, member_id: int) -> list[PostedMessage]:
-        """Return a member's messages that may still exist in Discord; known until a day after :meth:`forget`."""
-        return await privacy.posted_of(self._database, member_id)
+    def posted(self, member_id: int) -> AsyncIterator[PostedMessage]:
+        """Yield a member's messages that may still exist in Discord; known until a day after :meth:`forget`."""
+        return privacy.posted_of(self._database, member_id)
 
     async def posted_gone(self, message: PostedMessage) -> None:
         """Note that a message no longer exists, or cannot be deleted."""
         await self._database.write(partial(privacy.message_gone, job_id=message.job_id))
 
-    async def _forget(self, first: Callable[..., Forgotten], member_id: int) -> Forgotten:
-        """Forget in batches, removing the files of each batch's images; files of uploaded pictures go last.
+    async def _forget(self, first: Callable[..., Forgotten], member_id: int) -> Removed:
+        """Forget in batches, between which others write; remove the files of each batch's images, of uploads last.
 
         What fails, or is left by a crash, the daily task forgets and removes.
         """
-        batch = total = await self._forget_batch(first)
-        while batch.jobs == _BATCH:
-            batch = await self._forget_batch(partial(privacy.forget_closed, member_id=member_id, at_most=_BATCH))
-            total += batch
-        if total.originals:
+        batch = await self._forget_batch(first)
+        jobs, pictures, uploads, originals = batch.jobs, len(batch.files), batch.uploads, batch.originals
+        while batch.jobs == privacy.BATCH:
+            batch = await self._forget_batch(partial(privacy.forget_closed, member_id=member_id))
+            jobs, pictures = jobs + batch.jobs, pictures + len(batch.files)
+            originals |= batch.originals
+        if originals:
             kept = await privacy.kept_originals(self._database)
-            names = [f"{name}.png" for name in total.originals - kept]
-            await asyncio.to_thread(remove_files, self._original_dir, names)
-        return replace(total, still_open=batch.still_open)
+            await asyncio.to_thread(_remove_originals, self._original_dir, originals, kept)
+        return Removed(jobs, pictures, batch.still_open, uploads)
 
     async def _forget_batch(self, forget: Callable[..., Forgotten]) -> Forgotten:
         """Forget one batch of jobs, except active ones, and remove the files of its images."""
@@ -235,7 +234,7 @@ class _Packing:
     async def _entries(self, first_job: int) -> AsyncIterator[ZipEntry]:
         """Yield what is stored about the member, then their jobs page by page, each page followed by its pictures."""
         about, uploaded = await self._database.read(partial(exports.about, member_id=self._member_id))
-        for entry in json_entries("about-you", [about], first_job, self._sender.limit):
+        for entry in await asyncio.to_thread(json_entries, "about-you", [about], first_job, self._sender.limit):
             yield entry
         for name in uploaded:
             async for entry in self._picture("sources", name, first_job):
@@ -256,9 +255,7 @@ class _Packing:
             first_job, page = jobs[-1].id + 1, page + 1
 
     async def _page(self, first: int) -> list[ExportedJob]:
-        return await self._database.read(
-            partial(exports.jobs_from, member_id=self._member_id, first=first, most=_BATCH)
-        )
+        return await self._database.read(partial(exports.jobs_from, member_id=self._member_id, first=first, most=_PAGE))
 
     async def _may_hand_out(self, job: ExportedJob, file: str) -> bool:
         """Note that an image is handed out, if that is the first time. Returns False if it was deleted meanwhile."""
@@ -277,6 +274,11 @@ class _Packing:
             yield entry
         else:
             self.missing += 1
+
+
+def _remove_originals(folder: Path, names: set[str], kept: set[str]) -> None:
+    """Remove the files of originals that are not kept. Blocks."""
+    remove_files(folder, (f"{name}.png" for name in names if name not in kept))
 
 
 def _now() -> int:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import structlog
 
+from bot.errors import Restarting
 from bot.media.files import remove_files
 from bot.store import removed_places as store
 from bot.store.database import Database
@@ -21,7 +23,7 @@ from bot.store.removed_places import GUILD_SECONDS, RemovedPlace
 log = structlog.get_logger(__name__)
 
 _CHECK_SECONDS = 60 * 60.0
-_BATCH = 500
+_BATCH = 200
 """Pictures deleted in one transaction. Commands wait while it runs."""
 
 
@@ -46,7 +48,8 @@ class RemovedPlaces:
         """Delete the pictures of a channel or thread that was deleted, and those of a channel's threads."""
         now = int(time.time())
         await self._database.write(partial(store.removed, place_id=channel_id, kind="channel", due_at=now))
-        await self.clean(now)
+        with suppress(Restarting):  # it is noted: the next start does it
+            await self.clean(now)
 
     async def guild_removed(self, guild_id: int) -> None:
         """Note that the bot is no member of a server any more."""
@@ -68,11 +71,16 @@ class RemovedPlaces:
             await self._delete(place)
 
     async def _delete(self, place: RemovedPlace) -> None:
-        total, count = 0, _BATCH
-        while count == _BATCH:
-            count, files = await self._database.write(partial(store.delete_pictures, place=place, at_most=_BATCH))
-            await asyncio.to_thread(remove_files, self._image_dir, files)
-            total += count
+        """Delete the pictures of a place; what a crash leaves, the next call deletes."""
+        total = 0
+        for part in await self._database.read(partial(store.with_children, place=place)):
+            job = -1
+            while job:
+                delete = partial(store.delete_pictures, place=part, at_most=_BATCH, first_job=job)
+                job, files = await self._database.write(delete)
+                await asyncio.to_thread(remove_files, self._image_dir, files)
+                total += len(files)
+        await self._database.write(partial(store.cleared, place_id=place.place_id))
         log.info("place_removed", kind=place.kind, place=place.place_id, images=total)
 
     async def _run(self) -> None:

@@ -7,7 +7,7 @@ forgotten at its owner's wish has the owner 0.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +25,14 @@ _OF_CLOSED_ACCOUNTS = (
     "owner_id = :member AND account_id IN (SELECT id FROM accounts WHERE member_id = :member AND closed_at IS NOT NULL)"
 )
 _OVER_ACCOUNTS = "account_id IN (SELECT id FROM accounts WHERE closed_at <= :closed_by)"
-_PAGE = 5000
-_BATCH = 500
-"""The default number of jobs forgotten in one transaction. Every other write waits for it."""
+_HAS_MEMBER = "account_id IN (SELECT id FROM accounts WHERE member_id IS NOT NULL)"
+# SQLite uses the index only for conditions worded as in it.
+_LINKED_JOBS = "jobs INDEXED BY jobs_linked"
+_IS_LINKED = "owner_id = 0 AND source_id > 0"
+_PAGE = 1000
+"""Rows that a query reads at once. Every other query waits for it."""
+BATCH = 200
+"""Jobs forgotten in one transaction, unless the caller says otherwise. Every other write waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +73,24 @@ class PostedMessage:
 def forget_old(connection: sqlite3.Connection, *, ended_before: int, at_most: int, now: int) -> Forgotten:
     """Forget the prompts and images of at most ``at_most`` jobs that ended before a time (UTC seconds).
 
-    Deletes the rows of uploads made before that time.
+    Deletes as many rows of uploads that were made before that time; call it again if there were as many of either.
     """
     rows = connection.execute(
         "SELECT id FROM jobs WHERE forgotten_at IS NULL AND ended_at < ? ORDER BY ended_at LIMIT ?",
         (ended_before, at_most),
     ).fetchall()
-    connection.execute("DELETE FROM uploads WHERE created_at < ?", (ended_before,))
+    uploads = connection.execute(
+        "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE created_at < ? LIMIT ?)", (ended_before, at_most)
+    ).rowcount
     files = [file for row in rows for file in images.delete_of_job(connection, row["id"])]
     connection.executemany(
         f"UPDATE jobs SET {_WIPED}, forgotten_at = ? WHERE id = ?", [(now, row["id"]) for row in rows]
     )
-    return Forgotten(len(rows), files)
+    return Forgotten(len(rows), files, uploads=uploads)
 
 
 def forget_member(
-    connection: sqlite3.Connection, member_id: int, now: int, live: Collection[int] = (), at_most: int = _BATCH
+    connection: sqlite3.Connection, member_id: int, now: int, live: Collection[int] = (), at_most: int = BATCH
 ) -> Forgotten:
     """Forget a member, except for sums and for their id in limits, blocks and the audit.
 
@@ -106,7 +113,7 @@ def forget_closed(
     now: int,
     member_id: int | None = None,
     live: Collection[int] | None = None,
-    at_most: int = _BATCH,
+    at_most: int = BATCH,
 ) -> Forgotten:
     """Forget at most ``at_most`` ended jobs of closed accounts: one member's, or everybody's if ``member_id`` is None.
 
@@ -124,29 +131,38 @@ def forget_closed(
     return found
 
 
+def unlink_jobs(connection: sqlite3.Connection, now: int, at_most: int = BATCH) -> int:
+    """Remove from at most ``at_most`` forgotten jobs of accounts that were closed a day ago what leads to the member.
+
+    Returns the number of jobs. Call it until there are fewer, before :func:`unlink`.
+    """
+    cursor = connection.execute(
+        "UPDATE jobs SET source_id = -id, progress_message_id = NULL, result_channel_id = NULL,"
+        " result_message_id = NULL, channel_id = CASE WHEN guild_id IS NULL THEN 0 ELSE channel_id END"
+        f" WHERE id IN (SELECT id FROM {_LINKED_JOBS} WHERE {_IS_LINKED} AND {_OVER_ACCOUNTS} LIMIT :at_most)",
+        {"closed_by": now - DAY, "at_most": at_most},
+    )
+    return cursor.rowcount
+
+
 def unlink(connection: sqlite3.Connection, now: int) -> int:
     """Remove the member from accounts that were closed a day ago, and every id from which they could be found.
 
     Accounts with jobs that are not forgotten yet keep their member until those are. Returns the number of accounts.
     """
     closed = {"closed_by": now - DAY}
-    connection.execute(
-        "UPDATE jobs SET source_id = -id, progress_message_id = NULL, result_channel_id = NULL,"
-        " result_message_id = NULL, channel_id = CASE WHEN guild_id IS NULL THEN 0 ELSE channel_id END"
-        f" WHERE owner_id = 0 AND source_id > 0 AND {_OVER_ACCOUNTS}",
-        closed,
-    )
+    unlink_jobs(connection, now, at_most=-1)  # those that were forgotten since
     # A channel of direct messages belongs to one member: their usage there is summed under channel 0.
-    direct = f"scope_id = 0 AND channel_id <> 0 AND {_OVER_ACCOUNTS}"
+    direct = f"scope_id = 0 AND channel_id <> 0 AND {_OVER_ACCOUNTS} AND {_HAS_MEMBER}"
     connection.execute(
         "INSERT INTO usage_days (scope_id, day, account_id, channel_id, kind, jobs, images, credits, device_ms)"
         " SELECT scope_id, day, account_id, 0, kind, sum(jobs), sum(images), sum(credits), sum(device_ms)"
-        f" FROM usage_days WHERE {direct} GROUP BY day, account_id, kind"
+        f" FROM usage_days INDEXED BY usage_days_by_account WHERE {direct} GROUP BY day, account_id, kind"
         " ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs, images = images + excluded.images,"
         "  credits = credits + excluded.credits, device_ms = device_ms + excluded.device_ms",
         closed,
     )
-    connection.execute(f"DELETE FROM usage_days WHERE {direct}", closed)
+    connection.execute(f"DELETE FROM usage_days INDEXED BY usage_days_by_account WHERE {direct}", closed)
     ledger.carry_grants(connection, now)
     return unlink_closed(connection, now)
 
@@ -156,19 +172,23 @@ def drop_expired_blocks(connection: sqlite3.Connection, now: int) -> None:
     connection.execute("DELETE FROM blocks WHERE until <= ?", (now,))
 
 
-async def posted_of(database: Database, member_id: int) -> list[PostedMessage]:
-    """Return the messages of a member's forgotten jobs, oldest first; none once their account is unlinked.
+async def posted_of(database: Database, member_id: int) -> AsyncIterator[PostedMessage]:
+    """Yield the messages of a member's forgotten jobs, oldest first; none once their account is unlinked.
 
-    One message a job: its result, or if there is none its progress card.
+    One message a job: its result, or if there is none its progress card. They are read as far as they are asked for.
     """
-    rows = await database.query(
-        "SELECT id AS job_id, coalesce(result_channel_id, channel_id) AS channel_id,"
-        " coalesce(result_message_id, progress_message_id) AS message_id, visibility = 'private' AS private FROM jobs"
-        " WHERE owner_id = 0 AND account_id IN (SELECT id FROM accounts WHERE member_id = ?)"
-        " AND coalesce(result_message_id, progress_message_id) IS NOT NULL ORDER BY id",
-        (member_id,),
-    )
-    return [PostedMessage(row["job_id"], row["channel_id"], row["message_id"], bool(row["private"])) for row in rows]
+    for account in await database.query("SELECT id FROM accounts WHERE member_id = ? ORDER BY id", (member_id,)):
+        last = 0
+        while rows := await database.query(
+            "SELECT id AS job_id, coalesce(result_channel_id, channel_id) AS channel_id,"
+            " coalesce(result_message_id, progress_message_id) AS message_id, visibility = 'private' AS private"
+            f" FROM {_LINKED_JOBS} WHERE {_IS_LINKED} AND account_id = ? AND id > ?"
+            " AND coalesce(result_message_id, progress_message_id) IS NOT NULL ORDER BY id LIMIT ?",
+            (account["id"], last, BATCH),
+        ):
+            for row in rows:
+                yield PostedMessage(row["job_id"], row["channel_id"], row["message_id"], bool(row["private"]))
+            last = rows[-1]["job_id"]
 
 
 def message_gone(connection: sqlite3.Connection, job_id: int) -> None:

@@ -16,18 +16,20 @@ from bot.store.database import Database
 
 PlaceKind = Literal["channel", "guild"]
 
-_DELIVERED = "images.state = 'rendered' AND jobs.state = 'delivered'"
+_DELIVERED = "images.state = 'rendered' AND jobs.state = 'delivered' AND jobs.forgotten_at IS NULL"
 _PICTURES: dict[PlaceKind, str] = {
     # A result that went to its owner's direct messages is in no channel.
     "channel": (
-        f"SELECT images.id FROM jobs JOIN images ON images.job_id = jobs.id WHERE {_DELIVERED}"
-        " AND jobs.channel_id IN (SELECT :place UNION SELECT channel_id FROM channel_parents WHERE parent_id = :place)"
-        " AND coalesce(jobs.result_channel_id, jobs.channel_id) = jobs.channel_id LIMIT :most"
+        "SELECT images.id, images.job_id FROM jobs INDEXED BY jobs_kept_by_channel"
+        f" JOIN images ON images.job_id = jobs.id WHERE {_DELIVERED}"
+        " AND jobs.channel_id = :place AND jobs.id >= :first"
+        " AND coalesce(jobs.result_channel_id, jobs.channel_id) = jobs.channel_id ORDER BY jobs.id LIMIT :most"
     ),
     # Not those of members who use the bot there as their own app: they have the scope 0.
     "guild": (
-        f"SELECT images.id FROM jobs JOIN images ON images.job_id = jobs.id WHERE {_DELIVERED}"
-        " AND jobs.guild_id = :place AND jobs.scope_id = :place LIMIT :most"
+        "SELECT images.id, images.job_id FROM jobs INDEXED BY jobs_kept_by_guild"
+        f" JOIN images ON images.job_id = jobs.id WHERE {_DELIVERED}"
+        " AND jobs.guild_id = :place AND jobs.scope_id = :place AND jobs.id >= :first ORDER BY jobs.id LIMIT :most"
     ),
 }
 
@@ -69,26 +71,37 @@ def due(connection: sqlite3.Connection, now: int) -> list[RemovedPlace]:
     return [RemovedPlace(row["place_id"], row["kind"]) for row in rows]
 
 
-def delete_pictures(connection: sqlite3.Connection, place: RemovedPlace, at_most: int) -> tuple[int, list[str]]:
-    """Mark at most ``at_most`` pictures of a place as deleted.
+def with_children(connection: sqlite3.Connection, place: RemovedPlace) -> list[RemovedPlace]:
+    """Return the place and the channels and threads that were in it, of which no other event may tell. Only reads."""
+    rows = connection.execute("SELECT channel_id FROM channel_parents WHERE parent_id = ?", (place.place_id,))
+    return [place, *(RemovedPlace(row["channel_id"], "channel") for row in rows)]
 
-    Returns their number and the names of the files to remove. When fewer are left, the place is forgotten.
+
+def delete_pictures(
+    connection: sqlite3.Connection, place: RemovedPlace, at_most: int, first_job: int = 0
+) -> tuple[int, list[str]]:
+    """Mark at most ``at_most`` pictures of a place as deleted, of the jobs from ``first_job`` on.
+
+    Returns the job to go on with, 0 if no pictures are left, and the names of the files to remove.
     """
-    rows = connection.execute(_PICTURES[place.kind], {"place": place.place_id, "most": at_most}).fetchall()
+    rows = connection.execute(
+        _PICTURES[place.kind], {"place": place.place_id, "first": first_job, "most": at_most}
+    ).fetchall()
     files = [file for row in rows if (file := images.delete(connection, row["id"])) is not None]
-    if len(rows) < at_most:
-        is_back(connection, place.place_id)
-        connection.execute(
-            "DELETE FROM channel_parents WHERE :place IN (channel_id, parent_id)", {"place": place.place_id}
-        )
-    return len(rows), files
+    return rows[-1]["job_id"] if len(rows) == at_most else 0, files
+
+
+def cleared(connection: sqlite3.Connection, place_id: int) -> None:
+    """Note that no pictures of a place are left."""
+    is_back(connection, place_id)
+    connection.execute("DELETE FROM channel_parents WHERE :place IN (channel_id, parent_id)", {"place": place_id})
 
 
 def drop_parents(connection: sqlite3.Connection, now: int) -> None:
     """Delete the parents of channels without a job that is still kept. ``now`` is not used."""
     del now
     connection.execute(
-        "DELETE FROM channel_parents WHERE NOT EXISTS (SELECT 1 FROM jobs"
+        "DELETE FROM channel_parents WHERE NOT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_kept_by_channel"
         " WHERE jobs.channel_id = channel_parents.channel_id AND jobs.forgotten_at IS NULL)"
     )
 
@@ -96,7 +109,8 @@ def drop_parents(connection: sqlite3.Connection, now: int) -> None:
 async def guilds_with_pictures(database: Database) -> set[int]:
     """Return the servers that the bot was a member of and that have jobs which are not forgotten."""
     rows = await database.query(
-        "SELECT DISTINCT guild_id FROM jobs WHERE guild_id IS NOT NULL AND scope_id = guild_id AND forgotten_at IS NULL"
+        "SELECT DISTINCT guild_id FROM jobs INDEXED BY jobs_kept_by_guild"
+        " WHERE guild_id IS NOT NULL AND scope_id = guild_id AND forgotten_at IS NULL"
     )
     return {row["guild_id"] for row in rows}
 

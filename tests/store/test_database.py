@@ -33,6 +33,7 @@ def test_migrating_a_fresh_file_and_again(tmp_path: Path) -> None:
         "0008_seen_pictures",
         "0009_removed_places",
         "0010_downloads",
+        "0012_bounded_deletions",
     ]
     assert {"jobs", "images", "ledger", "facts"} <= tables(path)
     assert migrate(path) == []

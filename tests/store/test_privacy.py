@@ -100,10 +100,10 @@ async def test_what_is_used_still_counts_for_a_day_and_is_nobody_s_then(database
     assert await database.read(lambda c: ledger.used(c, MIRA, 9, NOW)) == 200
     sums = await table(database, "SELECT sum(credits) AS credits, sum(images) AS images FROM usage_days")
     assert await database.write(partial(privacy.unlink, now=NOW + DAY - 1)) == 0
-    assert [message.job_id for message in await privacy.posted_of(database, MIRA)] == [1, 2], "not what came after"
+    assert [message.job_id async for message in privacy.posted_of(database, MIRA)] == [1, 2], "not what came after"
     assert await database.write(partial(privacy.unlink, now=NOW + DAY)) == 1
     assert await database.read(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100, "the new account's"
-    assert await privacy.posted_of(database, MIRA) == []
+    assert [message async for message in privacy.posted_of(database, MIRA)] == []
     rows = await table(
         database, "SELECT source_id, channel_id, progress_message_id, result_message_id FROM jobs WHERE owner_id = 0"
     )
@@ -183,7 +183,7 @@ async def test_what_is_being_delivered_is_left_to_who_delivers_it(database: Data
     await database.write(partial(job_ends.delivered, job_id=posting, channel_id=45, message_id=77, spent=100, now=NOW))
     rest = await database.write(partial(privacy.forget_closed, member_id=MIRA, now=NOW, live=set()))
     assert (rest.jobs, rest.files, rest.still_open) == (1, ["1.png"], 0)
-    assert [message.message_id for message in await privacy.posted_of(database, MIRA)] == [77]
+    assert [message.message_id async for message in privacy.posted_of(database, MIRA)] == [77]
     assert await database.read(lambda c: ledger.used(c, MIRA, 9, NOW)) == 100, "what was posted is paid"
     assert posting < stranded
 
@@ -218,9 +218,9 @@ async def test_a_card_that_a_crash_left_counts_as_posted(database: Database) -> 
     )
     await database.write(partial(privacy.forget_member, member_id=MIRA, now=NOW))
     expected = privacy.PostedMessage(left, 40 + MIRA, 88, private=False)
-    assert await privacy.posted_of(database, MIRA) == [expected]
+    assert [message async for message in privacy.posted_of(database, MIRA)] == [expected]
     await database.write(partial(privacy.message_gone, job_id=left))
-    assert await privacy.posted_of(database, MIRA) == []
+    assert [message async for message in privacy.posted_of(database, MIRA)] == []
 
 
 async def test_the_copy_of_a_deleted_picture_is_needed_no_more(database: Database) -> None:
