@@ -5,6 +5,7 @@ A day is a number of days since 1970. Every query is for one server (direct mess
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -87,7 +88,7 @@ async def shares(database: Database, scope_id: int, days: Days, by: By, member_i
         sql = f"SELECT member_id AS key, {_SUMS} FROM ({sql}) AS own JOIN accounts ON accounts.id = own.key GROUP BY 1"
     order = "key" if by == "day" else "credits DESC, device_ms DESC, key"
     rows = await database.query(f"{sql} ORDER BY {order}", (*whose, days.first, days.last, scope_id))
-    return [Share(row["key"], Used(row["jobs"], row["images"], row["credits"], row["device_ms"])) for row in rows]
+    return await asyncio.to_thread(_shares, rows)  # a large server has thousands of members
 
 
 async def used_everywhere(database: Database, member_id: int, days: Days) -> Used:
@@ -96,3 +97,7 @@ async def used_everywhere(database: Database, member_id: int, days: Days) -> Use
         f"SELECT {_SUMS} FROM usage_days WHERE {_OF_MEMBER}", (member_id, days.first, days.last)
     )
     return Used(**{name: row[name] or 0 for name in row.keys()})  # noqa: SIM118 - a row's own iterator is its values
+
+
+def _shares(rows: list[sqlite3.Row]) -> list[Share]:
+    return [Share(row["key"], Used(row["jobs"], row["images"], row["credits"], row["device_ms"])) for row in rows]

@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import partial, reduce
+from functools import partial
 from io import StringIO
-from operator import add
 from typing import Literal
 
 from bot.inert import utf16_length
@@ -66,7 +65,7 @@ class Report:
 
 
 def report_text(report: Report) -> str:
-    """Return the sum and the table, within a message's limit."""
+    """Return the sum and the table, within a message's limit. Blocks if there are many thousands of shares."""
     total = report.total
     sums = f"**{_credits(total)}** · {_work_text(total)}"
     rows = [(_row_name(report, share.key), share.used) for share in report.shown]
@@ -254,7 +253,13 @@ def _panel(
 
 
 def _sum(shares: Sequence[Share]) -> Used:
-    return reduce(add, (share.used for share in shares), Used())
+    used = [share.used for share in shares]
+    return Used(
+        sum(each.jobs for each in used),
+        sum(each.images for each in used),
+        sum(each.credits for each in used),
+        sum(each.device_ms for each in used),
+    )
 
 
 def _plain(cell: str) -> str:

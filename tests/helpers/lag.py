@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,6 +18,13 @@ T = TypeVar("T")
 LAG_MAX = 0.05
 """Seconds that no command may hold up the event loop for."""
 _SLEEP = 0.005
+
+
+@contextmanager
+def own_seconds() -> Iterator[Callable[[], float]]:
+    """Yield a function that returns how long the block has taken, as far as the process itself is the cause."""
+    begun, computed = time.perf_counter(), time.process_time()
+    yield lambda: min(time.perf_counter() - begun, time.process_time() - computed)
 
 
 async def longest_lag(work: Awaitable[T]) -> tuple[T, float]:

@@ -61,8 +61,8 @@ def add_to(admin: app_commands.Group, parts: BotParts) -> None:
             files = [discord.File(table, f"usage-{period.replace(' ', '-')}-by-{by}.csv")]
         await parts.charts.show(
             interaction,
-            report_text(report),
-            report_alt_text(report, names),
+            await asyncio.to_thread(report_text, report),
+            await asyncio.to_thread(report_alt_text, report, names),
             partial(report_chart, report, names),
             *files,
         )
