@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import ClassVar
+
+from zimage_engine.hub import HubUnreachable
+from zimage_engine.types import DeviceLost, InvalidRequest, OriginalUnreadable, WorkerLost
+
+
+class ExitStatus(IntEnum):
+    """The statuses with which the program ends when it does not end well: those of BSD's ``sysexits.h``.
+
+    A supervisor starts the program again after all but USAGE and CONFIGURATION, which nobody but a person can change.
+    """
+
+    FOUND = 1
+    """``doctor`` found something to fix, or ``verify`` a difference."""
+    USAGE = 64
+    """The command line asks for what does not exist or cannot be done."""
+    NETWORK = 69
+    """Discord or the Hugging Face Hub cannot be reached."""
+    DEVICE_LOST = 70
+    """The device stopped working for good; a new process may use it again."""
+    TEMPORARY = 75
+    """Something that passes by itself: another bot uses the data folder, or Discord allows no more sessions today."""
+    CONFIGURATION = 78
+    """A setting, the token, the weights, the device or the database is not usable."""
 
 
 class Refusal(Exception):
@@ -33,10 +57,49 @@ class Restarting(Refusal):
 class StartupError(Exception):
     """The program cannot start; the message tells the operator in one sentence what to do."""
 
-    exit_status: ClassVar[int] = 2
+    exit_status: ClassVar[ExitStatus] = ExitStatus.CONFIGURATION
+
+
+class WrongUsage(StartupError):
+    """The command line asks for what cannot be done."""
+
+    exit_status = ExitStatus.USAGE
+
+
+class NetworkDown(StartupError):
+    """Discord or the Hugging Face Hub cannot be reached."""
+
+    exit_status = ExitStatus.NETWORK
+
+
+class TemporaryFault(StartupError):
+    """The program cannot start now, but can later without anybody's doing."""
+
+    exit_status = ExitStatus.TEMPORARY
 
 
 class DeviceGone(StartupError):
     """The device stopped working for good: a supervisor must restart the program."""
 
-    exit_status: ClassVar[int] = 70
+    exit_status = ExitStatus.DEVICE_LOST
+
+
+def status_of(error: Exception) -> ExitStatus:
+    """Return the status with which the program ends for this error of the bot or the engine."""
+    match error:
+        case StartupError():
+            return error.exit_status
+        case HubUnreachable():
+            return ExitStatus.NETWORK
+        case DeviceLost() | WorkerLost():
+            return ExitStatus.DEVICE_LOST
+        case Refusal() | InvalidRequest() | OriginalUnreadable():
+            return ExitStatus.USAGE
+    return ExitStatus.CONFIGURATION
+
+
+def from_engine(error: Exception) -> StartupError:
+    """Return the engine's error as one that ends the program, with its sentence and status."""
+    status = status_of(error)
+    kind = next((each for each in (NetworkDown, DeviceGone, WrongUsage) if each.exit_status is status), StartupError)
+    return kind(str(error))

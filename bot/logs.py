@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 
 import structlog
 from structlog.typing import Processor
 
 from bot.settings import Settings
+from zimage_engine.printed_lines import PrintedLines
+
+log = structlog.get_logger(__name__)
 
 _HANDLER = "zimage-bot"
+_QUIET = ("discord", "aiosqlite", "PIL", "urllib3", "httpx", "httpcore", "filelock", "asyncio")
+"""At DEBUG these log every step they take, ``discord`` also URLs that hold interaction tokens."""
+
+_CHATTY = ("yoyo",)
+"""At INFO these log a line for each statement of a migration."""
+
 _SLASH = r"(?:/|%2F|%252F)"
 _KEPT = "kept"
 _TOKENS = (
@@ -48,7 +62,7 @@ class _WithoutTokens(structlog.stdlib.ProcessorFormatter):
 def configure_logging(settings: Settings) -> None:
     """Send our events and the libraries' log lines to standard error in one format.
 
-    ``discord`` stays at INFO whatever the level: at DEBUG it prints URLs that hold interaction tokens.
+    Libraries that say too much keep a level of their own.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -81,11 +95,70 @@ def configure_logging(settings: Settings) -> None:
             last,
         ],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_real_stderr())
     handler.setFormatter(formatter)
     handler.set_name(_HANDLER)
     root = logging.getLogger()
     root.handlers = [*(other for other in root.handlers if other.get_name() != _HANDLER), handler]
     root.setLevel(settings.log_level)
-    for name in ("discord", "aiosqlite", "PIL", "urllib3", "httpx", "filelock", "asyncio", "yoyo"):
+    for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(settings.log_level)))
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+
+
+def log_stop(reason: str, status: int) -> None:
+    """Log why the program ends, as JSON also if the settings could not be read."""
+    if all(handler.get_name() != _HANDLER for handler in logging.getLogger().handlers):
+        configure_logging(Settings.in_code(log_format="json"))
+    log.error("stopped", reason=reason, status=status)
+
+
+@contextlib.contextmanager
+def crashes_logged() -> Iterator[None]:
+    """Log what nobody has caught in this block, in any thread, instead of printing it; the program ends with status 1.
+
+    Warnings of Python are logged, too.
+    """
+    before = threading.excepthook, sys.unraisablehook, warnings.showwarning
+    threading.excepthook = _log_thread
+    sys.unraisablehook = _log_unraisable
+    logging.captureWarnings(capture=True)
+    try:
+        yield
+    except Exception:
+        log.critical("crashed", exc_info=True)
+        raise SystemExit(1) from None
+    finally:
+        logging.captureWarnings(capture=False)
+        threading.excepthook, sys.unraisablehook, warnings.showwarning = before
+
+
+def _log_thread(crash: threading.ExceptHookArgs) -> None:
+    if crash.exc_value is not None and not isinstance(crash.exc_value, SystemExit):
+        name = crash.thread.name if crash.thread is not None else ""
+        log.error("thread_crashed", thread=name, exc_info=_exc_info(crash.exc_value))
+
+
+def _log_unraisable(crash: sys.UnraisableHookArgs) -> None:
+    if crash.exc_value is not None:
+        log.error("exception_ignored", where=repr(crash.object), exc_info=_exc_info(crash.exc_value))
+
+
+def _exc_info(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    return type(error), error, error.__traceback__
+
+
+@contextlib.contextmanager
+def prints_logged() -> Iterator[None]:
+    """Log the lines that libraries print to standard error in this block, except for progress bars."""
+    before = sys.stderr
+    sys.stderr = PrintedLines(before, lambda line: log.warning("printed", text=line))
+    try:
+        yield
+    finally:
+        sys.stderr = before
+
+
+def _real_stderr() -> Any:
+    return sys.stderr.real if isinstance(sys.stderr, PrintedLines) else sys.stderr

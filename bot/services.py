@@ -10,7 +10,7 @@ from collections.abc import Callable
 import filelock
 import structlog
 
-from bot.errors import StartupError
+from bot.errors import TemporaryFault, from_engine
 from bot.jobs.completion import Outbox
 from bot.jobs.service import JobService
 from bot.privacy.housekeeping import Housekeeping
@@ -19,7 +19,7 @@ from bot.privacy.store_check import check_store
 from bot.requests.pricing import cheapest
 from bot.settings import Settings, Unlimited
 from bot.store.admission import Terms
-from bot.store.database import Database
+from bot.store.database import Database, explained
 from bot.store.limits import CEILINGS, LIMITS, LimitUnit
 from bot.store.queue_places import QueueShares
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
@@ -126,13 +126,11 @@ class Services:
             await self._start(outbox)
         except EngineError as error:
             await self.stop()
-            raise StartupError(str(error)) from error
-        except (OSError, sqlite3.Error) as error:
+            raise from_engine(error) from error
+        except (OSError, sqlite3.Error):
             await self.stop()
-            raise StartupError(
-                f"{self._settings.data_dir} cannot be used ({error}): give the bot's user the right to write there, or "
-                "set another DATA_DIR."
-            ) from error
+            with explained(self._settings.database_path):
+                raise
         except BaseException:
             await self.stop()
             raise
@@ -210,7 +208,7 @@ class Services:
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
-            raise StartupError(
+            raise TemporaryFault(
                 f"Another zimage-bot already uses {self._settings.data_dir}: stop it first, or set another DATA_DIR."
             ) from error
 

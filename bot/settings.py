@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from bot.errors import StartupError, WrongUsage
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, PROFILES, either
 from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN
+
+ENV_FILE = Path(".env")
+_LIBRARY_SETTINGS = (
+    "HF_ CUDA_ NVIDIA_ HIP_ HSA_ ROCR_ PYTORCH_ TORCH_ TORCHINDUCTOR_ NCCL_ TRITON_ OMP_ MKL_ OPENBLAS_ TOKENIZERS_ "
+    "TRANSFORMERS_ DIFFUSERS_ SSL_CERT_ REQUESTS_CA_ HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY"
+)
+"""What the names of settings of libraries begin with; in ``.env`` they are passed on to the environment."""
+
+_ALIKE_IN_FILE = 0.75
+_ALIKE_IN_ENVIRONMENT = 0.88  # other programs have variables, too
+_SHORTEST_IN_ENVIRONMENT = 8
 
 Unlimited = Literal["unlimited"]
 Amount = Annotated[float, Field(ge=0)] | Unlimited
@@ -147,6 +163,27 @@ class Settings(BaseSettings):
         defaults = {name: field.default for name, field in cls.model_fields.items()}
         return cls(_env_file=None, **(defaults | values))
 
+    @field_validator("*", mode="after")
+    @classmethod
+    def _expand_home(cls, value: object) -> object:
+        """Replace a leading ``~``: neither ``.env`` nor systemd does it, as a shell would."""
+        try:
+            if isinstance(value, Path):
+                return value.expanduser()
+            return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~") else value
+        except RuntimeError as error:
+            raise PydanticCustomError("home", "Input names the home folder of a user who is not known here") from error
+
+    @field_validator("discord_token", mode="after")
+    @classmethod
+    def _printable(cls, token: SecretStr | None) -> SecretStr | None:
+        text = token.get_secret_value() if token is not None else "-"
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise PydanticCustomError(
+                "token", "Input should be a token as the developer portal shows it, without spaces"
+            )
+        return token
+
     @field_validator("allowed_guilds", "bot_owner_ids", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -189,3 +226,72 @@ class Settings(BaseSettings):
     @property
     def original_dir(self) -> Path:
         return self.data_dir / "sources"
+
+
+def read_settings(env_file: Path = ENV_FILE, **overrides: Any) -> Settings:
+    """Return the settings from the environment and the file; ``overrides`` outweigh both, by the names of fields.
+
+    Settings of libraries in the file, such as ``HF_HOME``, are passed on to the environment, which outweighs them.
+    Raises :class:`StartupError` with one sentence if the file cannot be read, a value is not right, or a name is nearly
+    that of a setting: a mistyped ALLOWED_GUILDS would open the bot to everybody.
+    """
+    in_file = _read_env_file(env_file)
+    _refuse_typos(in_file, f" in {env_file}", _ALIKE_IN_FILE)
+    _refuse_typos((name for name in os.environ if len(name) >= _SHORTEST_IN_ENVIRONMENT), "", _ALIKE_IN_ENVIRONMENT)
+    for name, value in in_file.items():
+        if name.startswith(tuple(_LIBRARY_SETTINGS.split())) and value is not None:
+            os.environ.setdefault(name, value)
+    try:
+        return Settings(_env_file=env_file, **overrides)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = str(first["loc"][0])
+        kind = WrongUsage if field in overrides else StartupError
+        raise kind(
+            f"The setting {field.upper()} is not right: {first['msg']}. See .env.example for what it takes."
+        ) from error
+    except SettingsError as error:  # a value that is no JSON
+        raise StartupError(f"{error}. See .env.example for what the settings take.") from error
+
+
+def json_is_wanted(env_file: Path = ENV_FILE) -> bool:
+    """Return whether ``LOG_FORMAT`` says json, although other settings may be wrong."""
+    try:
+        value = os.environ.get("LOG_FORMAT") or _read_env_file(env_file).get("LOG_FORMAT")
+    except StartupError:
+        return False
+    return value == "json"
+
+
+def unknown_names(env_file: Path = ENV_FILE) -> list[str]:
+    """Return the names in the file that are neither settings nor settings of libraries."""
+    known = {name.upper() for name in Settings.model_fields}
+    others = tuple(_LIBRARY_SETTINGS.split())
+    return [name for name in _read_env_file(env_file) if name.upper() not in known and not name.startswith(others)]
+
+
+def _read_env_file(path: Path) -> dict[str, str | None]:
+    """Return what the file says; nothing if there is none. Raises :class:`StartupError` if it cannot be read."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return dotenv_values(stream=stream)
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError as error:
+        raise StartupError(
+            f"{path} is not encoded in UTF-8 (byte {error.start + 1}): save it again as UTF-8."
+        ) from error
+    except OSError as error:
+        raise StartupError(
+            f"{path} cannot be read ({error.strerror}): it has to be a file that the bot's user may read."
+        ) from error
+
+
+def _refuse_typos(names: Iterable[str], where: str, alike: float) -> None:
+    """Raise :class:`StartupError` for the first name that is not a setting, but nearly one."""
+    known = [name.upper() for name in Settings.model_fields]
+    for name in names:
+        if name.upper() in known or name.startswith(tuple(_LIBRARY_SETTINGS.split())):
+            continue
+        if near := difflib.get_close_matches(name.upper(), known, n=1, cutoff=alike):
+            raise StartupError(f"{name}{where} is not a setting: do you mean {near[0]}?")

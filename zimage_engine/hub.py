@@ -30,7 +30,13 @@ _PARALLEL_FILES = 2
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
+_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
+
 _OR_A_FOLDER = "or set MODEL to a folder with the weights in diffusers' layout."
+
+
+class HubUnreachable(ModelNotFound):
+    """The files are not on this machine, and the hub cannot be reached or cannot answer now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,19 @@ def _explained(model: str, fetch: Callable[[], T]) -> T:
         return fetch()
     # ValueError: the name is none of a model. RuntimeError: of the hub's own transfer library, hf_xet.
     except (HTTPError, EntryNotFoundError, OSError, ValueError, RuntimeError) as error:
-        raise ModelNotFound(_sentence(model, _first_cause(error))) from error
+        cause = _first_cause(error)
+        kind = HubUnreachable if _is_unreachable(cause) else ModelNotFound
+        raise kind(_sentence(model, cause)) from error
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Return True if the network or the hub is down, so that the same request may succeed later."""
+    from huggingface_hub import errors  # noqa: PLC0415 - slow to import
+
+    if isinstance(error, errors.HfHubHTTPError):
+        status: int = error.response.status_code
+        return status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
+    return isinstance(error, (errors.HTTPError, errors.LocalEntryNotFoundError))
 
 
 def _first_cause(error: Exception) -> Exception:

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bot.errors import StartupError
+from bot.errors import StartupError, WrongUsage
 from bot.services import choose_profile
 from bot.settings import Settings
 from zimage_engine.catalog import GPU_PROFILE, either, find_profile, random_weight_profiles
@@ -49,9 +49,9 @@ def bench(settings: Settings, options: BenchOptions) -> None:
     Raises :class:`StartupError` for options that do not fit together.
     """
     if options.dtype not in ("bfloat16", "float32"):
-        raise StartupError(f"There is no data type “{options.dtype}” here: use bfloat16 or float32.")
+        raise WrongUsage(f"There is no data type “{options.dtype}” here: use bfloat16 or float32.")
     if min(options.batches) < 1:
-        raise StartupError("A batch holds at least one picture: give --batch 1 or more.")
+        raise WrongUsage("A batch holds at least one picture: give --batch 1 or more.")
     device, dtype = pick_device(settings.device), getattr(torch, options.dtype)
     profile, parts = _choose_parts(settings, options, device, dtype)
     sizes = [parse_size(text) for text in options.sizes] or [_default_size(profile, device)]
@@ -81,7 +81,7 @@ def _choose_parts(
             profile = find_profile(options.profile or GPU_PROFILE)
             if not profile.random_weights:
                 names = either(random_weight_profiles())
-                raise StartupError(f"Random weights stand for {names}: for {profile.name} say --weights own.")
+                raise WrongUsage(f"Random weights stand for {names}: for {profile.name} say --weights own.")
             return profile, RandomParts(device, dtype)
         case "own":
             profile = choose_profile(settings)
@@ -90,7 +90,7 @@ def _choose_parts(
             if plan.placement is not Placement.RESIDENT:
                 raise StartupError(f"{profile.title} does not fit as a whole ({plan}): say --weights random.")
             return profile, LoadedParts(load_components(folder, device, plan))
-    raise StartupError(f"There are no weights “{options.weights}”: say random or own.")
+    raise WrongUsage(f"There are no weights “{options.weights}”: say random or own.")
 
 
 def _default_size(profile: ModelProfile, device: torch.device) -> Size:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bot.errors import StartupError
+from bot.errors import WrongUsage
 from bot.media.files import save_picture
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage, ImageReader
@@ -59,7 +59,7 @@ async def _read(reader: ImageReader, path: Path) -> DecodedImage:
     try:
         data = await asyncio.to_thread(path.read_bytes)
     except OSError as error:
-        raise StartupError(f"{path} cannot be read: {error.strerror}. Name another file.") from error
+        raise WrongUsage(f"{path} cannot be read: {error.strerror}. Name another file.") from error
     return await reader.read(data, 0)
 
 
@@ -68,7 +68,7 @@ def _run(
 ) -> None:
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{number + 1}") for number in range(count)]
     if out.suffix.lower() != ".png":
-        raise StartupError(f"{out} does not end in .png: pictures are saved as PNG.")
+        raise WrongUsage(f"{out} does not end in .png: pictures are saved as PNG.")
     from transformers.utils.logging import disable_progress_bar  # noqa: PLC0415 - slow to import
 
     console = Console(stderr=True)

@@ -7,16 +7,17 @@ once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import Annotated
 
 import typer
 
+from bot.cli.ending import or_explain as _or_explain
+from bot.cli.ending import settings_or_explain as _settings
+from bot.cli.ending import stop as _stop
+from bot.cli.ending import stop_in_json as _stop_in_json
+from bot.errors import ExitStatus
 from zimage_engine.catalog import PROFILES, either, random_weight_profiles
-
-if TYPE_CHECKING:
-    from bot.settings import Settings
 
 app = typer.Typer(
     name="zimage-bot",
@@ -26,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_EXIT_FIXABLE = 2
 _LOGIN_HELP = (
     "DISCORD_TOKEN is not set: copy .env.example to .env and put the bot's token from the Discord developer portal "
     "there. To try the bot without Discord, run `make demo`."
@@ -36,13 +36,13 @@ _BENCH_PROFILE_HELP = f"{', '.join(random_weight_profiles())}, or with --weights
 _HUB_HELP = (
     "HF_HOME is the folder with the downloads (default: ~/.cache/huggingface); set it to a folder on a disk with room, "
     "and set it for `run`, too. HF_TOKEN is a token from https://huggingface.co/settings/tokens; only private models "
-    "and those with terms to accept need one. Both are read from the environment, not from .env."
+    "and those with terms to accept need one. Both are read from the environment or .env."
 )
-T = TypeVar("T")
+_TYPER_USAGE = 2
 
 
 def main() -> None:
-    """Run the command line. An error that a person can fix ends in one sentence and status 2, never in a traceback."""
+    """Run the command line. An error that a person can fix ends in one sentence and a status of :class:`ExitStatus`."""
     import os
 
     os.umask(0o077)  # only the bot's own user may read the database, the images and backups
@@ -50,13 +50,15 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except SystemExit as end:
+        raise SystemExit(ExitStatus.USAGE if end.code == _TYPER_USAGE else end.code) from None
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
     if wanted:
-        from importlib.metadata import version
+        from bot.version import program_version
 
-        typer.echo(f"zimage-bot {version('zimage-bot')}")
+        typer.echo(f"zimage-bot {program_version()}")
         raise typer.Exit
 
 
@@ -74,13 +76,18 @@ def root(
 @app.command()
 def run() -> None:
     """Run the bot on Discord, with the settings from the environment and .env."""
-    settings = _settings()
+    from bot.settings import json_is_wanted, read_settings
+
+    stop = _stop_in_json if json_is_wanted() else _stop
+    settings = _or_explain(read_settings, stop)
     token = settings.discord_token
     if token is None:
-        _stop(_LOGIN_HELP)
+        stop(_LOGIN_HELP, ExitStatus.CONFIGURATION)
     from bot.cli.run import run_bot
+    from bot.logs import crashes_logged, prints_logged
 
-    _or_explain(lambda: run_bot(settings, token.get_secret_value()))
+    with prints_logged(), crashes_logged():
+        _or_explain(lambda: run_bot(settings, token.get_secret_value()), stop)
 
 
 @app.command()
@@ -155,10 +162,15 @@ def verify(
 @app.command()
 def migrate() -> None:
     """Bring the database up to date, making it where there is none."""
+    settings = _settings()
+    from bot.store.database import explained
     from bot.store.database import migrate as migrate_database
 
-    settings = _settings()
-    names = _or_explain(lambda: migrate_database(settings.database_path))
+    def migrated() -> list[str]:
+        with explained(settings.database_path):
+            return migrate_database(settings.database_path)
+
+    names = _or_explain(migrated)
     applied = f"applied {', '.join(names)}" if names else "nothing to do"
     typer.echo(f"{settings.database_path}: {applied}.")
 
@@ -251,35 +263,6 @@ def _need_playground() -> None:
     if any(find_spec(name) is None for name in ("av", "linkify_it", "markdown_it")):
         _stop(
             "The playground needs packages that are not installed: run `pip install '.[playground]'` in the project's "
-            "folder."
+            "folder.",
+            ExitStatus.CONFIGURATION,
         )
-
-
-def _settings(**overrides: Any) -> Settings:
-    from pydantic import ValidationError
-
-    from bot.settings import Settings
-
-    try:
-        return Settings(**overrides)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).upper()
-        _stop(f"The setting {name} is not right: {first['msg']}. See .env.example for what it takes.")
-
-
-def _or_explain(action: Callable[[], T]) -> T:
-    from bot.errors import Refusal, StartupError
-    from zimage_engine.types import EngineError
-
-    try:
-        return action()
-    except StartupError as error:
-        _stop(str(error), error.exit_status)
-    except (Refusal, EngineError) as error:
-        _stop(str(error))
-
-
-def _stop(sentence: str, status: int = _EXIT_FIXABLE) -> NoReturn:
-    typer.echo(sentence, err=True)
-    sys.exit(status)

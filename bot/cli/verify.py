@@ -22,7 +22,7 @@ from diffusers.utils.logging import disable_progress_bar as quiet_diffusers
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar as quiet_transformers
 
-from bot.errors import StartupError
+from bot.errors import WrongUsage
 from bot.media.files import save_picture
 from bot.media.sheets import compare_sheet
 from bot.services import choose_profile, engine_config
@@ -80,7 +80,7 @@ def verify(settings: Settings, prompt: str, seed: int, out: Path, console: Conso
     quiet_transformers()
     profile = choose_profile(settings)
     if profile.editing == "instruction":
-        raise StartupError(f"{profile.title} edits pictures: `zimage-bot verify` compares models that need none.")
+        raise WrongUsage(f"{profile.title} edits pictures: `zimage-bot verify` compares models that need none.")
     request = profile.request(prompt, seed=seed)
     profile.check(request)
     with console.status("") as shown:

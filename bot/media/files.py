@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from bot.deletion_log import note_files
-from bot.errors import StartupError
+from bot.errors import WrongUsage
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ def save_picture(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, data)
     except OSError as error:
-        raise StartupError(f"{path} cannot be written: {error.strerror}. Name another file.") from error
+        raise WrongUsage(f"{path} cannot be written: {error.strerror}. Name another file.") from error
 
 
 def thumbnail_path(picture: Path) -> Path:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from bot.cli import download
 from bot.cli.main import app
+from bot.errors import ExitStatus
 from tests.helpers.command_line import ROOT
 from tests.helpers.hub import COMMIT, MODEL, FakeHub, fake_hub
 from tests.helpers.waiting import until
@@ -138,7 +139,8 @@ def test_what_the_hub_refuses_is_one_sentence(
 ) -> None:
     hub.refusal = refusal
     done = run("--profile", "demo", "--model", MODEL)
-    assert (done.exit_code, done.stdout) == (2, "")
+    status = ExitStatus.NETWORK if refusal[0] == 503 else ExitStatus.CONFIGURATION
+    assert (done.exit_code, done.stdout) == (status, "")
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -146,7 +148,7 @@ def test_what_the_hub_refuses_is_one_sentence(
 def test_a_hub_that_cannot_be_reached_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     done = run("--profile", "turbo")
-    assert done.exit_code == 2
+    assert done.exit_code == ExitStatus.NETWORK
     assert done.stderr.startswith("http://127.0.0.1:9 cannot be reached (ConnectError): check the network")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE forbids" in run("--profile", "turbo").stderr
@@ -156,7 +158,7 @@ def test_too_little_disk_is_said_before_the_download(run: Run, hub: FakeHub, mon
     usage = shutil.disk_usage(ROOT)
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=2_000_000))
     done = run("--profile", "demo", "--model", MODEL)
-    assert done.exit_code == 2
+    assert done.exit_code == ExitStatus.CONFIGURATION
     assert "The download takes 15.4 MB, but the disk of" in done.stderr
     assert "has 2.0 MB free: make room there, or set HF_HOME to a folder on a larger disk." in done.stderr
     assert hub.sent(WEIGHTS) == []
@@ -177,13 +179,13 @@ def test_a_disk_that_takes_no_more_is_one_sentence(
 
     monkeypatch.setattr("huggingface_hub.file_download._chmod_and_move", full)
     done = run("--profile", "demo", "--model", MODEL)
-    assert done.exit_code == 2
+    assert done.exit_code == ExitStatus.CONFIGURATION
     assert sentence in done.stderr
 
 
 def test_a_model_of_another_kind_is_refused_before_its_weights_are_downloaded(run: Run, hub: FakeHub) -> None:
     done = run("--profile", "edit", "--model", MODEL)
-    assert done.exit_code == 2
+    assert done.exit_code == ExitStatus.CONFIGURATION
     assert "cannot edit by instruction" in done.stderr
     assert hub.sent(WEIGHTS) == []
     shutil.rmtree(hub.folder / "vae")

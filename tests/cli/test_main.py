@@ -22,6 +22,7 @@ from diffusers import ZImagePipeline
 from typer.testing import CliRunner
 
 from bot.cli.main import app
+from bot.errors import ExitStatus
 from tests.helpers.command_line import ROOT, run_process
 from tests.helpers.pictures import picture_of
 from training.reading import read
@@ -85,7 +86,7 @@ def test_editing_a_file(run: Run, tmp_path: Path) -> None:
         (("star.jpg", prompt, "--mask", "absent.png"), "cannot be read"),
     ):
         done = run("edit", *arguments)
-        assert (done.exit_code, sentence in done.stderr) == (2, True), done.stderr
+        assert (done.exit_code, sentence in done.stderr) == (ExitStatus.USAGE, True), done.stderr
 
 
 def test_imagine_several_into_a_new_folder(run: Run, tmp_path: Path) -> None:
@@ -105,34 +106,35 @@ def test_the_demo_ends_by_itself_with_the_conversation_and_a_picture(run: Run, t
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "sentence"),
+    ("arguments", "environment", "sentence", "status"),
     [
-        (["run"], {}, "DISCORD_TOKEN is not set"),
-        (["run"], {"MAX_COUNT": "many"}, "The setting MAX_COUNT is not right"),
-        (["imagine", "x"], {"MODEL": "/no/weights"}, "neither a folder nor a model"),
-        (["imagine", "x"], {"DEVICE": "gpu"}, "There is no device “gpu”"),
-        (["imagine", ""], {}, "The prompt is empty"),
-        (["imagine", "x", "--size", "250x250"], {}, "multiples of 32"),
-        (["imagine", "x", "--out", "picture.jpg"], {}, "does not end in .png"),
-        (["imagine", "x", "--profile", "sdxl"], {}, "The setting PROFILE is not right"),
-        (["imagine", "x", "--negative", "blur"], {}, "takes no negative prompt"),
-        (["demo", " ", "--out", "x.png"], {}, "The prompt is empty"),
+        (["run"], {}, "DISCORD_TOKEN is not set", ExitStatus.CONFIGURATION),
+        (["run"], {"MAX_COUNT": "many"}, "The setting MAX_COUNT is not right", ExitStatus.CONFIGURATION),
+        (["imagine", "x"], {"MODEL": "/no/weights"}, "neither a folder nor a model", ExitStatus.CONFIGURATION),
+        (["imagine", "x"], {"DEVICE": "gpu"}, "There is no device “gpu”", ExitStatus.CONFIGURATION),
+        (["imagine", ""], {}, "The prompt is empty", ExitStatus.USAGE),
+        (["imagine", "x", "--size", "250x250"], {}, "multiples of 32", ExitStatus.USAGE),
+        (["imagine", "x", "--out", "picture.jpg"], {}, "does not end in .png", ExitStatus.USAGE),
+        (["imagine", "x", "--profile", "sdxl"], {}, "The setting PROFILE is not right", ExitStatus.USAGE),
+        (["imagine", "x", "--negative", "blur"], {}, "takes no negative prompt", ExitStatus.USAGE),
+        (["demo", " ", "--out", "x.png"], {}, "The prompt is empty", ExitStatus.CONFIGURATION),
     ],
 )
 def test_what_a_person_can_fix_is_one_sentence(
-    run: Run, arguments: list[str], environment: dict[str, str], sentence: str
+    run: Run, arguments: list[str], environment: dict[str, str], sentence: str, status: ExitStatus
 ) -> None:
     done = run(*arguments, **environment)
-    assert done.exit_code == 2
+    assert done.exit_code == status
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_process_ends_with_that_sentence_and_status_2(tmp_path: Path) -> None:
+def test_a_process_ends_with_that_sentence_and_its_status(tmp_path: Path) -> None:
     done = run_process("migrate", folder=tmp_path, MAX_COUNT="many")
-    assert done.returncode == 2
+    assert done.returncode == ExitStatus.CONFIGURATION
     assert done.stderr.startswith("The setting MAX_COUNT is not right")
     assert done.stderr.count("\n") == 1
+    assert run_process("imagin", folder=tmp_path).returncode == ExitStatus.USAGE, "there is no such command"
 
 
 def test_migrate_makes_the_database_once_for_its_user_alone(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_migrate_makes_the_database_once_for_its_user_alone(tmp_path: Path) -> N
 def test_a_missing_token_is_said_before_anything_slow_is_imported(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom bot.cli.main import app\n"
-        "try:\n    app(['run'])\nexcept SystemExit as end:\n    assert end.code == 2\n"
+        "try:\n    app(['run'])\nexcept SystemExit as end:\n    assert end.code == 78\n"
         "print(*{'torch', 'diffusers', 'discord', 'aiohttp', 'PIL', 'numpy', 'yoyo'} & set(sys.modules))"
     )
     environment = {name: value for name, value in os.environ.items() if name != "DISCORD_TOKEN"}

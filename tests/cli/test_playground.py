@@ -35,7 +35,7 @@ def test_a_taken_port_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run("--port", str(port))
-    assert (done.exit_code, done.stderr) == (2, f"Port {port} is taken: choose another with --port.\n")
+    assert (done.exit_code, done.stderr) == (78, f"Port {port} is taken: choose another with --port.\n")
 
 
 def test_data_of_another_bot_is_not_touched(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_data_of_another_bot_is_not_touched(tmp_path: Path) -> None:
     data.mkdir()
     with filelock.FileLock(data / "lock"):
         done = run("--data", str(data))
-    assert done.exit_code == 2
+    assert done.exit_code == 75
     assert done.stderr.startswith(f"Another zimage-bot already uses {data}")
     assert [path.name for path in data.iterdir()] == ["lock"]
 
@@ -51,7 +51,7 @@ def test_data_of_another_bot_is_not_touched(tmp_path: Path) -> None:
 def test_missing_packages_are_said_with_the_command_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     done = run()
-    assert done.exit_code == 2
+    assert done.exit_code == 78
     assert done.stderr == (
         "The playground needs packages that are not installed: run `pip install '.[playground]'` in the project's "
         "folder.\n"
@@ -60,13 +60,13 @@ def test_missing_packages_are_said_with_the_command_that_installs_them(monkeypat
 
 def test_an_unknown_profile_is_said() -> None:
     done = run("--profile", "nonsense")
-    assert done.exit_code == 2
+    assert done.exit_code == 64
     assert done.stderr.startswith("The setting PROFILE is not right: Input should be")
 
 
 def test_settings_of_the_model_are_those_of_the_environment(tmp_path: Path) -> None:
     done = run("--profile", "turbo", MODEL=str(tmp_path / "nowhere"))
-    assert done.exit_code == 2
+    assert done.exit_code == 78
     assert str(tmp_path / "nowhere") in done.stderr
 
 

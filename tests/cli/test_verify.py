@@ -90,7 +90,7 @@ def test_another_picture_ends_with_status_1(run: Run, monkeypatch: pytest.Monkey
 
 def test_an_empty_prompt_is_one_sentence(run: Run) -> None:
     done = run("--prompt", " ")
-    assert (done.exit_code, "The prompt is empty" in done.stderr) == (2, True)
+    assert (done.exit_code, "The prompt is empty" in done.stderr) == (64, True)
 
 
 def test_the_pipeline_s_picture_is_the_same_wherever_its_parts_are() -> None:

@@ -50,6 +50,6 @@ def test_the_demo_ends_by_itself_with_the_conversation_and_a_picture(tmp_path: P
 
 def test_running_without_a_token_is_one_sentence(tmp_path: Path) -> None:
     done = run_process("run", folder=tmp_path)
-    assert done.returncode == 2
+    assert done.returncode == 78
     assert "DISCORD_TOKEN is not set" in done.stderr
     assert "Traceback" not in done.stderr

@@ -7,12 +7,14 @@ import logging.handlers
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
 from zimage_engine.executor import LoadWorker, PlanRunner, UnitWorker
+from zimage_engine.printed_lines import PrintedLines
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.shared_pixels import SharedPixels
 from zimage_engine.types import EngineError, ModelNotFound, PlanResult
@@ -65,6 +67,8 @@ def serve(connection: Connection, pixels_name: str, pixels_size: int, load: Load
             os._exit(0)  # the parent is gone
 
     logging.basicConfig(handlers=[_ToParent(send)], level=level, force=True)
+    logging.captureWarnings(capture=True)
+    sys.stderr = PrintedLines(sys.stderr, lambda line: log.warning("printed: %s", line))
     try:
         worker = load(send)
     except EngineError as error:
