@@ -24,21 +24,24 @@ from bot.store.limits import CEILINGS, LIMITS, LimitUnit
 from bot.store.queue_places import QueueShares
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
 from zimage_engine.config import EngineConfig
+from zimage_engine.device.nvidia import NvidiaState, find_nvidia, what_to_fix
 from zimage_engine.device.probe import DeviceReport, probe
 from zimage_engine.engine import Engine
 from zimage_engine.executor import import_worker
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.prompt_tokens import PromptTokens
-from zimage_engine.types import EngineError
+from zimage_engine.types import EngineError, NotAvailable
 from zimage_engine.weights import complete_profile
 
 log = structlog.get_logger(__name__)
 
 _CLOSING_SECONDS = 1.5
 StartEngine = Callable[[EngineConfig], Engine]
+FindDevices = Callable[[str], DeviceReport]
+FindNvidia = Callable[[], NvidiaState]
 
 
-def choose_profile(settings: Settings, find_devices: Callable[[str], DeviceReport] = probe) -> ModelProfile:
+def choose_profile(settings: Settings, find_devices: FindDevices = probe) -> ModelProfile:
     """Return the profile that the settings name, completed from its config files.
 
     Blocks: may ask the hub, and ``auto`` looks for a GPU. Raises :class:`EngineError`.
@@ -46,16 +49,31 @@ def choose_profile(settings: Settings, find_devices: Callable[[str], DeviceRepor
     return complete_profile(named_profile(settings, find_devices))
 
 
-def named_profile(settings: Settings, find_devices: Callable[[str], DeviceReport] = probe) -> ModelProfile:
+def named_profile(
+    settings: Settings, find_devices: FindDevices = probe, find_gpu: FindNvidia = find_nvidia
+) -> ModelProfile:
     """Return the profile that the settings name as the catalog has it, without looking at its files.
 
-    Blocks: ``auto`` looks for a GPU. Raises :class:`EngineError`.
+    Blocks: ``auto`` looks for a GPU. Raises :class:`EngineError`, also if ``auto`` finds an NVIDIA card that torch
+    cannot use: members would get the demo model's coloured shapes, and nobody would know why.
     """
     name = settings.profile
-    if name == "auto":
-        on_cpu = settings.device == "cpu" or find_devices(settings.device).chosen.kind == "cpu"
-        name = CPU_PROFILE if on_cpu else GPU_PROFILE
+    if name == "auto" and settings.device == "cpu":
+        name = CPU_PROFILE
+    elif name == "auto":
+        report = find_devices(settings.device)
+        name = CPU_PROFILE if report.chosen.kind == "cpu" else GPU_PROFILE
+        if name == CPU_PROFILE and (fault := gpu_fault(report, find_gpu())) is not None:
+            raise NotAvailable(f"{fault} To use the demo model on the CPU instead, set PROFILE={CPU_PROFILE}.")
     return find_profile(name, weights=settings.model)
+
+
+def gpu_fault(report: DeviceReport, nvidia: NvidiaState) -> str | None:
+    """Return the sentence that says why torch does not use the NVIDIA card here; None if it does, or there is none."""
+    if report.hip is not None:  # a build for AMD's cards
+        return None
+    used = any(device.kind == "cuda" for device in report.devices)
+    return what_to_fix(nvidia, report.torch, report.cuda, used=used)
 
 
 def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:

@@ -19,6 +19,8 @@ _MINIMUM_DRIVERS = {11: 450, 12: 525, 13: 580}
 
 _DRIVER_VERSION = Path("/proc/driver/nvidia/version")
 _PCI_DEVICES = Path("/sys/bus/pci/devices")
+_DEVICE_FILES = Path("/dev")
+_CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 _NVIDIA_VENDOR = "0x10de"
 _DISPLAY_CLASS = "0x03"
 
@@ -32,20 +34,31 @@ class NvidiaState:
     """What this machine says of its NVIDIA cards.
 
     ``card`` is True if there is one, or its driver. ``driver`` is the driver's version, such as ``580.65.06``; None if
-    none is loaded. ``complaint`` is what ``nvidia-smi`` says where it fails, else empty.
+    none is loaded. ``complaint`` is what ``nvidia-smi`` says where it fails, else empty. ``reachable`` is True if the
+    driver's device files are here: a container sees the kernel's driver, and has the files only if it was given a GPU.
     """
 
     card: bool
     driver: str | None = None
     complaint: str = ""
+    reachable: bool = True
+    in_container: bool = False
 
 
-def find_nvidia(version_file: Path = _DRIVER_VERSION, pci_devices: Path = _PCI_DEVICES) -> NvidiaState:
+def find_nvidia(
+    version_file: Path = _DRIVER_VERSION,
+    pci_devices: Path = _PCI_DEVICES,
+    device_files: Path = _DEVICE_FILES,
+    container_marks: tuple[Path, ...] = _CONTAINER_MARKS,
+) -> NvidiaState:
     """Look for an NVIDIA card and its driver. Runs ``nvidia-smi`` if there is one; blocks for seconds at most."""
     smi = shutil.which("nvidia-smi")
     driver, complaint = _ask_smi(smi) if smi else (None, "")
     driver = driver or _loaded_driver(version_file)
-    return NvidiaState(bool(driver or smi) or _has_card(pci_devices), driver, complaint)
+    # WSL has one file for the GPUs of all makers.
+    reachable = any(device_files.glob("nvidia[0-9]*")) or (device_files / "dxg").exists()
+    in_container = any(mark.exists() for mark in container_marks)
+    return NvidiaState(bool(driver or smi) or _has_card(pci_devices), driver, complaint, reachable, in_container)
 
 
 def _ask_smi(smi: str) -> tuple[str | None, str]:
@@ -99,6 +112,11 @@ def what_to_fix(state: NvidiaState, torch: str, cuda: str | None, *, used: bool)
     """
     if used or not state.card:
         return None
+    if state.in_container and not state.reachable:
+        return (
+            "This machine has an NVIDIA card, but this container was given no GPU (there is no /dev/nvidia0): start it "
+            "with `--gpus all`, which needs NVIDIA's Container Toolkit on the host."
+        )
     if state.complaint:
         return (
             f"nvidia-smi says “{state.complaint}”: restart the machine; if that does not help, install NVIDIA's driver "
@@ -117,6 +135,11 @@ def what_to_fix(state: NvidiaState, torch: str, cuda: str | None, *, used: bool)
     needed = minimum_driver(cuda)
     if needed is not None and _branch(state.driver) < needed:
         return _too_old(state.driver, torch, cuda, needed)
+    if not state.reachable:
+        return (
+            f"NVIDIA driver {state.driver} is loaded, but there is no /dev/nvidia0: restart the machine, or let "
+            "`sudo nvidia-modprobe -c 0 -u` make the device files."
+        )
     return (
         f"There is NVIDIA driver {state.driver}, and torch's build for CUDA {cuda} fits it, but torch finds no card: "
         "restart the machine; in a container start it with `--gpus all`; see that CUDA_VISIBLE_DEVICES is not set."

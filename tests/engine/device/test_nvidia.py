@@ -17,6 +17,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that stands for ``/proc``, ``/sys`` and the PATH of a machine, with nothing of NVIDIA's."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "pci").mkdir()
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidia0").touch()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     return tmp_path
 
@@ -35,7 +37,7 @@ def add_card(machine: Path, vendor: str, kind: str) -> None:
 
 
 def found(machine: Path) -> NvidiaState:
-    return find_nvidia(machine / "version", machine / "pci")
+    return find_nvidia(machine / "version", machine / "pci", machine / "dev", ())
 
 
 def test_the_driver_is_what_nvidia_smi_says_else_what_the_kernel_has_loaded(machine: Path) -> None:
