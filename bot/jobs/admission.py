@@ -57,7 +57,7 @@ class Admission:
         """Raise :class:`Refusal` if a command or button is not served to the member here and now."""
         if asked in (Served.ALWAYS, Served.AS_REQUEST):
             return
-        check = partial(serving.check, asked=asked, requester=requester, terms=self.terms, now=_now())
+        check = partial(serving.check, asked=asked, requester=requester, now=_now())
         try:
             await self._database.read(check)
         except NotAdmitted as cause:

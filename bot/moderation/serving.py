@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from enum import Enum
 
 from bot.store import admission, audit, moderation
-from bot.store.admission import Terms
 from bot.store.guild_settings import INSTANCE
 from bot.store.limits import Requester
-from bot.store.not_admitted import Blocked, NotServed, Paused, WrongPlace
+from bot.store.not_admitted import Blocked, Paused, WrongPlace
 
 
 class Served(Enum):
@@ -79,7 +78,7 @@ def served(command: str | None, custom_id: str | None) -> Served:
     return COMPONENTS.get(word, Served.WHERE_ALLOWED)
 
 
-def check(connection: sqlite3.Connection, asked: Served, requester: Requester, terms: Terms, now: int) -> None:
+def check(connection: sqlite3.Connection, asked: Served, requester: Requester, now: int) -> None:
     """Raise :class:`NotAdmitted` if what is asked for is not served to the requester here and now.
 
     Where the operator does not offer pictures (direct messages, servers of others) the rest is served all the same.
@@ -87,9 +86,7 @@ def check(connection: sqlite3.Connection, asked: Served, requester: Requester, t
     if asked in (Served.ALWAYS, Served.AS_REQUEST):
         return
     try:
-        admission.check_place(connection, requester, terms, now)
-    except NotServed:
-        _check_blocked(connection, requester, now)
+        admission.check_rules(connection, requester, now)
     except (Paused, WrongPlace):
         _check_blocked(connection, requester, now)
         if asked is Served.WHERE_ALLOWED:
@@ -97,7 +94,7 @@ def check(connection: sqlite3.Connection, asked: Served, requester: Requester, t
 
 
 def _check_blocked(connection: sqlite3.Connection, requester: Requester, now: int) -> None:
-    """Raise :class:`Blocked`, which :func:`bot.store.admission.check_place` does not come to in a paused server."""
+    """Raise :class:`Blocked`, which :func:`bot.store.admission.check_rules` does not come to in a paused server."""
     member_id = requester.member_id
     for guild_id in {INSTANCE, requester.guild_id or INSTANCE}:
         block = moderation.find_block(connection, guild_id, member_id, now)

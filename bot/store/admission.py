@@ -90,6 +90,14 @@ def check_place(connection: sqlite3.Connection, requester: Requester, terms: Ter
     direct = requester.guild_id is None
     if not requester.scope_id and not (terms.direct_messages if direct else terms.user_install):
         raise NotServed(direct)
+    check_rules(connection, requester, now)
+
+
+def check_rules(connection: sqlite3.Connection, requester: Requester, now: int) -> None:
+    """Raise :class:`NotAdmitted` if pauses, blocks or rules of channels keep the requester from using the bot here.
+
+    They are those of the server where it happens, also for members who installed the bot for themselves.
+    """
     if find_setting(connection, INSTANCE, PAUSED) == "on":
         raise Paused("operator")
     for guild_id in {INSTANCE, requester.guild_id or INSTANCE}:

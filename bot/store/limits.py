@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 LimitName = Literal["credits_per_day", "concurrent_jobs", "queued_jobs", "max_pixels", "max_count"]
@@ -161,17 +161,21 @@ class Limit:
     until: int | None = None
 
 
+_ABOUT_PICTURES: tuple[LimitName, ...] = ("max_pixels", "max_count")
+"""Limits of what is posted in a server, rather than of what its members may use."""
+
 Values = Mapping[LimitName, int | None]
 
 
 def resolve(connection: sqlite3.Connection, requester: Requester, defaults: Values, now: int) -> dict[LimitName, Limit]:
     """Return for each limit the member's own value, else their roles' most generous, the server's, or the default.
 
-    Limits that have run out by ``now`` (UTC seconds) don't count.
+    Limits that have run out by ``now`` (UTC seconds) don't count. Of what a server has set for somebody who installed
+    the bot for themselves, only what is 0 holds, and smaller sizes and counts than the defaults.
     """
     found: dict[LimitName, Limit] = {name: Limit(name, defaults[name], "default") for name in LIMIT_NAMES}
     if not requester.scope_id:
-        return found
+        return found if requester.guild_id is None else _as_own_app(connection, requester, found, now)
     roles = ", ".join("?" * len(requester.role_ids))
     rows = connection.execute(
         "SELECT target, target_id, name, value, until FROM limits WHERE guild_id = ? AND (until IS NULL OR until > ?)"
@@ -186,6 +190,21 @@ def resolve(connection: sqlite3.Connection, requester: Requester, defaults: Valu
         if (_RANK[target], _generosity(new)) > (_RANK[old.origin], _generosity(old)):
             found[name] = new
     return found
+
+
+def _as_own_app(
+    connection: sqlite3.Connection, requester: Requester, found: dict[LimitName, Limit], now: int
+) -> dict[LimitName, Limit]:
+    """Return the limits of user-installed use in a server: ``found``, but what the server forbids to all stays so."""
+    assert requester.guild_id is not None, "it is in a server"
+    values = {name: limit.value for name, limit in found.items()}
+    in_server = resolve(connection, replace(requester, scope_id=requester.guild_id), values, now)
+    return {
+        name: limit
+        if limit.value == 0 or (name in _ABOUT_PICTURES and _generosity(limit) < _generosity(found[name]))
+        else found[name]
+        for name, limit in in_server.items()
+    }
 
 
 def write_limit(connection: sqlite3.Connection, guild_id: int, row: LimitRow, now: int = 0) -> LimitRow | None:
