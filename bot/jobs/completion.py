@@ -17,8 +17,9 @@ from typing import Protocol
 
 import structlog
 
+from bot.jobs import delivery
 from bot.jobs.card import Card, NoteCard
-from bot.jobs.delivery import Destination, Outage, OwnerMustAsk, Picture, Posted, Result, Undeliverable, deliver
+from bot.jobs.delivery import Destination, Outage, OwnerMustAsk, Posted, Result, Undeliverable, deliver
 from bot.jobs.job import Job, UnreadableRow, result_note
 from bot.media.files import remove_files
 from bot.requests.pricing import credits_text
@@ -164,9 +165,9 @@ class Completion:
     async def _deliver(self, row: JobRow, job: Job, card: Card) -> None:
         """Make one attempt to post the result. Expires the job if a day has passed, or if its files are lost."""
         if (row.rendered_at or 0) + DAY <= _now():
-            await self._expire(row, "undelivered", _EXPIRED)
+            await self._give_up(row, job)
             return
-        pictures, lost = await asyncio.to_thread(_read_pictures, self.image_dir, row)
+        pictures, lost = await asyncio.to_thread(delivery.read_pictures, self.image_dir, row)
         if not pictures:
             await self._expire(row, *(("files_lost", _LOST) if lost else ("deleted", "")))
             return
@@ -193,6 +194,16 @@ class Completion:
             await self._postpone(row, card, type(error).__name__, _next_attempt(row), "something went wrong on my side")
         else:
             await self._note_delivered(row, posted, len(pictures))
+
+    async def _give_up(self, row: JobRow, job: Job) -> None:
+        """Expire a result, unless its message is found: the answer to an attempt may have been lost."""
+        ways = self.outbox.destinations(job, row.card_message_id) if row.delivery_attempts else []
+        posted = await delivery.find_once_more(job, ways, _ATTEMPT_SECONDS)
+        if posted is None:
+            await self._expire(row, "undelivered", _EXPIRED)
+            return
+        await self.database.write(partial(store.delivering, job_id=row.id))
+        await self._note_delivered(row, posted, sum(image.state == "rendered" for image in row.images))
 
     async def _note_delivered(self, row: JobRow, posted: Posted, picture_count: int) -> None:
         await self.database.write(
@@ -276,24 +287,6 @@ def _expire(connection: sqlite3.Connection, job_id: int, code: str, note: str, n
 
 def _next_attempt(row: JobRow) -> int:
     return _now() + pause_after(row.delivery_attempts + 1)
-
-
-def _read_pictures(image_dir: Path, row: JobRow) -> tuple[list[Picture], list[int]]:
-    """Return the rendered images in order, and the positions of those whose files are gone. Blocks.
-
-    Raises :class:`OSError` if a file cannot be read now, such as when too many are open.
-    """
-    pictures: list[Picture] = []
-    lost: list[int] = []
-    for image in row.images:
-        if image.state != "rendered" or image.file is None:
-            continue
-        try:
-            pictures.append(Picture(image.id, image.seed, (image_dir / image.file).read_bytes()))
-        except FileNotFoundError as error:
-            log.warning("picture_lost", job=row.id, image=image.id, reason=str(error))
-            lost.append(image.position)
-    return pictures, lost
 
 
 def _now() -> int:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -17,6 +18,7 @@ import structlog
 from bot.jobs.job import Job
 from bot.jobs.upload_limits import REFUSED_FILE_LIMIT, REQUEST_LIMIT
 from bot.media.metadata import shrink
+from bot.store.job_rows import JobRow
 
 log = structlog.get_logger(__name__)
 
@@ -150,6 +152,16 @@ async def _find(job: Job, destinations: list[Destination]) -> Posted | None:
     return None
 
 
+async def find_once_more(job: Job, destinations: list[Destination], seconds: float) -> Posted | None:
+    """Return the message of an earlier attempt; None if it is not found, or Discord does not answer in ``seconds``."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await _find(job, destinations)
+    except (Outage, TimeoutError) as error:
+        log.warning("delivery_not_looked_for", job=job.id, way="all", reason=type(error).__name__)
+    return None
+
+
 async def _post(job: Job, destination: Destination, result: Result) -> Posted:
     """Post the result to one destination; once more with smaller files if Discord says that it is too large."""
     result_files = await fit(result.pictures, await destination.limit())
@@ -183,3 +195,21 @@ async def fit(pictures: list[Picture], file_limit: int, request_limit: int = REQ
             raise ResultTooLarge(str(error)) from error
         result_files.append(ResultFile(f"zimage-{picture.id}.{suffix}", data))
     return result_files
+
+
+def read_pictures(image_dir: Path, row: JobRow) -> tuple[list[Picture], list[int]]:
+    """Return the rendered images in order, and the positions of those whose files are gone. Blocks.
+
+    Raises :class:`OSError` if a file cannot be read now, such as when too many are open.
+    """
+    pictures: list[Picture] = []
+    lost: list[int] = []
+    for image in row.images:
+        if image.state != "rendered" or image.file is None:
+            continue
+        try:
+            pictures.append(Picture(image.id, image.seed, (image_dir / image.file).read_bytes()))
+        except FileNotFoundError as error:
+            log.warning("picture_lost", job=row.id, image=image.id, reason=str(error))
+            lost.append(image.position)
+    return pictures, lost

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import pytest
 
+from bot.jobs.delivery import Outage, Posted
 from bot.playground.world import World
 from bot.store.accounts import DAY
+from bot.views import outbox
 from tests.helpers.job_worlds import PROMPT, HeldUp, all_ended, change, jobs, rendered_and_kept, results
 from tests.helpers.waiting import until
 from tests.helpers.worlds import OpenWorld, restart
@@ -65,6 +68,27 @@ async def test_after_a_day_an_undelivered_picture_is_deleted_refunded_and_told(w
     assert not (world.env.bot.settings.image_dir / image["file"]).exists()
     ledger = await world.env.bot.database.query("SELECT entry, credits FROM ledger ORDER BY id")
     assert [tuple(row) for row in ledger] == [("reserved", 100), ("settled", 0), ("given_back", 100)]
+
+
+async def test_a_picture_that_was_posted_though_the_answer_was_lost_is_paid_when_its_day_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = outbox.ChannelDestination.post
+
+    async def lose_answer(*arguments: Any) -> Posted:
+        await post(*arguments)
+        raise Outage("no answer")
+
+    monkeypatch.setattr(outbox.ChannelDestination, "post", lose_answer)
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT)
+    assert await jobs(world, "state, delivery_attempts") == [{"state": "rendered", "delivery_attempts": 1}]
+    await change(world, "UPDATE jobs SET rendered_at = rendered_at - ?, due_at = 0", DAY)
+    await world.env.bot.jobs.deliveries.check()
+    await all_ended(world)
+    assert await jobs(world) == [{"state": "delivered", "attempts": 0}]
+    assert len(results(world)) == 1
+    ledger = await world.env.bot.database.query("SELECT entry, credits FROM ledger ORDER BY id")
+    assert [tuple(row) for row in ledger] == [("reserved", 100), ("settled", 100)]
 
 
 async def test_a_picture_whose_file_is_lost_is_not_charged(world: World) -> None:
