@@ -189,6 +189,8 @@ class Services:
             self.jobs.originals.folder,
             retention_days=settings.retention_days,
             backup_days=settings.backup_days,
+            full_backups=settings.full_backup_dir,
+            backup_keep=settings.backup_keep,
         )
         self.housekeeping.start()
         self.removed_places = RemovedPlaces(self.database, settings.image_dir)

@@ -138,6 +138,14 @@ class Settings(BaseSettings):
         ge=0,
         description="How many days backups are kept, as /privacy tells members: yours and the bot's own. 0: none.",
     )
+    backup_dir: Path | None = Field(
+        None, description="Where backups of everything are kept. Default: backups inside DATA_DIR."
+    )
+    backup_keep: int = Field(
+        0,
+        ge=0,
+        description="How many daily backups of everything are kept, for at most BACKUP_DAYS days. 0: none are made.",
+    )
     previews: bool = Field(
         default=True, description="Whether the progress message shows what the picture looks like so far."
     )
@@ -214,6 +222,11 @@ class Settings(BaseSettings):
     def upload_bytes_per_day(self) -> int | None:
         """What a member may give to /edit and /details in 24 hours; None if unlimited."""
         return None if self.upload_mb_per_day == "unlimited" else self.upload_mb_per_day * 2**20
+
+    @property
+    def full_backup_dir(self) -> Path:
+        """Where backups of everything are kept."""
+        return self.backup_dir or self.data_dir / "backups"
 
     @property
     def engine_cache_dir(self) -> Path:

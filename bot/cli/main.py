@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from bot.cli.data_commands import add_data_commands
 from bot.cli.ending import or_explain as _or_explain
 from bot.cli.ending import settings_or_explain as _settings
 from bot.cli.ending import stop as _stop
@@ -266,3 +267,6 @@ def _need_playground() -> None:
             "folder.",
             ExitStatus.CONFIGURATION,
         )
+
+
+add_data_commands(app)

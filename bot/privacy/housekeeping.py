@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -18,11 +19,14 @@ from bot.store import downloads, drafts, jobs, limits, open_cards, privacy, remo
 from bot.store.accounts import DAY
 from bot.store.backups import backup_folder, remove_old_backups
 from bot.store.database import Database
+from bot.store.full_backups import made_at, make_backup, newest_backup, remove_old_full_backups
 
 log = structlog.get_logger(__name__)
 
 _UNTOUCHED_SECONDS = 60 * 60
 """Files younger than this are kept: their row may be about to be written."""
+_BACKUP_EVERY_SECONDS = 23 * 60 * 60
+"""The least time between two daily backups: a program that is restarted often must not replace the older ones."""
 
 
 class Housekeeping:
@@ -37,6 +41,8 @@ class Housekeeping:
         *,
         retention_days: int,
         backup_days: int,
+        full_backups: Path | None = None,
+        backup_keep: int = 0,
     ) -> None:
         self._database = database
         self._database_path = database_path
@@ -44,6 +50,9 @@ class Housekeeping:
         self._original_dir = original_dir
         self._retention_seconds = retention_days * DAY
         self._backup_seconds = backup_days * DAY
+        self._full_backups = full_backups or backup_folder(database_path)
+        self._backup_keep = backup_keep if backup_days else 0
+        self._stopping = threading.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -51,6 +60,7 @@ class Housekeeping:
 
     async def close(self) -> None:
         """Cancel the task. The next start does what was left."""
+        self._stopping.set()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -66,6 +76,7 @@ class Housekeeping:
             "_sweep_images": self._sweep_images,
             "_sweep_sources": self._sweep_originals,
             "_empty_quarantine": self._empty_quarantine,
+            "_back_up": self._back_up,
             "_remove_backups": self._remove_backups,
         }
         for name, chore in chores.items():
@@ -142,10 +153,20 @@ class Housekeeping:
             names = await asyncio.to_thread(left_over, aside, (), now - self._retention_seconds)
             await asyncio.to_thread(partial(remove_files, noted=False), aside, names)
 
+    async def _back_up(self, now: int) -> None:
+        """Make the day's backup of everything, if the settings want one and there is none of today."""
+        newest = newest_backup(self._full_backups)
+        if not self._backup_keep or (newest is not None and now - made_at(newest) < _BACKUP_EVERY_SECONDS):
+            return
+        make = partial(make_backup, keep=self._backup_keep, is_stopping=self._stopping.is_set)
+        await asyncio.to_thread(make, self._database_path.parent, self._full_backups)
+
     async def _remove_backups(self, now: int) -> None:
         """Remove backups that are older than members are told, and the log of what they still have and was deleted."""
         folder = backup_folder(self._database_path)
         removed = await asyncio.to_thread(remove_old_backups, folder, now - self._backup_seconds)
+        for place in {folder, self._full_backups}:
+            removed += await asyncio.to_thread(remove_old_full_backups, place, now - self._backup_seconds)
         if removed:
             log.info("backups_removed", count=removed)
         await asyncio.to_thread(drop_deletions, self._database_path.parent, now - self._backup_seconds)

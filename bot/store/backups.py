@@ -1,4 +1,7 @@
-"""Backups of the database, one before each migration, in the folder ``backups`` beside it. All functions block."""
+"""Copies of the database: one before each migration, in the folder ``backups`` beside it. All functions block.
+
+:mod:`bot.store.full_backups` makes backups of everything.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from bot.errors import StartupError
 
 log = structlog.get_logger(__name__)
 
-_TIME = "%Y%m%dT%H%M%SZ"
+TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r".+-before-.+-(?P<time>\d{8}T\d{6}Z)\.sqlite3(?:\.partial)?")
 """The names that the bot gives; a backup that was not finished keeps its suffix ``.partial``."""
 
@@ -33,17 +36,17 @@ def back_up(database_path: Path, migration: str) -> Path:
     changed.
     """
     folder = backup_folder(database_path)
-    made = datetime.fromtimestamp(time.time(), UTC).strftime(_TIME)
+    made = datetime.fromtimestamp(time.time(), UTC).strftime(TIME_FORMAT)
     path = folder / f"{database_path.stem}-before-{migration}-{made}.sqlite3"
     partial_path = path.with_name(f"{path.name}.partial")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         partial_path.unlink(missing_ok=True)
         os.close(os.open(partial_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        _copy(database_path, partial_path)
-        _flush(partial_path)
+        copy_database(database_path, partial_path)
+        flush(partial_path)
         partial_path.replace(path)
-        _flush(folder)
+        flush(folder)
     except (OSError, sqlite3.Error) as error:
         with suppress(OSError):
             partial_path.unlink(missing_ok=True)
@@ -62,13 +65,13 @@ def remove_old_backups(folder: Path, made_before: float) -> int:
     removed = 0
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _NAME.fullmatch(path.name)
-        if match is not None and _seconds(match["time"]) <= made_before:
+        if match is not None and seconds_of(match["time"]) <= made_before:
             path.unlink(missing_ok=True)
             removed += 1
     return removed
 
 
-def _copy(source_path: Path, target_path: Path) -> None:
+def copy_database(source_path: Path, target_path: Path) -> None:
     """Copy a database that may be in use, as one file without a write-ahead log, and check the copy.
 
     Raises :class:`sqlite3.DatabaseError` if the copy is damaged.
@@ -81,7 +84,7 @@ def _copy(source_path: Path, target_path: Path) -> None:
             raise sqlite3.DatabaseError(f"the copy is damaged: {verdict}")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -90,9 +93,9 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """Return the time in a backup's name in UTC seconds; infinity if there is no such day."""
     try:
-        return datetime.strptime(text, _TIME).replace(tzinfo=UTC).timestamp()
+        return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return float("inf")

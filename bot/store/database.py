@@ -46,7 +46,10 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise StartupError(f"{path} is damaged ({error}): restore a backup.") from error
+            raise StartupError(
+                f"{path} is damaged ({error}): put back a backup with `zimage-bot restore FOLDER`; `zimage-bot backup` "
+                "makes such backups."
+            ) from error
         raise StartupError(_unusable(path, str(error))) from error
     except OSError as error:
         raise StartupError(_unusable(path, error.strerror or str(error))) from error

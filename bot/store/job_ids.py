@@ -11,13 +11,12 @@ _FIRST = "next_job_id"
 _SKIPPED = 100_000
 
 
-def skip_ids(connection: sqlite3.Connection, highest_given: int = 0) -> None:
+def skip_ids(connection: sqlite3.Connection, other_highest: int = 0) -> None:
     """Give the next jobs ids that no other copy of this database has given.
 
-    ``highest_given`` is the highest id that such a copy is known to have; without one, 100,000 ids are skipped.
+    100,000 ids are skipped, since others may be unknown; ``other_highest`` is one that another copy has given.
     """
-    own = _highest(connection)
-    first = (highest_given or own + _SKIPPED) + 1
+    first = max(_highest(connection), other_highest) + _SKIPPED + 1
     connection.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (_FIRST, str(first)))
     # Buttons name drafts, too.
     connection.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'drafts'", (_SKIPPED,))

@@ -32,7 +32,7 @@ def recover(connection: sqlite3.Connection, now: int, *, given_up: str) -> Recov
     and its owner told ``given_up``. A job that was being delivered may have been posted: it is looked for first. Jobs
     of members who had their data deleted are ended.
     """
-    _end_forgotten(connection, now)
+    end_forgotten(connection, now)
     running = _ids(connection, "running")
     lost = sum(requeue(connection, job_id, now, count_attempt=True, given_up=given_up) for job_id in running)
     for job_id in _ids(connection, "delivering"):
@@ -42,7 +42,7 @@ def recover(connection: sqlite3.Connection, now: int, *, given_up: str) -> Recov
     return Recovered(len(_ids(connection, "queued")), lost, len(_ids(connection, "rendered")))
 
 
-def _end_forgotten(connection: sqlite3.Connection, now: int) -> None:
+def end_forgotten(connection: sqlite3.Connection, now: int) -> None:
     """End the open jobs of closed accounts: their cancellation was lost with the process that had begun it."""
     rows = connection.execute(
         f"SELECT id FROM {OPEN_JOBS} WHERE {IS_OPEN}"

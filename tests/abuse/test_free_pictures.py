@@ -89,7 +89,7 @@ async def test_what_is_deleted_before_it_is_posted_is_paid(world: World) -> None
     await world.member.slash(world.channel, "imagine", prompt=PROMPT)
     await delete(world, JUST_DATA)
     assert await settled(world) == (await rows(world, "SELECT credits FROM jobs"))[0]["credits"] > 0
-    assert not list(world.env.bot.settings.image_dir.iterdir())
+    assert not list(world.env.bot.settings.image_dir.glob("*.png"))
 
 
 async def test_an_exported_picture_that_expires_is_paid_and_its_sibling_refunded(world: World) -> None:

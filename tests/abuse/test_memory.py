@@ -175,7 +175,7 @@ class Fetches:
 
 
 def originals_in(world: World) -> list[Path]:
-    return list(world.env.bot.jobs.originals.folder.glob("*"))
+    return list(world.env.bot.jobs.originals.folder.glob("*.png"))
 
 
 async def test_of_30_edits_at_once_only_those_that_are_admitted_are_downloaded(
