@@ -1,8 +1,8 @@
 """The log of deletions: what was deleted after a backup was made must not come back with it.
 
-It lies beside the database, not in it, because restoring a backup replaces the database. Each day has a file of lines
-``<UTC seconds> member <id>`` or ``<UTC seconds> file <name>``; names of files are random and name nobody. All functions
-block.
+It lies beside the database, not in it, because restoring a backup replaces the database. Each day has a file of lines:
+``<UTC seconds> member <id>``, ``<UTC seconds> file <name>`` or ``<UTC seconds> dropped <name>``. Names of files are
+random and name nobody. All functions block.
 """
 
 from __future__ import annotations
@@ -21,16 +21,23 @@ import structlog
 log = structlog.get_logger(__name__)
 
 DAY = 24 * 60 * 60
+_Kind = Literal["member", "file", "dropped"]
 _FILE_NAME = re.compile(r"\d{4}-\d\d-\d\d\.log")
-_LINE = re.compile(r"(?P<at>\d{1,12}) (?:member (?P<member>\d{1,20})|file (?P<file>[0-9a-f]{12,32}\.png))")
+_LINE = re.compile(
+    r"(?P<at>\d{1,12}) (?:member (?P<member>\d{1,20})|(?P<kind>file|dropped) (?P<file>[0-9a-f]{12,32}\.png))"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Deletions:
-    """What was deleted: ids of members who had their data deleted, and names of files."""
+    """What was deleted: ids of members who had their data deleted, and names of files.
 
-    members: frozenset[int]
-    files: frozenset[str]
+    ``dropped`` are the files that were deleted for lack of room only; their pictures stay in Discord.
+    """
+
+    members: frozenset[int] = frozenset()
+    files: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
 
 
 def deletion_folder(data_dir: Path) -> Path:
@@ -48,10 +55,15 @@ def note_files(data_dir: Path, names: Iterable[str]) -> None:
     _note(data_dir, "file", [name for name in names if name.endswith(".png")])
 
 
+def note_dropped(data_dir: Path, names: Iterable[str]) -> None:
+    """Note that files of pictures are deleted for lack of room."""
+    _note(data_dir, "dropped", list(names))
+
+
 def deletions_since(data_dir: Path, seconds: float) -> Deletions:
     """Return what was deleted from a time in UTC seconds on. A line that was not written to its end is left out."""
     members: set[int] = set()
-    files: set[str] = set()
+    files: dict[str, set[str]] = {"file": set(), "dropped": set()}
     for path in _log_files(data_dir):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             found = _LINE.fullmatch(line)
@@ -60,8 +72,8 @@ def deletions_since(data_dir: Path, seconds: float) -> Deletions:
             if found["member"]:
                 members.add(int(found["member"]))
             else:
-                files.add(found["file"])
-    return Deletions(frozenset(members), frozenset(files))
+                files[found["kind"]].add(found["file"])
+    return Deletions(frozenset(members), frozenset(files["file"]), frozenset(files["dropped"]))
 
 
 def drop_deletions(data_dir: Path, ended_by: float) -> int:
@@ -74,7 +86,7 @@ def drop_deletions(data_dir: Path, ended_by: float) -> int:
     return removed
 
 
-def _note(data_dir: Path, kind: Literal["member", "file"], names: Sequence[str]) -> None:
+def _note(data_dir: Path, kind: _Kind, names: Sequence[str]) -> None:
     """Append lines. A failure is logged only: a full disk must keep nothing from being deleted."""
     try:
         if names:
@@ -83,7 +95,7 @@ def _note(data_dir: Path, kind: Literal["member", "file"], names: Sequence[str])
         log.warning("deletion_not_noted", count=len(names), reason=str(error))
 
 
-def _append(data_dir: Path, kind: Literal["member", "file"], names: Iterable[str]) -> None:
+def _append(data_dir: Path, kind: _Kind, names: Iterable[str]) -> None:
     """Append lines and wait until they are on disk. Several processes may append: a write at the end is one piece."""
     now = int(time.time())
     folder = deletion_folder(data_dir)

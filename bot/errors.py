@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from enum import IntEnum
 from typing import ClassVar
 
@@ -52,6 +54,13 @@ class Restarting(Refusal):
 
     def __init__(self) -> None:
         super().__init__(RESTARTING)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error of the operating system or SQLite says that the disk is full, or a quota used up."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 class StartupError(Exception):

@@ -10,14 +10,16 @@ from collections.abc import Callable
 import filelock
 import structlog
 
+from bot.data_settings import Unlimited
 from bot.errors import TemporaryFault, from_engine
 from bot.jobs.completion import Outbox
 from bot.jobs.service import JobService
+from bot.privacy.disk_space import DiskSpace
 from bot.privacy.housekeeping import Housekeeping
 from bot.privacy.removed_places import RemovedPlaces
 from bot.privacy.store_check import check_store
 from bot.requests.pricing import cheapest
-from bot.settings import Settings, Unlimited
+from bot.settings import Settings
 from bot.store.admission import Terms
 from bot.store.database import Database, explained
 from bot.store.limits import CEILINGS, LIMITS, LimitUnit
@@ -128,6 +130,7 @@ class Services:
     jobs: JobService
     housekeeping: Housekeeping
     removed_places: RemovedPlaces
+    disk_space: DiskSpace
 
     def __init__(self, settings: Settings, start_engine: StartEngine = Engine.start) -> None:
         self._settings = settings
@@ -195,6 +198,14 @@ class Services:
         self.housekeeping.start()
         self.removed_places = RemovedPlaces(self.database, settings.image_dir)
         self.removed_places.start()
+        self.disk_space = DiskSpace(
+            self.database,
+            settings.image_dir,
+            settings.original_dir,
+            max_bytes=settings.data_max_bytes,
+            min_free=settings.min_free_bytes,
+        )
+        self.jobs.admission.has_room = lambda: self.disk_space.has_room
         self._started.append("housekeeping")
 
     async def suspend(self) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
 
+from bot.data_settings import Amount, DataSettings, Unlimited
 from bot.errors import StartupError, WrongUsage
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, PROFILES, either
 from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN
@@ -28,8 +29,6 @@ _ALIKE_IN_FILE = 0.75
 _ALIKE_IN_ENVIRONMENT = 0.88  # other programs have variables, too
 _SHORTEST_IN_ENVIRONMENT = 8
 
-Unlimited = Literal["unlimited"]
-Amount = Annotated[float, Field(ge=0)] | Unlimited
 Weight = Annotated[float, Field(ge=WEIGHT_MIN, le=WEIGHT_MAX)]
 Number = Annotated[int, Field(ge=0)] | Unlimited
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -39,7 +38,7 @@ else:
     ProfileName = Literal[("auto", *PROFILES)]  # mypy does not follow a Literal that is computed
 
 
-class Settings(BaseSettings):
+class Settings(DataSettings):
     """What an operator can set; ``.env.example`` shows each with its meaning."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -59,7 +58,6 @@ class Settings(BaseSettings):
         description="Connections to Discord's gateway that share the servers. Empty: as many as Discord recommends, "
         "about one for each 1,000 servers.",
     )
-    data_dir: Path = Field(Path("data"), description="Where the database and the images lie.")
     profile: ProfileName = Field(
         "auto",
         description=f"What the model can do: {either(PROFILES)}. "
@@ -132,20 +130,6 @@ class Settings(BaseSettings):
     upload_mb_per_day: Number = Field(
         500, description="Most MB of pictures that a member may give to /edit and /details in 24 hours."
     )
-    retention_days: int = Field(30, ge=1, description="Days after which the prompts and images of a job are removed.")
-    backup_days: int = Field(
-        14,
-        ge=0,
-        description="How many days backups are kept, as /privacy tells members: yours and the bot's own. 0: none.",
-    )
-    backup_dir: Path | None = Field(
-        None, description="Where backups of everything are kept. Default: backups inside DATA_DIR."
-    )
-    backup_keep: int = Field(
-        0,
-        ge=0,
-        description="How many daily backups of everything are kept, for at most BACKUP_DAYS days. 0: none are made.",
-    )
     previews: bool = Field(
         default=True, description="Whether the progress message shows what the picture looks like so far."
     )
@@ -215,30 +199,13 @@ class Settings(BaseSettings):
         return weights
 
     @property
-    def database_path(self) -> Path:
-        return self.data_dir / "zimage.sqlite3"
-
-    @property
     def upload_bytes_per_day(self) -> int | None:
         """What a member may give to /edit and /details in 24 hours; None if unlimited."""
         return None if self.upload_mb_per_day == "unlimited" else self.upload_mb_per_day * 2**20
 
     @property
-    def full_backup_dir(self) -> Path:
-        """Where backups of everything are kept."""
-        return self.backup_dir or self.data_dir / "backups"
-
-    @property
     def engine_cache_dir(self) -> Path:
         return self.cache_dir or self.data_dir / "cache"
-
-    @property
-    def image_dir(self) -> Path:
-        return self.data_dir / "images"
-
-    @property
-    def original_dir(self) -> Path:
-        return self.data_dir / "sources"
 
 
 def read_settings(env_file: Path = ENV_FILE, **overrides: Any) -> Settings:

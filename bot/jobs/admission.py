@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -27,6 +28,8 @@ from bot.store.not_admitted import NotAdmitted, OverCeiling, OverLimit
 
 log = structlog.get_logger(__name__)
 
+NO_ROOM = "My disk is almost full, so I take no new requests until my operator has made room."
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -37,13 +40,17 @@ class Quote:
 
 
 class Admission:
-    """Checks requests and inserts jobs. ``configured`` are the terms of the settings, ``terms`` those in force."""
+    """Checks requests and inserts jobs. ``configured`` are the terms of the settings, ``terms`` those in force.
+
+    ``has_room`` returns whether the disk has room for more pictures.
+    """
 
     def __init__(self, database: Database, prices: Prices, configured: Terms) -> None:
         self._database = database
         self._prices = prices
         self.configured = configured
         self.terms = configured
+        self.has_room: Callable[[], bool] = lambda: True
         self._filters = ServerFilters(database)
 
     async def check_place(self, requester: Requester) -> None:
@@ -68,6 +75,7 @@ class Admission:
 
         ``at_least`` is whether the request may cost more, because its size is not known yet.
         """
+        self._check_room()
         demand = self._demand(request)
         try:
             await self._database.read(
@@ -112,6 +120,7 @@ class Admission:
 
         Returns None if the event made a job before. Raises :class:`Refusal` if anything forbids the job.
         """
+        self._check_room()
         await self.check_words(request.guild_id, request.spec.prompt)
         demand, now, nonce = self._demand(request), _now(), "j" + secrets.token_hex(11)
         image_ids = tuple(secrets.token_hex(6) for _ in range(request.count))
@@ -156,6 +165,10 @@ class Admission:
         """Raise :class:`Refusal` if the prompt has a word that the server's admins forbid."""
         if guild_id is not None:
             await self._filters.check(guild_id, prompt)
+
+    def _check_room(self) -> None:
+        if not self.has_room():
+            raise Refusal(NO_ROOM)
 
     def _demand(self, request: JobRequest) -> JobDemand:
         price = self._prices.quote(request.spec, request.count, edit=request.is_edit)

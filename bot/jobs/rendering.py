@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from bot.errors import is_disk_full
 from bot.jobs.card import Card
 from bot.jobs.job import Job, JobProgress
 from bot.jobs.rendering_progress import RenderingProgress
@@ -47,6 +48,9 @@ log = structlog.get_logger(__name__)
 _STOPPED = (EngineClosed, DeviceLost, ModelNotFound)
 """Errors after which the engine takes no requests any more: the job goes on in another process."""
 _NOT_KEPT = "The picture could not be saved on my side: please try again; if it happens again, tell an admin."
+
+
+DISK_FULL = "My disk is full, so I cannot save pictures: my operator has to make room first."
 
 
 class Rendering:
@@ -198,10 +202,11 @@ class Rendering:
         """Handle one image's events until it ends. An exception fails this image, not the others."""
         try:
             await self._handle_events(position, handle)
-        except Exception:
+        except Exception as error:
             log.exception("image_lost", job=self._job.id, position=position)
             handle.cancel()
-            self.error = UnitFailed(_NOT_KEPT)  # end_rest() writes it to the row
+            # end_rest() writes it to the row
+            self.error = UnitFailed(DISK_FULL if is_disk_full(error) else _NOT_KEPT)
 
     async def _handle_events(self, position: int, handle: Handle) -> None:
         async for event in handle:

@@ -6,19 +6,21 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import structlog
 
-from bot.errors import Refusal
+from bot.errors import Refusal, is_disk_full
 from bot.jobs.active import ActiveJob
 from bot.jobs.card import Card
 from bot.jobs.completion import Completion
+from bot.jobs.delivery import Outage, Undeliverable
 from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.dispatch import Dispatcher
-from bot.jobs.rendering import Rendering
+from bot.jobs.rendering import DISK_FULL, Rendering
 from bot.requests.originals import OriginalFolder
 from bot.requests.pricing import Prices
 from bot.store import jobs as store
@@ -34,6 +36,11 @@ Outcome = Literal["ended", "withdrawn", "kept"]
 GIVEN_UP = (
     f"I had to restart {recovery.ATTEMPTS_MAX} times while this was being generated, so I have given it up. "
     "Nothing was charged."
+)
+
+_STUCK = (
+    "My disk is full, so I cannot even note how this went. Once my operator has made room it goes on by itself, or "
+    "ends without a charge."
 )
 
 
@@ -75,11 +82,14 @@ class JobRunner:
         assert card is not None, "a job is dispatched after its card was shown"
         try:
             outcome = await self._render(active, card)
-        except Exception:
+        except Exception as error:
             error_id = secrets.token_hex(4)
             log.exception("job_failed", job=job.id, error_id=error_id)
-            sentence = f"Something went wrong on my side; nothing was charged. (error {error_id})"
-            if not await self._completion.fail(job, sentence):
+            full = is_disk_full(error)
+            what = DISK_FULL if full else "Something went wrong on my side."
+            if not await self._completion.fail(job, f"{what} Nothing was charged. (error {error_id})"):
+                if full:
+                    await self._tell_of_full_disk(card)
                 return "ended"
             outcome = "ended"
         if outcome == "ended":
@@ -87,6 +97,11 @@ class JobRunner:
             await card.stop()
             await self._deliveries.turn(job.id, card)
         return outcome
+
+    async def _tell_of_full_disk(self, card: Card) -> None:
+        """Say on the card why the job does not go on: not even its row can be changed."""
+        with suppress(Outage, Undeliverable):
+            await card.show_delay(_STUCK)
 
     async def _render(self, active: ActiveJob, card: Card) -> Outcome:
         if active.rendering is None:

@@ -20,9 +20,10 @@ import aiosqlite
 import structlog
 import yoyo
 
-from bot.errors import Restarting, StartupError
+from bot.errors import Restarting, StartupError, is_disk_full
 from bot.store.backups import back_up
 from bot.store.database_thread import DatabaseThread
+from bot.store.disk_reserve import DiskReserve
 
 log = structlog.get_logger(__name__)
 
@@ -184,17 +185,22 @@ def _applied(backend: Any) -> list[str]:
 
 
 class Database:
-    """An open database. Created by :meth:`open`; must be closed with :meth:`close`."""
+    """An open database. Created by :meth:`open`; must be closed with :meth:`close`.
+
+    ``reserve`` is room for it on a full disk, once somebody holds that.
+    """
 
     def __init__(
         self,
         writer: tuple[DatabaseThread, sqlite3.Connection],
         reader: tuple[DatabaseThread, sqlite3.Connection],
         query_connection: aiosqlite.Connection,
+        reserve: DiskReserve,
     ) -> None:
         self._write_thread, self._write_connection = writer
         self._read_thread, self._read_connection = reader
         self._query_connection = query_connection
+        self.reserve = reserve
         self._closed = False
 
     @classmethod
@@ -209,7 +215,12 @@ class Database:
         await query_connection.execute("PRAGMA busy_timeout = 5000")
         write_connection = await writer.run(partial(_connect, path))
         read_connection = await reader.run(partial(_connect_to_read, path))
-        return cls((writer, write_connection), (reader, read_connection), query_connection)
+        return cls(
+            (writer, write_connection),
+            (reader, read_connection),
+            query_connection,
+            DiskReserve(path.with_name("reserve")),
+        )
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function`` in one transaction and return its result; if it raises, roll back and raise the same."""
@@ -247,6 +258,15 @@ class Database:
             self._read_connection.execute("ROLLBACK")
 
     def _transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``function``; once more with the reserved room, if that is held, where the disk is full."""
+        try:
+            return self._try_transaction(function)
+        except sqlite3.OperationalError as error:
+            if not is_disk_full(error) or not self.reserve.release():
+                raise
+        return self._try_transaction(function)
+
+    def _try_transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._write_connection
         connection.execute("BEGIN IMMEDIATE")
         try:

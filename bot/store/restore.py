@@ -24,6 +24,7 @@ from bot.errors import StartupError
 from bot.store import images, job_ids, privacy, recovery
 from bot.store.backups import TIME_FORMAT, copy_database, flush
 from bot.store.database import Database, unapplied
+from bot.store.disk_bounds import drop_files
 from bot.store.full_backups import (
     DATABASE,
     FOLDERS,
@@ -112,6 +113,8 @@ async def _prepare(staged: Path, deletions: Deletions, highest_job: int) -> tupl
         for member_id in deletions.members:
             await _forget_member(database, member_id)
         deleted = await database.write(partial(_delete_images, files=deletions.files))
+        dropped = [name.removesuffix(".png") for name in deletions.dropped]
+        await database.write(partial(drop_files, image_ids=dropped))
         await database.write(partial(job_ids.skip_ids, other_highest=highest_job))
         await database.write(_look_before_posting)
         wanted = await database.read(lambda connection: set(named_pictures(connection)))

@@ -15,7 +15,7 @@ import discord
 import structlog
 from discord import app_commands
 
-from bot.errors import Refusal
+from bot.errors import Refusal, is_disk_full
 from bot.inert import cut, inert, plain, utf16_length
 from bot.requests.drafts import Draft, RequestError, keep_draft
 from bot.requests.refusals import RequestRefused
@@ -69,6 +69,9 @@ def explain(error: BaseException) -> str:
         case app_commands.CheckFailure():
             return "You may not use this here."
     error_id = secrets.token_hex(4)
+    if is_disk_full(cause):
+        log.error("unexpected_error", error_id=error_id, exc_info=cause)
+        return f"My disk is full, so I cannot do this now: my operator has to make room first. (error {error_id})"
     if isinstance(cause, aiohttp.ClientError):  # a traceback would end in the URL, and with it in a token
         log.error("unexpected_error", error_id=error_id, reason=reason_of(cause))
     else:

@@ -130,7 +130,8 @@ def info_text(retention_days: int, backup_days: int) -> str:
     return (
         "**What I store about you**\n"
         f"- Your prompts, your pictures, and pictures that you gave me to edit: for {_days(retention_days)}. Of older "
-        "ones I keep only numbers: size, seed, steps, credits, when and where.\n"
+        "ones I keep only numbers: size, seed, steps, credits, when and where. If my disk gets too full, the oldest "
+        "posted pictures go sooner; their messages stay.\n"
         "- Your `/settings`, until you change them, and what you used, as sums by day.\n"
         "- What admins set for you: limits, blocks, and the list of these changes.\n"
         "No names, no avatars, no other messages. Nothing is passed on, and no model is trained on it.\n"

@@ -354,7 +354,7 @@ async def test_what_members_delete_in_discord_is_in_the_log(world: World) -> Non
     message = await drawn(world, steps=1)
     folder = world.env.bot.settings.data_dir
     (picture,) = folder.glob("images/*.png")
-    assert deletions_since(folder, 0) == Deletions(frozenset(), frozenset())
+    assert deletions_since(folder, 0) == Deletions()
     await message.delete()
     await until(lambda: not picture.exists())
     assert deletions_since(folder, 0).files == {picture.name}

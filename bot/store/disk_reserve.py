@@ -1,0 +1,49 @@
+"""Room on the disk that is kept for the database, so that jobs can be ended when everything else is full."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+RESERVE_BYTES = 8 * 2**20
+
+
+class DiskReserve:
+    """A file of 8 MiB without content, which is deleted when the database needs its room. Methods block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def hold(self) -> bool:
+        """Take the room, unless it is held. Returns False if it is not there."""
+        with self._lock:
+            try:
+                if self._path.exists() and self._path.stat().st_size == RESERVE_BYTES:
+                    return True
+                descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600)
+                try:
+                    os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+                finally:
+                    os.close(descriptor)
+            except OSError:
+                with suppress(OSError):
+                    self._path.unlink(missing_ok=True)
+                return False
+            return True
+
+    def release(self) -> bool:
+        """Give the room to whoever writes next. Returns False if it was not held."""
+        with self._lock:
+            try:
+                self._path.unlink()
+            except OSError:
+                return False
+        log.error("disk_full", advice="The disk is full: make room. No new requests are taken until there is some.")
+        return True
