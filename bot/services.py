@@ -6,10 +6,12 @@ import asyncio
 import gc
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 
 import filelock
 import structlog
 
+from bot.daemon_thread import in_daemon_thread
 from bot.data_settings import Unlimited
 from bot.errors import TemporaryFault, from_engine
 from bot.jobs.completion import Outbox
@@ -21,7 +23,8 @@ from bot.privacy.store_check import check_store
 from bot.requests.pricing import cheapest
 from bot.settings import Settings
 from bot.store.admission import Terms
-from bot.store.database import Database, explained
+from bot.store.database import Database
+from bot.store.faults import explained
 from bot.store.limits import CEILINGS, LIMITS, LimitUnit
 from bot.store.queue_places import QueueShares
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
@@ -162,11 +165,12 @@ class Services:
         self.database = await Database.open(settings.database_path)
         self._started.append("database")
         await check_store(self.database, (settings.image_dir, settings.original_dir))
-        profile = await asyncio.to_thread(choose_profile, settings)
+        profile = await in_daemon_thread(partial(choose_profile, settings))
         if settings.worker == "thread":
             # Now, while nobody waits for an answer: the engine's thread would hold up the event loop with it later.
-            await asyncio.to_thread(import_worker)
+            await in_daemon_thread(import_worker)
         # Also now: reading a large tokenizer holds the interpreter's lock for a second.
+        prompts = await in_daemon_thread(partial(PromptTokens.load, profile))
         prompts = await asyncio.to_thread(PromptTokens.load, profile)
         await asyncio.to_thread(_exempt_imports_from_gc)
         self.engine = self._start_engine(engine_config(settings, profile))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,13 +55,16 @@ def cache_folder() -> Path:
     return Path(HF_HUB_CACHE)
 
 
-def cached_snapshot(model: str) -> Path | None:
-    """Return the cached folder of this hub id, complete or not; None if there is none. Never asks the hub."""
+def cached_snapshot(model: str, patterns: Sequence[str] = _PATTERNS) -> Path | None:
+    """Return the cached folder of this hub id, complete or not; None if there is none. Never asks the hub.
+
+    ``patterns`` say which of its files are wanted.
+    """
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow to import
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
 
     try:
-        return Path(snapshot_download(model, allow_patterns=_PATTERNS, local_files_only=True))
+        return Path(snapshot_download(model, allow_patterns=list(patterns), local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         return None
 

@@ -5,7 +5,11 @@ What ``--help`` needs not is imported inside the functions: it has to answer at 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -17,6 +21,7 @@ from zimage_engine.types import EngineError
 if TYPE_CHECKING:
     from bot.settings import Settings
 
+_LAST_SECONDS = 1.0
 T = TypeVar("T")
 Stop = Callable[[str, int], NoReturn]
 """Says one sentence and ends the program with a status."""
@@ -49,3 +54,26 @@ def stop_in_json(sentence: str, status: int) -> NoReturn:
 
     log_stop(sentence, int(status))
     sys.exit(status)
+
+
+def end_now(status: int) -> NoReturn:
+    """End the process with this status without waiting for threads, a second from now at the latest.
+
+    Some of the hub's library may have gigabytes to download or attempts to repeat, and one that runs torch while the
+    interpreter ends aborts the process, with a status of its own.
+    """
+
+    def end() -> None:
+        with contextlib.suppress(OSError, ValueError):  # its terminal may be gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+    if threading.active_count() == 1:
+        sys.exit(status)
+    timer = threading.Timer(_LAST_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    atexit._run_exitfuncs()  # noqa: SLF001 - what sys.exit would do after waiting
+    end()
+    raise AssertionError

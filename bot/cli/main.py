@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from bot.cli.data_commands import add_data_commands
+from bot.cli.ending import end_now
 from bot.cli.ending import or_explain as _or_explain
 from bot.cli.ending import settings_or_explain as _settings
 from bot.cli.ending import stop as _stop
@@ -52,7 +53,8 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except SystemExit as end:
-        raise SystemExit(ExitStatus.USAGE if end.code == _TYPER_USAGE else end.code) from None
+        status = ExitStatus.USAGE if end.code == _TYPER_USAGE else end.code
+        end_now(int(status or 0))
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
@@ -92,13 +94,16 @@ def run() -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    *, offline: Annotated[bool, typer.Option("--offline", help="Ask neither Discord nor the hub.")] = False
+) -> None:
     """Look at this machine, the model, the token and the database, and say what to fix."""
     settings = _settings()
+    from bot.checks.finding import Surroundings
     from bot.cli.doctor import examine
 
-    if not _or_explain(lambda: examine(settings)):
-        sys.exit(1)
+    if not _or_explain(lambda: examine(Surroundings(settings, offline=offline))):
+        sys.exit(ExitStatus.FOUND)
 
 
 @app.command(epilog=_HUB_HELP)
@@ -164,8 +169,8 @@ def verify(
 def migrate() -> None:
     """Bring the database up to date, making it where there is none."""
     settings = _settings()
-    from bot.store.database import explained
     from bot.store.database import migrate as migrate_database
+    from bot.store.faults import explained
 
     def migrated() -> list[str]:
         with explained(settings.database_path):

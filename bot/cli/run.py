@@ -8,16 +8,20 @@ import os
 import signal
 import sys
 
-import aiohttp
 import discord
 import structlog
 
 from bot.app import create_client
+from bot.checks.checks import check_first
+from bot.checks.finding import Surroundings
+from bot.cli.connection import connect
 from bot.client import ZImageBot
-from bot.errors import DeviceGone, StartupError
+from bot.daemon_thread import in_daemon_thread
+from bot.errors import DeviceGone, from_engine
 from bot.logs import configure_logging
 from bot.settings import Settings
-from zimage_engine.types import DeviceLost, EngineError
+from bot.version import program_version
+from zimage_engine.types import EngineClosed, EngineError
 
 log = structlog.get_logger(__name__)
 
@@ -31,21 +35,47 @@ _STOP_SIGNALS = tuple(
 def run_bot(settings: Settings, token: str) -> None:
     """Run until a signal. Raises :class:`StartupError` if the operator has something to fix."""
     configure_logging(settings)
-    asyncio.run(_run(create_client(settings), token))
+    log.info("starting", version=program_version(), profile=settings.profile, data=str(settings.data_dir))
+    # The bot uses no voice, so what discord.py lacks for it is of no interest.
+    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+    asyncio.run(_run(settings, token))
 
 
-async def _run(client: ZImageBot, token: str) -> None:
-    """Connect; close on a signal, if the model cannot be loaded, or if the device is lost for good.
+async def _run(settings: Settings, token: str) -> None:
+    """Make the checks that need no connection, then connect and work until a signal, which ends both.
 
     A second signal ends the program at once.
     """
-    connection = asyncio.create_task(_connect(client, token), name="discord")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _STOP_SIGNALS:
         with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(number, _on_signal, stop, number)
     stopped = asyncio.create_task(stop.wait(), name="stop")
+    around = Surroundings(settings, hurried=True)
+    checks = asyncio.create_task(in_daemon_thread(lambda: _checked(around)), name="checks")
+    await asyncio.wait({checks, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if stopped.done():
+        checks.cancel()
+        log.info("stopping")
+        return
+    try:
+        chosen = checks.result()
+    except BaseException:
+        stopped.cancel()
+        raise
+    await _work(create_client(chosen), token, stopped)
+
+
+def _checked(around: Surroundings) -> Settings:
+    """Make the checks, and return the settings with the profile that they chose: the devices are looked for once."""
+    check_first(around)
+    return around.settings.model_copy(update={"profile": around.profile().name})
+
+
+async def _work(client: ZImageBot, token: str, stopped: asyncio.Task[bool]) -> None:
+    """Connect; close when ``stopped`` ends, if the model cannot be loaded, or if the device is lost for good."""
+    connection = asyncio.create_task(connect(client, token), name="discord")
     model = asyncio.create_task(client.model_ready(), name="model")
     lost = asyncio.create_task(client.device_lost(), name="device lost")
     try:
@@ -90,29 +120,10 @@ async def _disconnect(client: ZImageBot, connection: asyncio.Task[None]) -> None
 
 def _explain_model(model: asyncio.Task[None]) -> None:
     error = model.exception()
-    if isinstance(error, DeviceLost):
-        raise DeviceGone(str(error)) from error
+    if isinstance(error, EngineClosed):
+        return  # Discord has closed the connection meanwhile, whose error says more
     if isinstance(error, EngineError):
-        raise StartupError(str(error)) from error
+        raise from_engine(error) from error
     if error is not None:
         raise error
     log.info("model_ready")
-
-
-async def _connect(client: ZImageBot, token: str) -> None:
-    try:
-        await client.start(token)
-    except discord.LoginFailure as error:
-        raise StartupError(
-            "Discord does not accept the token: copy it again from the developer portal (Bot → Reset Token) "
-            "into DISCORD_TOKEN."
-        ) from error
-    except discord.PrivilegedIntentsRequired as error:
-        raise StartupError(
-            "The developer portal does not grant an intent that the bot asks for: switch on Message Content Intent "
-            "under Bot → Privileged Gateway Intents."
-        ) from error
-    except (discord.HTTPException, discord.GatewayNotFound, discord.ConnectionClosed) as error:
-        raise StartupError(f"Discord refuses the connection ({error}): try again in a few minutes.") from error
-    except aiohttp.ClientConnectionError as error:
-        raise StartupError(f"Discord cannot be reached ({type(error).__name__}): check the network.") from error

@@ -40,29 +40,6 @@ MIGRATIONS = find_migrations(Path(__file__).parents[1])
 """The folder of the migrations: SQL files whose names begin with a number."""
 
 
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what the file system and SQLite raise in the block into :class:`StartupError`, with one sentence."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise StartupError(
-                f"{path} is damaged ({error}): put back a backup with `zimage-bot restore FOLDER`; `zimage-bot backup` "
-                "makes such backups."
-            ) from error
-        raise StartupError(_unusable(path, str(error))) from error
-    except OSError as error:
-        raise StartupError(_unusable(path, error.strerror or str(error))) from error
-
-
-def _unusable(path: Path, reason: str) -> str:
-    return (
-        f"{path.parent} cannot be used ({reason}): give the bot's user the right to write there and to its files, or "
-        "set another DATA_DIR."
-    )
-
-
 def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
     """Apply the migrations that the database lacks, creating the file if needed. Blocks.
 

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from functools import cache
 from io import StringIO
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from bot.cli import doctor
-from bot.cli.doctor import examine, findings
+from bot.checks import storage
+from bot.checks.checks import findings
+from bot.checks.finding import Surroundings
+from bot.cli.doctor import examine
 from bot.settings import Settings
 from bot.store.database import MIGRATIONS, migrate
 from zimage_engine.device.memory import GB
 from zimage_engine.device.nvidia import NvidiaState
-from zimage_engine.device.probe import Device, DeviceReport
+from zimage_engine.device.probe import Device, DeviceReport, probe
+
+DEVICES = cache(probe)
+"""Asks the child process for this machine's devices once for all tests: they stay as they are."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _probe_once() -> Iterator[None]:
-    """Ask the child process for this machine's devices once for all tests: they stay as they are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(doctor, "probe", cache(doctor.probe))
-        yield
+def around(settings: Settings, **options: Any) -> Surroundings:
+    return Surroundings(settings, **({"find_devices": DEVICES} | options))
 
 
-def states(settings: Settings) -> dict[str, tuple[bool | None, str]]:
-    return {finding.name: (finding.ok, finding.text) for finding in findings(settings)}
+def states(settings: Settings, **options: Any) -> dict[str, tuple[bool | None, str]]:
+    return {finding.name: (finding.ok, finding.text) for finding in findings(around(settings, **options))}
 
 
 def test_a_sound_machine_needs_a_token_only(settings: Settings) -> None:
@@ -44,9 +45,10 @@ def test_the_database_is_looked_at_and_not_changed(settings: Settings) -> None:
     settings.data_dir.mkdir(parents=True)
     sqlite3.connect(settings.database_path).close()
     names = ", ".join(sorted(path.stem for path in MIGRATIONS.glob("0*.sql")))
-    assert states(settings)["database"] == (None, f"{names} will be applied at the next start.")
+    ok, text = states(settings)["database"]
+    assert (ok, text.startswith(f"{names} must still be applied: `zimage-bot migrate` does it")) == (False, True)
     migrate(settings.database_path)
-    assert "up to date" in states(settings)["database"][1]
+    assert "is up to date and sound" in states(settings)["database"][1]
     settings.database_path.write_bytes(b"this is no database, whatever its name says" * 100)
     assert states(settings)["database"][0] is False
 
@@ -74,7 +76,7 @@ def test_the_table_never_shows_the_token(settings: Settings, monkeypatch: pytest
     monkeypatch.setattr("discord.http.Route.BASE", "http://127.0.0.1:9/api")
     out = StringIO()
     secret = settings.model_copy(update={"discord_token": SecretStr("very.secret.token")})
-    assert not examine(secret, Console(file=out, width=200))
+    assert not examine(around(secret), Console(file=out, width=200))
     assert "Discord cannot be asked" in out.getvalue()
     assert "very.secret.token" not in out.getvalue()
 
@@ -83,29 +85,26 @@ GPU = Device("cuda:0", "cuda", "NVIDIA GeForce RTX 4090", 24 * GB, 23 * GB, bflo
 CPU = Device("cpu", "cpu", "CPU", 64 * GB, 60 * GB, bfloat16=True)
 
 
-def driver_finding(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, state: NvidiaState, report: DeviceReport
-) -> dict[str, tuple[bool | None, str]]:
-    monkeypatch.setattr(doctor, "find_nvidia", lambda: state)
-    monkeypatch.setattr(doctor, "probe", lambda _: report)
-    return states(settings.model_copy(update={"device": "auto"}))
+def driver_finding(settings: Settings, state: NvidiaState, report: DeviceReport) -> dict[str, tuple[bool | None, str]]:
+    auto = settings.model_copy(update={"device": "auto"})
+    return states(auto, find_devices=lambda _: report, find_gpu=lambda: state)
 
 
-def test_a_gpu_is_shown_with_its_driver(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_shown_with_its_driver(settings: Settings) -> None:
     report = DeviceReport(GPU, (GPU, CPU), 60 * GB, "2.13.0", "13.0", None)
-    found = driver_finding(settings, monkeypatch, NvidiaState(card=True, driver="590.44.01"), report)
+    found = driver_finding(settings, NvidiaState(card=True, driver="590.44.01"), report)
     assert found["driver"] == (True, "NVIDIA 590.44.01; torch's build is for CUDA 13.0, which needs 580 or newer.")
     assert found["device"] == (True, "NVIDIA GeForce RTX 4090, 23.0 of 24.0 GB free, CUDA 13.0, bfloat16")
 
 
-def test_a_gpu_that_torch_cannot_use_is_to_be_fixed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_torch_cannot_use_is_to_be_fixed(settings: Settings) -> None:
     report = DeviceReport(CPU, (CPU,), 60 * GB, "2.13.0+cpu", None, None)
-    found = driver_finding(settings, monkeypatch, NvidiaState(card=True, driver="590.44.01"), report)
+    found = driver_finding(settings, NvidiaState(card=True, driver="590.44.01"), report)
     assert found["driver"][0] is False
     assert "this torch is a CPU build: replace it with the CUDA build by `" in found["driver"][1]
-    on_purpose = {finding.name for finding in findings(settings.model_copy(update={"device": "cpu"}))}
+    on_purpose = states(settings.model_copy(update={"device": "cpu"}), find_devices=lambda _: report)
     assert "driver" not in on_purpose, "DEVICE=cpu is what the operator wants"
-    found = driver_finding(settings, monkeypatch, NvidiaState(card=False), report)
+    found = driver_finding(settings, NvidiaState(card=False), report)
     assert "driver" not in found
     assert found["device"] == (None, "CPU only: fine for PROFILE=demo, minutes a picture for the others.")
 
@@ -113,9 +112,9 @@ def test_a_gpu_that_torch_cannot_use_is_to_be_fixed(settings: Settings, monkeypa
 def test_weights_that_are_not_here_name_the_command_and_the_room(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "complete_profile", lambda profile: profile)  # asks the hub
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=10 * GB))
-    found = list(findings(settings.model_copy(update={"profile": "turbo", "model": "somebody/not-here"})))
+    monkeypatch.setattr("bot.checks.model.complete_profile", lambda profile: profile)  # asks the hub
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: SimpleNamespace(free=10 * GB))
+    found = list(findings(around(settings.model_copy(update={"profile": "turbo", "model": "somebody/not-here"}))))
     assert "`zimage-bot download` fetches it" in next(each.text for each in found if each.name == "weights")
     disks = [each for each in found if each.name == "disk"]
     assert [each.ok for each in disks] == [True, False]
@@ -126,7 +125,7 @@ def test_the_disk_is_looked_at_where_the_hub_cannot_be_reached(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    found = list(findings(settings.model_copy(update={"model": "somebody/not-here"})))
+    found = list(findings(around(settings.model_copy(update={"model": "somebody/not-here"}))))
     assert [each.text for each in found if each.name == "weights"] == [
         "“somebody/not-here” is not on this machine, and HF_HUB_OFFLINE forbids to download it: unset it."
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import sys
@@ -65,7 +64,6 @@ def test_crashes_and_warnings_are_logged(settings: Settings, capsys: pytest.Capt
         thread.start()
         thread.join()
         Broken()
-        gc.collect()
         warnings.simplefilter("always")
         warnings.warn("this is old", stacklevel=1)
         asyncio.run(forgotten())

@@ -160,13 +160,21 @@ def _missing(lacking: float, what: str) -> OutOfMemory:
 def part_sizes(folder: Path) -> PartSizes:
     """Count the weights of a model folder. Reads only the headers of the safetensors files.
 
-    Raises :class:`ModelNotFound` if one is damaged.
+    Raises :class:`ModelNotFound` if one is damaged or ends too early.
     """
-    encoder, transformer, vae, siglip = (_part_size(folder / part) for part in (*PARTS, SIGLIP))
+    encoder, transformer, vae, siglip = (weights_of(folder / part) for part in (*PARTS, SIGLIP))
     return PartSizes(encoder, transformer, vae + siglip)
 
 
-def _part_size(part: Path) -> PartSize:
+def check_parts(folder: Path) -> None:
+    """Raise :class:`ModelNotFound` if a part of the model in the folder has no weights."""
+    for part in PARTS:
+        if not _weight_files(folder / part):
+            raise ModelNotFound(f"{folder / part} has no weights in safetensors: download the model again.")
+
+
+def weights_of(part: Path) -> PartSize:
+    """Count the weights of one part. Raises :class:`ModelNotFound` if a file is damaged or ends too early."""
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - imports NumPy
 
     converted_types = _CONVERTED if _is_quantised(part) else _CONVERTED | _FLOAT8

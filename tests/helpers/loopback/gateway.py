@@ -35,7 +35,7 @@ class Session:
 class Gateway:
     """The server's end of the WebSocket.
 
-    ``close_with``: each connection is closed with that code instead of READY. ``acknowledging`` is set to False for a
+    ``close_with``: each connection is closed with that code after IDENTIFY. ``acknowledging`` is set to False for a
     connection that looks alive and is not: neither heartbeats are acknowledged nor events sent. ``presences`` are what
     the bot said of itself, at the start of a session and later.
     """
@@ -104,9 +104,6 @@ class Gateway:
         """Serve one connection to its end."""
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        if self._close_with is not None:
-            await socket.close(code=self._close_with)
-            return socket
         outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         writer = asyncio.create_task(self._write(socket, outgoing), name="loopback gateway")
         outgoing.put_nowait({"op": HELLO, "d": {"heartbeat_interval": round(self.heartbeat_interval * 1000)}})
@@ -114,6 +111,10 @@ class Gateway:
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
+                    if self._close_with is not None and json.loads(message.data)["op"] == IDENTIFY:
+                        self.identified += 1
+                        await socket.close(code=self._close_with)
+                        break
                     session = self._receive(json.loads(message.data), socket, outgoing) or session
         finally:
             if session is not None and session.outgoing is outgoing:

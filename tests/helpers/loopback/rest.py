@@ -44,7 +44,7 @@ class Rest:
             case method, ["channels", channel_id, *rest]:
                 return self._channel(method, channel_id, rest, call)
             case "GET", ["gateway", "bot"]:
-                limit = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
+                limit = {"total": 1000, "remaining": self._state.sessions_left, "reset_after": 0, "max_concurrency": 1}
                 url = f"ws://{self._state.base}/gateway"
                 return 200, {"url": url, "shards": self._state.shards, "session_start_limit": limit}
             case "GET", ["users", "@me"]:
@@ -54,8 +54,19 @@ class Rest:
             case "POST", ["users", "@me", "channels"]:
                 return 200, channel_payload(self._state.conversation(_member(str(call.body["recipient_id"]))))
             case "GET", ["oauth2", "applications", "@me"]:
-                application = {"id": APPLICATION, "name": "zimage", "description": "", "flags": 0, "icon": None}
-                application |= {"bot_public": True, "bot_require_code_grant": False, "verify_key": ""}
+                application = {
+                    "id": APPLICATION,
+                    "name": "zimage",
+                    "description": "",
+                    "flags": self._state.flags,
+                    "icon": None,
+                }
+                application |= {
+                    "flags": self._state.flags,
+                    "bot_public": True,
+                    "bot_require_code_grant": False,
+                    "verify_key": "",
+                }
                 return 200, application | {"owner": user_payload(MEMBER)}
             case "PUT", ["applications", _, *_, "commands"]:
                 known = {"id": "1", "application_id": APPLICATION, "version": "1"}

@@ -66,13 +66,16 @@ class State:
     """All of it. ``emit`` sends an event to the bot; ``base`` is the server's address as ``host:port``.
 
     ``upload_limit`` is what a file of the bot may have in bytes, whatever interactions say. ``shards`` is how many the
-    bot is told to connect with.
+    bot is told to connect with; ``sessions_left`` is what it may begin today. ``flags`` are those of its application:
+    what the developer portal grants.
     """
 
     def __init__(self, emit: Callable[[str, dict[str, Any]], None]) -> None:
         self._emit = emit
         self.base = ""
         self.shards = 1
+        self.sessions_left = 999
+        self.flags = 0
         self.ids = Snowflakes()
         self.channels = new_channels()
         self.messages: dict[str, Message] = {}

@@ -1,0 +1,71 @@
+"""Checks of the program and of this machine's device."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import discord
+
+from bot.checks.finding import Finding, Surroundings
+from bot.services import gpu_fault
+from bot.settings import unknown_names
+from bot.version import program_version
+from zimage_engine.catalog import CPU_PROFILE
+from zimage_engine.device.memory import GB
+from zimage_engine.device.nvidia import NvidiaState, minimum_driver
+from zimage_engine.device.probe import DeviceReport
+
+
+def check_program(around: Surroundings) -> Iterator[Finding]:
+    """Name the versions, and the keys in .env that nobody reads."""
+    del around
+    text = f"zimage-bot {program_version()}, Python {platform.python_version()}"
+    yield Finding("version", ok=True, text=f"{text}, torch {version('torch')}, discord.py {discord.__version__}")
+    if unknown := unknown_names():
+        yield Finding("settings", ok=None, text=f"{', '.join(unknown)} in .env: no setting of the bot, and ignored.")
+
+
+def check_owner(around: Surroundings) -> Iterator[Finding]:
+    """Check that both settings of /owner are set, or none."""
+    settings = around.settings
+    if bool(settings.bot_owner_ids) != (settings.owner_guild_id is not None):
+        missing = "OWNER_GUILD_ID" if settings.bot_owner_ids else "BOT_OWNER_IDS"
+        yield Finding("owner", ok=False, text=f"/owner is offered to nobody: set {missing}, too.")
+
+
+def check_device(around: Surroundings) -> Iterator[Finding]:
+    """Check the chosen device, and where torch finds no GPU, what keeps it from an NVIDIA card."""
+    settings = around.settings
+    report = around.find_devices(settings.device)
+    device = report.chosen
+    if report.hip is None and settings.device != "cpu" and (nvidia := around.find_gpu()).card:
+        yield _driver(report, nvidia)
+    if device.kind == "cuda":
+        build = f"ROCm {report.hip}" if report.hip else f"CUDA {report.cuda}"
+        text = f"{device.title}, {device.memory_free / GB:.1f} of {device.memory_total / GB:.1f} GB free, {build}"
+        if device.bfloat16:
+            yield Finding("device", ok=True, text=f"{text}, bfloat16")
+        else:
+            yield Finding("device", ok=False, text=f"{text}: no bfloat16, set DTYPE=float32 or use a newer GPU.")
+    elif device.kind == "mps":
+        yield Finding("device", ok=True, text=device.title)
+    else:
+        why = f"the CPU, as DEVICE={settings.device} says" if settings.device != "auto" else "CPU only"
+        text = f"{why}: fine for PROFILE={CPU_PROFILE}, minutes a picture for the others."
+        yield Finding("device", ok=None, text=text)
+
+
+def check_choice(around: Surroundings) -> Iterator[Finding]:
+    """Check that PROFILE=auto does not take the CPU where there is a GPU. Raises :class:`EngineError` if it does."""
+    yield Finding("profile", ok=True, text=f"{around.profile().name}, as PROFILE={around.settings.profile} says")
+
+
+def _driver(report: DeviceReport, nvidia: NvidiaState) -> Finding:
+    """Check that torch's build and NVIDIA's driver fit."""
+    if (fault := gpu_fault(report, nvidia)) is not None:
+        return Finding("driver", ok=False, text=fault)
+    needed = minimum_driver(report.cuda or "")
+    enough = f", which needs {needed} or newer" if needed else ""
+    return Finding("driver", ok=True, text=f"NVIDIA {nvidia.driver}; torch's build is for CUDA {report.cuda}{enough}.")

@@ -1,0 +1,62 @@
+"""What is wrong with the database's file: damaged pages, missing rights, as sentences for the operator."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bot.errors import StartupError
+
+_INSTRUCTIONS = 10_000
+"""After so many instructions SQLite asks whether to go on."""
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the file system and SQLite raise in the block into :class:`StartupError`, with one sentence."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise StartupError(damaged(path, str(error))) from error
+        raise StartupError(_unusable(path, str(error))) from error
+    except OSError as error:
+        raise StartupError(_unusable(path, error.strerror or str(error))) from error
+
+
+def damaged(path: Path, reason: str) -> str:
+    """Return the sentence for a database whose file is damaged."""
+    return (
+        f"{path} is damaged ({reason}): put back a backup with `zimage-bot restore FOLDER`; `zimage-bot backup` makes "
+        "such backups."
+    )
+
+
+def _unusable(path: Path, reason: str) -> str:
+    return (
+        f"{path.parent} cannot be used ({reason}): give the bot's user the right to write there and to its files, or "
+        "set another DATA_DIR."
+    )
+
+
+def damage_of(path: Path, until: float | None = None) -> str | None:
+    """Return the first fault that SQLite finds in the pages of the database; None if there is none. Blocks.
+
+    ``until`` is when to stop looking, as ``time.monotonic`` counts. Raises :class:`sqlite3.Error` if it cannot be read.
+    """
+    connection = sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+        if until is not None:
+            connection.set_progress_handler(lambda: int(time.monotonic() > until), _INSTRUCTIONS)
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            return None
+        raise
+    finally:
+        connection.close()
+    return None if found[0] == "ok" else str(found[0]).replace("\n", " ")
