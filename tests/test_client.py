@@ -15,6 +15,7 @@ from bot.jobs.active import ActiveJob
 from bot.playground.world import World
 from bot.services import Services
 from bot.settings import Settings
+from bot.version import program_version
 from bot.views.buttons import progress_view
 from bot.views.first_contact import generate_view
 from bot.views.member_limits import member_view
@@ -39,6 +40,7 @@ async def test_help_is_private_and_fits(world: World) -> None:
 async def test_ping_says_model_device_and_queue(world: World) -> None:
     answered = await world.member.slash(world.channel, "ping")
     assert "Queue: 0 waiting, 0 being generated" in answered.response.content
+    assert f"Version: {program_version()}" in answered.response.content
     assert "Z-Image demo on CPU: ready" in answered.response.content
 
 

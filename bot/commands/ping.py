@@ -9,6 +9,7 @@ import discord
 from discord.ext import commands
 
 from bot.commands.parts import BotParts
+from bot.version import program_version
 
 _STATES = {
     "loading": "the model is loading; you can already ask for pictures",
@@ -33,6 +34,7 @@ def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
             f"Gateway: {latency_text(bot)}",
             f"Queue: {stats.waiting} waiting, {stats.running} being generated",
             f"Model: {stats.model} on {stats.device}: {doing}",
+            f"Version: {program_version()}",
         ]
         await interaction.response.send_message("\n".join(lines), ephemeral=True)
 
