@@ -246,7 +246,7 @@ class ZImageBot(commands.AutoShardedBot):
 
     async def _check_deliveries(self) -> None:
         await self.jobs.check()
-        await self.services.disk_space.check_if_due()
+        await self.services.check()
 
     async def _update_presence(self) -> None:
         assert self._presence is not None, "set up before the client is ready"

@@ -18,6 +18,8 @@ from bot.jobs.completion import Outbox
 from bot.jobs.service import JobService
 from bot.privacy.disk_space import DiskSpace
 from bot.privacy.housekeeping import Housekeeping
+from bot.privacy.outside_discord import OperatorRequests
+from bot.privacy.privacy import Privacy
 from bot.privacy.removed_places import RemovedPlaces
 from bot.privacy.store_check import check_store
 from bot.requests.pricing import cheapest
@@ -134,6 +136,7 @@ class Services:
     housekeeping: Housekeeping
     removed_places: RemovedPlaces
     disk_space: DiskSpace
+    operator_requests: OperatorRequests
 
     def __init__(self, settings: Settings, start_engine: StartEngine = Engine.start) -> None:
         self._settings = settings
@@ -209,8 +212,15 @@ class Services:
             max_bytes=settings.data_max_bytes,
             min_free=settings.min_free_bytes,
         )
+        privacy = Privacy(self.database, self.jobs, settings.database_path, settings.image_dir)
+        self.operator_requests = OperatorRequests(self.database, privacy)
         self.jobs.admission.has_room = lambda: self.disk_space.has_room
         self._started.append("housekeeping")
+
+    async def check(self) -> None:
+        """Look after the disk and what the operator asks for. The client calls it regularly."""
+        await self.disk_space.check_if_due()
+        await self.operator_requests.check()
 
     async def suspend(self) -> None:
         """Stop the engine when its running unit has ended, and leave every job that is not finished to the next start.

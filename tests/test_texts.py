@@ -55,7 +55,7 @@ DENIED = {
     r"(?<![{`_.])\b(" + "|".join(LIMIT_NAMES) + r")\b": "a limit has a title",
 }
 IMAGE = re.compile(r"(?<!--)(?<!`)(?<!Edit )(?<!either )\bimages?\b(?! (option|decoder|encoder))", re.IGNORECASE)
-FOR_THE_OPERATOR = ("bot/cli/", "bot/settings.py", "bot/services.py", "zimage_engine/")
+FOR_THE_OPERATOR = ("bot/cli/", "bot/settings.py", "bot/data_settings.py", "bot/services.py", "zimage_engine/")
 
 
 @pytest.mark.parametrize("pattern", DENIED)

@@ -1,4 +1,4 @@
-"""The commands that look after the bot's data: ``backup``, ``restore``."""
+"""The commands that look after the bot's data and settings, without Discord."""
 
 from __future__ import annotations
 
@@ -40,3 +40,30 @@ def add_data_commands(app: typer.Typer) -> None:
         from bot.cli.restore import restore as restore_backup
 
         or_explain(lambda: restore_backup(settings, backup))
+
+    @app.command()
+    def export(
+        member: Annotated[int, typer.Argument(min=1, help="The id of the person in Discord.")],
+        to: Annotated[Path, typer.Option(help="The folder for the ZIP files.")] = Path(),
+    ) -> None:
+        """Write everything that is stored about a person as ZIP files, as /privacy export does."""
+        settings = settings_or_explain()
+        from bot.cli.member_data import export_member
+
+        or_explain(lambda: export_member(settings, member, to))
+
+    @app.command()
+    def forget(member: Annotated[int, typer.Argument(min=1, help="The id of the person in Discord.")]) -> None:
+        """Delete what is stored about a person, as /privacy delete does, while the bot runs or not."""
+        settings = settings_or_explain()
+        from bot.cli.member_data import forget_member
+
+        or_explain(lambda: forget_member(settings, member))
+
+    @app.command()
+    def config() -> None:
+        """Show the settings in force and where each comes from: the environment, .env, or the default."""
+        settings = settings_or_explain()
+        from bot.cli.config import show_config
+
+        show_config(settings)

@@ -17,9 +17,9 @@ import structlog
 from bot.deletion_log import note_member
 from bot.errors import Refusal
 from bot.jobs.delivery import Undeliverable
-from bot.jobs.service import JobService
 from bot.media.files import remove_files
 from bot.privacy.export_zip import ZipEntry, ZipPacker, json_entries, picture_entry
+from bot.privacy.member_jobs import MemberJobs
 from bot.store import exports, images, privacy
 from bot.store.database import Database
 from bot.store.exports import ExportedJob
@@ -86,7 +86,7 @@ class Removed:
 class Privacy:
     """Exports and forgets members' data on their own request."""
 
-    def __init__(self, database: Database, jobs: JobService, database_path: Path, image_dir: Path) -> None:
+    def __init__(self, database: Database, jobs: MemberJobs, database_path: Path, image_dir: Path) -> None:
         self._database = database
         self._jobs = jobs
         self._database_path = database_path
