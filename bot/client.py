@@ -268,7 +268,7 @@ def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
     pictures = DraftPictures(bot, input_images, database, jobs.originals)
     edits = EditRequests(submitter, input_images, pictures, pickers, database)
     drafts_of_members = DraftActions(submitter, input_images, database, pictures, edits, pickers, open_questions)
-    menus, admin_context = PrivateMenus(), AdminContext(bot, database, jobs)
+    menus, admin_context = PrivateMenus(), AdminContext(bot, database, jobs, settings.bot_owner_ids)
     gallery = Gallery(database, jobs, input_images, settings.image_dir, downloads, engine.profile, menus, admin_context)
     member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
     return BotParts(

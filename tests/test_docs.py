@@ -55,7 +55,7 @@ Command = app_commands.Command[Any, Any, Any]
 def every_command(world: World) -> list[Command]:
     """Each command that can be typed, the operator's among them, without the groups that hold them."""
     tree = world.env.bot.tree
-    owner = OwnerCommands(world.env.bot.parts.admin, world.env.bot.engine, frozenset())
+    owner = OwnerCommands(world.env.bot.parts.admin, world.env.bot.engine)
     groups = [owner, *(each for each in tree.get_commands() if isinstance(each, app_commands.Group))]
     nested = [each for group in groups for each in group.walk_commands() if isinstance(each, app_commands.Command)]
     return [*nested, *(each for each in tree.get_commands() if isinstance(each, app_commands.Command))]

@@ -29,6 +29,7 @@ from bot.store.ceilings import drop_ceiling, write_ceiling
 from bot.store.guild_settings import INSTANCE
 from bot.store.health import Health, Server, health, servers
 from bot.store.limits import CEILINGS, Ceiling
+from bot.views.owner_lists import OwnerAuditPages, OwnerJobPages
 from bot.views.text import MESSAGE_LIMIT
 from zimage_engine.engine import Engine
 
@@ -42,18 +43,15 @@ def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/owner`` to the operator's server; to none if the settings name none."""
     settings = parts.settings
     if settings.owner_guild_id is not None:
-        owner = OwnerCommands(parts.admin, parts.engine, settings.bot_owner_ids)
+        owner = OwnerCommands(parts.admin, parts.engine)
         bot.tree.add_command(owner, guild=discord.Object(settings.owner_guild_id))
-
-
-class OwnersOnly(Refusal, app_commands.CheckFailure):
-    """Not an owner. A ``CheckFailure``, since discord.py passes no other errors from checks to the error handler."""
+    bot.add_dynamic_items(OwnerAuditPages, OwnerJobPages)
 
 
 class OwnerCommands(app_commands.Group):
     """The group. Answers are private, and changes are in the audit of no server."""
 
-    def __init__(self, context: AdminContext, engine: Engine, owner_ids: frozenset[int]) -> None:
+    def __init__(self, context: AdminContext, engine: Engine) -> None:
         super().__init__(
             name="owner",
             description="For whoever runs this bot",
@@ -64,11 +62,9 @@ class OwnerCommands(app_commands.Group):
         )
         self._context = context
         self._engine = engine
-        self._owner_ids = owner_ids
 
     async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
-        if interaction.user.id not in self._owner_ids:
-            raise OwnersOnly("Only the people who run this bot can do that (BOT_OWNER_IDS).")
+        self._context.check_owner(interaction)
         return True
 
     @app_commands.command(
@@ -137,6 +133,14 @@ class OwnerCommands(app_commands.Group):
     async def health(self, interaction: discord.Interaction[Any]) -> None:
         found = await self._context.database.read(partial(health, now=int(time.time())))
         await answer(interaction, "\n".join(_health_lines(found, self._engine, self._context)))
+
+    @app_commands.command(name="jobs", description="The requests that are open, and those that failed in 24 hours")
+    async def jobs(self, interaction: discord.Interaction[Any]) -> None:
+        await OwnerJobPages.show(interaction)
+
+    @app_commands.command(name="audit", description="What was changed with /owner, the newest first")
+    async def audit(self, interaction: discord.Interaction[Any]) -> None:
+        await OwnerAuditPages.show(interaction)
 
     async def _change(self, interaction: discord.Interaction[Any], make: Any) -> Any:
         return await self._context.change(interaction, make, everywhere=True)

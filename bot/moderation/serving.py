@@ -53,6 +53,7 @@ COMPONENTS: Mapping[str, Served] = {
     "privacy": Served.ALWAYS,
     "queue": Served.ALWAYS,
     "cancel": Served.ALWAYS,  # as /queue does
+    "owner": Served.ALWAYS,  # as /owner, which checks who it is
     "show": Served.ALWAYS,  # offered by /quota: a result that was accepted and paid for before
     **dict.fromkeys(
         ("audit", "limits", "blocked", "words", "channels", "member", "moderate", "setup"), Served.UNLESS_BLOCKED

@@ -1,7 +1,7 @@
 """Lists in pages, with Back and Next. A page is read from the database when its button is pressed.
 
 Each list is a subclass of :class:`PageButton`. Its ``custom_id`` has only the page's number: the server is the one in
-which the button is pressed, by a member who must be an admin at that time.
+which the button is pressed, by a member who must be an admin at that time, or an owner for an owner's list.
 """
 
 from __future__ import annotations
@@ -93,8 +93,13 @@ class PageButton(SafeDynamicItem[discord.ui.Button[Any]], template=r"never-used-
         else:
             await interaction.response.send_message(text, view=view, ephemeral=True, suppress_embeds=True)
 
-    async def press(self, interaction: discord.Interaction[Any]) -> None:
+    @classmethod
+    async def check(cls, interaction: discord.Interaction[Any]) -> None:
+        """Raise :class:`Refusal` if the list is not for whoever presses the button."""
         await parts_of(interaction).admin.check_admin(interaction)
+
+    async def press(self, interaction: discord.Interaction[Any]) -> None:
+        await self.check(interaction)
         await self.show(interaction, self.page)
 
 

@@ -138,6 +138,10 @@ class AdminAccess(Protocol):
         """Raises :class:`bot.errors.Refusal` if the member is no admin of the server."""
         ...
 
+    def check_owner(self, interaction: discord.Interaction[Any]) -> None:
+        """Raises :class:`bot.errors.Refusal` if the member is not one of the people who run the bot."""
+        ...
+
 
 class Parts(Protocol):
     """The parts of the bot that views use."""

@@ -82,7 +82,7 @@ async def test_the_example_comes_first_and_all_of_it_fits_a_phone(world: World) 
         known = tree.get_commands()
         members = command_lines(known, mentions, discord.Permissions.none(), direct=False)
         assert len(in_messages(help_text(profile, 4, members, me=f"<@{10**19}>"))) == 1
-        owner = OwnerCommands(world.env.bot.parts.admin, world.env.bot.engine, frozenset())
+        owner = OwnerCommands(world.env.bot.parts.admin, world.env.bot.engine)
         every = command_lines([*known, owner], mentions, discord.Permissions.all(), direct=False)
         both = in_messages(help_text(profile, 4, every, me=f"<@{10**19}>"))
         assert all(len(text) <= 2000 for text in both)

@@ -32,14 +32,30 @@ MakeChange = Callable[[sqlite3.Connection], Change | None]
 """Changes something in the transaction of the connection. Returns None if there is nothing to change."""
 
 
+class OwnersOnly(Refusal, app_commands.CheckFailure):
+    """Not an owner. A ``CheckFailure``, since discord.py passes no other errors from checks to the error handler."""
+
+
 class AdminContext:
     """Makes changes in the interaction's own server: no command and no button can name another one."""
 
-    def __init__(self, client: discord.AutoShardedClient, database: Database, jobs: JobService) -> None:
+    def __init__(
+        self,
+        client: discord.AutoShardedClient,
+        database: Database,
+        jobs: JobService,
+        owner_ids: frozenset[int] = frozenset(),
+    ) -> None:
         self.client = client
         self.database = database
         self.jobs = jobs
+        self._owner_ids = owner_ids
         self._telling: set[asyncio.Task[None]] = set()
+
+    def check_owner(self, interaction: discord.Interaction[Any]) -> None:
+        """Raise :class:`OwnersOnly` if the member is not one of the people who run the bot."""
+        if interaction.user.id not in self._owner_ids:
+            raise OwnersOnly("Only the people who run this bot can do that (BOT_OWNER_IDS).")
 
     async def change(
         self, interaction: discord.Interaction[Any], make: MakeChange, *, everywhere: bool = False

@@ -18,6 +18,7 @@ from bot.store.audit import AuditRow, Change
 from bot.views.audit import AuditPages, audit_line
 from bot.views.base import SafeView
 from bot.views.moderation import RULE_PAGES
+from bot.views.owner_lists import OwnerAuditPages, OwnerJobPages
 from bot.views.pages import PageButton, fit
 from tests.helpers.admins import admin_of, another_server, labels, told
 from tests.helpers.dynamic_items import matching
@@ -217,7 +218,7 @@ async def test_a_page_far_behind_the_end_is_the_last_one(world: World) -> None:
     assert "page 2 of 2" in shown.content
 
 
-@pytest.mark.parametrize("kind", [AuditPages, *RULE_PAGES])
+@pytest.mark.parametrize("kind", [AuditPages, OwnerAuditPages, OwnerJobPages, *RULE_PAGES])
 def test_each_list_has_buttons_of_its_own(kind: type[PageButton]) -> None:
     for page in (0, 999_999_999):
         custom_id = kind(page).item.custom_id
