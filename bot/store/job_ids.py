@@ -25,7 +25,9 @@ def skip_ids(connection: sqlite3.Connection, other_highest: int = 0) -> None:
 def next_id(connection: sqlite3.Connection) -> int | None:
     """Return the id of the next job if it is not simply the next number, else None."""
     row = connection.execute("SELECT value FROM facts WHERE name = ?", (_FIRST,)).fetchone()
-    first = 0 if row is None else int(row["value"])
+    if row is None:
+        return None
+    first = int(row["value"])
     return first if first > _highest(connection) else None
 
 
