@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "engine-api.md"
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "The engine": ("Engine", "EngineConfig", "EngineStats", "EngineState"),
+    "The engine": ("Engine", "EngineConfig", "EngineStats", "EngineState", "Observer", "UnitRecord", "Unit"),
     "Requests": ("ImageRequest", "ImageFile", "to_png", "Handle"),
     "Events": ("Event", "Progress", "Terminal", "Queued", "Step", "Finished", "Failed", "Cancelled", "RawImage"),
     "Profiles": (

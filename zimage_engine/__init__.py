@@ -21,6 +21,7 @@ from zimage_engine.profiles import (
     parse_aspect,
     parse_size,
 )
+from zimage_engine.stats import EngineState, EngineStats, Observer, UnitRecord
 from zimage_engine.types import (
     MASK_THRESHOLD,
     Cancelled,
@@ -28,8 +29,6 @@ from zimage_engine.types import (
     DeviceNotFound,
     EngineClosed,
     EngineError,
-    EngineState,
-    EngineStats,
     Event,
     Failed,
     Finished,
@@ -46,6 +45,7 @@ from zimage_engine.types import (
     RawImage,
     Step,
     Terminal,
+    Unit,
     UnitFailed,
 )
 
@@ -84,6 +84,7 @@ __all__ = [
     "ModelProfile",
     "NotAvailable",
     "NumericalError",
+    "Observer",
     "OriginalUnreadable",
     "OutOfMemory",
     "Progress",
@@ -94,7 +95,9 @@ __all__ = [
     "SizeName",
     "Step",
     "Terminal",
+    "Unit",
     "UnitFailed",
+    "UnitRecord",
     "complete_profile",
     "find_profile",
     "parse_aspect",

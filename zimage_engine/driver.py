@@ -12,6 +12,7 @@ from zimage_engine.config import EngineConfig, base_request
 from zimage_engine.executor import Executor, Ticket
 from zimage_engine.publisher import Publisher
 from zimage_engine.scheduling.queue import RequestQueue
+from zimage_engine.stats import Observer
 from zimage_engine.types import DeviceLost, EngineError, ModelNotFound, Plan, PlanResult, WorkerLost
 from zimage_engine.watchdog import Watchdog
 
@@ -30,8 +31,9 @@ class Driver:
     """Drives one device for the engine. ``changed`` is the engine's lock, notified when there may be a plan;
     ``on_progress`` is called after each plan.
 
-    ``failure`` is the error that stopped it for good. ``device`` and ``stage`` are texts for people; ``stage`` is empty
-    while nothing is being loaded. ``loading_since`` is when loading last began, in UTC seconds.
+    ``failure`` is the error that stopped it for good, ``restarts`` how often the executor was replaced. ``device`` and
+    ``stage`` are texts for people; ``stage`` is empty while nothing is being loaded. ``loading_since`` is when loading
+    last began, in UTC seconds.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class Driver:
         self._publisher = publisher
         self._changed = changed
         self._on_progress = on_progress
+        self.observer: Observer | None = None
         self._executor: Executor | None = None
         self._loading = False
         self._had_executor = False
         self._losses = 0
+        self.restarts = 0
         self._draining = False
         self.closing = False
         self.failure: EngineError | None = None
@@ -178,7 +182,13 @@ class Driver:
             if not self._queue.is_running(plan):
                 return False
             self._publisher.publish(self._queue.done(plan, result))
+            record = self._queue.record
         self._on_progress()
+        if record is not None and self.observer is not None:
+            try:
+                self.observer(record)
+            except Exception:
+                log.exception("the observer of units broke")
         return True
 
     def _load(self, executor: Executor) -> bool:
@@ -215,6 +225,7 @@ class Driver:
             self._fail(DeviceLost(_BROKEN))
             return False
         with self._changed:
+            self.restarts += 1
             self.stage, self.loading_since = "restarting", time.time()
             self._publisher.publish(self._queue.restart())
             return not self._stops_now()

@@ -20,7 +20,8 @@ from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.forecast import Forecaster
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.scheduler import Scheduler
-from zimage_engine.types import EngineClosed, EngineError, EngineState, EngineStats, ImageRequest, InvalidRequest
+from zimage_engine.stats import EngineState, EngineStats, Observer
+from zimage_engine.types import EngineClosed, EngineError, ImageRequest, InvalidRequest
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,15 @@ class Engine:
                 failed=queue.failed,
                 busy_seconds=queue.busy_seconds,
                 stage=self._driver.stage,
+                restarts=self._driver.restarts,
             )
+
+    def observe(self, observer: Observer) -> None:
+        """Have ``observer`` called with a :class:`UnitRecord` after each unit, in the engine's thread.
+
+        It must be quick; what it raises is logged. A later call replaces the observer.
+        """
+        self._driver.observer = observer
 
     def forget(self, owner: Hashable) -> None:
         """Drop the embeddings of the owner's earlier prompts, which are kept so that they need not be encoded again."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -270,31 +270,9 @@ class Cancelled:
     units_done: int = 0
 
 
-EngineState = Literal["loading", "ready", "recovering", "failed", "closed"]
-"""``recovering``: the worker was lost, and another one is being loaded."""
 Progress = Queued | Step
 """What happens to a request before it ends."""
 Terminal = Finished | Failed | Cancelled
 """How a request ends."""
 Event = Progress | Terminal
 """What a :class:`Handle` yields."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """The engine at one moment. ``device`` and ``model`` are names for people.
-
-    ``waiting`` counts the requests that have not started, ``running`` those that have; ``finished`` and ``failed``
-    those that ended that way. ``busy_seconds`` is how long the device has worked. ``stage`` says in a few words what
-    loading is doing, such as "downloading: 3.1 of 32.9 GB"; it is empty while nothing is being loaded.
-    """
-
-    state: EngineState
-    device: str
-    model: str
-    waiting: int
-    running: int
-    finished: int
-    failed: int
-    busy_seconds: float
-    stage: str = ""

@@ -21,6 +21,7 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import UnitWorker
+from zimage_engine.stats import UnitRecord
 from zimage_engine.types import (
     Cancelled,
     EngineClosed,
@@ -75,6 +76,23 @@ async def test_a_request_is_queued_stepped_and_finished(start: StartEngine) -> N
     assert isinstance(events[-1], Finished)
     assert (events[-1].image.width, events[-1].image.height) == (256, 256)
     assert events[-1].seconds > 0
+
+
+async def test_an_observer_is_told_of_each_unit_and_cannot_stop_the_engine(start: StartEngine) -> None:
+    engine, records = start(), list[UnitRecord]()
+
+    def observe(record: UnitRecord) -> None:
+        records.append(record)
+        raise RuntimeError("the observer's own fault")
+
+    engine.observe(observe)
+    await events_of(engine, request("a", steps=2))
+    await until(lambda: len(records) == 4)
+    assert [record.unit for record in records] == [Unit.ENCODE_TEXT, Unit.DENOISE, Unit.DENOISE, Unit.DECODE]
+    assert all(record.seconds > 0 and record.predicted > 0 and record.requests == 1 for record in records)
+    assert [record.fill is None for record in records] == [True, False, False, True]
+    assert 0 < (records[1].fill or 0) <= 1
+    assert sum(record.seconds for record in records) == pytest.approx(engine.stats().busy_seconds)
 
 
 async def test_the_same_seed_draws_the_same_bytes_and_another_does_not(start: StartEngine) -> None:

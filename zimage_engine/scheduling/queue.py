@@ -15,6 +15,7 @@ from zimage_engine.scheduling.predictions import Predictions
 from zimage_engine.scheduling.request_states import Launched, Published, RequestState, scope_of
 from zimage_engine.scheduling.scheduler import Scheduler, Snapshot
 from zimage_engine.scheduling.tasks import Batch, Task
+from zimage_engine.stats import UnitRecord
 from zimage_engine.types import (
     Cancelled,
     EngineError,
@@ -47,8 +48,8 @@ class RequestQueue:
         self._release: list[str] = []
         self._forget_scopes: dict[str, None] = {}  # in order, each once
         self.busy_seconds = 0.0
-        self.finished = 0
-        self.failed = 0
+        self.record: UnitRecord | None = None  # of the newest plan that was done
+        self.finished = self.failed = 0
 
     @property
     def waiting(self) -> int:
@@ -98,9 +99,7 @@ class RequestQueue:
         """Return the plan to launch now, or None if there is nothing to do. Each plan must be given to :meth:`done`."""
         assert not self._launched, "the last plan is not done"
         batch = self._scheduler.next()
-        if batch is not None or self._release or self._forget_scopes:
-            return self._launch(batch)
-        return None
+        return self._launch(batch) if batch is not None or self._release or self._forget_scopes else None
 
     def next_ahead(self, longest: float) -> Plan | None:
         """Return the plan to launch before the running one has ended; None if it needs that one's result.
@@ -121,7 +120,8 @@ class RequestQueue:
     def done(self, plan: Plan, result: PlanResult) -> Published:
         """Record the result of the plan that was launched first; returns the events that follow from it."""
         assert self.is_running(plan)
-        batch = self._launched.popleft().batch
+        launched = self._launched.popleft()
+        self.record, batch = launched.record(result, self._scheduler.costs.budget), launched.batch
         self.busy_seconds += result.seconds
         if batch is None:
             return []
@@ -296,5 +296,4 @@ class RequestQueue:
         return any(request_id in launched.plan.ids for launched in self._launched)
 
     def _is_current(self, task: Task) -> bool:
-        state = self._states.get(task.id)
-        return state is not None and state.task is task
+        return (state := self._states.get(task.id)) is not None and state.task is task

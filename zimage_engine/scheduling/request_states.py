@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from zimage_engine.scheduling.tasks import Batch, Task
-from zimage_engine.types import Event, ImageRequest, Plan, Unit
+from zimage_engine.stats import UnitRecord
+from zimage_engine.types import Event, ImageRequest, Plan, PlanResult, Unit
 
 Published = list[tuple[str, Event]]
 """Request ids and events to deliver to them, in the order in which they happened."""
@@ -50,6 +51,15 @@ class Launched:
     plan: Plan
     batch: Batch | None
     doomed: bool = False
+
+    def record(self, result: PlanResult, budget: int) -> UnitRecord | None:
+        """Return what to tell of the plan's unit, given the token budget of batches; None if none was done."""
+        if self.batch is None or result.skipped:
+            return None
+        unit, tasks = self.batch.unit, self.batch.tasks
+        tokens = sum(task.tokens * task.samples for task in tasks)
+        fill = tokens / budget if unit is Unit.DENOISE and budget else None
+        return UnitRecord(unit, result.seconds, self.plan.seconds, len(tasks), fill, result.out_of_memory)
 
 
 def scope_of(owner: Hashable) -> str:
