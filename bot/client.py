@@ -38,44 +38,24 @@ from bot.commands import (
 )
 from bot.commands import help as help_command
 from bot.commands.admin import group as admin
-from bot.commands.admin.context import AdminContext
-from bot.commands.admin.member_menu import MemberMenu
-from bot.commands.admin.moderate_menu import ModerateMenu
-from bot.commands.admin.setup import SetupActions
-from bot.commands.chart_renderer import ChartRenderer
-from bot.commands.draft_pictures import DraftPictures
-from bot.commands.drafts import DraftActions
-from bot.commands.edit_requests import EditRequests
-from bot.commands.first_contact import FirstContact
-from bot.commands.gallery import Gallery
-from bot.commands.input_images import InputImages
 from bot.commands.invocation import InteractionInvocation
-from bot.commands.member_downloads import MemberDownloads
 from bot.commands.parts import BotParts
-from bot.commands.picture_access import PictureAccess
-from bot.commands.picture_picker import PicturePickers
-from bot.commands.privacy import PrivacyActions
-from bot.commands.private_menus import PrivateMenus
-from bot.commands.questions import Questions
-from bot.commands.queue import QueueActions
-from bot.commands.result_actions import ResultActions
-from bot.commands.submission import Submission
-from bot.commands.undelivered import UndeliveredActions
 from bot.errors import NotHere, Refusal, Restarting
 from bot.jobs.delivery_loop import CHECK_SECONDS
 from bot.jobs.service import JobService
 from bot.moderation.serving import served
+from bot.monitoring.monitor import CHECK_SECONDS as MONITOR_SECONDS
+from bot.monitoring.monitor import Monitor, discord_trace
 from bot.presence import LOADING, PRESENCE_SECONDS, Presence, custom_status
-from bot.privacy.privacy import Privacy
 from bot.received_text import repair_events
 from bot.services import Services
 from bot.settings import Settings
 from bot.store.database import Database
-from bot.views.command_mentions import CommandMentions
 from bot.views.errors import answer_error
 from bot.views.job_cards import JobCards
 from bot.views.outbox import DiscordOutbox
 from bot.views.privacy import is_about_privacy
+from bot.wiring import build_parts
 from zimage_engine.engine import Engine
 from zimage_engine.types import EngineError
 
@@ -155,6 +135,7 @@ class ZImageBot(commands.AutoShardedBot):
             ),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=settings.user_install),
             shard_count=settings.shards,
+            http_trace=discord_trace(),
             activity=custom_status(LOADING),
             status=discord.Status.idle,
         )
@@ -163,10 +144,12 @@ class ZImageBot(commands.AutoShardedBot):
         self.services = services
         self._parts: BotParts | None = None
         self._presence: Presence | None = None
+        self.monitor: Monitor | None = None
         self._closing = False
         self._ignores_events = False
         self._set_up = asyncio.Event()
         self._delivery_checks = tasks.loop(seconds=CHECK_SECONDS)(self._check_deliveries)
+        self._alerts = tasks.loop(seconds=MONITOR_SECONDS)(self._check_alerts)
         self._presence_updates = tasks.loop(seconds=PRESENCE_SECONDS)(self._update_presence)
 
     @property
@@ -210,7 +193,9 @@ class ZImageBot(commands.AutoShardedBot):
         """Start everything behind Discord, then add the commands and tell Discord of them."""
         cards = JobCards(self, self.settings.progress_interval)
         await self.services.start(DiscordOutbox(self, cards))
-        self._parts = build_parts(self, cards)
+        self.monitor = Monitor(self, self.services, self.settings)
+        await self.monitor.start()
+        self._parts = build_parts(self, self.services, self.settings, cards)
         self._presence = Presence(self, self.engine, self.jobs)
         for add_to in _ADD_TO:
             add_to(self, self._parts)
@@ -224,6 +209,9 @@ class ZImageBot(commands.AutoShardedBot):
                 self._closing = True
                 self._delivery_checks.cancel()
                 self._presence_updates.cancel()
+                self._alerts.cancel()
+                if self.monitor is not None:
+                    await self.monitor.close()
                 await self.services.suspend()
                 self._ignores_events = True
                 await self.services.stop()
@@ -240,7 +228,9 @@ class ZImageBot(commands.AutoShardedBot):
     async def on_ready(self) -> None:
         log.info("online", user=str(self.user), guilds=len(self.guilds))
         self.jobs.deliveries.start()
-        for loop in (self._delivery_checks, self._presence_updates):
+        if self.monitor is not None:
+            self.monitor.supervisor.ready()
+        for loop in (self._delivery_checks, self._presence_updates, self._alerts):
             if not loop.is_running() and not self._closing:
                 loop.start()
 
@@ -248,51 +238,13 @@ class ZImageBot(commands.AutoShardedBot):
         await self.jobs.check()
         await self.services.check()
 
+    async def _check_alerts(self) -> None:
+        assert self.monitor is not None, "set up before the client is ready"
+        await self.monitor.check()
+
     async def _update_presence(self) -> None:
         assert self._presence is not None, "set up before the client is ready"
         await self._presence.update()
 
     async def on_message(self, message: discord.Message, /) -> None:
         """Do nothing: discord.py would look for a text command in every message. Replies have a listener."""
-
-
-def build_parts(bot: ZImageBot, cards: JobCards) -> BotParts:
-    """Build what the commands are made of, from services that have started."""
-    settings, database, engine, jobs = bot.settings, bot.database, bot.engine, bot.jobs
-    open_questions, mentions = Questions(), CommandMentions()
-    downloads = MemberDownloads(database, settings.max_upload_mb * 2**20, settings.upload_bytes_per_day)
-    submitter = Submission(jobs, engine.profile, settings.max_count, cards, database, open_questions, downloads)
-    access = PictureAccess(bot, database, settings.retention_days)
-    input_images = InputImages(bot, database, settings.image_dir, downloads, access)
-    pickers = PicturePickers(input_images, database)
-    pictures = DraftPictures(bot, input_images, database, jobs.originals)
-    edits = EditRequests(submitter, input_images, pictures, pickers, database)
-    drafts_of_members = DraftActions(submitter, input_images, database, pictures, edits, pickers, open_questions)
-    menus, admin_context = PrivateMenus(), AdminContext(bot, database, jobs, settings.bot_owner_ids)
-    gallery = Gallery(database, jobs, input_images, settings.image_dir, downloads, engine.profile, menus, admin_context)
-    member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
-    return BotParts(
-        settings=settings,
-        database=database,
-        engine=engine,
-        jobs=jobs,
-        questions=open_questions,
-        submission=submitter,
-        input_images=input_images,
-        edit_requests=edits,
-        pickers=pickers,
-        gallery=gallery,
-        drafts=drafts_of_members,
-        result_actions=ResultActions(submitter, input_images, gallery, menus, drafts_of_members, database),
-        undelivered=UndeliveredActions(jobs.undelivered),
-        queue=QueueActions(jobs, admin_context, access),
-        privacy=PrivacyActions(bot, member_data, open_questions, settings),
-        admin=admin_context,
-        setup=SetupActions(admin_context, mentions),
-        member_menu=MemberMenu(admin_context),
-        moderate_menu=ModerateMenu(admin_context, gallery, access),
-        charts=ChartRenderer(),
-        mentions=mentions,
-        first_contact=FirstContact(bot, submitter, mentions),
-        removed_places=bot.services.removed_places,
-    )

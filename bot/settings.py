@@ -15,6 +15,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
 
 from bot.data_settings import Amount, DataSettings, Unlimited
 from bot.errors import StartupError, WrongUsage
+from bot.monitoring_settings import MonitoringSettings
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, PROFILES, either
 from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN
 
@@ -38,7 +39,7 @@ else:
     ProfileName = Literal[("auto", *PROFILES)]  # mypy does not follow a Literal that is computed
 
 
-class Settings(DataSettings):
+class Settings(DataSettings, MonitoringSettings):
     """What an operator can set; ``.env.example`` shows each with its meaning."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)

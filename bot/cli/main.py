@@ -106,6 +106,19 @@ def doctor(
         sys.exit(ExitStatus.FOUND)
 
 
+@app.command()
+def health() -> None:
+    """Ask the bot that runs on this machine whether it is well; needs METRICS_ADDR. Exits with 1 if it is not."""
+    settings = _settings()
+    from bot.cli.health import read_health
+
+    checks = _or_explain(lambda: read_health(settings))
+    for name, problem in checks.items():
+        typer.echo(f"{name}: {problem}")
+    if any(problem != "ok" for problem in checks.values()):
+        sys.exit(1)
+
+
 @app.command(epilog=_HUB_HELP)
 def download(
     profile: Annotated[str | None, typer.Option(help=_PROFILE_HELP)] = None,

@@ -17,7 +17,8 @@ from bot.plurals import counted
 from bot.privacy.outside_discord import NoJobs, forget_here, forget_in_bot
 from bot.privacy.privacy import Privacy
 from bot.settings import Settings
-from bot.store.database import Database, explained, unapplied
+from bot.store.database import Database, unapplied
+from bot.store.faults import explained
 from bot.store.operator_requests import Answer
 
 _PART_BYTES = 2**30

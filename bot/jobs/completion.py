@@ -17,6 +17,7 @@ from typing import Protocol
 
 import structlog
 
+from bot import metrics
 from bot.jobs import delivery
 from bot.jobs.card import Card, NoteCard
 from bot.jobs.delivery import Destination, Outage, OwnerMustAsk, Posted, Result, Undeliverable, deliver
@@ -123,6 +124,7 @@ class Completion:
             await self._expire(row, "unreadable", "")
         elif row.ended_at is None:
             await self._end_row(row.id, "failed", "unreadable", "")
+            metrics.JOBS_ENDED.labels("failed", row.kind).inc()
         await self.database.write(partial(store.card_ended, job_id=row.id))
 
     async def fail(self, job: Job, sentence: str) -> bool:
@@ -145,6 +147,7 @@ class Completion:
         Raises :class:`store.StateError` if the state cannot follow the job's own.
         """
         settled = await self._end_row(job.id, state, code, note)
+        metrics.JOBS_ENDED.labels(state, job.request.kind).inc()
         log.info("job_ended", job=job.id, state=state, code=code, credits=settled)
 
     async def _end_row(self, job_id: int, state: EndState, code: str | None, note: str) -> int:
@@ -215,6 +218,7 @@ class Completion:
                 now=_now(),
             )
         )
+        metrics.JOBS_ENDED.labels("delivered", row.kind).inc()
         log.info(
             "job_delivered",
             job=row.id,
@@ -229,6 +233,7 @@ class Completion:
     async def _postpone(self, row: JobRow, card: Card, reason: str, due_at: int | None, why: str = "") -> None:
         """Keep a result that could not be posted; the card says ``why``, unless its owner has to ask for the result."""
         await self.database.write(partial(store.undelivered, job_id=row.id, due_at=due_at))
+        metrics.DELIVERY_RETRIES.inc()
         log.warning("job_undelivered", job=row.id, attempt=row.delivery_attempts + 1, reason=reason)
         if due_at is None:
             return
@@ -242,6 +247,7 @@ class Completion:
         """End a job that cannot be delivered any more, give back what it is not charged and remove its files."""
         ended = await self.database.write(partial(_expire, job_id=row.id, code=code, note=note, now=_now()))
         await asyncio.to_thread(remove_files, self.image_dir, ended.files)
+        metrics.JOBS_ENDED.labels("expired", row.kind).inc()
         log.warning("job_expired", job=row.id, code=code)
 
     async def _end_card(self, row: JobRow, card: Card) -> None:

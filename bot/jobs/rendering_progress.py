@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from bot import metrics
 from bot.jobs.job import Job, JobProgress
 from zimage_engine.engine import Engine
 from zimage_engine.types import Queued, RawImage, Step
@@ -25,6 +26,7 @@ class RenderingProgress:
         self._restarted = restarted
         self._positions: dict[int, int] = {}
         self._ready_at: dict[int, float | None] = {}
+        self._first_eta: dict[int, tuple[float, float]] = {}
         self._pace: tuple[float, int] | None = None
         self._previews: dict[int, RawImage] = {}
         self.steps = [0] * job.request.count
@@ -42,6 +44,8 @@ class RenderingProgress:
 
     def image_queued(self, image: int, event: Queued) -> None:
         """Note where an image waits on the engine."""
+        if event.eta is not None:
+            self._first_eta.setdefault(image, (time.monotonic(), event.eta))
         self._positions[image] = event.position
         self._ready_at[image] = time.time() + event.eta if event.eta is not None else None
 
@@ -54,6 +58,8 @@ class RenderingProgress:
             self._previews[image] = event.preview
 
     def image_rendered(self, image: int) -> None:
+        if (told := self._first_eta.pop(image, None)) is not None and told[1] > 0:
+            metrics.ETA_RATIO.observe((time.monotonic() - told[0]) / told[1])
         self.images_done += 1
         self.steps[image] = self._steps_of_each
 
@@ -61,6 +67,7 @@ class RenderingProgress:
         """Forget positions and times: the job was taken back from the engine."""
         self._positions.clear()
         self._ready_at.clear()
+        self._first_eta.clear()
 
     def current(self) -> JobProgress:
         """Return what to show of the job now. The position is that of its first image, the time that of its last."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from bot import metrics
 from bot.errors import Restarting
 from bot.jobs.active import ActiveJob
 from bot.jobs.active_jobs import ActiveJobs
@@ -114,6 +115,7 @@ class JobService:
             if job is None:
                 log.info("duplicate_event", source=request.event_id)
                 return None
+            metrics.JOBS_ADMITTED.labels(request.kind).inc()
             active = self._active.add(job)
             try:
                 active.card = await show_card(job, self._active.progress.first(job))

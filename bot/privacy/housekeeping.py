@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from bot import metrics
 from bot.deletion_log import drop_deletions
 from bot.media.files import left_over, quarantine_folder, remove_files
 from bot.media.thumbnails import sweep_thumbnails
@@ -54,6 +55,8 @@ class Housekeeping:
         self._backup_keep = backup_keep if backup_days else 0
         self._stopping = threading.Event()
         self._task: asyncio.Task[None] | None = None
+        self.failed: set[str] = set()
+        """The chores that failed when they were last tried."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="housekeeping")
@@ -84,6 +87,10 @@ class Housekeeping:
                 await chore(now)
             except Exception:
                 log.exception("housekeeping_failed", chore=name)
+                metrics.HOUSEKEEPING_FAILURES.labels(name.removeprefix("_")).inc()
+                self.failed.add(name.removeprefix("_"))
+            else:
+                self.failed.discard(name.removeprefix("_"))
 
     async def _run(self) -> None:
         while True:

@@ -20,6 +20,7 @@ import aiosqlite
 import structlog
 import yoyo
 
+from bot import metrics
 from bot.errors import Restarting, StartupError, is_disk_full
 from bot.store.backups import back_up
 from bot.store.database_thread import DatabaseThread
@@ -227,6 +228,7 @@ class Database:
         if self._closed:
             raise Restarting
 
+    @metrics.DATABASE_SECONDS.labels("read").time()
     def _snapshot(self, function: Callable[[sqlite3.Connection], T]) -> T:
         self._read_connection.execute("BEGIN")
         try:
@@ -234,6 +236,7 @@ class Database:
         finally:
             self._read_connection.execute("ROLLBACK")
 
+    @metrics.DATABASE_SECONDS.labels("write").time()
     def _transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function``; once more with the reserved room, if that is held, where the disk is full."""
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.store.accounts import DAY
 from bot.store.guild_settings import INSTANCE, PAUSED
-from bot.store.job_states import IS_OPEN, IS_WAITING
+from bot.store.job_states import IS_OPEN, IS_UNDELIVERED, IS_WAITING, OPEN_JOBS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,20 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What is to be done now. ``open_jobs`` are the numbers of jobs by state and kind.
+
+    ``oldest_wait`` is that of :class:`Health`. ``undelivered`` counts the results whose first attempt to post them
+    failed, and that are kept for another one.
+    """
+
+    open_jobs: dict[tuple[str, str], int]
+    oldest_wait: int | None
+    undelivered: int
+    database_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """What a server used in the last day."""
 
@@ -37,26 +51,34 @@ class Server:
 
 def health(connection: sqlite3.Connection, now: int) -> Health:
     """Return the instance's condition at ``now`` (UTC seconds)."""
-    open_jobs = connection.execute(f"SELECT state, count(*) FROM jobs WHERE {IS_OPEN} GROUP BY 1").fetchall()
+    now_open = load(connection, now)
+    open_jobs: dict[str, int] = {}
+    for (state, _), count in now_open.open_jobs.items():
+        open_jobs[state] = open_jobs.get(state, 0) + count
     ended = connection.execute(
         "SELECT state, count(*) FROM jobs WHERE ended_at > ? AND forgotten_at IS NULL GROUP BY 1", (now - DAY,)
     ).fetchall()
-    oldest = connection.execute(f"SELECT min(created_at) FROM jobs WHERE {IS_WAITING}").fetchone()[0]
     device_ms = connection.execute(
         "SELECT coalesce(sum(device_ms), 0) FROM jobs WHERE ended_at > ? AND forgotten_at IS NULL", (now - DAY,)
     ).fetchone()[0]
     paused = connection.execute(
         "SELECT count(*) FROM guild_settings WHERE guild_id <> ? AND name = ? AND value = 'on'", (INSTANCE, PAUSED)
     ).fetchone()[0]
-    pages = connection.execute("PRAGMA page_count").fetchone()[0] * connection.execute("PRAGMA page_size").fetchone()[0]
     return Health(
-        dict(map(tuple, open_jobs)),
-        dict(map(tuple, ended)),
-        None if oldest is None else max(0, now - oldest),
-        device_ms / 1000,
-        paused,
-        pages,
+        open_jobs, dict(map(tuple, ended)), now_open.oldest_wait, device_ms / 1000, paused, now_open.database_bytes
     )
+
+
+def load(connection: sqlite3.Connection, now: int) -> Load:
+    """Return what is to be done at ``now`` (UTC seconds). Reads open jobs alone, however many have ended."""
+    rows = connection.execute(f"SELECT state, kind, count(*) FROM {OPEN_JOBS} WHERE {IS_OPEN} GROUP BY 1, 2").fetchall()
+    oldest = connection.execute(f"SELECT min(created_at) FROM {OPEN_JOBS} WHERE {IS_OPEN} AND {IS_WAITING}").fetchone()
+    undelivered = connection.execute(
+        f"SELECT count(*) FROM {OPEN_JOBS} WHERE {IS_OPEN} AND {IS_UNDELIVERED} AND delivery_attempts > 0"
+    ).fetchone()
+    pages = connection.execute("PRAGMA page_count").fetchone()[0] * connection.execute("PRAGMA page_size").fetchone()[0]
+    wait = None if oldest[0] is None else max(0, now - oldest[0])
+    return Load({(state, kind): count for state, kind, count in rows}, wait, undelivered[0], pages)
 
 
 def servers(connection: sqlite3.Connection, scope_ids: list[int], now: int) -> dict[int, Server]:

@@ -22,8 +22,6 @@ from tests.helpers.waiting import until
 
 OTHERS = {"PATH", "HOME", "HF_HOME", "PYTHONDONTWRITEBYTECODE"}
 """Variables of the container and the unit that are no settings; those of NVIDIA's toolkit begin with NVIDIA_."""
-COMING = {"health", "METRICS_ADDR"}
-"""What the bot does not have yet."""
 UNIT = page("deploy/zimage-bot.service")
 
 
@@ -40,13 +38,13 @@ def test_settings_and_commands_of_the_container_and_the_unit_are_there() -> None
     assert environment is not None
     named = set(re.findall(r"(\w+)=", environment[1] + unit_values("Environment")[0]))
     named |= {name for each in services().values() for name in each["environment"]}
-    foreign = {name for name in named if name.startswith("NVIDIA_")} | OTHERS | COMING
+    foreign = {name for name in named if name.startswith("NVIDIA_")} | OTHERS
     assert named - foreign <= {name.upper() for name in Settings.model_fields}
     commands = {each.name or each.callback.__name__ for each in app.registered_commands if each.callback}
     used = set(re.findall(r'CMD \["(?:zimage-bot", ")?(\w+)"\]', page("Dockerfile")))
     used |= {each["command"][0] for each in services().values()} | {unit_values("ExecStart")[0].split()[-1]}
     assert used == {"health", "run"}
-    assert used - COMING <= commands
+    assert used <= commands
 
 
 def test_the_image_gets_all_it_is_built_from_and_not_the_settings() -> None:

@@ -29,7 +29,7 @@ _OPEN_PATHS = ("webhooks", "interactions")
 
 
 class Loopback(Members):
-    """The server. With ``gateway_close``, it closes each connection with that code instead of sending READY.
+    """The server. With ``gateway_close``, it answers each IDENTIFY by closing with that code.
     It recommends ``shards`` connections to the gateway.
 
     ``problems`` are the requests that Discord's document does not allow; :func:`open_loopback` fails if there are any.

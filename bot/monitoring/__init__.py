@@ -1,0 +1,1 @@
+"""How the bot looks from outside: metrics, health, alerts, and what systemd is told."""

@@ -1,0 +1,179 @@
+"""Everything about the bot that is seen from outside, started and stopped as one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from types import SimpleNamespace
+
+import aiohttp
+import discord
+import structlog
+
+from bot import metrics
+from bot.monitoring.alerts import Alerts
+from bot.monitoring.gauges import Gauges
+from bot.monitoring.health import HealthChecks
+from bot.monitoring.server import MonitoringServer
+from bot.monitoring.supervisor import Supervisor, SupervisorSettings
+from bot.services import Services
+from bot.settings import Settings
+from bot.store.health import load
+from zimage_engine.stats import UnitRecord
+from zimage_engine.types import DeviceLost, EngineError, Unit
+
+log = structlog.get_logger(__name__)
+
+CHECK_SECONDS = 60.0
+"""The time between two checks."""
+_TIMER_SECONDS = 0.1
+_FAREWELL_SECONDS = 3.0
+"""How long closing may take to tell why."""
+
+
+class Monitor:
+    """Serves metrics and health, feeds systemd's watchdog, and sends alerts.
+
+    Call :meth:`start` once set up; the client calls :meth:`check` every :data:`CHECK_SECONDS`.
+    """
+
+    def __init__(self, client: discord.AutoShardedClient, services: Services, settings: Settings) -> None:
+        self._services = services
+        self._data_dir = settings.data_dir
+        self.alerts = Alerts(client, services.database, settings.alert_channel, settings.alert_webhook)
+        self.health = HealthChecks(client, services.engine, services.database)
+        self.supervisor = Supervisor(SupervisorSettings())
+        gauges = Gauges(client, services.engine, services.database, self.health, settings.data_dir)
+        address = settings.metrics_address
+        self.server = MonitoringServer(address, gauges, self.health) if address is not None else None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin. Raises :class:`~bot.errors.StartupError` if ``METRICS_ADDR`` cannot be used."""
+        self._services.engine.observe(observe_unit)
+        if self.server is not None:
+            await self.server.start()
+            self._tasks.append(asyncio.create_task(_measure_lag(), name="event loop lag"))
+        if self.supervisor.watchdog_seconds is not None:
+            self._repeat("watchdog", self.supervisor.watchdog_seconds, self._feed_watchdog)
+
+    async def close(self) -> None:
+        """End. If the engine has failed, which is why the bot closes, its operator is told first."""
+        self.supervisor.stopping()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await self._tell_if_the_engine_failed()
+        if self.server is not None:
+            await self.server.close()
+
+    async def check(self) -> None:
+        """Send the alerts for what is wrong now. What fails is logged."""
+        try:
+            await self._check()
+        except Exception:
+            log.exception("alerts_not_checked")
+
+    async def _check(self) -> None:
+        await self._tell_if_the_engine_failed()
+        database = self._services.database
+        found = await database.read(partial(load, now=int(time.time())))
+        if found.undelivered:
+            await self.alerts.send(
+                "undelivered",
+                f"{found.undelivered} finished pictures could not be posted yet. I go on trying for 24 hours; the log "
+                "says why (job_undelivered).",
+            )
+        if not self._services.disk_space.has_room:
+            await self.alerts.send(
+                "disk_low",
+                "The disk with my data is almost full, and I take no new requests until there is room: delete "
+                "something, or lower DATA_MAX_GB.",
+            )
+        if failed := self._services.housekeeping.failed:
+            await self.alerts.send(
+                "housekeeping",
+                f"The daily clean-up failed in part ({', '.join(sorted(failed))}). It is tried again tomorrow; the log "
+                "says why (housekeeping_failed).",
+            )
+
+    async def _tell_if_the_engine_failed(self) -> None:
+        engine = self._services.engine
+        if engine.state != "failed":
+            return
+        try:
+            await engine.ready()
+            loss = await engine.lost()
+        except DeviceLost as error:
+            loss = error
+        except EngineError as error:
+            await self.alerts.send("model_not_loaded", f"The model could not be loaded: {error}")
+            return
+        await self.alerts.send("device_lost", f"The device was lost, and I have to be restarted: {loss}")
+
+    async def _feed_watchdog(self) -> None:
+        problems = {name: problem for name, problem in (await self.health.problems()).items() if problem}
+        if not problems:
+            self.supervisor.alive()
+        else:
+            log.warning("not_healthy", **problems)
+        self.supervisor.status("; ".join(f"{name}: {problem}" for name, problem in problems.items()) or "healthy")
+
+    def _repeat(self, name: str, seconds: float, function: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
+            while True:
+                try:
+                    await function()
+                except Exception:
+                    log.exception("monitoring_failed", task=name)
+                await asyncio.sleep(seconds)
+
+        self._tasks.append(asyncio.create_task(run(), name=name))
+
+
+async def _measure_lag() -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _TIMER_SECONDS
+        await asyncio.sleep(_TIMER_SECONDS)
+        metrics.EVENT_LOOP_LAG.observe(max(0.0, loop.time() - due))
+
+
+def observe_unit(record: UnitRecord) -> None:
+    """Count one unit of the engine."""
+    unit = record.unit.value
+    metrics.DEVICE_SECONDS.labels(unit).inc(record.seconds)
+    if record.out_of_memory:
+        metrics.OUT_OF_MEMORY.labels(unit).inc()
+        return
+    metrics.UNIT_SECONDS.labels(unit).observe(record.seconds)
+    if record.unit is Unit.DENOISE:
+        metrics.BATCH_REQUESTS.observe(record.requests)
+    if record.fill is not None:
+        metrics.BATCH_FILL.observe(record.fill)
+
+
+def discord_trace() -> aiohttp.TraceConfig:
+    """Return what counts discord.py's requests when it is given as ``http_trace``."""
+    trace = aiohttp.TraceConfig()
+
+    async def begin(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestStartParams) -> None:
+        context.began = time.monotonic()
+
+    async def end(_: aiohttp.ClientSession, context: SimpleNamespace, sent: aiohttp.TraceRequestEndParams) -> None:
+        metrics.DISCORD_REQUESTS.labels(sent.response.status).inc()
+        metrics.DISCORD_SECONDS.observe(time.monotonic() - context.began)
+
+    async def fail(_: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceRequestExceptionParams) -> None:
+        metrics.DISCORD_REQUESTS.labels("no answer").inc()
+
+    trace.on_request_start.append(begin)
+    trace.on_request_end.append(end)
+    trace.on_request_exception.append(fail)
+    return trace
