@@ -12,6 +12,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 RESERVE_BYTES = 8 * 2**20
+_ADVICE = "The disk is full: make room. No new requests are taken until there is some."
 
 
 class DiskReserve:
@@ -45,5 +46,5 @@ class DiskReserve:
                 self._path.unlink()
             except OSError:
                 return False
-        log.error("disk_full", advice="The disk is full: make room. No new requests are taken until there is some.")
+        log.error("disk_full", advice=_ADVICE)
         return True
