@@ -32,7 +32,7 @@ def preview_decoder_fault(decoder: str, model: Path | None) -> str | None:
     except ModelNotFound as error:
         return str(error)
     if config.get("_class_name") != _KIND:
-        return f"“{decoder}” is no preview decoder: its config.json says {config.get('_class_name')}, not {_KIND}."
+        return f"“{decoder}” is not a preview decoder: its config.json says {config.get('_class_name')}, not {_KIND}."
     own = config.get("latent_channels", 4)  # diffusers' default
     if channels is not None and own != channels:
         return f"The preview decoder “{decoder}” is another model's: it has {own} channels, not {channels}."

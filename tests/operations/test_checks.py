@@ -169,7 +169,7 @@ def test_a_preview_decoder_that_is_none(sound: Settings, tmp_path: Path) -> None
 
     assert "is neither a folder nor a model that was downloaded: `hf download " in fault("somebody/no-decoder")
     assert "config.json cannot be read" in fault(tmp_path)
-    assert "is no preview decoder: its config.json says AutoencoderKL" in fault(DEMO_WEIGHTS / "vae")
+    assert "is not a preview decoder: its config.json says AutoencoderKL" in fault(DEMO_WEIGHTS / "vae")
     tiny = Path(shutil.copytree(DEMO_WEIGHTS / "vae", tmp_path / "tiny"))
     (tiny / "config.json").write_text(json.dumps({"_class_name": "AutoencoderTiny", "latent_channels": 99}))
     assert "is another model's: it has 99 channels" in fault(tiny)
