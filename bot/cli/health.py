@@ -30,7 +30,7 @@ def read_health(settings: Settings) -> dict[str, str]:
             found: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
         if error.code != 503:
-            raise StartupError(f"What answers at {shown}:{port} is no zimage-bot: it says {error.code}.") from error
+            raise StartupError(f"What answers at {shown}:{port} is not a zimage-bot: it says {error.code}.") from error
         found = json.load(error)
     except (OSError, ValueError) as error:
         raise StartupError(

@@ -183,7 +183,7 @@ def test_files_of_pictures_are_opened_in_few_places() -> None:
     """One of them writes. Whoever adds one that reads has to ask ``images.handed_out`` for the file."""
     opens = re.compile(r"(image_dir|folders\[folder\])\)? / ")
     found = {path.name for path in (ROOT / "bot").rglob("*.py") if opens.search(path.read_text(encoding="utf-8"))}
-    assert found == {"completion.py", "input_images.py", "privacy.py", "rendering.py"}
+    assert found == {"delivery.py", "input_images.py", "privacy.py", "rendering.py"}
 
 
 async def test_deleting_a_picture_before_it_is_posted_does_not_refund_it(world: World) -> None:

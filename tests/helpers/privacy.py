@@ -43,7 +43,7 @@ async def of_member(world: World, member: Any) -> list[dict[str, Any]]:
 
 
 def files_in(world: World, folder: str) -> list[Path]:
-    return sorted((world.env.bot.settings.data_dir / folder).glob("*.png"))
+    return sorted((world.env.bot.settings.data_dir / folder).glob("[!.]*"))
 
 
 def another_member(world: World, name: str = "noa") -> Any:

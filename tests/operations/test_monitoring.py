@@ -68,6 +68,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory, systemd: Systemd) ->
         patch.setattr("bot.monitoring.health._KEPT_SECONDS", 0.0)
         async with online(settings, patch) as opened:
             yield opened
+            systemd.read()  # its queue has room for a few messages
         await until(lambda: "STOPPING=1" in systemd.read())
         systemd.close()
 

@@ -34,7 +34,7 @@ def picture() -> bytes:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     """A simulated Discord; any client will do."""
-    async with open_world(commands.Bot("!", intents=discord.Intents.default())) as opened:
+    async with open_world(commands.AutoShardedBot("!", intents=discord.Intents.default())) as opened:
         yield opened
 
 
