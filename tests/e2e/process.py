@@ -30,11 +30,13 @@ _SETTINGS = {
 class BotProcess:
     """``zimage-bot run`` with the demo model, connected to a loopback Discord.
 
-    Everything of it lies in ``folder``: its data, and ``bot.log`` with what all processes have printed.
+    Everything of it lies in ``folder``: its data, and ``bot.log`` with what all processes have printed. ``module`` is
+    the launcher.
     """
 
-    def __init__(self, discord: Loopback, folder: Path) -> None:
+    def __init__(self, discord: Loopback, folder: Path, module: str = "tests.helpers.launch_bot") -> None:
         self._discord = discord
+        self._module = module
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
         self.database = folder / "data" / "zimage.sqlite3"
@@ -62,7 +64,7 @@ class BotProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "tests.helpers.launch_bot",
+                self._module,
                 cwd=self._folder,
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import discord
 from aiohttp import WSMsgType, web
 
-from tests.helpers.loopback.places import APPLICATION, BOT, GUILD
+from tests.helpers.loopback.places import APPLICATION, BOT
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, RESUME, RECONNECT, INVALID_SESSION, HELLO, ACK = 0, 1, 2, 3, 6, 7, 9, 10, 11
 _CONTENT = discord.Intents(message_content=True).value
@@ -37,12 +38,13 @@ class Gateway:
 
     ``close_with``: each connection is closed with that code after IDENTIFY. ``acknowledging`` is set to False for a
     connection that looks alive and is not: neither heartbeats are acknowledged nor events sent. ``presences`` are what
-    the bot said of itself, at the start of a session and later.
+    the bot said of itself, at the start of a session and later, and ``heartbeats`` the times of its heartbeats in
+    ``time.monotonic()`` by session.
     """
 
-    def __init__(self, token: str, guild: Callable[[], dict[str, Any]], close_with: int | None = None) -> None:
+    def __init__(self, token: str, guilds: Callable[[], list[dict[str, Any]]], close_with: int | None = None) -> None:
         self._token = token
-        self._guild = guild
+        self._guilds = guilds
         self._close_with = close_with
         self.heartbeat_interval = 41.25
         self.acknowledging = True
@@ -50,6 +52,7 @@ class Gateway:
         self.identified = 0
         self.resumed = 0
         self.presences: list[dict[str, Any]] = []
+        self.heartbeats: dict[str, list[float]] = {}
         self._sessions: dict[str, Session] = {}
         self._held: list[tuple[str, dict[str, Any]]] | None = None
 
@@ -111,11 +114,14 @@ class Gateway:
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
-                    if self._close_with is not None and json.loads(message.data)["op"] == IDENTIFY:
+                    sent = json.loads(message.data)
+                    if self._close_with is not None and sent["op"] == IDENTIFY:
                         self.identified += 1
                         await socket.close(code=self._close_with)
                         break
-                    session = self._receive(json.loads(message.data), socket, outgoing) or session
+                    if sent["op"] == HEARTBEAT and session is not None:
+                        self.heartbeats.setdefault(session.id, []).append(time.monotonic())
+                    session = self._receive(sent, socket, outgoing) or session
         finally:
             if session is not None and session.outgoing is outgoing:
                 session.outgoing = session.socket = None
@@ -163,13 +169,13 @@ class Gateway:
         # A shard that begins anew resumes nothing: what happened while it was away is lost to it.
         others = [other for other in self._sessions.values() if other.shard[1] == shard[1] and other.shard != shard]
         self._sessions = {each.id: each for each in [*others, session]}
-        has_guild = _shard_of({"guild_id": GUILD}, shard[1]) == shard[0]
-        guilds = [{"id": GUILD, "unavailable": True}] if has_guild else []
-        ready = {"v": 10, "user": BOT, "guilds": guilds, "session_id": session.id, "resume_gateway_url": self.url}
+        guilds = [guild for guild in self._guilds() if _shard_of({"guild_id": guild["id"]}, shard[1]) == shard[0]]
+        unavailable = [{"id": guild["id"], "unavailable": True} for guild in guilds]
+        ready = {"v": 10, "user": BOT, "guilds": unavailable, "session_id": session.id, "resume_gateway_url": self.url}
         ready["shard"] = list(shard)
         self._emit_in(session, "READY", ready | {"application": {"id": APPLICATION, "flags": 0}})
-        if has_guild:
-            self._emit_in(session, "GUILD_CREATE", self._guild())
+        for guild in guilds:
+            self._emit_in(session, "GUILD_CREATE", guild)
         return session
 
     def _emit_in(self, session: Session, event: str, data: dict[str, Any]) -> None:

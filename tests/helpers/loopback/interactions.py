@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from tests.helpers.loopback.calls import Call
@@ -44,7 +45,7 @@ class Interactions:
             raise ApiError(10062)
         kind, data = call.body["type"], call.body.get("data") or {}
         message = self._answer(interaction, kind, data, call)
-        interaction.answer = kind
+        interaction.answer, interaction.answered_at = kind, time.monotonic()
         answered: dict[str, Any] = {"id": number, "type": interaction.kind}
         resource: dict[str, Any] = {"type": kind}
         if message is not None:

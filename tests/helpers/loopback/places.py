@@ -14,6 +14,7 @@ TEXT_CHANNELS = (CHANNEL, "3001", "3002")
 ANNOUNCEMENTS, FORUM, FORUM_POST, THREAD, VOICE = "3010", "3020", "3021", "3030", "3040"
 MEMBERS = {MEMBER: "ada", "4001": "ben", "4002": "cleo", "4003": "dora", "4004": "emil"}
 """The members by id. The first owns the server and the application."""
+_CROWD_BASE, _CHANNEL_BASE, _GUILD_BASE = 1_000_000, 2_000_000, 4000
 
 TEXT, DIRECT, VOICE_TEXT, NEWS, PUBLIC_THREAD, FORUM_KIND = 0, 1, 2, 5, 11, 15
 _DIRECT_BASE = 50_000_000
@@ -67,6 +68,23 @@ def new_channels() -> dict[str, Channel]:
     return {channel.id: channel for channel in [*texts, *others]}
 
 
+def crowd(count: int, first: int = 0) -> list[str]:
+    """Return the ids of ``count`` further members from the one with the number ``first``; there are a million."""
+    return [str(_CROWD_BASE + number) for number in range(first, first + count)]
+
+
+def text_channels(count: int) -> list[Channel]:
+    """Return further text channels of the server, for :attr:`State.channels`."""
+    return [Channel(str(_CHANNEL_BASE + number), TEXT, f"busy-{number}") for number in range(count)]
+
+
+def name_of(user_id: str) -> str | None:
+    """Return the name of a member; None if there is none with this id."""
+    if _CROWD_BASE <= int(user_id) < _CHANNEL_BASE:
+        return f"member {int(user_id) - _CROWD_BASE}"
+    return MEMBERS.get(user_id)
+
+
 def direct_channel(member_id: str) -> Channel:
     """Return a member's conversation with the bot, whose id follows from the member's."""
     return Channel(str(_DIRECT_BASE + int(member_id)), DIRECT, "", recipient_id=member_id)
@@ -75,7 +93,8 @@ def direct_channel(member_id: str) -> Channel:
 def user_payload(user_id: str) -> dict[str, Any]:
     if user_id == APPLICATION:
         return BOT
-    name = MEMBERS[user_id]
+    name = name_of(user_id)
+    assert name is not None, f"there is no member {user_id}"
     return {"id": user_id, "username": name, "global_name": name.title(), "discriminator": "0", "avatar": None}
 
 
@@ -131,3 +150,19 @@ def guild_payload(channels: dict[str, Channel], premium_tier: int) -> dict[str, 
         "stickers": [],
         "premium_tier": premium_tier,
     }
+
+
+def other_guilds(count: int, members: int) -> list[dict[str, Any]]:
+    """Return further servers, in which nothing happens: each with ten channels, ten roles and ``members`` members."""
+    return [_other_guild(number, members) for number in range(count)]
+
+
+def _other_guild(number: int, members: int) -> dict[str, Any]:
+    guild = (number + 1 << 22) + _GUILD_BASE
+    shown = guild_payload({}, 0) | {"id": str(guild), "name": f"Server {number}", "member_count": members}
+    channels = [channel_payload(Channel(str(guild + 1 + each), TEXT, f"channel-{each}")) for each in range(10)]
+    (everyone,) = shown["roles"]
+    roles = [everyone | {"id": str(guild + each), "name": f"role {each}"} for each in (0, *range(20, 29))]
+    first = number * members
+    cached = [member_payload(user_id) for user_id in crowd(members, first=first)]
+    return shown | {"channels": channels, "roles": roles, "members": [member_payload(APPLICATION), *cached]}

@@ -15,11 +15,11 @@ from tests.helpers.loopback.places import (
     FORUM_KIND,
     GUILD,
     MEMBER,
-    MEMBERS,
     Channel,
     channel_payload,
     guild_payload,
     member_payload,
+    name_of,
     user_payload,
 )
 from tests.helpers.loopback.state import REQUEST_LIMIT, State, new_message
@@ -193,6 +193,6 @@ class Rest:
 
 
 def _member(user_id: str, code: int = 10013) -> str:
-    if user_id not in MEMBERS:
+    if name_of(user_id) is None:
         raise ApiError(code)
     return user_id

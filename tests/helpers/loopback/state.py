@@ -39,7 +39,8 @@ _CONTENT_TYPES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg",
 class Interaction:
     """A member's command, click or form, and what the bot has answered. ``kind`` is Discord's number of its type.
 
-    ``answer`` is the type of the callback, None before it. ``own`` are the messages that its token may edit.
+    ``answer`` is the type of the callback, None before it. ``asked_at`` and ``answered_at`` are the times of
+    ``time.monotonic()``, the second one that of the callback. ``own`` are the messages that its token may edit.
     """
 
     id: str
@@ -49,6 +50,8 @@ class Interaction:
     member_id: str
     message_id: str | None = None
     answer: int | None = None
+    asked_at: float = field(default_factory=time.monotonic)
+    answered_at: float | None = None
     original_id: str | None = None
     own: set[str] = field(default_factory=set)
     data: dict[str, Any] = field(default_factory=dict)
