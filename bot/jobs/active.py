@@ -43,11 +43,16 @@ class ActiveJob:
         return self.rendering.handles if self.rendering is not None else []
 
     @property
+    def on_engine(self) -> bool:
+        """True while the engine has its images, or has ended them."""
+        return self.rendering is not None and self.rendering.on_engine
+
+    @property
     def pictures_left(self) -> int:
         """The number of its images that have not ended on the engine."""
         if self.rendering is None:
             return self.job.request.count
-        return sum(not handle.ended for handle in self.handles)
+        return self.rendering.pictures_left
 
     @property
     def started(self) -> bool:

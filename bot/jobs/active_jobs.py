@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from bot.jobs.active import ActiveJob
+from bot.jobs.answering import Answering
 from bot.jobs.completion import Completion
 from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.dispatch import Dispatcher, DispatchJob
@@ -48,6 +49,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         completion: Completion,
         originals: OriginalFolder,
         image_dir: Path,
+        answering: Answering,
         *,
         previews: bool,
         server_weights: Mapping[int, float],
@@ -61,7 +63,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
         self._refreshed_at = time.monotonic()
         self.dispatcher = Dispatcher()
         self.progress = QueueProgress(engine, self.dispatcher, self._jobs)
-        self.deliveries = DeliveryLoop(database, completion, self._adopt)
+        self.deliveries = DeliveryLoop(database, completion, self._adopt, answering)
         self._runner = JobRunner(
             database,
             engine,
@@ -71,6 +73,7 @@ class ActiveJobs(Mapping[int, ActiveJob]):
             self.deliveries,
             originals,
             image_dir,
+            answering,
             previews=previews,
             server_weights=server_weights,
         )

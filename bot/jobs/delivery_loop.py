@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 
+from bot.jobs.answering import Answering
 from bot.jobs.card import Card
 from bot.jobs.completion import Completion
 from bot.jobs.delivery import Outage
@@ -41,10 +42,11 @@ class DeliveryLoop:
     The client calls :meth:`check` every :data:`CHECK_SECONDS`.
     """
 
-    def __init__(self, database: Database, completion: Completion, adopt: Adopt) -> None:
+    def __init__(self, database: Database, completion: Completion, adopt: Adopt, answering: Answering) -> None:
         self._database = database
         self._completion = completion
         self._adopt = adopt
+        self._answering = answering
         self._turns: dict[int, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_TURNS_MAX)
         self._left_over: set[int] = set()
@@ -111,6 +113,7 @@ class DeliveryLoop:
 
     async def _take_turn(self, job_id: int, card: Card | None) -> None:
         async with self._slots:
+            await self._answering.give_way()
             try:
                 await self._completion.turn(job_id, card)
             except store.StateError as error:  # such as a job that its owner had deleted meanwhile

@@ -61,6 +61,6 @@ class QueueProgress:
             active.pictures_left
             for active in self._jobs.values()
             if active.job.id != job.id
-            and (active.handles or active.job.id < job.id)
+            and (active.on_engine or active.job.id < job.id)
             and not self._dispatcher.is_waiting(active.job.id)
         )

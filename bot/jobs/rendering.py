@@ -6,8 +6,10 @@ What an image came to is written to its row at once, so that a job can go on aft
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from bot.errors import is_disk_full
+from bot.jobs.answering import Answering
 from bot.jobs.card import Card
 from bot.jobs.job import Job, JobProgress
 from bot.jobs.rendering_progress import RenderingProgress
@@ -47,6 +50,8 @@ log = structlog.get_logger(__name__)
 
 _STOPPED = (EngineClosed, DeviceLost, ModelNotFound)
 """Errors after which the engine takes no requests any more: the job goes on in another process."""
+_ENCODERS = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), "encoder")
+"""Threads that encode pictures: so few that the event loop always finds a core to answer on."""
 _NOT_KEPT = "The picture could not be saved on my side: please try again; if it happens again, tell an admin."
 
 
@@ -69,6 +74,7 @@ class Rendering:
         originals: OriginalFolder,
         image_dir: Path,
         card: Card,
+        answering: Answering,
         *,
         previews: bool,
         server_weight: float = 1.0,
@@ -81,6 +87,7 @@ class Rendering:
         self._originals = originals
         self._image_dir = image_dir
         self._card = card
+        self._answering = answering
         self._wants_previews = previews
         self._server_weight = server_weight
         self._handles: dict[int, Handle] = {}
@@ -121,6 +128,16 @@ class Rendering:
     def handles(self) -> list[Handle]:
         """The engine's handles of its images, to cancel them."""
         return list(self._handles.values())
+
+    @property
+    def on_engine(self) -> bool:
+        """True while the engine has its images, or has ended them."""
+        return bool(self._handles)
+
+    @property
+    def pictures_left(self) -> int:
+        """The number of its images that are on the engine and have not ended."""
+        return sum(not handle.ended for handle in self._handles.values())
 
     @property
     def withdrawn(self) -> bool:
@@ -249,7 +266,8 @@ class Rendering:
         await self._mark_started()
         spec = self._job.request.spec.image(position)
         image_id = self._job.image_ids[position]
-        png = await asyncio.to_thread(encode_picture, event.image, spec)
+        await self._answering.give_way()
+        png = await asyncio.get_running_loop().run_in_executor(_ENCODERS, encode_picture, event.image, spec)
         file = f"{image_id}.png"
         await asyncio.to_thread(_write_picture, self._image_dir / file, png, event.image)
         charged, milliseconds = self._charge(ImageOutcome("rendered")), round(event.seconds * 1000)

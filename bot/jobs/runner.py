@@ -15,6 +15,7 @@ import structlog
 
 from bot.errors import Refusal, is_disk_full
 from bot.jobs.active import ActiveJob
+from bot.jobs.answering import Answering
 from bot.jobs.card import Card
 from bot.jobs.completion import Completion
 from bot.jobs.delivery import Outage, Undeliverable
@@ -57,6 +58,7 @@ class JobRunner:
         deliveries: DeliveryLoop,
         originals: OriginalFolder,
         image_dir: Path,
+        answering: Answering,
         *,
         previews: bool,
         server_weights: Mapping[int, float],
@@ -69,6 +71,7 @@ class JobRunner:
         self._deliveries = deliveries
         self._originals = originals
         self._image_dir = image_dir
+        self._answering = answering
         self._previews = previews
         self._server_weights = server_weights
 
@@ -120,6 +123,7 @@ class JobRunner:
                 self._originals,
                 self._image_dir,
                 card,
+                self._answering,
                 previews=self._previews,
                 server_weight=self._server_weights.get(active.job.request.scope_id, 1.0),
                 images=active.images,

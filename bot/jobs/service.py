@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from bot.errors import Restarting
 from bot.jobs.active import ActiveJob
 from bot.jobs.active_jobs import ActiveJobs
 from bot.jobs.admission import Admission
+from bot.jobs.answering import Answering
 from bot.jobs.cancellation import Cancellation
 from bot.jobs.card import Card, ShowCard
 from bot.jobs.completion import Completion, Outbox
@@ -67,6 +68,7 @@ class JobService:
         self.admission = Admission(database, prices, terms)
         self.originals = OriginalFolder(image_dir.parent / "sources")
         self._completion = Completion(database, outbox, image_dir)
+        self._answering = Answering()
         weights = server_weights or {}
         self._active = ActiveJobs(
             database,
@@ -75,6 +77,7 @@ class JobService:
             self._completion,
             self.originals,
             image_dir,
+            self._answering,
             previews=previews,
             server_weights=weights,
         )
@@ -82,9 +85,6 @@ class JobService:
         self.cancellation = Cancellation(database, self._active)
         self.deliveries = self._active.deliveries
         self.undelivered = UndeliveredResults(database, self._completion, self.deliveries)
-        self._handling = 0
-        self._none_handled = asyncio.Event()
-        self._none_handled.set()
         self._closed = False
 
     async def start(self) -> None:
@@ -228,9 +228,9 @@ class JobService:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        await self._wait_for_requests(loop.time() + seconds / 2)  # what they ask for is kept
+        await self._answering.ended(loop.time() + seconds / 2)  # what they ask for is kept
         self._closed = True
-        await self._wait_for_requests(end)
+        await self._answering.ended(end)
         await self._active.close(end)
 
     @contextmanager
@@ -238,19 +238,8 @@ class JobService:
         """Make :meth:`close` wait for a request that is being handled. Raises :class:`Restarting` after it."""
         if self._closed:
             raise Restarting
-        self._handling += 1
-        self._none_handled.clear()
-        try:
+        with self._answering.one():
             yield
-        finally:
-            self._handling -= 1
-            if not self._handling:
-                self._none_handled.set()
-
-    async def _wait_for_requests(self, end: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(end):
-                await self._none_handled.wait()
 
     async def _insert(self, request: JobRequest) -> Job | None:
         """Store the edit's original and insert the job. Returns None if its event made one before."""

@@ -23,7 +23,7 @@ def encode_png(image: RawImage, fields: dict[str, str | int | float], parameters
     info.add_text(PARAMETERS, parameters)
     info.add_text(FIELD, json.dumps(fields, ensure_ascii=False, sort_keys=True))
     buffer = BytesIO()
-    image.to_pil().save(buffer, "PNG", pnginfo=info, compress_level=6)
+    image.to_pil().save(buffer, "PNG", pnginfo=info, compress_type=Image.RLE)
     return buffer.getvalue()
 
 
