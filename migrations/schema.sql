@@ -9,6 +9,8 @@ CREATE TABLE accounts (
 
 CREATE INDEX accounts_by_member ON accounts (member_id) WHERE member_id IS NOT NULL;
 
+CREATE INDEX accounts_closed ON accounts (closed_at) WHERE closed_at IS NOT NULL;
+
 CREATE UNIQUE INDEX accounts_open ON accounts (member_id) WHERE closed_at IS NULL;
 
 CREATE TABLE audit (
@@ -67,6 +69,8 @@ CREATE TABLE drafts (
     created_at INTEGER NOT NULL,
     UNIQUE (owner_id, request)
 ) STRICT;
+
+CREATE INDEX drafts_by_age ON drafts (created_at);
 
 CREATE TABLE facts (
     name TEXT PRIMARY KEY,

@@ -5,8 +5,8 @@
 Members ask at a steady pace, over real sockets and with a device that takes almost no time (see
 ``tests/load/launch_bot.py``). That part of the pictures fails on the device. Of Discord's answers to messages and edits
 a third of that part is lost after it took effect, a third is a 503, and a third comes two seconds late. Every minute
-the gateway's connection breaks. ``samples.jsonl`` in the folder is the log; ``--check FOLDER`` judges one again. The last
-line says how much memory, handles, threads and tasks grew in the second half, the exit status whether that is
+the gateway's connection breaks. ``samples.jsonl`` in the folder is the log; ``--check FOLDER`` judges one again. The
+last line says how much memory, handles, threads and tasks grew in the second half, the exit status whether that is
 little enough.
 """
 

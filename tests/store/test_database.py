@@ -34,6 +34,7 @@ def test_migrating_a_fresh_file_and_again(tmp_path: Path) -> None:
         "0009_removed_places",
         "0010_downloads",
         "0012_bounded_deletions",
+        "0014_indexes_by_age",
     ]
     assert {"jobs", "images", "ledger", "facts"} <= tables(path)
     assert migrate(path) == []
