@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 
 from bot.errors import NotHere, Refusal
@@ -77,6 +78,23 @@ def renewal_text(renewal: Renewal) -> str:
     """Return when credits come back, such as "1 credit comes back in 3 hours"."""
     verb = "comes" if renewal.credits == 100 else "come"
     return f"{credits_text(renewal.credits)} {verb} back <t:{renewal.at}:R>"
+
+
+def together(renewals: Iterable[Renewal], now: int) -> list[Renewal]:
+    """Return the renewals with those as one that Discord would show with the same words: within a minute or an hour.
+
+    ``now`` is in UTC seconds. The time is that of the last one of each.
+    """
+    found: list[Renewal] = []
+    began = 0
+    for renewal in renewals:
+        span = 60 if renewal.at - now < 60 * 60 else 60 * 60
+        if found and renewal.at - began < span:
+            found[-1] = Renewal(renewal.at, found[-1].credits + renewal.credits)
+        else:
+            found.append(renewal)
+            began = renewal.at
+    return found
 
 
 def refusal(cause: NotAdmitted) -> Refusal:

@@ -111,7 +111,7 @@ class PageServer(PreviewServer):
         in_link = "key" in request.query
         expected = self.preview.capability if in_link else self._cookie_value
         given = request.query["key"] if in_link else request.cookies.get(self._cookie, "")
-        if not hmac.compare_digest(given.encode(), expected.encode()):
+        if not hmac.compare_digest(given.encode(errors="replace"), expected.encode()):
             raise web.HTTPForbidden(text=_CLOSED)
         try:
             response = await handler(request)

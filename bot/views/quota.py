@@ -8,7 +8,7 @@ from functools import partial
 
 import discord
 
-from bot.moderation.limit_texts import format_value, origin_text, renewal_text
+from bot.moderation.limit_texts import format_value, origin_text, renewal_text, together
 from bot.requests.pricing import format_credits
 from bot.store.admission import QuotaState, Terms
 from bot.store.database import Database
@@ -59,9 +59,10 @@ def _credits_lines(quota_state: QuotaState, *, own: bool) -> list[str]:
     else:
         left = format_credits(max(0, day.value - quota_state.used))
         lines = [f"{title}: {used} of {format_credits(day.value)} used, **{left} left** · {origin}"]
-        shown = quota_state.renewals[:_RENEWALS_SHOWN]
+        renewals = together(quota_state.renewals, int(time.time()))
+        shown = renewals[:_RENEWALS_SHOWN]
         if shown:
-            more = len(quota_state.renewals) - len(shown)
+            more = len(renewals) - len(shown)
             rest = f", and {more} more later" if more else ""
             lines.append(f"-# {', '.join(renewal_text(renewal) for renewal in shown)}{rest}")
     if quota_state.granted:

@@ -15,6 +15,7 @@ from bot.moderation.limit_texts import (
     parse_value,
     refusal,
     renewal_text,
+    together,
 )
 from bot.store.ledger import Renewal
 from bot.store.limits import CEILINGS, LIMIT_NAMES, LIMITS, Ceiling, Limit, LimitName, Origin
@@ -265,3 +266,13 @@ def test_a_limit_says_why_it_is_that_high(origin: Origin, text: str) -> None:
 )
 def test_what_comes_back_reads_well(amount: int, text: str) -> None:
     assert renewal_text(Renewal(9, amount)) == f"{text} back <t:9:R>"
+
+
+def test_credits_that_come_back_at_nearly_the_same_time_are_told_once() -> None:
+    hours = 3600
+    coming = [(50, 1), (100, 1), (200, 1), (3 * hours, 1), (3 * hours + 900, 1), (24 * hours, 1), (24 * hours + 1, 1)]
+    told = together([Renewal(at, credit) for at, credit in coming], now=0)
+    assert told == [
+        Renewal(100, 2), Renewal(200, 1), Renewal(3 * hours + 900, 2), Renewal(24 * hours + 1, 2),
+    ]  # fmt: skip
+    assert sum(each.credits for each in told) == len(coming)

@@ -32,7 +32,9 @@ from zimage_engine.device.worker import Worker
 PROMPT = "a red circle on a blue background"
 
 
-@pytest.mark.parametrize("path", ["/", "/app.js", "/playground.js", "/playground/status", "/api/state", "/?key=wrong"])
+@pytest.mark.parametrize(
+    "path", ["/", "/app.js", "/playground.js", "/playground/status", "/api/state", "/?key=wrong", "/?key=%e9"]
+)
 async def test_nothing_is_served_without_the_key(playground: Playground, path: str) -> None:
     origin = f"http://127.0.0.1:{playground.server.port}"
     async with aiohttp.ClientSession() as stranger, stranger.get(origin + path) as response:
