@@ -174,7 +174,6 @@ class Services:
             await in_daemon_thread(import_worker)
         # Also now: reading a large tokenizer holds the interpreter's lock for a second.
         prompts = await in_daemon_thread(partial(PromptTokens.load, profile))
-        prompts = await asyncio.to_thread(PromptTokens.load, profile)
         await asyncio.to_thread(_exempt_imports_from_gc)
         self.engine = self._start_engine(engine_config(settings, profile))
         self._started.append("engine")
@@ -218,7 +217,7 @@ class Services:
         self._started.append("housekeeping")
 
     async def check(self) -> None:
-        """Look after the disk and what the operator asks for. The client calls it regularly."""
+        """Look after the disk and what the operator asks for. The client calls it regularly; what fails is logged."""
         await self.disk_space.check_if_due()
         await self.operator_requests.check()
 
@@ -242,6 +241,7 @@ class Services:
         if "housekeeping" in started:
             await self.housekeeping.close()
             await self.removed_places.close()
+            await self.operator_requests.close()
         try:
             if "database" in started:
                 await self.database.close()

@@ -28,17 +28,28 @@ class OperatorRequests:
         self._database = database
         self._privacy = privacy
         self._task: asyncio.Task[None] | None = None
+        self._dropped_answers = False
 
     async def check(self) -> None:
-        """Begin what is asked for, in a task of its own. The client calls it regularly."""
+        """Begin what is asked for, in a task of its own. The client calls it regularly; what fails is logged."""
         if self._task is not None and not self._task.done():
             return
-        if self._task is None:  # answers that nobody has waited for
-            await self._database.write(operator_requests.drop_answers)
-            self._task = asyncio.create_task(asyncio.sleep(0))
-        members = await self._database.read(operator_requests.asked_for)
+        try:
+            if not self._dropped_answers:  # those that nobody has waited for
+                await self._database.write(operator_requests.drop_answers)
+                self._dropped_answers = True
+            members = await self._database.read(operator_requests.asked_for)
+        except Exception:
+            log.exception("operator_requests_not_read")
+            return
         if members:
             self._task = asyncio.create_task(self._forget(members), name="operator-requests")
+
+    async def close(self) -> None:
+        """Cancel a deletion that is going on. The next start begins it again."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def _forget(self, members: list[int]) -> None:
         for member_id in members:

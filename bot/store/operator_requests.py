@@ -26,9 +26,7 @@ def ask_to_forget(connection: sqlite3.Connection, member_id: int) -> None:
 
 def asked_for(connection: sqlite3.Connection) -> list[int]:
     """Return the ids of the members whose data is to be deleted."""
-    rows = connection.execute(
-        "SELECT name FROM facts WHERE name >= ? AND name < ? AND value = ''", (_PREFIX, "forget!")
-    )
+    rows = connection.execute(f"SELECT name FROM facts WHERE {_IS_REQUEST} AND value = ''")
     return [int(row[0].removeprefix(_PREFIX)) for row in rows]
 
 

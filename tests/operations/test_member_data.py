@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -56,6 +57,28 @@ async def test_the_running_bot_deletes_what_the_operator_asks_for(world: World) 
     assert "somebody else" in all_text(world)
     assert len(files_in(world, "images")) == 1
     assert await rows(world, "SELECT name FROM facts WHERE name LIKE 'forget%'") == []
+
+
+async def test_a_database_that_fails_stops_neither_deliveries_nor_the_operators_requests(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await drawn(world, steps=1)
+    bot = world.env.bot
+    with monkeypatch.context() as patch:
+        patch.setattr(bot.database, "write", full)
+        patch.setattr(bot.database, "read", full)
+        await bot._check_deliveries()  # an exception would end the loop that posts results
+    asked = asyncio.create_task(forget_in_bot(bot.database, world.member.id, 20.0))
+    await asyncio.sleep(0)
+    while not asked.done():
+        await bot._check_deliveries()
+        await asyncio.sleep(0.01)
+    assert asked.result() is not None
+    assert PROMPT not in all_text(world)
+
+
+async def full(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
 
 
 async def test_without_a_bot_the_command_deletes_itself_open_requests_too(world: World) -> None:
