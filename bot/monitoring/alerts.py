@@ -33,25 +33,37 @@ class Alerts:
         self._database = database
         self._channel_id = channel_id
         self._webhook = webhook
+        self._sent_at: dict[AlertKind, int] = {}
+        """When the last alert of a kind was sent: the database may be what cannot be written, as on a full disk."""
 
     async def send(self, kind: AlertKind, text: str) -> bool:
         """Tell the operator, unless an alert of this kind was sent in the last hour. Returns whether it was sent.
 
         Never raises: that it could not be sent is logged, and the next call tries again.
         """
-        now, name = int(time.time()), f"alert_{kind}"
-        try:
-            sent_at = await read_fact(self._database, name)
-            if sent_at is not None and now - int(sent_at) < PAUSE_SECONDS:
-                return False
-            log.error("alert", kind=kind, text=text)
-            ways = [way for way in (self._to_webhook, self._to_channel) if await self._try(kind, way, text)]
-            if ways or (self._webhook is None and self._channel_id is None):
-                await write_fact(self._database, name, str(now))
-        except (sqlite3.Error, Restarting) as error:
-            log.warning("alert_not_sent", kind=kind, reason=type(error).__name__)
+        now = int(time.time())
+        if now - max(self._sent_at.get(kind, 0), await self._noted(kind)) < PAUSE_SECONDS:
             return False
+        log.error("alert", kind=kind, text=text)
+        ways = [way for way in (self._to_webhook, self._to_channel) if await self._try(kind, way, text)]
+        if ways or (self._webhook is None and self._channel_id is None):
+            self._sent_at[kind] = now
+            await self._note(kind, now)
         return bool(ways)
+
+    async def _noted(self, kind: AlertKind) -> int:
+        """Return when the last alert of a kind was sent by the database, in UTC seconds; 0 if it cannot be read."""
+        try:
+            return int(await read_fact(self._database, f"alert_{kind}") or 0)
+        except (sqlite3.Error, Restarting) as error:
+            log.warning("alerts_not_read", kind=kind, reason=type(error).__name__)
+            return 0
+
+    async def _note(self, kind: AlertKind, now: int) -> None:
+        try:
+            await write_fact(self._database, f"alert_{kind}", str(now))
+        except (sqlite3.Error, Restarting) as error:
+            log.warning("alert_not_noted", kind=kind, reason=type(error).__name__)
 
     async def _try(self, kind: AlertKind, way: Callable[[str], Awaitable[bool]], text: str) -> bool:
         try:

@@ -19,6 +19,7 @@ from bot.monitoring.gauges import Gauges
 from bot.monitoring.health import HealthChecks
 from bot.monitoring.server import MonitoringServer
 from bot.monitoring.supervisor import Supervisor, SupervisorSettings
+from bot.plurals import counted
 from bot.services import Services
 from bot.settings import Settings
 from bot.store.health import load
@@ -82,14 +83,6 @@ class Monitor:
 
     async def _check(self) -> None:
         await self._tell_if_the_engine_failed()
-        database = self._services.database
-        found = await database.read(partial(load, now=int(time.time())))
-        if found.undelivered:
-            await self.alerts.send(
-                "undelivered",
-                f"{found.undelivered} finished pictures could not be posted yet. I go on trying for 24 hours; the log "
-                "says why (job_undelivered).",
-            )
         if not self._services.disk_space.has_room:
             await self.alerts.send(
                 "disk_low",
@@ -101,6 +94,13 @@ class Monitor:
                 "housekeeping",
                 f"The daily clean-up failed in part ({', '.join(sorted(failed))}). It is tried again tomorrow; the log "
                 "says why (housekeeping_failed).",
+            )
+        found = await self._services.database.read(partial(load, now=int(time.time())))
+        if found.undelivered:
+            await self.alerts.send(
+                "undelivered",
+                f"{counted(found.undelivered, 'result')} could not be posted yet. I go on trying for 24 hours; the log "
+                "says why (job_undelivered).",
             )
 
     async def _tell_if_the_engine_failed(self) -> None:

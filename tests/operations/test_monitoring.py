@@ -174,6 +174,22 @@ async def test_the_operator_is_told_once_an_hour_although_the_webhook_is_dead(
     running.discord.problems.clear()
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_operator_is_told_once_an_hour_although_nothing_can_be_written(running: Online) -> None:
+    monitor, space = running.client.monitor, running.client.services.disk_space
+    assert monitor is not None
+    before = len(running.discord.seen(ALERTS))
+    await make_read_only(running, "ON")
+    space._low = True
+    for _ in range(3):
+        await monitor.check()
+    space._low = False
+    await make_read_only(running, "OFF")
+    (told,) = [message.content for message in running.discord.seen(ALERTS)[before:]]
+    assert told.startswith("**zimage-bot:** The disk with my data is almost full")
+    running.discord.problems.clear()
+
+
 async def test_a_device_that_is_lost_is_told_before_the_bot_ends(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
