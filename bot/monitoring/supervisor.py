@@ -26,8 +26,8 @@ class Supervisor:
     def __init__(self, settings: SupervisorSettings) -> None:
         address = settings.notify_socket
         self._address = "\0" + address[1:] if address and address.startswith("@") else address
-        self.watchdog_seconds = settings.watchdog_usec / 1e6 / 2 if address and settings.watchdog_usec else None
-        """How often to call :meth:`alive`: twice in the time that systemd waits; None if it does not wait."""
+        self.watchdog_seconds = settings.watchdog_usec / 1e6 / 4 if address and settings.watchdog_usec else None
+        """How often to call :meth:`alive`, so that one call that finds a fault is not the end; None if nobody waits."""
 
     def ready(self) -> None:
         self._send("READY=1")
