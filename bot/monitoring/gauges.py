@@ -7,7 +7,6 @@ import math
 import shutil
 import time
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
@@ -18,6 +17,7 @@ from bot import metrics
 from bot.monitoring.health import HealthChecks
 from bot.store.database import Database
 from bot.store.health import Load, load
+from bot.version import program_version
 from zimage_engine.engine import Engine
 from zimage_engine.stats import EngineState
 
@@ -51,7 +51,7 @@ class Gauges:
     def _set_engine(self) -> None:
         stats = self._engine.stats()
         metrics.INFO.clear()
-        metrics.INFO.labels(version("zimage-bot"), stats.model, stats.device).set(1)
+        metrics.INFO.labels(program_version(), stats.model, stats.device).set(1)
         for state in get_args(EngineState):
             metrics.ENGINE_STATE.labels(state).set(state == stats.state)
         metrics.ENGINE_REQUESTS.labels("waiting").set(stats.waiting)

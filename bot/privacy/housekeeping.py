@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,14 @@ from bot.store import downloads, drafts, jobs, limits, open_cards, privacy, remo
 from bot.store.accounts import DAY
 from bot.store.backups import backup_folder, remove_old_backups
 from bot.store.database import Database
-from bot.store.full_backups import made_at, make_backup, newest_backup, remove_old_full_backups
+from bot.store.full_backups import (
+    made_at,
+    make_backup,
+    newest_backup,
+    remove_old_full_backups,
+    remove_unfinished,
+)
+from bot.store.restore import staging_folder
 
 log = structlog.get_logger(__name__)
 
@@ -174,9 +182,12 @@ class Housekeeping:
         removed = await asyncio.to_thread(remove_old_backups, folder, now - self._backup_seconds)
         for place in {folder, self._full_backups}:
             removed += await asyncio.to_thread(remove_old_full_backups, place, now - self._backup_seconds)
+            await asyncio.to_thread(remove_unfinished, place, now - DAY)
         if removed:
             log.info("backups_removed", count=removed)
-        await asyncio.to_thread(drop_deletions, self._database_path.parent, now - self._backup_seconds)
+        data_dir = self._database_path.parent
+        await asyncio.to_thread(partial(shutil.rmtree, staging_folder(data_dir), ignore_errors=True))
+        await asyncio.to_thread(drop_deletions, data_dir, now - self._backup_seconds)
 
     async def _sweep(self, folder: Path, kept: set[str], written_before: float) -> None:
         names = await asyncio.to_thread(left_over, folder, kept, written_before)

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import structlog
 
 from bot.errors import StartupError
 from bot.store.backups import TIME_FORMAT, copy_database, flush, seconds_of
+from bot.version import program_version
 
 log = structlog.get_logger(__name__)
 
@@ -123,6 +123,14 @@ def remove_old_full_backups(folder: Path, made_before: float) -> int:
     return len(old)
 
 
+def remove_unfinished(folder: Path, begun_before: float) -> None:
+    """Remove what a crash has left of backups that were begun up to a time in UTC seconds."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = _NAME.fullmatch(path.name)
+        if match is not None and match["partial"] and seconds_of(match["time"]) <= begun_before:
+            shutil.rmtree(path)
+
+
 def read_manifest(backup: Path) -> Manifest:
     """Return a backup's manifest. Raises :class:`StartupError` if it has none that can be read."""
     try:
@@ -197,7 +205,7 @@ def _fill(data_dir: Path, target: Path, previous: Path | None, now: int, is_stop
                 files[name] = file
         schema = connection.execute("SELECT max(migration_id) FROM _yoyo_migration").fetchone()[0]
         stored = connection.execute("SELECT value FROM facts WHERE name = 'store_id'").fetchone()
-    manifest = Manifest(version("zimage-bot"), now, schema, stored[0] if stored else None, files)
+    manifest = Manifest(program_version(), now, schema, stored[0] if stored else None, files)
     _write_manifest(target / MANIFEST, manifest)
     for path in (*(target / name for name in FOLDERS), target):
         flush(path)

@@ -70,7 +70,7 @@ def restore(backup: Path, data_dir: Path) -> Restored:
     manifest = read_manifest(backup)
     if not is_intact(backup / DATABASE, manifest.files[DATABASE]):
         raise StartupError(f"The database of {backup} is damaged: restore another backup.")
-    staging = data_dir / "restore.partial"
+    staging = staging_folder(data_dir)
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(staging, ignore_errors=True)
@@ -88,6 +88,11 @@ def restore(backup: Path, data_dir: Path) -> Restored:
     restored = Restored(manifest.made_at, jobs, placed, damaged, len(deletions.members), deleted, aside)
     log.info("backup_restored", folder=str(backup), jobs=jobs, pictures=placed, damaged=damaged)
     return restored
+
+
+def staging_folder(data_dir: Path) -> Path:
+    """Return the folder where a database is prepared; a restore that was killed leaves it, with all that was in it."""
+    return data_dir / "restore.partial"
 
 
 def _stage(backup: Path, staged: Path) -> None:
@@ -173,7 +178,7 @@ def _place_pictures(backup: Path, manifest: Manifest, data_dir: Path, wanted: se
             damaged += 1
             log.warning("picture_of_backup_damaged", file=name)
             continue
-        partial_path = target.with_suffix(".restored.partial")
+        partial_path = target.with_suffix(".partial")  # a name that housekeeping removes after a crash
         partial_path.unlink(missing_ok=True)
         link_or_copy(source, partial_path)
         partial_path.replace(target)

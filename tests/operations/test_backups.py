@@ -337,6 +337,43 @@ async def test_the_daily_task_makes_one_a_day_and_removes_old_ones(
     assert all(backup.name > old.name for backup in backups_in(folder))
 
 
+async def test_what_a_killed_backup_or_restore_has_left_does_not_stay_for_ever(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    await draw(data, ONE)
+    folder = tmp_path / "elsewhere"
+    backup = make_backup(data, folder)
+    begun = backup.with_name(f"{backup.name}.partial")
+    shutil.copytree(backup, begun)
+    picture = data / "images" / f"{ONE}.png"
+    picture.unlink()
+    with monkeypatch.context() as patch:  # before the picture has its name, and without anything that cleans up
+        patch.setattr(
+            "bot.store.restore.link_or_copy", lambda source, target: (shutil.copyfile(source, target), kill())
+        )
+        patch.setattr("bot.store.restore.shutil.rmtree", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            await restored(backup, data)
+    assert (data / "restore.partial").is_dir()
+    database = await Database.open(data / DATABASE)
+    paths = (data / DATABASE, data / "images", data / "sources")
+    keeper = Housekeeping(database, *paths, retention_days=30, backup_days=14, full_backups=folder)
+    now = int(time.time())
+    await keeper.clean(now + 60)
+    assert begun.is_dir(), "another process may be at it"
+    await keeper.clean(now + 2 * DAY)
+    await database.close()
+    assert list(folder.iterdir()) == [backup]
+    assert not (data / "restore.partial").exists()
+    assert list((data / "images").glob("*partial")) == []
+
+
 async def test_the_deletion_log_is_kept_as_long_as_backups(data: Path) -> None:
     note_member(data, 5)
     database = await Database.open(data / DATABASE)
