@@ -131,6 +131,11 @@ def test_the_unit_and_the_container_give_up_at_the_same_statuses() -> None:
     assert unit_values("Restart") == ["on-failure"]
 
 
+def test_the_unit_lets_the_process_that_opens_pictures_give_up_its_files() -> None:
+    (allowed,) = unit_values("SystemCallFilter")
+    assert {"@system-service", "landlock_create_ruleset", "landlock_restrict_self"} == set(allowed.split())
+
+
 SYSTEMD = shutil.which("systemd-analyze") or ""
 
 
