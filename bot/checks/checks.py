@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from bot.checks.account import check_account
 from bot.checks.finding import Check, Finding, Surroundings
+from bot.checks.health import check_health
 from bot.checks.machine import check_choice, check_device, check_owner, check_program
 from bot.checks.model import check_attention, check_previews, check_weights
 from bot.checks.storage import check_database, check_disk, check_folders, check_lock
@@ -17,6 +18,7 @@ CHECKS = (
     Check("version", check_program),
     Check("data", check_folders, first=True),
     Check("lock", check_lock, first=True),
+    Check("health", check_health),
     Check("disk", check_disk, first=True),
     Check("database", check_database, first=True),
     Check("device", check_device),

@@ -52,14 +52,20 @@ def check_disk(around: Surroundings) -> Iterator[Finding]:
 def check_lock(around: Surroundings) -> Iterator[Finding]:
     """Check that no other bot uses the data folder."""
     folder = around.settings.data_dir
-    if not (folder / "lock").exists():
-        return
-    try:
-        with filelock.FileLock(folder / "lock", timeout=0, thread_local=False):
-            pass
-    except filelock.Timeout:
+    if is_locked(folder):
         text = f"Another zimage-bot already uses {folder}: stop it first, or set another DATA_DIR."
         yield Finding("lock", ok=False, text=text, status=ExitStatus.TEMPORARY)
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a bot uses the data folder."""
+    if not (folder / "lock").exists():
+        return False
+    try:
+        with filelock.FileLock(folder / "lock", timeout=0, thread_local=False):
+            return False
+    except filelock.Timeout:
+        return True
 
 
 def check_database(around: Surroundings) -> Iterator[Finding]:

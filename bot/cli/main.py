@@ -110,7 +110,7 @@ def doctor(
 def health() -> None:
     """Ask the bot that runs on this machine whether it is well; needs METRICS_ADDR. Exits with 1 if it is not."""
     settings = _settings()
-    from bot.cli.health import read_health
+    from bot.checks.health import read_health
 
     checks = _or_explain(lambda: read_health(settings))
     for name, problem in checks.items():

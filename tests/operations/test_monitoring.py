@@ -14,7 +14,8 @@ import pytest_asyncio
 import yaml
 
 from bot import metrics
-from bot.cli.health import read_health
+from bot.checks.finding import Finding, Surroundings
+from bot.checks.health import check_health, read_health
 from bot.errors import StartupError
 from bot.settings import Settings
 from tests.helpers.drawing import Drawing
@@ -154,6 +155,26 @@ async def test_health_says_what_is_wrong_and_systemd_is_told_only_while_nothing_
     assert (status, "shard 0 not connected" in text) == (503, True)
     monkeypatch.undo()
     assert (await get(running, "/healthz"))[0] == 200
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_doctor_asks_the_bot_that_runs(running: Online, tmp_path: Path) -> None:
+    monitor = running.client.monitor
+    assert monitor is not None
+    assert monitor.server is not None
+    settings = running.client.settings.model_copy(update={"metrics_addr": f"127.0.0.1:{monitor.server.port}"})
+
+    def looked(own: Settings) -> list[Finding]:
+        return list(check_health(Surroundings(own)))
+
+    (found,) = await asyncio.to_thread(looked, settings)
+    assert (found.ok, found.text) == (True, "the bot that runs says that it is well.")
+    await make_read_only(running, "ON")
+    (found,) = await asyncio.to_thread(looked, settings)
+    assert (found.ok, found.text) == (False, "database: not writable (OperationalError)")
+    await make_read_only(running, "OFF")
+    for other in ({"metrics_addr": ""}, {"data_dir": tmp_path}):
+        assert await asyncio.to_thread(looked, settings.model_copy(update=other)) == []
 
 
 @pytest.mark.asyncio(loop_scope="module")
