@@ -16,7 +16,7 @@ _ADVICE = "The disk is full: make room. No new requests are taken until there is
 
 
 class DiskReserve:
-    """A file of 8 MiB without content, which is deleted when the database needs its room. Methods block."""
+    """A file of 8 MiB of zeros, which is deleted when the database needs its room. Methods block."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,7 +30,7 @@ class DiskReserve:
                     return True
                 descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600)
                 try:
-                    os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+                    _allocate(descriptor)
                 finally:
                     os.close(descriptor)
             except OSError:
@@ -48,3 +48,11 @@ class DiskReserve:
                 return False
         log.error("disk_full", advice=_ADVICE)
         return True
+
+
+def _allocate(descriptor: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+    else:  # macOS and Windows
+        os.write(descriptor, bytes(RESERVE_BYTES))
+        os.fsync(descriptor)

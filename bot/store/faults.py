@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bot.errors import StartupError
+from bot.errors import StartupError, is_disk_full
 
 _INSTRUCTIONS = 10_000
 """After so many instructions SQLite asks whether to go on."""
@@ -22,9 +22,9 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise StartupError(damaged(path, str(error))) from error
-        raise StartupError(_unusable(path, str(error))) from error
+        raise StartupError(_unusable(path, error, str(error))) from error
     except OSError as error:
-        raise StartupError(_unusable(path, error.strerror or str(error))) from error
+        raise StartupError(_unusable(path, error, error.strerror or str(error))) from error
 
 
 def damaged(path: Path, reason: str) -> str:
@@ -35,7 +35,9 @@ def damaged(path: Path, reason: str) -> str:
     )
 
 
-def _unusable(path: Path, reason: str) -> str:
+def _unusable(path: Path, error: Exception, reason: str) -> str:
+    if is_disk_full(error):
+        return f"{path.parent} cannot be used ({reason}): make room on its disk, or set another DATA_DIR."
     return (
         f"{path.parent} cannot be used ({reason}): give the bot's user the right to write there and to its files, or "
         "set another DATA_DIR."

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from bot.deletion_log import deletions_since
-from bot.errors import is_disk_full
+from bot.errors import StartupError, is_disk_full
 from bot.jobs.admission import NO_ROOM
 from bot.playground.world import World
 from bot.privacy import disk_space
@@ -22,6 +22,7 @@ from bot.privacy.disk_space import DiskSpace
 from bot.store import facts
 from bot.store.database import Database
 from bot.store.disk_reserve import RESERVE_BYTES, DiskReserve
+from bot.store.faults import explained
 from bot.views.errors import explain
 from tests.helpers.job_worlds import PROMPT, HeldUp, all_ended, jobs, results
 from tests.helpers.pictures import CHANGED, drawn
@@ -147,7 +148,12 @@ async def test_without_a_reserve_the_error_is_one_of_a_full_disk_and_is_said_so(
     assert explain(caught.value).startswith("My disk is full, so I cannot do this now: my operator has to make room")
 
 
-def test_the_reserve_takes_real_room_and_is_private(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preallocates", [True, False])
+def test_the_reserve_takes_real_room_and_is_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, preallocates: bool
+) -> None:
+    if not preallocates:  # macOS and Windows
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
     reserve = DiskReserve(tmp_path / "reserve")
     assert reserve.hold()
     assert reserve.hold()
@@ -156,6 +162,14 @@ def test_the_reserve_takes_real_room_and_is_private(tmp_path: Path) -> None:
     assert found.st_mode & 0o077 == 0
     assert reserve.release()
     assert not reserve.release()
+
+
+def test_a_start_that_finds_the_disk_full_says_so(tmp_path: Path) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    for error in (full, OSError(errno.ENOSPC, "No space left on device")):
+        with pytest.raises(StartupError, match="make room on its disk"), explained(tmp_path / "zimage.sqlite3"):
+            raise error
 
 
 async def test_a_job_that_not_even_its_row_can_note_says_so_and_goes_on_later(
