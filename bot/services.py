@@ -136,6 +136,7 @@ class Services:
     housekeeping: Housekeeping
     removed_places: RemovedPlaces
     disk_space: DiskSpace
+    privacy: Privacy
     operator_requests: OperatorRequests
 
     def __init__(self, settings: Settings, start_engine: StartEngine = Engine.start) -> None:
@@ -211,8 +212,8 @@ class Services:
             max_bytes=settings.data_max_bytes,
             min_free=settings.min_free_bytes,
         )
-        privacy = Privacy(self.database, self.jobs, settings.database_path, settings.image_dir)
-        self.operator_requests = OperatorRequests(self.database, privacy)
+        self.privacy = Privacy(self.database, self.jobs, settings.database_path, settings.image_dir)
+        self.operator_requests = OperatorRequests(self.database, self.privacy)
         self.jobs.admission.has_room = lambda: self.disk_space.has_room
         self._started.append("housekeeping")
 

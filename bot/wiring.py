@@ -26,7 +26,6 @@ from bot.commands.queue import QueueActions
 from bot.commands.result_actions import ResultActions
 from bot.commands.submission import Submission
 from bot.commands.undelivered import UndeliveredActions
-from bot.privacy.privacy import Privacy
 from bot.services import Services
 from bot.settings import Settings
 from bot.views.command_mentions import CommandMentions
@@ -47,7 +46,6 @@ def build_parts(client: discord.AutoShardedClient, services: Services, settings:
     drafts_of_members = DraftActions(submitter, input_images, database, pictures, edits, pickers, open_questions)
     menus, admin_context = PrivateMenus(), AdminContext(client, database, jobs, settings.bot_owner_ids)
     gallery = Gallery(database, jobs, input_images, settings.image_dir, downloads, engine.profile, menus, admin_context)
-    member_data = Privacy(database, jobs, settings.database_path, settings.image_dir)
     return BotParts(
         settings=settings,
         database=database,
@@ -63,7 +61,7 @@ def build_parts(client: discord.AutoShardedClient, services: Services, settings:
         result_actions=ResultActions(submitter, input_images, gallery, menus, drafts_of_members, database),
         undelivered=UndeliveredActions(jobs.undelivered),
         queue=QueueActions(jobs, admin_context, access),
-        privacy=PrivacyActions(client, member_data, open_questions, settings),
+        privacy=PrivacyActions(client, services.privacy, open_questions, settings),
         admin=admin_context,
         setup=SetupActions(admin_context, mentions),
         member_menu=MemberMenu(admin_context),

@@ -31,12 +31,12 @@ log = structlog.get_logger(__name__)
 CHECK_SECONDS = 60.0
 """The time between two checks."""
 _TIMER_SECONDS = 0.1
-_FAREWELL_SECONDS = 3.0
+_LAST_ALERT_SECONDS = 3.0
 """How long closing may take to tell why."""
 
 
 class Monitor:
-    """Serves metrics and health, feeds systemd's watchdog, and sends alerts.
+    """Serves metrics and health, keeps systemd's watchdog informed, and sends alerts.
 
     Call :meth:`start` once set up; the client calls :meth:`check` every :data:`CHECK_SECONDS`.
     """
@@ -59,7 +59,7 @@ class Monitor:
             await self.server.start()
             self._tasks.append(asyncio.create_task(_measure_lag(), name="event loop lag"))
         if self.supervisor.watchdog_seconds is not None:
-            self._repeat("watchdog", self.supervisor.watchdog_seconds, self._feed_watchdog)
+            self._repeat("watchdog", self.supervisor.watchdog_seconds, self._tell_watchdog)
 
     async def close(self) -> None:
         """End. If the engine has failed, which is why the bot closes, its operator is told first."""
@@ -69,7 +69,7 @@ class Monitor:
         if self._tasks:
             await asyncio.wait(self._tasks)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FAREWELL_SECONDS):
+            async with asyncio.timeout(_LAST_ALERT_SECONDS):
                 await self._tell_if_the_engine_failed()
         if self.server is not None:
             await self.server.close()
@@ -117,7 +117,7 @@ class Monitor:
             return
         await self.alerts.send("device_lost", f"The device was lost, and I have to be restarted: {loss}")
 
-    async def _feed_watchdog(self) -> None:
+    async def _tell_watchdog(self) -> None:
         problems = {name: problem for name, problem in (await self.health.problems()).items() if problem}
         if not problems:
             self.supervisor.alive()

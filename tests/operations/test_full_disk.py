@@ -175,7 +175,7 @@ def test_a_start_that_finds_the_disk_full_says_so(tmp_path: Path) -> None:
 async def test_a_job_that_not_even_its_row_can_note_says_so_and_goes_on_later(
     world_of: OpenWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before, its card showed a progress that never went on."""
+    """Its card must not show a progress that never goes on."""
     monkeypatch.setattr("bot.jobs.active_jobs._UNKNOWN_SECONDS", 0.0)
     device = HeldUp(Unit.DECODE)
     async with world_of(device.wrap) as world:
