@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
@@ -252,10 +254,13 @@ def unknown_names(env_file: Path = ENV_FILE) -> list[str]:
 
 
 def _read_env_file(path: Path) -> dict[str, str | None]:
-    """Return what the file says; nothing if there is none. Raises :class:`StartupError` if it cannot be read."""
+    """Return what the file says; nothing if there is none.
+
+    Raises :class:`StartupError` if it cannot be read or has a line that sets nothing, which dotenv would skip.
+    """
     try:
         with path.open(encoding="utf-8") as stream:
-            return dotenv_values(stream=stream)
+            text = stream.read()
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError as error:
@@ -266,6 +271,12 @@ def _read_env_file(path: Path) -> dict[str, str | None]:
         raise StartupError(
             f"{path} cannot be read ({error.strerror}): it has to be a file that the bot's user may read."
         ) from error
+    for entry in parse_stream(io.StringIO(text)):
+        if entry.error or (entry.key is not None and entry.value is None):
+            before, written = entry.original.line, entry.original.string
+            line = before + written[: len(written) - len(written.lstrip())].count("\n")  # it begins with blank lines
+            raise StartupError(f"{path} has no NAME=VALUE in line {line}: correct it, or begin it with #.")
+    return dotenv_values(stream=io.StringIO(text))
 
 
 def _refuse_typos(names: Iterable[str], where: str, alike: float) -> None:

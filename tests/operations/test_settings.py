@@ -95,6 +95,16 @@ def test_a_file_of_settings_that_cannot_be_read_is_one_sentence(
     assert ".env cannot be read (Permission denied)" in run(command).stderr
 
 
+@pytest.mark.parametrize("line", ["ALLOWED_GUILDS: 5", "ALLOWED_GUILDS 5", "ALLOWED_GUILDS", 'DISCORD_TOKEN="secret'])
+def test_a_line_that_sets_nothing_is_not_skipped(run: Run, tmp_path: Path, line: str) -> None:
+    """The bot would be open to everybody, as with a mistyped name."""
+    (tmp_path / ".env").write_text(f"# mine\nPROFILE=demo\n\n{line}\nMAX_COUNT=2\n", encoding="utf-8")
+    for command in COMMANDS:
+        done = run(command)
+        assert done.exit_code == ExitStatus.CONFIGURATION
+        assert done.stderr == ".env has no NAME=VALUE in line 4: correct it, or begin it with #.\n"
+
+
 def refuse(*_: object, **__: object) -> None:
     raise PermissionError(13, "Permission denied")
 
