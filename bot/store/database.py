@@ -25,6 +25,7 @@ from bot.errors import Restarting, StartupError, is_disk_full
 from bot.store.backups import back_up
 from bot.store.database_thread import DatabaseThread
 from bot.store.disk_reserve import DiskReserve
+from bot.store.migration_lock import no_other_migrates
 
 log = structlog.get_logger(__name__)
 
@@ -82,25 +83,32 @@ def _apply(path: Path, known: Any) -> list[str]:
     _make_private(path)
     backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
     try:
-        applied = _applied(backend)
-        _refuse_newer(path, set(applied) - {migration.id for migration in known})
-        pending = backend.to_apply(known)
-        names = [migration.id for migration in pending]
-        backup = back_up(path, names[0]) if applied and names else None
-        try:
-            # yoyo prints what a statement returns, and SQLite's ALTER TABLE ... CHECK returns its own check.
-            with backend.lock(), contextlib.redirect_stdout(io.StringIO()):
-                backend.apply_migrations(pending)
-        except Exception as error:
-            # A supervisor may start the program again and again, so nothing is kept of what changed nothing.
-            if backup is not None and _applied(backend) == applied:
-                backup.unlink(missing_ok=True)
-            raise StartupError(
-                f"Migration of {path} failed and was rolled back: {error}. The data is as it was; please report this."
-            ) from error
-        return names
+        _refuse_newer(path, set(_applied(backend)) - {migration.id for migration in known})
+        if not backend.to_apply(known):
+            return []
+        with no_other_migrates(path):
+            return _apply_pending(path, known, backend)
     finally:
         backend.connection.close()
+
+
+def _apply_pending(path: Path, known: Any, backend: Any) -> list[str]:
+    applied = _applied(backend)
+    pending = backend.to_apply(known)
+    names = [migration.id for migration in pending]
+    backup = back_up(path, names[0]) if applied and names else None
+    try:
+        # yoyo prints what a statement returns, and SQLite's ALTER TABLE ... CHECK returns its own check.
+        with contextlib.redirect_stdout(io.StringIO()):
+            backend.apply_migrations(pending)
+    except Exception as error:
+        # A supervisor may start the program again and again, so nothing is kept of what changed nothing.
+        if backup is not None and _applied(backend) == applied:
+            backup.unlink(missing_ok=True)
+        raise StartupError(
+            f"Migration of {path} failed and was rolled back: {error}. The data is as it was; please report this."
+        ) from error
+    return names
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,25 @@ def test_a_later_migration_that_fails_keeps_the_database(tmp_path: Path) -> None
     with pytest.raises(StartupError, match="rolled back"):
         migrate(path, broken_migrations(tmp_path))
     assert migrate(path) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import yoyo.backends.base
+from bot.store.database import migrate
+yoyo.backends.base.DatabaseBackend.apply_migrations = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+migrate(Path(sys.argv[1]))
+"""
+"""Dies at the moment at which migrations are applied."""
+
+
+def test_a_migration_that_was_killed_is_made_at_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "zimage.sqlite3"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert migrate(path)
+    assert [name.name for name in tmp_path.iterdir()] == [path.name]
 
 
 def test_migrations_are_found_inside_the_package_and_in_a_checkout(tmp_path: Path) -> None:
