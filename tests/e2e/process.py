@@ -46,6 +46,12 @@ class BotProcess:
         return self._process is not None and self._process.returncode is None
 
     @property
+    def pid(self) -> int:
+        """The number of the process that was started last."""
+        assert self._process is not None, "it was never started"
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What all processes have printed so far."""
         return (self._folder / "bot.log").read_text(encoding="utf-8")
