@@ -26,6 +26,7 @@ from bot.media.thumbnails import keep_thumbnail
 from bot.requests.originals import OriginalFolder
 from bot.requests.parameters import encode_picture
 from bot.requests.pricing import ImageOutcome, Prices
+from bot.requests.spec import ImageSpec
 from bot.store import jobs as store
 from bot.store.database import Database
 from bot.store.job_rows import ImageRow
@@ -267,9 +268,9 @@ class Rendering:
         spec = self._job.request.spec.image(position)
         image_id = self._job.image_ids[position]
         await self._answering.give_way()
-        png = await asyncio.get_running_loop().run_in_executor(_ENCODERS, encode_picture, event.image, spec)
         file = f"{image_id}.png"
-        await asyncio.to_thread(_write_picture, self._image_dir / file, png, event.image)
+        write = partial(_write_picture, self._image_dir / file, event.image, spec)
+        await asyncio.get_running_loop().run_in_executor(_ENCODERS, write)
         charged, milliseconds = self._charge(ImageOutcome("rendered")), round(event.seconds * 1000)
         await self._end_image(
             position, ImageEnd("rendered", charged, milliseconds, file=file, truncated=event.truncated)
@@ -288,7 +289,7 @@ class Rendering:
         self._unfinished.discard(position)
 
 
-def _write_picture(path: Path, png: bytes, image: RawImage) -> None:
-    """Write a picture's file, then its thumbnail. Blocks. Raises :class:`OSError` if the former fails."""
-    write_file(path, png)
+def _write_picture(path: Path, image: RawImage, spec: ImageSpec) -> None:
+    """Encode a picture and write its file, then its thumbnail. Blocks. Raises :class:`OSError` if the former fails."""
+    write_file(path, encode_picture(image, spec))
     keep_thumbnail(path, image.to_pil())
