@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import sqlite3
 import sys
@@ -73,12 +74,15 @@ class Round:
     handles: int = 0
     threads: int = 0
     tasks: int = 0
+    answers: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     @property
     def line(self) -> str:
         """All figures in one line."""
-        shown = [f"{each.name} {getattr(self, each.name):.4g}" for each in fields(self) if each.name != "wrong"]
+        numbers = [each.name for each in fields(self) if each.type in ("int", "float")]
+        shown = [f"{name} {getattr(self, name):.4g}" for name in numbers]
         return ", ".join(shown)
 
 
@@ -101,14 +105,17 @@ class CrowdRun:
         self._channels = text_channels(load.channels)
         self._discord.state.channels |= {channel.id: channel for channel in self._channels}
         self._samples = folder / "samples.jsonl"
+        self.began = 0.0
         self.bot = BotProcess(self._discord, folder, "tests.load.launch_bot")
 
-    async def run(self, rounds: int = 2, **settings: str) -> list[Round]:
-        """Start the bot, have every round, and stop the bot."""
+    async def run(self, rounds: int = 2, idle_seconds: float = 0.0, **settings: str) -> list[Round]:
+        """Start the bot, wait for ``idle_seconds``, have every round, and stop the bot."""
         await self._discord.start()
         try:
             await self.bot.start(**({"SAMPLES": str(self._samples)} | _DEFAULTS | settings))
             await until(lambda: "model_ready" in self.bot.log and len(read_samples(self._samples)) > 2)
+            await asyncio.sleep(idle_seconds)
+            self.began = time.monotonic()
             done = [await self._round() for _ in range(rounds)]
             self.bot.terminate()
             await self.bot.ended()
@@ -175,6 +182,7 @@ class CrowdRun:
                 waits[each.member_id].append(posted[str(message)] - each.asked_at)
         found.answer_p50, found.answer_p99, found.answer_worst = np.percentile(answers, (50, 99, 100)).tolist()
         flat = [wait for of_member in waits.values() for wait in of_member]
+        found.answers, found.waits = answers, flat
         found.wait_p50, found.wait_worst = np.percentile(flat, (50, 100)).tolist()
         found.jain = jain([sum(each) / len(each) for each in waits.values()])
         beats = [beat for session in self._discord.gateway.heartbeats.values() for beat in session]
@@ -214,10 +222,15 @@ def main() -> int:
     for each in fields(Load):
         parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="where waits.json is kept")
     options = vars(parser.parse_args())
-    rounds = options.pop("rounds")
+    rounds, kept = options.pop("rounds"), options.pop("folder")
     with tempfile.TemporaryDirectory() as folder:
         done = asyncio.run(CrowdRun(Path(folder), Load(**options)).run(rounds))
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        waits = [{"answers": each.answers, "waits": each.waits} for each in done]
+        (kept / "waits.json").write_text(json.dumps(waits), encoding="utf-8")
     for number, each in enumerate(done, 1):
         print(f"round {number}: {each.line}")
     wrong = [problem for each in done for problem in each.wrong]
