@@ -9,6 +9,8 @@ import typer
 
 from bot.cli.ending import or_explain, settings_or_explain
 
+_MemberId = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="The id of the person in Discord.")]
+
 
 def add_data_commands(app: typer.Typer) -> None:
     """Add the commands."""
@@ -43,7 +45,7 @@ def add_data_commands(app: typer.Typer) -> None:
 
     @app.command()
     def export(
-        member: Annotated[int, typer.Argument(min=1, help="The id of the person in Discord.")],
+        member: _MemberId,
         to: Annotated[Path, typer.Option(help="The folder for the ZIP files.")] = Path(),
     ) -> None:
         """Write everything that is stored about a person as ZIP files, as /privacy export does."""
@@ -53,7 +55,7 @@ def add_data_commands(app: typer.Typer) -> None:
         or_explain(lambda: export_member(settings, member, to))
 
     @app.command()
-    def forget(member: Annotated[int, typer.Argument(min=1, help="The id of the person in Discord.")]) -> None:
+    def forget(member: _MemberId) -> None:
         """Delete what is stored about a person, as /privacy delete does, while the bot runs or not."""
         settings = settings_or_explain()
         from bot.cli.member_data import forget_member

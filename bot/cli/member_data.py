@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from bot.cli.data_lock import no_bot_on
-from bot.errors import StartupError, TemporaryFault
+from bot.errors import StartupError, TemporaryFault, WrongUsage
 from bot.logs import configure_logging
 from bot.media.files import write_file
 from bot.plurals import counted
@@ -39,9 +39,17 @@ class _Folder:
 
     async def send(self, number: int, part: bytes) -> None:
         path = self._folder / f"export-{self._member_id}-{number}.zip"
-        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        await asyncio.to_thread(write_file, path, part)
+        await asyncio.to_thread(self._write, path, part)
         self.paths.append(path)
+
+    def _write(self, path: Path, part: bytes) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_file(path, part)
+        except OSError as error:
+            raise WrongUsage(
+                f"{path} cannot be written ({error.strerror}): name another folder with --to, or make room there."
+            ) from error
 
 
 def export_member(settings: Settings, member_id: int, to: Path) -> None:

@@ -23,8 +23,9 @@ from typing import Any
 
 import structlog
 
-from bot.errors import StartupError
+from bot.errors import StartupError, is_disk_full
 from bot.store.backups import TIME_FORMAT, copy_database, flush, seconds_of
+from bot.store.faults import damaged
 from bot.version import program_version
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,7 @@ FOLDERS = ("images", "sources")
 _FORMAT = 1
 _NAME = re.compile(r"zimage-backup-(?P<time>\d{8}T\d{6}Z)(?P<partial>\.partial)?")
 _ASIDE = re.compile(r"zimage-before-restore-(?P<time>\d{8}T\d{6}Z)")
-_GB = 1e9
+_MB = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,25 @@ def make_backup(
     except (OSError, sqlite3.Error) as error:
         with suppress(OSError):
             shutil.rmtree(partial_path)
-        raise StartupError(
-            f"No backup could be made in {folder} ({error}): make room there, or name another folder with --to."
-        ) from error
+        raise StartupError(_why_none(data_dir, folder, error)) from error
     size = sum(file.size for file in manifest.files.values())
     log.info("backup_made", folder=str(path), pictures=len(manifest.pictures), bytes=size)
     if keep:
         _keep(folder, keep, manifest.store_id)
     return path
+
+
+def _why_none(data_dir: Path, folder: Path, error: OSError | sqlite3.Error) -> str:
+    """Return the sentence for a backup that could not be made."""
+    if isinstance(error, sqlite3.DatabaseError) and not is_disk_full(error):
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return f"No backup could be made: {damaged(data_dir / DATABASE, str(error))}"
+        if code == sqlite3.SQLITE_ERROR:  # a table is missing
+            return (
+                f"No backup could be made, {data_dir / DATABASE} is not the bot's database ({error}): check DATA_DIR."
+            )
+    return f"No backup could be made in {folder} ({error}): make room there, or name another folder with --to."
 
 
 def backups_in(folder: Path) -> list[Path]:
@@ -138,7 +150,7 @@ def read_manifest(backup: Path) -> Manifest:
         files = {str(name): StoredFile(int(size), str(sha256)) for name, (size, sha256) in found["files"].items()}
         manifest = Manifest(found["program"], int(found["made_at"]), found["schema"], found["store_id"], files)
         known = found["format"] == _FORMAT and DATABASE in files and all(map(_is_ours, files))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         known, reason = False, f" ({error})"
     else:
         reason = "" if known else " (it names files that no backup has, or a newer zimage-bot made it)"
@@ -190,7 +202,7 @@ def _fill(data_dir: Path, target: Path, previous: Path | None, now: int, is_stop
     database = target / DATABASE
     size = (data_dir / DATABASE).stat().st_size
     if (free := shutil.disk_usage(target).free) < size:
-        raise OSError(f"the database has {size / _GB:.1f} GB, and {free / _GB:.1f} GB are free")
+        raise OSError(f"the database has {size / _MB:,.1f} MB, and {free / _MB:,.1f} MB are free")
     os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     copy_database(data_dir / DATABASE, database)
     flush(database)

@@ -173,6 +173,31 @@ async def test_a_backup_that_cannot_be_made_leaves_nothing(
     assert list((tmp_path / "backups").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"no database" * 999, r"is damaged \(file is not a database\): put back a backup"),
+        (b"", r"is not the bot's database \(no such table: images\): check DATA_DIR"),
+    ],
+)
+def test_a_database_that_cannot_be_backed_up_is_not_called_a_full_disk(
+    data: Path, content: bytes, sentence: str
+) -> None:
+    (data / DATABASE).write_bytes(content)
+    with pytest.raises(StartupError, match=sentence):
+        make_backup(data, data / "backups")
+    assert list((data / "backups").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ['{"files": [1]}', '{"files": {}, "made_at": 1e999}', "[" * 100_000, "[]", ""])
+def test_a_damaged_manifest_is_one_sentence(tmp_path: Path, content: str) -> None:
+    whole = {"format": 1, "program": "1", "made_at": 1, "schema": "1", "store_id": None, "files": {DATABASE: [1, ""]}}
+    found = json.loads(content) if content.startswith("{") else None
+    (tmp_path / "manifest.json").write_text(json.dumps(whole | found) if found else content)
+    with pytest.raises(StartupError, match=r"or its manifest\.json is damaged"):
+        read_manifest(tmp_path)
+
+
 async def test_restoring_brings_back_rows_and_pictures_and_keeps_the_old_as_a_copy(data: Path, tmp_path: Path) -> None:
     await draw(data, ONE)
     backup = make_backup(data, tmp_path / "backups")

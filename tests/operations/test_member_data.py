@@ -19,6 +19,7 @@ from bot.privacy.outside_discord import forget_in_bot
 from bot.settings import Settings
 from bot.store import operator_requests
 from bot.store.database import unapplied
+from tests.helpers.databases import add_database
 from tests.helpers.job_worlds import PROMPT, change
 from tests.helpers.pictures import drawn, rows
 from tests.helpers.privacy import all_text, another_member, files_in
@@ -98,6 +99,23 @@ def test_a_folder_without_a_database_is_said(settings: Settings) -> None:
         done = run(settings, command, "5")
         assert done.exit_code == 78
         assert done.stderr == f"There is no database in {settings.data_dir}: check DATA_DIR.\n"
+
+
+def test_what_cannot_be_read_or_written_is_one_sentence(settings: Settings, tmp_path: Path) -> None:
+    """Ids are as long as somebody types them; folders are read-only, or files."""
+    add_database(settings.database_path)
+    for command in ("export", "forget"):
+        assert run(settings, command, "9" * 30).exit_code == 2, "wrong usage, before it is 64"
+    file = tmp_path / "a-file"
+    file.touch()
+    done = run(settings, "export", "5", "--to", str(file))
+    assert (done.exit_code, done.stderr.count("cannot be written (File exists): name another folder with --to")) == (
+        64,
+        1,
+    )
+    other = settings.model_copy(update={"data_dir": file})
+    done = run(other, "restore", str(tmp_path))
+    assert (done.exit_code, done.stderr.count("cannot be used (File exists)")) == (78, 1), done.exc_info
 
 
 def test_a_bot_of_another_version_is_not_migrated_under_its_feet(settings: Settings) -> None:
