@@ -31,7 +31,7 @@ app = typer.Typer(
 
 _LOGIN_HELP = (
     "DISCORD_TOKEN is not set: copy .env.example to .env and put the bot's token from the Discord developer portal "
-    "there. To try the bot without Discord, run `make demo`."
+    "there. To try the bot without Discord, run `zimage-bot demo`."
 )
 _PROFILE_HELP = f"{either(PROFILES)}. Default: the PROFILE setting."
 _BENCH_PROFILE_HELP = f"{', '.join(random_weight_profiles())}, or with --weights own any profile."
@@ -89,8 +89,12 @@ def run() -> None:
     from bot.cli.run import run_bot
     from bot.logs import crashes_logged, prints_logged
 
-    with prints_logged(), crashes_logged():
-        _or_explain(lambda: run_bot(settings, token.get_secret_value()), stop)
+    def work() -> None:
+        with prints_logged():  # not what stops the program: it is said as it is
+            run_bot(settings, token.get_secret_value())
+
+    with crashes_logged():
+        _or_explain(work, stop)
 
 
 @app.command()

@@ -104,3 +104,14 @@ def test_the_reason_for_stopping_is_the_last_line(
 def test_migrations_are_not_a_page_of_log_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     migrate(tmp_path / "zimage.sqlite3")
     assert capsys.readouterr().err == ""
+
+
+def test_for_people_the_last_line_is_the_sentence_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a warning about something that was printed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "zimage.sqlite3").write_bytes(b"no database" * 999)
+    environment = {"DISCORD_TOKEN": "of.no.use", "PROFILE": "demo", "DEVICE": "cpu", "LOG_FORMAT": "console"}
+    done = CliRunner(env=environment).invoke(app, ["run"])
+    assert done.exit_code == 78
+    assert done.stderr.splitlines()[-1].startswith("data/zimage.sqlite3 is damaged (file is not a database): put back")
