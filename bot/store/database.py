@@ -6,6 +6,7 @@ which is rolled back if the function raises. Reads never wait for writes (WAL).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import sqlite3
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import aiosqlite
 import structlog
@@ -25,6 +26,7 @@ from bot.errors import Restarting, StartupError, is_disk_full
 from bot.store.backups import back_up
 from bot.store.database_thread import DatabaseThread
 from bot.store.disk_reserve import DiskReserve
+from bot.store.group_commit import GroupCommit, Write
 from bot.store.migration_lock import no_other_migrates
 
 log = structlog.get_logger(__name__)
@@ -184,6 +186,7 @@ class Database:
         reserve: DiskReserve,
     ) -> None:
         self._write_thread, self._write_connection = writer
+        self._writes = GroupCommit(self._transaction)
         self._read_thread, self._read_connection = reader
         self._query_connection = query_connection
         self.reserve = reserve
@@ -209,9 +212,19 @@ class Database:
         )
 
     async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``function`` in one transaction and return its result; if it raises, roll back and raise the same."""
+        """Run ``function`` in one transaction and return its result; if it raises, roll back and raise the same.
+
+        It may share the transaction with others that wait, and may be run again if that fails as a whole.
+        """
         self._check_open()
-        return await self._write_thread.run(partial(self._transaction, function))
+        write = Write(function)
+        self._writes.add(write)
+        try:
+            await self._write_thread.run(partial(self._writes.run, write))
+        except asyncio.CancelledError:
+            write.dropped = True
+            raise
+        return cast("T", write.result())
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``function``, which must not write, on one snapshot of the database and return its result."""
