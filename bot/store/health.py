@@ -9,6 +9,9 @@ from bot.store.accounts import DAY
 from bot.store.guild_settings import INSTANCE, PAUSED
 from bot.store.job_states import IS_OPEN, IS_UNDELIVERED, IS_WAITING, OPEN_JOBS
 
+_IS_TRIED_AGAIN = "iif(state = 'delivering', delivery_attempts > 1, delivery_attempts > 0 AND due_at IS NOT NULL)"
+"""Not a first attempt that is going on, nor a result that its owner has to ask for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -32,7 +35,7 @@ class Load:
     """What is to be done now. ``open_jobs`` are the numbers of jobs by state and kind.
 
     ``oldest_wait`` is that of :class:`Health`. ``undelivered`` counts the results whose first attempt to post them
-    failed, and that are kept for another one.
+    failed, and for which the bot makes another one by itself.
     """
 
     open_jobs: dict[tuple[str, str], int]
@@ -74,7 +77,7 @@ def load(connection: sqlite3.Connection, now: int) -> Load:
     rows = connection.execute(f"SELECT state, kind, count(*) FROM {OPEN_JOBS} WHERE {IS_OPEN} GROUP BY 1, 2").fetchall()
     oldest = connection.execute(f"SELECT min(created_at) FROM {OPEN_JOBS} WHERE {IS_OPEN} AND {IS_WAITING}").fetchone()
     undelivered = connection.execute(
-        f"SELECT count(*) FROM {OPEN_JOBS} WHERE {IS_OPEN} AND {IS_UNDELIVERED} AND delivery_attempts > 0"
+        f"SELECT count(*) FROM {OPEN_JOBS} WHERE {IS_OPEN} AND {IS_UNDELIVERED} AND {_IS_TRIED_AGAIN}"
     ).fetchone()
     pages = connection.execute("PRAGMA page_count").fetchone()[0] * connection.execute("PRAGMA page_size").fetchone()[0]
     wait = None if oldest[0] is None else max(0, now - oldest[0])
