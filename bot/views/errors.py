@@ -66,6 +66,8 @@ def explain(error: BaseException) -> str:
             return f"Please wait {cause.retry_after:.0f} s before you do this again."
         case app_commands.CommandSignatureMismatch():
             return "This command has just changed; please try again in a minute."
+        case app_commands.CommandNotFound():
+            return "I no longer have this command: restart Discord (Ctrl+R) to see those that I have."
         case app_commands.CheckFailure():
             return "You may not use this here."
     error_id = secrets.token_hex(4)

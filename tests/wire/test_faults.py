@@ -199,3 +199,12 @@ async def test_events_that_come_late_and_together_are_all_handled(drawing: Drawi
     drawing.discord.gateway.release()
     for asked in all_asked:
         (await asked.ended()).check_one_picture()
+
+
+async def test_a_command_that_only_discord_still_shows_is_not_called_a_fault(drawing: Drawing) -> None:
+    """Clients show the commands of the last version until they are started anew."""
+    token = await drawing.discord.command("doodle", channel=CHANNEL)
+    await until(lambda: drawing.discord.state.interactions[token].original_id is not None, 10)
+    answer = drawing.discord.state.messages[drawing.discord.state.interactions[token].original_id or ""]
+    assert answer.content == "I no longer have this command: restart Discord (Ctrl+R) to see those that I have."
+    assert answer.seen_by is not None
