@@ -35,6 +35,17 @@ def damaged(path: Path, reason: str) -> str:
     )
 
 
+def not_backed_up(path: Path, folder: Path, error: OSError | sqlite3.Error) -> str:
+    """Return the sentence for a backup of the database at ``path`` that could not be made in ``folder``."""
+    if isinstance(error, sqlite3.DatabaseError) and not is_disk_full(error):
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return f"No backup could be made: {damaged(path, str(error))}"
+        if code == sqlite3.SQLITE_ERROR:  # a table is missing
+            return f"No backup could be made, {path} is not the bot's database ({error}): check DATA_DIR."
+    return f"No backup could be made in {folder} ({error}): make room there, or name another folder with --to."
+
+
 def _unusable(path: Path, error: Exception, reason: str) -> str:
     if is_disk_full(error):
         return f"{path.parent} cannot be used ({reason}): make room on its disk, or set another DATA_DIR."

@@ -7,6 +7,7 @@ change, so where the file system allows it they are links to the same files.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,9 +24,9 @@ from typing import Any
 
 import structlog
 
-from bot.errors import StartupError, is_disk_full
+from bot.errors import StartupError
 from bot.store.backups import TIME_FORMAT, copy_database, flush, seconds_of
-from bot.store.faults import damaged
+from bot.store.faults import not_backed_up
 from bot.version import program_version
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,7 @@ _FORMAT = 1
 _NAME = re.compile(r"zimage-backup-(?P<time>\d{8}T\d{6}Z)(?P<partial>\.partial)?")
 _ASIDE = re.compile(r"zimage-before-restore-(?P<time>\d{8}T\d{6}Z)")
 _MB = 1e6
+_NAMES_TRIED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +76,20 @@ def make_backup(
     Then removes older backups of the same store, so that at most ``keep`` are left; none if that is 0. Raises
     :class:`StartupError` if the backup cannot be made, or if ``is_stopping`` returns True; nothing is left of it then.
     """
-    now = int(time.time())
-    path = folder / f"zimage-backup-{datetime.fromtimestamp(now, UTC).strftime(TIME_FORMAT)}"
-    partial_path = path.with_name(f"{path.name}.partial")
     if not (data_dir / DATABASE).is_file():
         raise StartupError(f"There is no database in {data_dir}, so there is nothing to back up: check DATA_DIR.")
+    partial_path: Path | None = None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial_path.mkdir(mode=0o700)
+        partial_path, now = _new_folder(folder)
+        path = partial_path.with_suffix("")
         manifest = _fill(data_dir, partial_path, newest_backup(folder), now, is_stopping)
         partial_path.replace(path)
         flush(folder)
     except (OSError, sqlite3.Error) as error:
-        with suppress(OSError):
-            shutil.rmtree(partial_path)
-        raise StartupError(_why_none(data_dir, folder, error)) from error
+        if partial_path is not None:
+            shutil.rmtree(partial_path, ignore_errors=True)
+        raise StartupError(not_backed_up(data_dir / DATABASE, folder, error)) from error
     size = sum(file.size for file in manifest.files.values())
     log.info("backup_made", folder=str(path), pictures=len(manifest.pictures), bytes=size)
     if keep:
@@ -96,17 +97,20 @@ def make_backup(
     return path
 
 
-def _why_none(data_dir: Path, folder: Path, error: OSError | sqlite3.Error) -> str:
-    """Return the sentence for a backup that could not be made."""
-    if isinstance(error, sqlite3.DatabaseError) and not is_disk_full(error):
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            return f"No backup could be made: {damaged(data_dir / DATABASE, str(error))}"
-        if code == sqlite3.SQLITE_ERROR:  # a table is missing
-            return (
-                f"No backup could be made, {data_dir / DATABASE} is not the bot's database ({error}): check DATA_DIR."
-            )
-    return f"No backup could be made in {folder} ({error}): make room there, or name another folder with --to."
+def _new_folder(folder: Path) -> tuple[Path, int]:
+    """Make the folder of a backup that is not complete. Returns its path and its time in UTC seconds.
+
+    Waits for the next second where another process makes a backup, which has the same name.
+    """
+    for _ in range(_NAMES_TRIED):
+        now = int(time.time())
+        path = folder / f"zimage-backup-{datetime.fromtimestamp(now, UTC).strftime(TIME_FORMAT)}.partial"
+        if not path.with_suffix("").exists():
+            with suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+                return path, now
+        time.sleep(1 - time.time() % 1)
+    raise FileExistsError(errno.EEXIST, "other backups are being made", str(folder))
 
 
 def backups_in(folder: Path) -> list[Path]:

@@ -189,6 +189,16 @@ def test_a_database_that_cannot_be_backed_up_is_not_called_a_full_disk(
     assert list((data / "backups").iterdir()) == []
 
 
+async def test_backups_at_the_same_moment_do_not_destroy_each_other(data: Path, tmp_path: Path) -> None:
+    """The daily one and the operator's, whose folders are named by the second."""
+    await draw(data, ONE)
+    folder = tmp_path / "backups"
+    made = await asyncio.gather(*(asyncio.to_thread(make_backup, data, folder) for _ in range(2)))
+    assert backups_in(folder) == sorted(made, reverse=True)
+    assert all(is_intact(path / name, file) for path in made for name, file in read_manifest(path).files.items())
+    assert sorted(folder.iterdir()) == sorted(made)
+
+
 @pytest.mark.parametrize("content", ['{"files": [1]}', '{"files": {}, "made_at": 1e999}', "[" * 100_000, "[]", ""])
 def test_a_damaged_manifest_is_one_sentence(tmp_path: Path, content: str) -> None:
     whole = {"format": 1, "program": "1", "made_at": 1, "schema": "1", "store_id": None, "files": {DATABASE: [1, ""]}}
