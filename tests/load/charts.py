@@ -1,16 +1,11 @@
-"""The pictures of docs/reliability.md: ``python -m tests.load.charts SOAK_FOLDER CROWD_FOLDER``.
-
-The folders are those of ``python -m tests.load.soak --folder`` and ``python -m tests.load.crowd --folder``.
-"""
+"""The picture of a soak in docs/reliability.md: ``python -m tests.load.charts FOLDER``, that of the soak."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 
 mpl.use("agg")
 from matplotlib import pyplot as plt
@@ -37,22 +32,6 @@ def draw_soak(folder: Path, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_crowd(folder: Path, path: Path) -> None:
-    """Draw how long members waited for the first answer and for the picture, as parts of all commands."""
-    rounds = json.loads((folder / "waits.json").read_text(encoding="utf-8"))
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3))
-    for axis, name, title in zip(axes, ("answers", "waits"), ("first answer, s", "picture, s"), strict=True):
-        for number, each in enumerate(rounds, 1):
-            seconds = np.sort(each[name])
-            axis.plot(seconds, np.arange(1, len(seconds) + 1) / len(seconds), label=f"round {number}")
-        axis.set_xlabel(title)
-        axis.set_xlim(left=0)
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel("part of the commands")
-    axes[1].legend()
-    _save(figure, path)
-
-
 def _save(figure: plt.Figure, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=90)
@@ -61,4 +40,3 @@ def _save(figure: plt.Figure, path: Path) -> None:
 
 if __name__ == "__main__":
     draw_soak(Path(sys.argv[1]), IMAGES / "soak.png")
-    draw_crowd(Path(sys.argv[2]), IMAGES / "crowd.png")

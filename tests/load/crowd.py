@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import sqlite3
 import sys
@@ -74,8 +73,6 @@ class Round:
     handles: int = 0
     threads: int = 0
     tasks: int = 0
-    answers: list[float] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -182,7 +179,6 @@ class CrowdRun:
                 waits[each.member_id].append(posted[str(message)] - each.asked_at)
         found.answer_p50, found.answer_p99, found.answer_worst = np.percentile(answers, (50, 99, 100)).tolist()
         flat = [wait for of_member in waits.values() for wait in of_member]
-        found.answers, found.waits = answers, flat
         found.wait_p50, found.wait_worst = np.percentile(flat, (50, 100)).tolist()
         found.jain = jain([sum(each) / len(each) for each in waits.values()])
         beats = [beat for session in self._discord.gateway.heartbeats.values() for beat in session]
@@ -222,15 +218,10 @@ def main() -> int:
     for each in fields(Load):
         parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="where waits.json is kept")
     options = vars(parser.parse_args())
-    rounds, kept = options.pop("rounds"), options.pop("folder")
+    rounds = options.pop("rounds")
     with tempfile.TemporaryDirectory() as folder:
         done = asyncio.run(CrowdRun(Path(folder), Load(**options)).run(rounds))
-    if kept is not None:
-        kept.mkdir(parents=True, exist_ok=True)
-        waits = [{"answers": each.answers, "waits": each.waits} for each in done]
-        (kept / "waits.json").write_text(json.dumps(waits), encoding="utf-8")
     for number, each in enumerate(done, 1):
         print(f"round {number}: {each.line}")
     wrong = [problem for each in done for problem in each.wrong]
