@@ -25,6 +25,7 @@ from bot.privacy.store_check import check_store
 from bot.requests.pricing import cheapest
 from bot.settings import Settings
 from bot.store.admission import Terms
+from bot.store.data_lock import data_lock, in_use
 from bot.store.database import Database
 from bot.store.faults import explained
 from bot.store.limits import CEILINGS, LIMITS, LimitUnit
@@ -142,7 +143,7 @@ class Services:
     def __init__(self, settings: Settings, start_engine: StartEngine = Engine.start) -> None:
         self._settings = settings
         self._start_engine = start_engine
-        self._lock = filelock.FileLock(settings.data_dir / "lock", thread_local=False)
+        self._lock = data_lock(settings.data_dir)
         self._started: list[str] = []
 
     async def start(self, outbox: Outbox) -> None:
@@ -254,9 +255,7 @@ class Services:
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
-            raise TemporaryFault(
-                f"Another zimage-bot already uses {self._settings.data_dir}: stop it first, or set another DATA_DIR."
-            ) from error
+            raise TemporaryFault(in_use(self._settings.data_dir)) from error
 
 
 def _exempt_imports_from_gc() -> None:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from bot.checks.finding import Finding, Surroundings
-from bot.checks.storage import is_locked
 from bot.errors import StartupError
 from bot.settings import Settings
+from bot.store.data_lock import is_in_use
 
 _SECONDS = 8.0
 
@@ -19,7 +19,7 @@ _SECONDS = 8.0
 def check_health(around: Surroundings) -> Iterator[Finding]:
     """Ask the bot that uses the data folder, if one does and ``METRICS_ADDR`` is set."""
     settings = around.settings
-    if settings.metrics_address is None or not is_locked(settings.data_dir):
+    if settings.metrics_address is None or not is_in_use(settings.data_dir):
         return
     wrong = [f"{name}: {problem}" for name, problem in read_health(settings).items() if problem != "ok"]
     yield Finding("health", ok=not wrong, text="; ".join(wrong) or "the bot that runs says that it is well.")

@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
-
 from bot.checks.finding import Finding, Surroundings
 from bot.errors import ExitStatus
+from bot.store.data_lock import in_use, is_in_use
 from bot.store.database import unapplied
 from bot.store.faults import damage_of, damaged, explained
 from zimage_engine.device.memory import GB
@@ -52,20 +51,8 @@ def check_disk(around: Surroundings) -> Iterator[Finding]:
 def check_lock(around: Surroundings) -> Iterator[Finding]:
     """Check that no other bot uses the data folder."""
     folder = around.settings.data_dir
-    if is_locked(folder):
-        text = f"Another zimage-bot already uses {folder}: stop it first, or set another DATA_DIR."
-        yield Finding("lock", ok=False, text=text, status=ExitStatus.TEMPORARY)
-
-
-def is_locked(folder: Path) -> bool:
-    """Return whether a bot uses the data folder."""
-    if not (folder / "lock").exists():
-        return False
-    try:
-        with filelock.FileLock(folder / "lock", timeout=0, thread_local=False):
-            return False
-    except filelock.Timeout:
-        return True
+    if is_in_use(folder):
+        yield Finding("lock", ok=False, text=in_use(folder), status=ExitStatus.TEMPORARY)
 
 
 def check_database(around: Surroundings) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The lock that a running bot holds on its data folder, for commands that must not run beside it."""
+"""For commands that must not run beside a bot."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import filelock
 
 from bot.errors import TemporaryFault
+from bot.store.data_lock import data_lock
 from bot.store.faults import explained
 
 
@@ -18,9 +19,8 @@ def no_bot_on(data_dir: Path) -> Iterator[None]:
 
     Raises :class:`TemporaryFault` if one runs, and :class:`StartupError` if the folder cannot be written.
     """
-    path = data_dir / "lock"
-    lock = filelock.FileLock(path, thread_local=False)
-    with explained(path):
+    lock = data_lock(data_dir)
+    with explained(Path(lock.lock_file)):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
