@@ -62,7 +62,13 @@ class Monitor:
             self._repeat("watchdog", self.supervisor.watchdog_seconds, self._tell_watchdog)
 
     async def close(self) -> None:
-        """End. If the engine has failed, which is why the bot closes, its operator is told first."""
+        """End; what fails is logged. The operator is told first if the engine has failed, which ends the bot."""
+        try:
+            await self._close()
+        except Exception:
+            log.exception("monitoring_not_closed")
+
+    async def _close(self) -> None:
         self.supervisor.stopping()
         for task in self._tasks:
             task.cancel()

@@ -17,7 +17,9 @@ from bot import metrics
 from bot.checks.finding import Finding, Surroundings
 from bot.checks.health import check_health, read_health
 from bot.errors import StartupError
+from bot.monitoring.server import MonitoringServer
 from bot.settings import Settings
+from bot.store.data_lock import is_in_use
 from tests.helpers.drawing import Drawing
 from tests.helpers.loopback import CHANNEL
 from tests.helpers.online import Online, online
@@ -214,12 +216,20 @@ async def test_the_operator_is_told_once_an_hour_although_nothing_can_be_written
 async def test_a_device_that_is_lost_is_told_before_the_bot_ends(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed = settings.model_copy(update={"alert_channel": int(ALERTS)})
+    close = MonitoringServer.close
+
+    async def fail(server: MonitoringServer) -> None:
+        await close(server)
+        raise RuntimeError("the server does not stop")
+
+    changed = settings.model_copy(update={"alert_channel": int(ALERTS), "metrics_addr": "127.0.0.1:0"})
     async with online(changed, monkeypatch) as running:
+        monkeypatch.setattr(MonitoringServer, "close", fail)
         running.client.engine._driver._fail(DeviceLost("The device stopped working; the bot has to be restarted."))
         await running.client.close()
         (told,) = [message.content for message in running.discord.seen(ALERTS)]
         assert told.startswith("**zimage-bot:** The device was lost, and I have to be restarted: The device stopped")
+        assert not is_in_use(settings.data_dir), "all else is closed, whatever monitoring does"
 
 
 async def test_the_health_command_explains_that_nobody_answers() -> None:
