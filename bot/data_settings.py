@@ -9,17 +9,23 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 Unlimited = Literal["unlimited"]
-Amount = Annotated[float, Field(ge=0)] | Unlimited
+Amount = Annotated[float, Field(ge=0, le=1e12)] | Unlimited
+Id = Annotated[int, Field(ge=1, lt=2**63)]
+"""An id that Discord gives; the database holds no larger one."""
+_DAYS_MAX = 36_500
 
 
 class DataSettings(BaseSettings):
     """A part of :class:`bot.settings.Settings`."""
 
     data_dir: Path = Field(Path("data"), description="Where the database and the images lie.")
-    retention_days: int = Field(30, ge=1, description="Days after which the prompts and images of a job are removed.")
+    retention_days: int = Field(
+        30, ge=1, le=_DAYS_MAX, description="Days after which the prompts and images of a job are removed."
+    )
     backup_days: int = Field(
         14,
         ge=0,
+        le=_DAYS_MAX,
         description="How many days backups are kept, as /privacy tells members: yours and the bot's own. 0: none.",
     )
     backup_dir: Path | None = Field(
@@ -28,6 +34,7 @@ class DataSettings(BaseSettings):
     backup_keep: int = Field(
         0,
         ge=0,
+        le=_DAYS_MAX,
         description="How many daily backups of everything are kept, for at most BACKUP_DAYS days. 0: none are made.",
     )
     data_max_gb: Amount = Field(
@@ -37,6 +44,7 @@ class DataSettings(BaseSettings):
     min_free_gb: float = Field(
         1.0,
         ge=0,
+        le=1e6,
         description="GB of the disk of DATA_DIR that stay free: the oldest posted pictures are deleted for that, and "
         "from half of it on no new requests are taken.",
     )

@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings
 
+from bot.data_settings import Id
+
 _WEBHOOK = re.compile(r"https://([\w-]+\.)?discord(app)?\.com/api/(v\d+/)?webhooks/\d{17,20}/[\w.-]{60,}")
 
 
@@ -19,7 +21,7 @@ class MonitoringSettings(BaseSettings):
         description="Where metrics and /healthz are served, such as 127.0.0.1:9464. Empty: nowhere. Whoever reaches it "
         "can read it: keep it on loopback or in a network of your own.",
     )
-    alert_channel: int | None = Field(
+    alert_channel: Id | None = Field(
         None, description="Id of the channel where the bot tells its operator what is wrong."
     )
     alert_webhook: SecretStr | None = Field(

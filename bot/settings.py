@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
 
-from bot.data_settings import Amount, DataSettings, Unlimited
+from bot.data_settings import Amount, DataSettings, Id, Unlimited
 from bot.errors import StartupError, WrongUsage
 from bot.monitoring_settings import MonitoringSettings
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, PROFILES, either
@@ -33,7 +33,7 @@ _ALIKE_IN_ENVIRONMENT = 0.88  # other programs have variables, too
 _SHORTEST_IN_ENVIRONMENT = 8
 
 Weight = Annotated[float, Field(ge=WEIGHT_MIN, le=WEIGHT_MAX)]
-Number = Annotated[int, Field(ge=0)] | Unlimited
+Number = Annotated[int, Field(ge=0, le=10**12)] | Unlimited
 Share = Annotated[float, Field(gt=0, le=1)]
 if TYPE_CHECKING:
     ProfileName = str
@@ -44,10 +44,12 @@ else:
 class Settings(DataSettings, MonitoringSettings):
     """What an operator can set; ``.env.example`` shows each with its meaning."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     discord_token: SecretStr | None = Field(None, description="The bot's token from the Discord developer portal.")
-    allowed_guilds: Annotated[frozenset[int], NoDecode] = Field(
+    allowed_guilds: Annotated[frozenset[Id], NoDecode] = Field(
         frozenset(),
         description="Ids of the only servers that may use the bot, separated by commas. Empty: every server and DMs.",
     )
@@ -58,6 +60,7 @@ class Settings(DataSettings, MonitoringSettings):
     shards: int | None = Field(
         None,
         ge=1,
+        le=16_000,
         description="Connections to Discord's gateway that share the servers. Empty: as many as Discord recommends, "
         "about one for each 1,000 servers.",
     )
@@ -76,6 +79,7 @@ class Settings(DataSettings, MonitoringSettings):
     batch_tokens: int = Field(
         0,
         ge=0,
+        le=10**9,
         description="Most tokens that pictures generated together may have in all. 0: measured at the first start.",
     )
     worker: Literal["thread", "process"] = Field(
@@ -97,15 +101,15 @@ class Settings(DataSettings, MonitoringSettings):
         default=False,
         description="true: people can install the bot for themselves and use it in servers it is not in.",
     )
-    server_weights: Annotated[dict[Annotated[int, Field(ge=0)], Weight], NoDecode] = Field(
+    server_weights: Annotated[dict[Annotated[int, Field(ge=0, lt=2**63)], Weight], NoDecode] = Field(
         {},
         description="Shares of the device, such as 123456789012345678=2,0=0.5: a server of weight 2 gets twice as much "
         "as one of 1, which is the default; from 0.001 to 1000. 0 stands for direct messages and user-installed use.",
     )
-    bot_owner_ids: Annotated[frozenset[int], NoDecode] = Field(
+    bot_owner_ids: Annotated[frozenset[Id], NoDecode] = Field(
         frozenset(), description="Ids of the people who may use /owner, separated by commas."
     )
-    owner_guild_id: int | None = Field(None, description="The one server where /owner is offered.")
+    owner_guild_id: Id | None = Field(None, description="The one server where /owner is offered.")
     credits_per_day: Amount = Field(50.0, description="Credits a member has in 24 hours where nobody set anything.")
     direct_credits_per_day: Amount = Field(10.0, description="The same for direct messages and user-installed use.")
     concurrent_jobs: Number = Field(
@@ -129,7 +133,7 @@ class Settings(DataSettings, MonitoringSettings):
         0.25, description="The same for one server, once half of the queue is taken; before, it may take any place."
     )
     max_count: int = Field(4, ge=1, le=4, description="Most images one command may ask for, 1 to 4.")
-    max_upload_mb: int = Field(25, ge=1, description="Largest image in MB that the bot downloads to edit.")
+    max_upload_mb: int = Field(25, ge=1, le=10**6, description="Largest image in MB that the bot downloads to edit.")
     upload_mb_per_day: Number = Field(
         500, description="Most MB of pictures that a member may give to /edit and /details in 24 hours."
     )
@@ -141,10 +145,13 @@ class Settings(DataSettings, MonitoringSettings):
         description="A folder or downloaded hub id of a tiny decoder in safetensors, such as madebyollin/taef1, for "
         "sharper previews.",
     )
-    progress_interval: float = Field(1.5, ge=0.01, description="Least seconds between two edits of a progress message.")
+    progress_interval: float = Field(
+        1.5, ge=0.01, le=3600, description="Least seconds between two edits of a progress message."
+    )
     shutdown_seconds: float = Field(
         8.0,
         gt=0,
+        le=3600,
         description="How long stopping waits for the running step; the picture is generated again after the restart.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

@@ -51,6 +51,15 @@ def test_each_wrong_setting_is_one_sentence(run: Run, tmp_path: Path, field: str
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300", "9" * 30])
+def test_a_number_that_is_out_of_bounds_is_one_sentence(run: Run, value: str) -> None:
+    """Such as CREDITS_PER_DAY=inf: the bot connected, crashed and was started again, until no session was left."""
+    texts = UNCHECKED | {"data_dir", "cache_dir", "backup_dir", "discord_token"}
+    for field in sorted(Settings.model_fields.keys() - texts):
+        done = run("migrate", **{field.upper(): f"5={value}" if field == "server_weights" else value})
+        assert (done.exit_code, done.stderr.partition(" is not right")[0]) == (78, f"The setting {field.upper()}")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_key_that_nearly_is_a_setting_is_named(run: Run, tmp_path: Path, command: str) -> None:
     for key, meant in (
