@@ -282,7 +282,7 @@ def _read_env_file(path: Path) -> dict[str, str | None]:
         if entry.error or (entry.key is not None and entry.value is None):
             before, written = entry.original.line, entry.original.string
             line = before + written[: len(written) - len(written.lstrip())].count("\n")  # it begins with blank lines
-            raise StartupError(f"{path} has no NAME=VALUE in line {line}: correct it, or begin it with #.")
+            raise StartupError(f"Line {line} of {path} has no NAME=VALUE: correct it, or begin it with #.")
     return dotenv_values(stream=io.StringIO(text))
 
 

@@ -111,7 +111,7 @@ def test_a_line_that_sets_nothing_is_not_skipped(run: Run, tmp_path: Path, line:
     for command in COMMANDS:
         done = run(command)
         assert done.exit_code == ExitStatus.CONFIGURATION
-        assert done.stderr == ".env has no NAME=VALUE in line 4: correct it, or begin it with #.\n"
+        assert done.stderr == "Line 4 of .env has no NAME=VALUE: correct it, or begin it with #.\n"
 
 
 def refuse(*_: object, **__: object) -> None:

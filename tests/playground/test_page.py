@@ -204,12 +204,14 @@ async def test_a_restart_is_ignored_while_the_model_is_loaded(settings: Settings
 
 async def test_a_bot_that_is_being_closed_can_change_its_cards(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     bot, answers = page.playground.env.bot, []
+    suspend = bot.services.suspend
 
     async def edit_a_card() -> None:
         try:
             await discord.Webhook.partial(17, "token", client=bot).edit_message(17, content="closing")
         except discord.NotFound as error:
             answers.append(error)
+        await suspend()
 
     monkeypatch.setattr(bot.services, "suspend", edit_a_card)
     await page.request("POST", "/playground/restart")
