@@ -50,7 +50,7 @@ async def _ask_discord(settings: Settings, token: str) -> list[Finding]:
         await client.close()
     granted = "granted" if content_granted(application.flags) else "not granted, not needed"
     findings = [Finding("token", ok=True, text=f"accepted: {application.name}; message content intent {granted}.")]
-    fault = intent_fault(settings, application.flags) or session_fault(limits)
+    fault = intent_fault(settings, application.flags) or session_fault(limits, settings.shards or 1)
     return [*findings, Finding("discord", ok=False, text=fault)] if fault is not None else findings
 
 
@@ -66,10 +66,12 @@ def intent_fault(settings: Settings, flags: discord.ApplicationFlags) -> str | N
     return None
 
 
-def session_fault(limits: discord.SessionStartLimits) -> str | None:
-    """Return the sentence for a bot that has hardly any sessions left today; None if it has enough."""
-    if limits.remaining > SESSIONS_KEPT:
+def session_fault(limits: discord.SessionStartLimits, shards: int) -> str | None:
+    """Return the sentence for a bot that has too few sessions left today for its shards; None if it has enough."""
+    if limits.remaining - (shards - 1) > SESSIONS_KEPT:
         return None
+    if limits.total - (shards - 1) <= SESSIONS_KEPT:
+        return f"SHARDS={shards} takes more sessions than the {limits.total} that Discord allows a day: leave it empty."
     hours = limits.reset_after / 3_600_000
     return (
         f"Discord allows {limits.remaining} more of {limits.total} sessions within the next {hours:.1f} hours, and "

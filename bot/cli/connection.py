@@ -57,7 +57,7 @@ async def _check_account(client: ZImageBot) -> None:
     if application is not None and (fault := intent_fault(client.settings, application.flags)) is not None:
         raise StartupError(fault)
     limits = await client.fetch_session_start_limits()
-    if (fault := session_fault(limits)) is not None:
+    if (fault := session_fault(limits, client.settings.shards or 1)) is not None:
         raise TemporaryFault(fault)
     if limits.remaining <= SESSIONS_FEW:
         log.warning("few_sessions_left", remaining=limits.remaining, hours=round(limits.reset_after / 3_600_000, 1))

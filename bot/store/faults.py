@@ -43,7 +43,7 @@ def not_backed_up(path: Path, folder: Path, error: OSError | sqlite3.Error) -> s
             return f"No backup could be made: {damaged(path, str(error))}"
         if code == sqlite3.SQLITE_ERROR:  # a table is missing
             return f"No backup could be made, {path} is not the bot's database ({error}): check DATA_DIR."
-    return f"No backup could be made in {folder} ({error}): make room there, or name another folder with --to."
+    return f"No backup could be made in {folder} ({error}): make room there, or name another folder (--to, BACKUP_DIR)."
 
 
 def _unusable(path: Path, error: Exception, reason: str) -> str:

@@ -75,6 +75,20 @@ def test_hardly_any_sessions_are_left(settings: Settings, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
+    ("shards", "left", "sentence"),
+    [(5000, 999, "SHARDS=5000 takes more sessions than the 1000 .*: leave it empty"), (100, 110, "allows 110 more")],
+)
+def test_shards_use_up_no_more_sessions_than_are_left(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, shards: int, left: int, sentence: str
+) -> None:
+    with elsewhere(monkeypatch) as discord:
+        discord.state.sessions_left = left
+        with pytest.raises(StartupError, match=sentence):
+            run_bot(settings.model_copy(update={"shards": shards}), TOKEN)
+    assert discord.gateway.identified == 0
+
+
+@pytest.mark.parametrize(
     ("code", "sentence", "status"),
     [
         (4004, "does not accept the token", ExitStatus.CONFIGURATION),
