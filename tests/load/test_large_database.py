@@ -96,7 +96,8 @@ async def test_it_starts_within_seconds_in_two_thousand_servers(large: Path) -> 
         print(f"{wall:.1f} s from the start of the process to the first answer, {used:.1f} s of CPU")
         assert used <= START_SECONDS
         await discord.command("imagine", prompt="a red circle", steps=2)
-        await until(lambda: any(message.attachments for message in discord.seen(CHANNEL)))
+        # Not what is measured: the model is loaded meanwhile, beside other tests.
+        await until(lambda: any(message.attachments for message in discord.seen(CHANNEL)), 120)
         bot.terminate()
         await bot.ended()
     finally:
