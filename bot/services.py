@@ -27,6 +27,7 @@ from bot.settings import Settings
 from bot.store.admission import Terms
 from bot.store.data_lock import data_lock, in_use
 from bot.store.database import Database
+from bot.store.database_thread import to_its_end
 from bot.store.faults import explained
 from bot.store.limits import CEILINGS, LIMITS, LimitUnit
 from bot.store.queue_places import QueueShares
@@ -166,7 +167,7 @@ class Services:
 
     async def _start(self, outbox: Outbox) -> None:
         settings = self._settings
-        await asyncio.to_thread(self._take_lock)
+        await to_its_end(asyncio.to_thread(self._take_lock))
         self.database = await Database.open(settings.database_path)
         self._started.append("database")
         await check_store(self.database, (settings.image_dir, settings.original_dir))

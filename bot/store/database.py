@@ -24,7 +24,7 @@ import yoyo
 from bot import metrics
 from bot.errors import Restarting, StartupError, is_disk_full
 from bot.store.backups import back_up
-from bot.store.database_thread import DatabaseThread
+from bot.store.database_thread import DatabaseThread, to_its_end
 from bot.store.disk_reserve import DiskReserve
 from bot.store.group_commit import GroupCommit, Write
 from bot.store.migration_lock import no_other_migrates
@@ -198,7 +198,7 @@ class Database:
         writer = DatabaseThread("database-writer", wake_interval=0.005)
         reader = DatabaseThread("database-reader")
         path = await writer.run(path.absolute)
-        await writer.run(partial(migrate, path))
+        await to_its_end(writer.run(partial(migrate, path)))
         query_connection = await aiosqlite.connect(f"file:{path}?mode=ro", uri=True)
         query_connection.row_factory = sqlite3.Row
         await query_connection.execute("PRAGMA busy_timeout = 5000")

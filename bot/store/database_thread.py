@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -13,6 +13,19 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 _Call = tuple[asyncio.Future[Any], Callable[[], Any]]
 _Outcome = tuple[asyncio.Future[Any], Any, BaseException | None]
+
+
+async def to_its_end(work: Awaitable[T]) -> T:
+    """Return the result of work in a thread; a caller that is cancelled goes on only when it has ended.
+
+    For work that makes files: left alone, it would make them after whoever was cancelled has cleaned up.
+    """
+    running = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 class DatabaseThread:
