@@ -19,14 +19,18 @@ from bot.views.pages import Page, PageButton, fit, page_template
 from bot.views.parts import parts_of
 
 
-class OwnerAuditPages(PageButton, template=page_template("owner-audit")):
-    """The list of what the people who run the bot changed."""
-
-    name = "owner-audit"
+class _ForOwners:
+    """Shows pages to the people who run the bot alone."""
 
     @classmethod
     async def check(cls, interaction: discord.Interaction[Any]) -> None:
         parts_of(interaction).admin.check_owner(interaction)
+
+
+class OwnerAuditPages(_ForOwners, PageButton, template=page_template("owner-audit")):
+    """The list of what the people who run the bot changed."""
+
+    name = "owner-audit"
 
     @classmethod
     async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
@@ -34,14 +38,10 @@ class OwnerAuditPages(PageButton, template=page_template("owner-audit")):
         return await database.read(partial(_audit_page, number=number))
 
 
-class OwnerJobPages(PageButton, template=page_template("owner-jobs")):
+class OwnerJobPages(_ForOwners, PageButton, template=page_template("owner-jobs")):
     """The list of the requests that are open, and of those that failed in the last day."""
 
     name = "owner-jobs"
-
-    @classmethod
-    async def check(cls, interaction: discord.Interaction[Any]) -> None:
-        parts_of(interaction).admin.check_owner(interaction)
 
     @classmethod
     async def read(cls, database: Database, guild: discord.Guild, number: int) -> Page:
