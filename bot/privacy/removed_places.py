@@ -58,12 +58,16 @@ class RemovedPlaces:
 
     async def guild_present(self, guild_id: int) -> None:
         """Note that the bot is a member of a server, perhaps again."""
-        await self._database.write(partial(store.is_back, place_id=guild_id))
+        # At a start this is called for every server: each write would wait for the disk.
+        if await self._database.read(partial(store.is_noted, place_id=guild_id)):
+            await self._database.write(partial(store.is_back, place_id=guild_id))
 
     async def compare(self, present: Collection[int]) -> None:
         """Note which servers have gone and come while the program did not run; ``present`` are those it is in now."""
-        for guild_id in await store.guilds_with_pictures(self._database):
-            await (self.guild_present(guild_id) if guild_id in present else self.guild_removed(guild_id))
+        due_at = int(time.time()) + GUILD_SECONDS
+        with suppress(Restarting):  # the next start does it
+            guild_ids = await store.guilds_with_pictures(self._database)
+            await self._database.write(partial(store.compare, guild_ids=guild_ids, present=present, due_at=due_at))
 
     async def clean(self, now: int) -> None:
         """Delete the pictures of all places that are due at ``now``, in UTC seconds."""

@@ -6,7 +6,7 @@ Unless they are async, functions are part of a write transaction.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,6 +63,20 @@ def removed(connection: sqlite3.Connection, place_id: int, kind: PlaceKind, due_
 def is_back(connection: sqlite3.Connection, place_id: int) -> None:
     """Note that a place is not gone, or not any more."""
     connection.execute("DELETE FROM removed_places WHERE place_id = ?", (place_id,))
+
+
+def is_noted(connection: sqlite3.Connection, place_id: int) -> bool:
+    """Return whether a place is noted as gone. Only reads."""
+    return connection.execute("SELECT 1 FROM removed_places WHERE place_id = ?", (place_id,)).fetchone() is not None
+
+
+def compare(connection: sqlite3.Connection, guild_ids: Collection[int], present: Collection[int], due_at: int) -> None:
+    """Note of each server whether the bot is in it: those that are not among ``present`` are gone."""
+    for guild_id in guild_ids:
+        if guild_id in present:
+            is_back(connection, guild_id)
+        else:
+            removed(connection, guild_id, "guild", due_at)
 
 
 def due(connection: sqlite3.Connection, now: int) -> list[RemovedPlace]:

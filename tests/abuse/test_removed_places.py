@@ -8,6 +8,7 @@ from typing import Any
 
 import discord
 
+from bot import metrics
 from bot.playground.world import World
 from bot.store.accounts import DAY
 from tests.helpers.pictures import PROMPT, drawn, rows
@@ -97,3 +98,20 @@ async def test_a_server_that_went_while_the_program_did_not_run_is_noticed_at_th
     ]
     await places.compare({world.channel.guild.id})
     assert await rows(world, "SELECT * FROM removed_places") == []
+
+
+async def test_a_start_in_many_servers_writes_once_for_all_of_them(world: World) -> None:
+    """Others wait for each write."""
+
+    def writes() -> float:
+        return metrics.REGISTRY.get_sample_value("zimage_database_seconds_count", {"access": "write"}) or 0.0
+
+    bot = world.env.bot
+    await drawn(world)
+    await world.env.settle()
+    before = writes()
+    for guild_id in range(1000, 1100):
+        await bot.parts.removed_places.guild_present(guild_id)
+    assert writes() == before
+    await bot.parts.removed_places.compare(set(range(1000, 1100)))
+    assert writes() == before + 1
