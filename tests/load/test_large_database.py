@@ -40,8 +40,8 @@ TERMS = Terms(LIMITS, LIMITS, credits_per_user=50_000, credits_per_server=500_00
 ASKER = Requester(MEMBER, SCOPE, SCOPE, channels=(OLD_CHANNEL,))
 
 
-async def medians(path: Path, now: int, rounds: int = 30) -> dict[str, float]:
-    """Return the median seconds of what commands, the start and the loop ask of the database."""
+async def timings(path: Path, now: int, rounds: int = 30) -> dict[str, list[float]]:
+    """Return the seconds of each call of what commands, the start and the loop ask of the database."""
     database = await Database.open(path)
     found: dict[str, list[float]] = {}
 
@@ -59,7 +59,7 @@ async def medians(path: Path, now: int, rounds: int = 30) -> dict[str, float]:
         await timed("delivery loop", lambda: database.read(partial(job_rows.to_do, now=now, at_most=100)))
         await timed("recovery", lambda: database.write(partial(recovery.recover, now=now, given_up="")))
     await database.close()
-    return {name: statistics.median(seconds) for name, seconds in found.items()}
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,13 @@ async def test_commands_take_as_long_with_a_million_jobs_as_with_a_thousand(larg
     """The member's own jobs are as many in both: twenty in a month."""
     now = int(time.time())
     large_database.fill(tmp_path / "small.sqlite3", SMALL, now, members=50, servers=2)
-    few, many = await medians(tmp_path / "small.sqlite3", now), await medians(large / "zimage.sqlite3", now)
-    print(*(f"{name}: {few[name] * 1000:.2f} ms, {many[name] * 1000:.2f} ms" for name in few), sep="\n")
-    slower = {name: (few[name], many[name]) for name in few if many[name] > few[name] * RATIO_MAX + SLACK}
+    few, many = await timings(tmp_path / "small.sqlite3", now), await timings(large / "zimage.sqlite3", now)
+    for name in few:
+        print(*(f"{name}, median: {statistics.median(each[name]) * 1000:.2f} ms" for each in (few, many)), sep=", ")
+    # Not the medians: admission waits for the disk, which other tests use. A table that is read whole costs its time in
+    # every call.
+    fastest = {name: (min(few[name]), min(many[name])) for name in few}
+    slower = {name: pair for name, pair in fastest.items() if pair[1] > pair[0] * RATIO_MAX + SLACK}
     assert slower == {}
 
 
