@@ -38,12 +38,12 @@ async def measure(config: EngineConfig, sides: list[int], count: int, rounds: in
 
     def load(_: Report) -> Worker:
         workers.append(
-            Worker.load(config, lambda stage: console.print(f"{time.perf_counter() - began:6.1f} s {stage}"))
+            Worker.load(config, report=lambda stage: console.print(f"{time.perf_counter() - began:6.1f} s {stage}"))
         )
         return workers[-1]
 
     began = time.perf_counter()
-    engine = Engine.start(config, lambda: ThreadExecutor(load))
+    engine = Engine.start(config, lambda _: ThreadExecutor(load))
     await engine.ready()
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GB
     device = pick_device(config.device)

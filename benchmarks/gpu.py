@@ -31,6 +31,7 @@ from zimage_engine.device.devices import pick_device
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import ThreadExecutor, UnitWorker, load_worker
+from zimage_engine.places import parse_places
 from zimage_engine.process_executor import ProcessExecutor
 from zimage_engine.weights import Report, complete_profile
 
@@ -79,18 +80,19 @@ async def measure(
     workers: list[Worker] = []
 
     def load(report: Report) -> Worker:
-        workers.append(Worker.load(config, report))
+        workers.append(Worker.load(config, report=report))
         return workers[-1]
 
     thread = ThreadExecutor(load)
-    process = ProcessExecutor(partial(load_worker, config), profile.max_pixels)
+    place = parse_places(config.device, config.profiles)[0]
+    process = ProcessExecutor(partial(load_worker, config, place), profile.max_pixels)
     began = time.monotonic()
-    threaded = Engine.start(config, lambda: thread)
+    threaded = Engine.start(config, lambda _: thread)
     await threaded.ready()
     note("load in a thread, s", round(time.monotonic() - began, 1))
     pipeline = _pipeline(workers[0])
     began = time.monotonic()
-    apart = Engine.start(config, lambda: process)
+    apart = Engine.start(config, lambda _: process)
     await apart.ready()
     note("load in a process, s", round(time.monotonic() - began, 1))
     ahead = workers[0].ahead_seconds
@@ -109,7 +111,7 @@ async def measure(
         began = time.monotonic()
         await apart.close()
         compiled = ProcessExecutor(partial(_load_compiled, config), profile.max_pixels)
-        apart = Engine.start(config, lambda: compiled)
+        apart = Engine.start(config, lambda _: compiled)
         _compile(workers[0])
         await apart.ready()
         for contender in contenders[2:]:
@@ -127,7 +129,7 @@ async def measure(
 
 def _load_compiled(config: EngineConfig, report: Report) -> UnitWorker:
     """Load a worker whose model is compiled by what is measured first, not for every size that the profile offers."""
-    worker = Worker.load(config, report)
+    worker = Worker.load(config, report=report)
     _compile(worker)
     return worker
 

@@ -60,7 +60,9 @@ class Workbench:
     @property
     def batch(self) -> int:
         """The number of pictures of the base size in the engine's largest batch."""
-        return max(1, self.worker.costs.budget // self.model.tokens(self.engine.profile.base_size))
+        return max(
+            1, self.worker.costs[self.engine.profile.name].budget // self.model.tokens(self.engine.profile.base_size)
+        )
 
     def by_pipeline(self, requests: Iterable[ImageRequest]) -> float:
         """Return the seconds for the requests one after another, as in a script with diffusers."""
@@ -120,10 +122,10 @@ async def open_workbench(make_scheduler: Callable[[], Scheduler] | None = None) 
     config = demo_config()
 
     def load(report: Report) -> Worker:
-        workers.append(Worker.load(config, report))
+        workers.append(Worker.load(config, report=report))
         return workers[-1]
 
-    engine = Engine.start(config, lambda: ThreadExecutor(load), make_scheduler() if make_scheduler else None)
+    engine = Engine.start(config, lambda _: ThreadExecutor(load), make_scheduler() if make_scheduler else None)
     await engine.ready()
     pipeline = await asyncio.to_thread(ZImagePipeline.from_pretrained, DEMO_WEIGHTS)
     pipeline.set_progress_bar_config(disable=True)

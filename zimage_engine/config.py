@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from zimage_engine.excerpts import excerpt
 from zimage_engine.profiles import ModelProfile
-from zimage_engine.types import ImageRequest
+from zimage_engine.types import ImageRequest, InvalidRequest
 
 WEIGHT_MIN, WEIGHT_MAX = 0.001, 1000.0
 """The weights that an owner or a group may have in :meth:`Engine.submit`; between these bounds sums stay exact."""
@@ -17,8 +18,9 @@ WEIGHT_MIN, WEIGHT_MAX = 0.001, 1000.0
 class EngineConfig:
     """What an engine runs, where, and how.
 
-    - ``profile``: a complete one, from :func:`complete_profile`.
-    - ``device``: a name of torch's, such as ``cuda``, ``cuda:1``, ``mps`` or ``cpu``; ``auto`` takes the best there is.
+    - ``profile``: a complete one, from :func:`complete_profile`; the model of requests that name none.
+    - ``device``: where workers run: ``auto`` takes the best device there is, ``all`` every GPU; else names of torch's,
+      such as ``cuda:1``, ``cpu*2`` or ``cuda:0=turbo,cuda:1=base``. See :func:`~zimage_engine.places.parse_places`.
     - ``dtype``: ``bfloat16``, ``float32``, or ``auto``: bfloat16 on a GPU and, on the CPU, float32 if it fits.
     - ``cache_dir``: keeps what was measured on this device; without it every start measures again.
     - ``batch_tokens``: the token budget of a batch, which limits how many pictures share a step; 0 measures the best
@@ -31,7 +33,9 @@ class EngineConfig:
     - ``attention``: ``auto`` (torch's own) or one of diffusers' attention backends, such as ``flash`` or ``sage``.
     - ``compiled``: compile the transformer's repeated blocks: minutes at the first start, some seconds at later ones.
     - ``preview_decoder``: a folder or downloaded hub id of a tiny decoder such as TAEF1, for sharper previews.
-    - ``worker``: where the model runs: in threads of this process, or in a process of its own.
+    - ``worker``: where the model runs: in threads of this process, or in a process of its own. Several workers have
+      a process each in any case.
+    - ``other_profiles``: the other models that requests may name.
     """
 
     profile: ModelProfile
@@ -46,6 +50,22 @@ class EngineConfig:
     compiled: bool = False
     preview_decoder: str | None = None
     worker: Literal["thread", "process"] = "thread"
+    other_profiles: tuple[ModelProfile, ...] = ()
+
+    @property
+    def profiles(self) -> tuple[ModelProfile, ...]:
+        """All models, the default one first."""
+        return (self.profile, *self.other_profiles)
+
+    def profile_of(self, request: ImageRequest) -> ModelProfile:
+        """Return the profile that the request names. Raises :class:`InvalidRequest` if there is no such model."""
+        name = request.model or self.profile.name
+        for profile in self.profiles:
+            if profile.name == name:
+                return profile
+        raise InvalidRequest(
+            f"There is no model “{excerpt(name, 40)}” here; there is {', '.join(each.name for each in self.profiles)}."
+        )
 
 
 def base_request(profile: ModelProfile) -> ImageRequest:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from zimage_engine.config import EngineConfig, base_request
 from zimage_engine.executor import Executor, Ticket
+from zimage_engine.places import DevicePlace
 from zimage_engine.publisher import Publisher
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.stats import Observer
@@ -18,7 +19,7 @@ from zimage_engine.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-MakeExecutor = Callable[[], Executor]
+MakeExecutor = Callable[[DevicePlace], Executor]
 
 _LOSSES_MAX = 2  # executors lost in a row, without a unit done between them
 _SLOW_FACTOR = 5  # a unit may take this many times its predicted seconds, if that is more than the limit
@@ -39,6 +40,7 @@ class Driver:
     def __init__(
         self,
         config: EngineConfig,
+        place: DevicePlace,
         make_executor: MakeExecutor,
         queue: RequestQueue,
         publisher: Publisher,
@@ -46,6 +48,7 @@ class Driver:
         on_progress: Callable[[], None],
     ) -> None:
         self._config = config
+        self._place = place
         self._make_executor = make_executor
         self._queue = queue
         self._publisher = publisher
@@ -111,7 +114,7 @@ class Driver:
 
     def _use_one_executor(self) -> bool:
         """Load an executor and use it until it is lost or the engine closes. Returns True if another one is needed."""
-        executor = self._make_executor()
+        executor = self._make_executor(self._place)
         with self._changed:
             self._executor, self._loading = executor, True
         loaded = False
@@ -207,7 +210,7 @@ class Driver:
         else:
             with self._changed:
                 self.device, self.stage, self._had_executor, self._loading = executor.device, "", True, False
-                self._queue.use_costs(executor.costs, base_request(self._config.profile))
+                self._queue.use_costs(executor.costs[self._config.profile.name], base_request(self._config.profile))
             self._publisher.set_loaded()
             return True
         if self._had_executor:

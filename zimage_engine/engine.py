@@ -14,6 +14,7 @@ from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN, EngineConfig
 from zimage_engine.driver import Driver, MakeExecutor
 from zimage_engine.executor import load_executor
 from zimage_engine.handle import Handle
+from zimage_engine.places import parse_places
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.publisher import Publisher
 from zimage_engine.scheduling.costs import CostModel
@@ -54,9 +55,10 @@ class Engine:
         self._publisher = Publisher()
         self._changed = threading.Condition()
         make_executor = make_executor or partial(load_executor, config)
+        place = parse_places(config.device, config.profiles)[0]
         self._forecaster = Forecaster(self._changed, self._queue, self._publisher.publish)
         self._driver = Driver(
-            config, make_executor, self._queue, self._publisher, self._changed, self._forecaster.notify
+            config, place, make_executor, self._queue, self._publisher, self._changed, self._forecaster.notify
         )
 
     @classmethod
@@ -127,7 +129,7 @@ class Engine:
         Raises :class:`InvalidRequest` if the model cannot do it, the id is that of a request that has not ended, or a
         weight is out of range; :class:`EngineClosed` after :meth:`close`; and the error that stopped the engine.
         """
-        self._config.profile.check(request)
+        self._config.profile_of(request).check(request)
         if not all(WEIGHT_MIN <= each <= WEIGHT_MAX for each in (weight, group_weight)):
             raise InvalidRequest(
                 f"A weight is not between {WEIGHT_MIN:g} and {WEIGHT_MAX:g}: {weight}, {group_weight}."

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
 from zimage_engine.config import EngineConfig
+from zimage_engine.places import DevicePlace
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import DeviceLost, ImageRequest, OutOfMemory, Plan, PlanResult, WorkerLost
 from zimage_engine.weights import Report
@@ -26,24 +27,29 @@ Finish = Callable[[], PlanResult]
 
 
 class Executor(Protocol):
-    """One model on one device, which executes plans in the order in which they are launched.
+    """The models on one device, which executes plans in the order in which they are launched.
 
-    Once it is loaded, ``device`` is a name for people, and ``costs`` are what its units take in seconds. Units that are
-    predicted to take up to ``ahead_seconds`` may be launched before the unit before them has ended; it is 0 if nothing
-    is gained by that. ``lost`` is the error with which later plans fail; None as long as it works.
+    Once it is loaded, ``device`` is a name for people, and ``models`` are the names of the models that it holds. By
+    model, ``costs`` are what its units take in seconds, estimated for models that are not loaded yet, and
+    ``load_seconds`` what it is expected to take to load it. Units that are predicted to take up to ``ahead_seconds``
+    may be launched before the unit before them has ended; it is 0 if nothing is gained by that. ``lost`` is the error
+    with which later plans fail; None as long as it works.
     """
 
     device: str
-    costs: CostModel
+    costs: Mapping[str, CostModel]
+    models: frozenset[str]
+    load_seconds: Mapping[str, float]
     ahead_seconds: float
 
     @property
     def lost(self) -> Exception | None: ...
 
     def load(self, report: Report) -> None:
-        """Load the model; blocks for seconds to minutes. Calls ``report`` with a few words on what it is doing.
+        """Load the place's first model; blocks for seconds to minutes.
 
-        Raises :class:`EngineError`: :class:`WorkerLost` if another try may succeed.
+        Calls ``report`` with a few words on what it is doing. Raises :class:`EngineError`: :class:`WorkerLost` if
+        another try may succeed.
         """
         ...
 
@@ -64,10 +70,12 @@ class Executor(Protocol):
 
 
 class UnitWorker(Protocol):
-    """What executes the units in a :class:`ThreadExecutor`."""
+    """What executes the units in a :class:`ThreadExecutor`. Its attributes are those of an :class:`Executor`."""
 
     device: str
-    costs: CostModel
+    costs: Mapping[str, CostModel]
+    models: frozenset[str]
+    load_seconds: Mapping[str, float]
     ahead_seconds: float
 
     def begin(self, plan: Plan) -> Finish:
@@ -185,7 +193,9 @@ class ThreadExecutor:
     ahead_seconds = 0.0
 
     def __init__(self, load: LoadWorker) -> None:
-        self.costs = CostModel()
+        self.costs: Mapping[str, CostModel] = {}
+        self.models: frozenset[str] = frozenset()
+        self.load_seconds: Mapping[str, float] = {}
         self._load = load
         self._launched: SimpleQueue[Plan | None] = SimpleQueue()
         self._tickets = OpenTickets()
@@ -222,6 +232,7 @@ class ThreadExecutor:
         try:
             worker = self._load(report)
             self.device, self.costs, self.ahead_seconds = worker.device, worker.costs, worker.ahead_seconds
+            self.models, self.load_seconds = worker.models, worker.load_seconds
         except Exception as error:  # noqa: BLE001 - raised again by load()
             self._lose(error)
             return
@@ -253,21 +264,21 @@ def out_of_memory(request: ImageRequest) -> OutOfMemory:
     return OutOfMemory(f"The device has too little memory for {request.width}×{request.height}; try a smaller size.")
 
 
-def load_executor(config: EngineConfig) -> Executor:
-    """Return the executor that the configuration names, not yet loaded."""
-    load = partial(load_worker, config)
+def load_executor(config: EngineConfig, place: DevicePlace) -> Executor:
+    """Return the executor of a place, not yet loaded."""
+    load = partial(load_worker, config, place)
     if config.worker == "thread":
         return ThreadExecutor(load)
     from zimage_engine.process_executor import ProcessExecutor  # noqa: PLC0415 - imports this module
 
-    return ProcessExecutor(load, config.profile.max_pixels)
+    return ProcessExecutor(load, max(profile.max_pixels for profile in config.profiles))
 
 
-def load_worker(config: EngineConfig, report: Report) -> UnitWorker:
-    """Load the model onto its device in this process; takes seconds to minutes. Raises :class:`EngineError`."""
+def load_worker(config: EngineConfig, place: DevicePlace, report: Report) -> UnitWorker:
+    """Load the worker of a place in this process; takes seconds to minutes. Raises :class:`EngineError`."""
     from zimage_engine.device.worker import Worker  # noqa: PLC0415 - imports torch, diffusers and transformers
 
-    return Worker.load(config, report)
+    return Worker.load(config, place, report)
 
 
 def import_worker() -> None:

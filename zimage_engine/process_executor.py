@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import signal
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -38,7 +39,9 @@ class ProcessExecutor:
     ahead_seconds = 0.0
 
     def __init__(self, load: LoadWorker, pixels: int) -> None:
-        self.costs = CostModel()
+        self.costs: Mapping[str, CostModel] = {}
+        self.models: frozenset[str] = frozenset()
+        self.load_seconds: Mapping[str, float] = {}
         self._load = load
         self._pixels = pixels
         self._tickets = OpenTickets()
@@ -136,6 +139,7 @@ class ProcessExecutor:
                     logger.handle(message)
             case Loaded():
                 self.device, self.costs = message.device, message.costs
+                self.models, self.load_seconds = message.models, message.load_seconds
                 self.ahead_seconds = max(message.ahead_seconds, _AHEAD_SECONDS)
                 self._tickets.end_loading()
             case LoadFailed():

@@ -127,8 +127,7 @@ class ModelProfile:
     ) -> ImageRequest:
         """Return a request with a new id. What is left out is the profile's default, and the seed a random one.
 
-        The parameters are the fields of :class:`ImageRequest`, which says what they mean. Checks nothing:
-        :meth:`Engine.submit` and :meth:`check` do.
+        The parameters are the fields of :class:`ImageRequest`. :meth:`Engine.submit` and :meth:`check` check them.
         """
         size = size or self.base_size
         if strength is None:
@@ -147,6 +146,7 @@ class ModelProfile:
             strength=strength,
             keep_outside=keep_outside,
             previews=previews,
+            model=self.name,
         )
 
     def size_for(self, aspect: Fraction, name: SizeName = "medium") -> Size:

@@ -40,7 +40,7 @@ class ModelNotFound(EngineError):
 
 
 class DeviceNotFound(EngineError):
-    """There is no such device on this machine."""
+    """There is no such device on this machine, or the text that names the devices cannot be understood."""
 
     code = "device_not_found"
 
@@ -126,6 +126,7 @@ class ImageRequest:
     - ``keep_outside``: grow the mask to whole cells of the latents, and return every pixel outside the grown mask as it
       is in the original, byte for byte. Without it the result is that of diffusers' inpainting.
     - ``previews``: ask for a preview after each step but the last, as long as they take little time.
+    - ``model``: the name of the profile that generates it; empty: the engine's default model.
 
     Original and mask are read when the edit begins, so that a waiting request holds no pixels; a path must stay
     readable until the request has ended. A model that edits by instruction takes neither mask nor strength.
@@ -144,6 +145,7 @@ class ImageRequest:
     strength: float = 1.0
     previews: bool = False
     keep_outside: bool = False
+    model: str = ""
 
     @property
     def first_step(self) -> int:
@@ -165,6 +167,7 @@ class Unit(Enum):
     ENCODE_IMAGE = "encode image"
     DENOISE = "denoise"
     DECODE = "decode"
+    LOAD_MODEL = "load model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,11 @@ class Plan:
 
     ``new`` holds those that the worker has not seen: their first unit is this one. Before the unit, the worker frees
     what it holds of the requests in ``release`` and forgets the embeddings of the scopes in ``forget``; without a
-    ``unit`` that is all it does. ``seconds`` is what the unit is predicted to take.
+    ``unit`` that is all it does. ``seconds`` is what the unit is predicted to take. All requests of a plan are of one
+    model, whose profile's name is ``model``; empty if there is no unit.
+
+    With ``LOAD_MODEL`` the worker makes that model ready for use, and may drop others to make room. ``ids`` is then the
+    one request for which it is loaded; the worker need not know it, and what it holds of it stays as it is.
 
     With ``ahead`` it was made before the result of the plan before it was known: if that fails in part, it is skipped.
     """
@@ -193,6 +200,7 @@ class Plan:
     forget: tuple[str, ...] = ()
     seconds: float = 0.0
     ahead: bool = False
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +214,9 @@ class PlanResult:
 
     ``out_of_memory`` is True if the unit was too large as a whole: it changed nothing, and ``failures`` holds the error
     of each request in case it is not retried. ``previews`` holds small pictures of some of the requests that asked for
-    them. ``skipped`` is True if nothing was done, because the plan before had failed.
+    them. ``skipped`` is True if nothing was done, because the plan before had failed. ``models`` names the models that
+    the device holds after the plan; None if they are the same as before. If a model cannot be loaded, ``failures`` has
+    the error of the request for which it was to be.
     """
 
     seconds: float
@@ -218,6 +228,7 @@ class PlanResult:
     out_of_memory: bool = False
     previews: Mapping[str, RawImage] = field(default_factory=dict)
     skipped: bool = False
+    models: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

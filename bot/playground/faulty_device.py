@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +12,7 @@ from functools import partial
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
 from zimage_engine.executor import Executor, Ticket, load_executor, out_of_memory
+from zimage_engine.places import DevicePlace
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import ImageRequest, OutOfMemory, Plan, PlanResult, Unit
 from zimage_engine.weights import Report
@@ -20,7 +21,7 @@ SECONDS_PER_UNIT_MAX = 60.0
 """The slowest device. A tenth of the time after which the engine takes a device for hung."""
 _CHECK_SECONDS = 0.05
 
-MakeExecutor = Callable[[], Executor]
+MakeExecutor = Callable[[DevicePlace], Executor]
 
 
 class FaultOn(RuntimeError):
@@ -47,8 +48,8 @@ class DeviceFaults:
         """
         make = make_executor or partial(load_executor, config)
 
-        def make_faulty() -> Executor:
-            self._executor = _FaultyExecutor(make(), self)
+        def make_faulty(place: DevicePlace) -> Executor:
+            self._executor = _FaultyExecutor(make(place), self)
             return self._executor
 
         return Engine.start(config, make_faulty)
@@ -109,12 +110,14 @@ class _FaultyExecutor:
     ahead_seconds = 0.0
 
     def __init__(self, inner: Executor, faults: DeviceFaults) -> None:
-        self.costs = CostModel()
+        self.costs: Mapping[str, CostModel] = {}
+        self.models: frozenset[str] = frozenset()
+        self.load_seconds: Mapping[str, float] = {}
         self._inner = inner
         self._faults = faults
         self._failing: ImageRequest | None = None
         self._launched: dict[Ticket, _Launched] = {}
-        self._correction: dict[Unit, float] = {}
+        self._correction: dict[str, dict[Unit, float]] = {}
         self._killed = threading.Event()
 
     @property
@@ -125,6 +128,7 @@ class _FaultyExecutor:
         """See :meth:`Executor.load`."""
         self._inner.load(report)
         self.device, self.costs = self._inner.device, self._inner.costs
+        self.models, self.load_seconds = self._inner.models, self._inner.load_seconds
         self.note_correction()
 
     def launch(self, plan: Plan) -> Ticket:
@@ -153,11 +157,12 @@ class _FaultyExecutor:
 
     def note_correction(self) -> None:
         """Remember what the engine has learned of the device's speed."""
-        self._correction = dict(self.costs.correction)
+        self._correction = {model: dict(costs.correction) for model, costs in self.costs.items()}
 
     def restore_correction(self) -> None:
         """Forget what the engine has learned of the device's speed since :meth:`note_correction`."""
-        self.costs.correction = dict(self._correction)
+        for model, correction in self._correction.items():
+            self.costs[model].correction = dict(correction)
 
     def _find_failing(self, plan: Plan) -> ImageRequest | None:
         """Return the request of this plan that fails now: the first that began with too little memory."""

@@ -87,7 +87,7 @@ async def test_deleting_makes_a_process_with_the_model_forget_the_prompts(tmp_pa
     """``tests/commands/test_privacy.py`` looks into the cache of a model in a thread."""
     profile = complete_profile(find_profile("demo"))
     config = EngineConfig(profile, "cpu", measure=False)
-    engine = Engine.start(config, lambda: ProcessExecutor(partial(load_toy, tmp_path), profile.max_pixels))
+    engine = Engine.start(config, lambda _: ProcessExecutor(partial(load_toy, tmp_path), profile.max_pixels))
     try:
         await engine.submit(ImageRequest("a", "a secret", 256, 256, 2, 7), owner=1).result()
         (keys,) = [engine._queue.predictions._texts._known._keys]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.executors import FAULTS, Reused, faulty_prompt, loaded_executor
-from tests.helpers.four_requests import SIDE, TOKENS, make_edit, outcomes, same_picture
+from tests.helpers.four_requests import METHODS, SIDE, TOKENS, make_edit, outcomes, same_picture
 from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
@@ -52,7 +52,7 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
 
 @pytest.fixture
 async def engine(executor: Executor) -> AsyncIterator[Engine]:
-    started = Engine.start(CONFIG, lambda: Reused(executor))
+    started = Engine.start(CONFIG, lambda _: Reused(executor))
     await started.ready()
     yield started
     await started.close(timeout=10)
@@ -69,7 +69,7 @@ async def test_pictures_in_company_are_those_that_are_generated_alone(
 async def test_a_fault_in_any_unit_fails_that_request_alone(
     engine: Engine, undisturbed_edits: dict[str, bytes], fault: str
 ) -> None:
-    for unit in Unit:
+    for unit in METHODS:
         bad = replace(make_edit("b"), id="bad", prompt=faulty_prompt(unit, fault))
         handle = engine.submit(bad, owner="bad")
         ended = await outcomes(engine, make_edit, "ac")
@@ -113,7 +113,7 @@ async def test_a_picture_s_first_unit_alone_carries_its_request(executor: Execut
             sent.append((plan.unit, len(pickle.dumps(plan))))
             return super().launch(plan)
 
-    engine = Engine.start(CONFIG, lambda: Weighed(executor))
+    engine = Engine.start(CONFIG, lambda _: Weighed(executor))
     original = replace(make_edit("a"), steps=4, prompt="a red circle, " * 100)
     await engine.submit(original, owner=1).result()
     await engine.close()

@@ -20,7 +20,7 @@ from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import DeviceLost, ModelNotFound, Plan, PlanResult, Unit, UnitFailed, WorkerLost
 
 
-@pytest.mark.parametrize("unit", list(Unit))
+@pytest.mark.parametrize("unit", METHODS)
 async def test_a_slow_unit_delays_and_nothing_else(
     start_demo: Callable[..., Engine], undisturbed_edits: dict[str, bytes], unit: Unit
 ) -> None:
@@ -167,7 +167,7 @@ async def test_a_unit_that_takes_long_as_predicted_is_no_hang(
     class Slow(Immediate):
         def __init__(self, worker: Worker) -> None:
             super().__init__(worker)
-            self.costs = CostModel(base=0.5)
+            self.costs = {"demo": CostModel(base=0.5)}
 
         def execute(self, plan: Plan) -> PlanResult:
             if plan.unit is Unit.DENOISE:

@@ -55,7 +55,7 @@ async def start(tmp_path: Path) -> AsyncIterator[StartToy]:
     def made(load: LoadWorker | None = None, **changes: float) -> Engine:
         load = load or partial(load_toy, tmp_path)
         config = EngineConfig(PROFILE, "cpu", measure=False, **changes)  # type: ignore[arg-type]
-        engines.append(Engine.start(config, lambda: ProcessExecutor(load, PROFILE.max_pixels)))
+        engines.append(Engine.start(config, lambda _: ProcessExecutor(load, PROFILE.max_pixels)))
         return engines[-1]
 
     yield made
@@ -225,7 +225,7 @@ from zimage_engine.process_executor import ProcessExecutor
 
 async def main():
     load = partial(load_toy, Path(sys.argv[1]))
-    engine = Engine.start(EngineConfig(PROFILE), lambda: ProcessExecutor(load, PROFILE.max_pixels))
+    engine = Engine.start(EngineConfig(PROFILE), lambda _: ProcessExecutor(load, PROFILE.max_pixels))
     await engine.submit(ask("a", "hang"), owner=1).result()
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Instant(Immediate):
 
     def __init__(self) -> None:
         super().__init__()
-        self.costs = CostModel(budget=8 * 96)
+        self.costs = {"demo": CostModel(budget=8 * 96)}
         self.held: dict[str, ImageRequest] = {}
 
     def execute(self, plan: Plan) -> PlanResult:

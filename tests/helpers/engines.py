@@ -17,6 +17,7 @@ from zimage_engine.executor import Finish, ThreadExecutor, UnitWorker
 from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.previews import find_previewer
+from zimage_engine.places import DevicePlace
 from zimage_engine.types import Plan
 from zimage_engine.weights import weights_folder
 
@@ -45,9 +46,10 @@ def load_worker(config: EngineConfig) -> Worker:
             _LOADED[key] = Worker.load(replace(config, batch_tokens=0))
         loaded = _LOADED[key]
     device, parts = pick_device(config.device), loaded.model.parts
-    costs = replace(loaded.costs, correction={})
+    costs = {model: replace(costs, correction={}) for model, costs in loaded.costs.items()}
     if config.batch_tokens:
-        costs.budget = config.batch_tokens
+        for each in costs.values():
+            each.budget = config.batch_tokens
     previewer = find_previewer(weights_folder(config.profile), parts.vae, config.preview_decoder, device)
     return SharedWorker(ZImageModel(parts, device), device, costs, previewer)
 
@@ -75,6 +77,6 @@ def start_engine(config: EngineConfig, wrap: Callable[[Worker], UnitWorker] = la
     return Engine.start(config, in_thread(lambda: wrap(load_worker(config))))
 
 
-def in_thread(load: Callable[[], UnitWorker]) -> Callable[[], ThreadExecutor]:
+def in_thread(load: Callable[[], UnitWorker]) -> Callable[[DevicePlace], ThreadExecutor]:
     """Return what makes the executors of an engine: threads with the worker that ``load`` returns."""
-    return lambda: ThreadExecutor(lambda report: load())
+    return lambda place: ThreadExecutor(lambda report: load())

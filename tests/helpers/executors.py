@@ -36,7 +36,7 @@ def _mark(unit: Unit | str, fault: str) -> str:
 
 def load_breakable(config: EngineConfig, report: Report, ahead_seconds: float = 0.0) -> Worker:
     """Load a real worker that fails where the prompts say it: see :func:`faulty_prompt`."""
-    worker = Worker.load(config, report)
+    worker = Worker.load(config, report=report)
     worker.ahead_seconds = ahead_seconds
     for unit, method in METHODS.items():
         setattr(worker.model, method, partial(_break, getattr(worker.model, method), unit))
@@ -74,7 +74,9 @@ class Reused:
     def __init__(self, inner: Executor) -> None:
         self._inner = inner
         self.device, self.ahead_seconds = inner.device, inner.ahead_seconds
-        self.costs = replace(inner.costs, correction={})  # an engine changes them
+        self.models, self.load_seconds = inner.models, inner.load_seconds
+        # An engine changes them.
+        self.costs = {model: replace(costs, correction={}) for model, costs in inner.costs.items()}
 
     @property
     def lost(self) -> Exception | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 from zimage_engine.executor import Finish, UnitWorker
 from zimage_engine.scheduling.costs import CostModel
@@ -14,9 +15,11 @@ class Immediate:
 
     device = "test"
     ahead_seconds = 0.0
+    models = frozenset({"demo"})
+    load_seconds: Mapping[str, float] = {"demo": 0.0}
 
     def __init__(self, inner: UnitWorker | None = None) -> None:
-        self.costs = CostModel() if inner is None else inner.costs
+        self.costs: Mapping[str, CostModel] = {"demo": CostModel()} if inner is None else inner.costs
         self.inner = inner
 
     def begin(self, plan: Plan) -> Finish:

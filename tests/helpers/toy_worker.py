@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Toy(Immediate):
     """
 
     folder: Path
-    costs: CostModel = field(default_factory=CostModel)
+    costs: Mapping[str, CostModel] = field(default_factory=lambda: {"demo": CostModel()})
     held: dict[str, ImageRequest] = field(default_factory=dict)
 
     def execute(self, plan: Plan) -> PlanResult:

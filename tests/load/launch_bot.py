@@ -29,6 +29,7 @@ from tests.helpers.launch_bot import connect_to
 from tests.load.pictures import textured
 from zimage_engine import executor
 from zimage_engine.config import EngineConfig
+from zimage_engine.places import DevicePlace
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import ImageRequest, Plan, PlanResult, RawImage, Unit, UnitFailed
 from zimage_engine.weights import Report
@@ -47,9 +48,10 @@ class FastWorker(Immediate):
 
     def __init__(self, failing: float = 0.0) -> None:
         super().__init__()
-        self.costs = CostModel(
+        costs = CostModel(
             base=_UNIT_SECONDS, linear=1e-7, encode_text=_UNIT_SECONDS, encode_token=0.0, pixel=1e-9, budget=8 * 96
         )
+        self.costs = {"demo": costs}
         self._failing = failing
         self._held: dict[str, ImageRequest] = {}
 
@@ -136,8 +138,8 @@ def watch(samples: Path | None, calls: Path | None) -> None:
 def use_fast_worker(failing: float) -> None:
     """Have every executor of this process drive a :class:`FastWorker`."""
 
-    def load(config: EngineConfig, report: Report) -> FastWorker:
-        del config, report
+    def load(config: EngineConfig, place: DevicePlace, report: Report) -> FastWorker:
+        del config, place, report
         return FastWorker(failing)
 
     executor.load_worker = load

@@ -22,6 +22,7 @@ from tests.helpers.online import online
 from tests.helpers.pictures import picture_of
 from tests.helpers.waiting import until
 from zimage_engine.config import EngineConfig
+from zimage_engine.places import DevicePlace
 from zimage_engine.types import Plan, PlanResult, WorkerLost
 from zimage_engine.weights import Report
 
@@ -108,7 +109,7 @@ def test_a_lost_device_ends_the_program_with_status_70(settings: Settings, monke
 def test_workers_that_are_lost_while_they_load_end_the_program_with_its_own_status(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(config: EngineConfig, report: Report) -> NoReturn:
+    def die(config: EngineConfig, place: DevicePlace, report: Report) -> NoReturn:
         raise WorkerLost("it died")
 
     monkeypatch.setattr("zimage_engine.executor.load_worker", die)

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
@@ -31,7 +31,9 @@ class Loaded:
     """The worker is loaded: the attributes of its executor."""
 
     device: str
-    costs: CostModel
+    costs: Mapping[str, CostModel]
+    models: frozenset[str]
+    load_seconds: Mapping[str, float]
     ahead_seconds: float
 
 
@@ -78,7 +80,7 @@ def serve(connection: Connection, pixels_name: str, pixels_size: int, load: Load
         log.exception("loading failed")
         send(LoadFailed(ModelNotFound(f"The model could not be loaded ({type(error).__name__}: {str(error)[:200]}).")))
         return
-    send(Loaded(worker.device, worker.costs, worker.ahead_seconds))
+    send(Loaded(worker.device, worker.costs, worker.models, worker.load_seconds, worker.ahead_seconds))
     _execute(connection, worker, SharedPixels(pixels_size, pixels_name), send)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -24,6 +24,7 @@ from zimage_engine.executor import Finish, out_of_memory
 from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.previews import TIME_SHARE_MAX, Previewer, find_previewer
+from zimage_engine.places import DevicePlace, parse_places
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import (
     EngineError,
@@ -51,10 +52,16 @@ class Worker:
     """
 
     def __init__(
-        self, model: ZImageModel, device: torch.device, costs: CostModel, previewer: Previewer | None = None
+        self,
+        model: ZImageModel,
+        device: torch.device,
+        costs: Mapping[str, CostModel],
+        previewer: Previewer | None = None,
     ) -> None:
         self.device = title_of(device)
         self.costs = costs
+        self.models = frozenset(costs)
+        self.load_seconds: Mapping[str, float] = {}
         self.ahead_seconds = _AHEAD_SECONDS if device.type == "cuda" else 0.0
         self.model = model
         self._device = device
@@ -65,12 +72,16 @@ class Worker:
         self._lock = threading.Lock()  # both threads change what is held, and the model's cache of embeddings
 
     @classmethod
-    def load(cls, config: EngineConfig, report: Report = lambda _: None) -> Worker:
+    def load(cls, config: EngineConfig, place: DevicePlace | None = None, report: Report = lambda _: None) -> Worker:
         """Load the profile's weights and measure what a unit costs here; takes seconds to minutes.
 
-        Calls ``report`` with a few words on what it is doing. Raises :class:`EngineError`.
+        ``place`` is the first one of the configuration's by default. Calls ``report`` with a few words on what it is
+        doing. Raises :class:`EngineError`.
         """
-        device = pick_device(config.device)
+        place = place or parse_places(config.device, config.profiles)[0]
+        if place.threads:
+            torch.set_num_threads(place.threads)
+        device = pick_device(place.device)
         folder = weights_folder(config.profile, report)
         plans = plans_for(folder, device, config.dtype)
         return load_stepping_down(plans, lambda plan: cls._load(config, folder, device, plan, report))
@@ -92,7 +103,9 @@ class Worker:
             costs = known_costs(model, config.profile, name, config.cache_dir)
         if config.batch_tokens:
             costs.budget = config.batch_tokens
-        return cls(model, device, costs, load_previewer(folder, model, config.preview_decoder, device))
+        return cls(
+            model, device, {config.profile.name: costs}, load_previewer(folder, model, config.preview_decoder, device)
+        )
 
     def begin(self, plan: Plan) -> Finish:
         """Start the plan's unit. Failures of requests stand in the result and are not raised."""
@@ -176,6 +189,8 @@ class Worker:
                     begun.finite.append((generations, self.model.step(generations)))
             case Unit.DECODE:
                 begun.decoded += [(generation, self.model.decode(generation)) for generation in generations]
+            case Unit.LOAD_MODEL:
+                raise NotImplementedError  # it holds one model
             case _:
                 assert_never(unit)
 

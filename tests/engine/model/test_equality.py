@@ -47,7 +47,7 @@ async def start(executor: Executor) -> AsyncIterator[StartEngine]:
 
     def started(**changes: Any) -> Engine:
         profile = replace(complete_profile(find_profile("demo")), **changes)
-        engines.append(Engine.start(EngineConfig(profile, "cpu"), lambda: Reused(executor)))
+        engines.append(Engine.start(EngineConfig(profile, "cpu"), lambda _: Reused(executor)))
         return engines[-1]
 
     yield started

@@ -1,0 +1,97 @@
+"""The syntax of the DEVICE setting."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from zimage_engine.catalog import find_profile
+from zimage_engine.config import EngineConfig
+from zimage_engine.places import DevicePlace, parse_places, share_threads
+from zimage_engine.types import DeviceNotFound, InvalidRequest
+
+DEMO = find_profile("demo")
+PROFILES = (replace(DEMO, name="turbo"), replace(DEMO, name="base"))
+BOTH = ("turbo", "base")
+FOUND = ("cuda:0", "cuda:1", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("auto", [("cuda:0", "cuda:0")]),
+        ("cuda", [("cuda:0", "cuda:0")]),
+        ("CUDA:1", [("cuda:1", "cuda:1")]),
+        ("cpu", [("cpu", "cpu")]),
+        ("all", [("cuda:0", "cuda:0"), ("cuda:1", "cuda:1")]),
+        ("cuda:0, cuda:1", [("cuda:0", "cuda:0"), ("cuda:1", "cuda:1")]),
+        ("cpu*2", [("cpu#1", "cpu"), ("cpu#2", "cpu")]),
+        ("cuda:1*2,cpu", [("cuda:1#1", "cuda:1"), ("cuda:1#2", "cuda:1"), ("cpu", "cpu")]),
+    ],
+)
+def test_places(text: str, places: list[tuple[str, str]]) -> None:
+    assert [(place.name, place.device) for place in parse_places(text, [DEMO], FOUND)] == places
+
+
+def test_without_what_was_found_names_are_taken_as_they_are() -> None:
+    assert parse_places("auto", [DEMO]) == (DevicePlace("auto", "auto", ("demo",)),)
+    assert parse_places("cuda:7", [DEMO]) == (DevicePlace("cuda:7", "cuda:7", ("demo",)),)
+    assert parse_places("all", [DEMO], ["cpu"]) == (DevicePlace("cpu", "cpu", ("demo",)),)
+
+
+def test_each_place_may_serve_the_models_that_it_names() -> None:
+    places = parse_places("cuda:0=turbo,cuda:1=base + turbo", PROFILES, FOUND)
+    assert [place.models for place in places] == [("turbo",), ("base", "turbo")]
+
+
+def test_places_that_name_no_model_begin_with_one_after_the_other() -> None:
+    assert [place.models for place in parse_places("cpu*3", PROFILES)] == [BOTH, BOTH[::-1], BOTH]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("cuda:5", "There is no device “cuda:5” here: DEVICE may name cuda:0, cuda:1 and cpu, or be auto."),
+        ("cuda:0,cuda", "DEVICE names cuda:0 twice: for two workers on it, write cuda:0*2."),
+        ("all,cpu", "DEVICE=all,cpu combines “all” with more: name each device instead."),
+        ("auto*2", "DEVICE=auto*2 combines “auto” with more: name each device instead."),
+        ("cpu*0", "“cpu*0” in DEVICE means no worker at all: write at least 1 after the *."),
+        ("cpu*65", "DEVICE names 65 workers; one engine may have 64."),
+        ("cuda:0,", "“” in DEVICE is not a device: write it like cpu, cuda:0, cpu*2 (two workers) or cuda:0=turbo."),
+        ("cpu=turb", "DEVICE gives cpu the model “turb”, which this bot does not have; it has turbo and base."),
+        ("cpu=turbo", "No device may serve the model base: add it in DEVICE, like cpu=base."),
+    ],
+)
+def test_mistakes(text: str, sentence: str) -> None:
+    with pytest.raises(DeviceNotFound) as raised:
+        parse_places(text, PROFILES, FOUND)
+    assert str(raised.value) == sentence
+
+
+def test_all_needs_to_know_what_there_is() -> None:
+    with pytest.raises(DeviceNotFound, match="DEVICE=all found no device on this machine: set DEVICE=cpu"):
+        parse_places("all", [DEMO])
+
+
+def test_the_cores_are_divided_among_several_places() -> None:
+    assert [place.threads for place in share_threads(parse_places("cpu*2", [DEMO]), 4)] == [2, 2]
+    assert [place.threads for place in share_threads(parse_places("cpu*3", [DEMO]), 2)] == [1, 1, 1]
+    assert [place.threads for place in share_threads(parse_places("cpu", [DEMO]), 4)] == [0], "torch decides"
+
+
+def test_places_need_no_torch() -> None:
+    code = "import sys, zimage_engine.places; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_request_is_of_the_model_that_it_names() -> None:
+    config = EngineConfig(PROFILES[0], other_profiles=PROFILES[1:])
+    assert [config.profile_of(profile.request("a circle")).name for profile in config.profiles] == list(BOTH)
+    request = config.profile.request("a circle")
+    assert config.profile_of(replace(request, model="")) is config.profile
+    with pytest.raises(InvalidRequest, match="There is no model “demo” here; there is turbo, base"):
+        config.profile_of(replace(request, model="demo"))

@@ -1,0 +1,122 @@
+"""The places of an engine's workers: which devices it uses, and which models each of them serves. Free of torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from zimage_engine.profiles import ModelProfile
+from zimage_engine.types import DeviceNotFound
+
+PLACES_MAX = 64
+"""The most places that one text may name."""
+
+_ONE, _ALL = "auto", "all"
+_ENTRY = re.compile(r"(?P<device>[a-z]+(?::[0-9]{1,4})?)(?:\*(?P<count>[0-9]{1,4}))?(?:=(?P<models>.*))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlace:
+    """Where one worker runs.
+
+    ``name`` is unique within an engine, such as ``cuda:0``, ``cpu#1`` or ``10.0.0.5/cuda:0``. ``device`` is what torch
+    calls the device, or ``auto``. ``models`` are the names of the profiles that it may serve; the first one is loaded
+    first. ``threads`` is how many threads torch may use on the CPU; 0: as many as it likes.
+    """
+
+    name: str
+    device: str
+    models: tuple[str, ...]
+    threads: int = 0
+
+
+def parse_places(text: str, profiles: Sequence[ModelProfile], found: Sequence[str] = ()) -> tuple[DevicePlace, ...]:
+    """Return the places that a text in the syntax of the DEVICE setting names, at least one.
+
+    - ``auto``: the fastest device. ``all``: every GPU that was ``found``, or the CPU if there is none.
+    - ``cuda:0,cuda:1``: these devices. ``cpu*2``: two workers on the same device.
+    - ``cuda:0=turbo,cuda:1=turbo+base``: the models that each may serve. Without this it may serve all of them, and
+      each place begins with the next one.
+
+    ``found`` holds torch's names of the devices of this machine, the fastest first. Without it no name is compared with
+    what there is, ``auto`` stays ``auto``, and ``all`` is not possible.
+
+    Raises :class:`DeviceNotFound`, which says what is wrong with the text, in a sentence.
+    """
+    entries = [_parse_entry(entry.strip()) for entry in text.lower().split(",")]
+    for device, count, _ in entries:
+        if device in (_ONE, _ALL) and (len(entries) > 1 or count is not None):
+            raise DeviceNotFound(f"DEVICE={text[:60]} combines “{device}” with more: name each device instead.")
+    places: list[DevicePlace] = []
+    for device, count, models in entries:
+        allowed = _allowed(device, models, profiles)
+        for name in _names(device, found):
+            if any(place.device == name for place in places):
+                raise DeviceNotFound(f"DEVICE names {name} twice: for two workers on it, write {name}*2.")
+            for number in range(count or 1):
+                unique = name if count is None else f"{name}#{number + 1}"
+                places.append(DevicePlace(unique, name, allowed if models else _rotated(allowed, len(places))))
+    if len(places) > PLACES_MAX:
+        raise DeviceNotFound(f"DEVICE names {len(places)} workers; one engine may have {PLACES_MAX}.")
+    for profile in profiles:
+        if not any(profile.name in place.models for place in places):
+            raise DeviceNotFound(
+                f"No device may serve the model {profile.name}: add it in DEVICE, like {places[0].name}={profile.name}."
+            )
+    return tuple(places)
+
+
+def share_threads(places: Sequence[DevicePlace], cores: int) -> tuple[DevicePlace, ...]:
+    """Return the places with the machine's cores divided among them; a single one is left as it is."""
+    if len(places) < 2:
+        return tuple(places)
+    return tuple(replace(place, threads=max(1, cores // len(places))) for place in places)
+
+
+def _parse_entry(entry: str) -> tuple[str, int | None, tuple[str, ...]]:
+    """Return the device, the number of workers on it, None if there is none, and the names of the models."""
+    match = _ENTRY.fullmatch(entry)
+    if match is None:
+        raise DeviceNotFound(
+            f"“{entry[:40]}” in DEVICE is not a device: write it like cpu, cuda:0, cpu*2 (two workers) or cuda:0=turbo."
+        )
+    count = None if match["count"] is None else int(match["count"])
+    if count == 0:
+        raise DeviceNotFound(f"“{entry}” in DEVICE means no worker at all: write at least 1 after the *.")
+    device = "cuda:0" if match["device"] == "cuda" else match["device"]
+    models = () if match["models"] is None else tuple(name.strip() for name in match["models"].split("+"))
+    return device, count, models
+
+
+def _allowed(device: str, models: Sequence[str], profiles: Iterable[ModelProfile]) -> tuple[str, ...]:
+    known = tuple(profile.name for profile in profiles)
+    for name in models:
+        if name not in known:
+            raise DeviceNotFound(
+                f"DEVICE gives {device} the model “{name[:40]}”, which this bot does not have; it has {_listed(known)}."
+            )
+    return tuple(dict.fromkeys(models)) or known
+
+
+def _names(device: str, found: Sequence[str]) -> tuple[str, ...]:
+    """Return torch's names of the devices that an entry means."""
+    if device == _ALL:
+        if not found:
+            raise DeviceNotFound("DEVICE=all found no device on this machine: set DEVICE=cpu.")
+        return tuple(name for name in found if name != "cpu") or ("cpu",)
+    if device == _ONE:
+        return (found[0] if found else _ONE,)
+    if found and device not in found:
+        raise DeviceNotFound(f"There is no device “{device}” here: DEVICE may name {_listed(found)}, or be auto.")
+    return (device,)
+
+
+def _rotated(models: tuple[str, ...], by: int) -> tuple[str, ...]:
+    start = by % len(models)
+    return models[start:] + models[:start]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a person lists them."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
