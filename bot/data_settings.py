@@ -46,7 +46,7 @@ class DataSettings(BaseSettings):
         ge=0,
         le=1e6,
         description="GB of the disk of DATA_DIR that stay free: the oldest posted pictures are deleted for that, and "
-        "from half of it on no new requests are taken.",
+        "from half of it on, and below 8 MiB, no new requests are taken.",
     )
 
     @property

@@ -34,7 +34,8 @@ class DiskSpace:
     """Measures every 30 seconds, when the client asks.
 
     ``max_bytes`` of data are kept, None for no bound; ``min_free`` bytes stay free. Requests are refused from half of
-    ``min_free`` on, where deleting pictures was not enough.
+    ``min_free`` on, where deleting pictures was not enough. However small that is, they are refused with less than
+    8 MiB free, and from when the database needed its reserve until that is held again.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class DiskSpace:
     @property
     def has_room(self) -> bool:
         """Whether new requests are to be taken."""
-        return not self._low
+        return not (self._low or self._database.reserve.spent)
 
     async def check_if_due(self) -> None:
         """Check if the last check was 30 seconds ago. The client calls it regularly; what fails is logged."""
@@ -76,12 +77,14 @@ class DiskSpace:
                 await self._make_room(over, on_disk=False)
         self._checks += 1
         free = await self._free()
-        low = free < self._min_free / 2
+        reserve = self._database.reserve
+        least = max(self._min_free / 2, RESERVE_BYTES)
+        if free > least + RESERVE_BYTES:
+            await asyncio.to_thread(reserve.hold)
+        low = free < least or reserve.spent
         if low != self._low:
             (log.error if low else log.info)("disk_low" if low else "disk_has_room", free=free, min_free=self._min_free)
         self._low = low
-        if free > RESERVE_BYTES + self._min_free / 2:
-            await asyncio.to_thread(self._database.reserve.hold)
 
     async def _free(self) -> int:
         return (await asyncio.to_thread(shutil.disk_usage, self._image_dir)).free

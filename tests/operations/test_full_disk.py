@@ -91,6 +91,28 @@ async def test_requests_are_refused_before_the_disk_is_full_and_taken_when_there
     world.env._errors_acknowledged = len(world.env.errors)
 
 
+@pytest.mark.parametrize("min_free", [0, FREE])
+async def test_a_full_disk_is_noticed_however_little_was_to_stay_free(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, min_free: int
+) -> None:
+    """Requests are refused, and so the operator is told, at once when the database takes its last room."""
+    space = DiskSpace(database, tmp_path, tmp_path, max_bytes=None, min_free=min_free)
+    disk_with(2 * FREE, monkeypatch)
+    await space.check()
+    assert space.has_room
+    database.reserve.release()
+    assert not space.has_room, "the log says that no new requests are taken"
+    disk_with(RESERVE_BYTES - 1, monkeypatch)
+    await space.check()
+    assert not space.has_room
+    disk_with(2 * FREE, monkeypatch)
+    await space.check()
+    assert space.has_room
+    disk_with(RESERVE_BYTES - 1, monkeypatch)
+    await space.check()
+    assert not space.has_room, "pictures need room, too, although the database still has some"
+
+
 async def test_a_picture_that_finds_the_disk_full_is_refunded_with_a_true_sentence(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
