@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from typing import Any, Protocol
@@ -20,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 _TOKEN_SECONDS = 15 * 60
 _SAFETY_SECONDS = 30
+_ANSWER_PAUSES = (0.2, 0.5, 1.0, 2.0)
+"""Seconds before the next attempts to answer a message, after a lost connection or an answer of 500 and above."""
 
 
 class Invocation(Protocol):
@@ -190,12 +193,14 @@ class MessageInvocation:
                 self._message, text, view=view or discord.utils.MISSING, nonce=nonce, suppress_embeds=True
             )
 
-        try:
-            card = await reply()
-        except (discord.DiscordServerError, *LOST_CONNECTION) as error:
-            log.info("answer_repeated", reason=reason_of(error))
-            card = await reply()  # Discord drops it if the first one was posted
-        return ReplyCardMessage(self._message, card)
+        for pause in _ANSWER_PAUSES:
+            try:
+                return ReplyCardMessage(self._message, await reply())
+            except (discord.DiscordServerError, *LOST_CONNECTION) as error:
+                log.info("answer_repeated", reason=reason_of(error))
+            await asyncio.sleep(pause)
+        # Discord drops each of these but the first that was posted: the nonce is the same.
+        return ReplyCardMessage(self._message, await reply())
 
     async def ask(self, text: str, view: discord.ui.View) -> CardMessage:
         return await self.open_card(text, view, private=False)

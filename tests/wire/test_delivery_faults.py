@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.helpers.drawing import Drawing
-from tests.helpers.loopback import CHANNEL, THREAD, Call, Fault
+from tests.helpers.loopback import CHANNEL, THREAD, Call, Fault, shown
 from tests.helpers.loopback.faults import rate_limit, redirect, refusal
 from tests.helpers.waiting import until
 
@@ -119,3 +119,17 @@ async def test_the_answer_to_the_first_response_is_lost(drawing: Drawing) -> Non
     assert len(asked.results) == (asked.job["state"] == "delivered")
     left = [each for each in drawing.discord.seen() if f"zib:cancel:{asked.job['id']}" in each.custom_ids]
     assert left == []
+
+
+async def test_the_answers_to_a_card_that_answers_a_message_are_lost_again_and_again(drawing: Drawing) -> None:
+    """A reply asks for an edit. Discord takes the first card, and drops what is sent again with the same nonce."""
+    asked = await (await drawing.ask()).ended()
+    (result,) = asked.results
+    drawing.discord.faults.add(Fault("POST", POSTED, times=2, drop="after"))
+    drawing.discord.faults.add(Fault("POST", POSTED, status=503))
+    said = await drawing.discord.say("edit: the circle is green", reply_to=result)
+    await until(lambda: drawing.rows("SELECT 1 FROM jobs WHERE source_id = ? AND state = 'delivered'", int(said.id)))
+    await drawing.until_quiet()
+    left = [each for each in shown(drawing.discord.state.record) if "the circle is green" in each.content]
+    (edited,) = [each for each in left if each.id != said.id]
+    assert edited.attachments, "the picture, and neither a card nor a refusal beside it"
