@@ -13,6 +13,7 @@ import argparse
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -39,6 +40,12 @@ def main() -> None:
     if sys.version_info < OLDEST_PYTHON:
         sys.exit("zimage-bot needs Python 3.11 or newer; name one with make PYTHON=python3.11")
     python = create_environment(chosen.venv)
+    if chosen.locked and (private := private_folder(python.resolve())) is not None:
+        print(
+            f"Note: this Python lies in {private}, which only its owner can enter, so a service with a user of its own "
+            f"cannot run it. For such a service remove {chosen.venv} and say `make install PYTHON=/usr/bin/python3`.",
+            flush=True,
+        )
     installed = installed_torch(python)
     extra, sentence = choose_torch(
         system=platform.system(),
@@ -84,6 +91,11 @@ def create_environment(folder: Path) -> Path:
             f"`sudo apt install python{version}-venv`, and try again."
         )
     return python
+
+
+def private_folder(path: Path) -> Path | None:
+    """Return the outermost folder above ``path`` that other users cannot enter, None if there is none."""
+    return next((folder for folder in reversed(path.parents) if not folder.stat().st_mode & stat.S_IXOTH), None)
 
 
 def choose_torch(*, system: str, driver: bool, installed: str | None, index: str) -> tuple[str, str]:

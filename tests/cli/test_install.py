@@ -163,3 +163,18 @@ def test_a_python_for_which_the_constraints_do_not_resolve_is_named(
         "Python 3.13: ERROR: No matching distribution found for torch==2",
         "Python 3.14: resolves",
     ]
+
+
+def test_a_python_in_a_folder_of_its_owner_alone_is_named(tmp_path: Path) -> None:
+    """A service with a user of its own could not run it."""
+    home = tmp_path / "home"
+    python = home / "versions" / "bin" / "python3"
+    python.parent.mkdir(parents=True)
+    for folder in [*python.parents]:
+        if folder.is_relative_to(tmp_path):
+            folder.chmod(0o755)
+    home.chmod(0o700)
+    found = SCRIPT["private_folder"](python)
+    assert found is not None
+    assert home.is_relative_to(found)
+    assert SCRIPT["private_folder"](Path("/usr/bin/python3")) is None
