@@ -196,6 +196,7 @@ class ZImageBot(commands.AutoShardedBot):
         self.monitor = Monitor(self, self.services, self.settings)
         await self.monitor.start()
         self._parts = build_parts(self, self.services, self.settings, cards)
+        self._parts.admin.faults = lambda: self.monitor.alert_places.faults if self.monitor is not None else []
         self._presence = Presence(self, self.engine, self.jobs)
         for add_to in _ADD_TO:
             add_to(self, self._parts)

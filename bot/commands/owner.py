@@ -193,6 +193,7 @@ def _health_lines(found: Health, engine: Engine, context: AdminContext) -> list[
         f"Engine: {stats.running} generating, {stats.waiting} waiting",
         f"Last 24 hours: {_counts(found.ended_jobs) or 'nothing'} · {found.device_seconds:.0f} s on the device",
         f"Database: {found.database_bytes / 1e6:.1f} MB",
+        *(f"⚠️ {fault}" for fault in context.faults()),
     ]
 
 

@@ -14,6 +14,7 @@ import discord
 import structlog
 
 from bot import metrics
+from bot.monitoring.alert_places import AlertPlaces
 from bot.monitoring.alerts import Alerts
 from bot.monitoring.gauges import Gauges
 from bot.monitoring.health import HealthChecks
@@ -45,6 +46,7 @@ class Monitor:
         self._services = services
         self._data_dir = settings.data_dir
         self.alerts = Alerts(client, services.database, settings.alert_channel, settings.alert_webhook)
+        self.alert_places = AlertPlaces(client, settings.alert_channel, settings.alert_webhook)
         self.health = HealthChecks(client, services.engine, services.database)
         self.supervisor = Supervisor(SupervisorSettings())
         gauges = Gauges(client, services.engine, services.database, self.health, settings.data_dir)
@@ -88,6 +90,7 @@ class Monitor:
             log.exception("alerts_not_checked")
 
     async def _check(self) -> None:
+        await self.alert_places.check()
         await self._tell_if_the_engine_failed()
         if not self._services.disk_space.has_room:
             await self.alerts.send(

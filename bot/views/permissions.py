@@ -49,6 +49,12 @@ def missing_permissions(channel: ServerChannel, granted: discord.Permissions | N
     return tuple(need.name for need in _needs(channel) if not getattr(permissions, need.flag))
 
 
+def missing_for_text(channel: ServerChannel) -> tuple[str, ...]:
+    """Return the names of the permissions that the bot lacks to post plain text in a channel of a server."""
+    permissions = _granted(channel)
+    return tuple(need.name for need in _needs(channel) if need is not _ATTACH and not getattr(permissions, need.flag))
+
+
 def _granted(channel: ServerChannel) -> discord.Permissions:
     """Return what is granted to the bot in a channel.
 

@@ -17,6 +17,7 @@ from bot import metrics
 from bot.checks.finding import Finding, Surroundings
 from bot.checks.health import check_health, read_health
 from bot.errors import StartupError
+from bot.monitoring.alert_places import AlertPlaces
 from bot.monitoring.server import MonitoringServer
 from bot.settings import Settings
 from bot.store.data_lock import is_in_use
@@ -177,6 +178,36 @@ async def test_doctor_asks_the_bot_that_runs(running: Online, tmp_path: Path) ->
     await make_read_only(running, "OFF")
     for other in ({"metrics_addr": ""}, {"data_dir": tmp_path}):
         assert await asyncio.to_thread(looked, settings.model_copy(update=other)) == []
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_places_that_take_no_alert_are_told_before_there_is_one(
+    running: Online, caplog: pytest.LogCaptureFixture
+) -> None:
+    admin = running.client.parts.admin
+    await until(admin.faults)
+    (gone,) = admin.faults()
+    assert gone == "The webhook of ALERT_WEBHOOK does not exist, so no alerts are posted there: make a new one."
+
+    async def look(channel: str) -> list[str]:
+        places = AlertPlaces(running.client, int(channel), None)
+        await places.check()
+        await places.check()
+        return places.faults
+
+    running.discord.deny("3002", "send_messages")
+    await until(lambda: running.client.get_channel(3002).overwrites)  # type: ignore[union-attr]
+    assert await look(ALERTS) == []
+    (closed,) = await look("3002")
+    assert closed.startswith(
+        "I cannot write in ALERT_CHANNEL=3002, so no alerts are posted there: give me the permission"
+    )
+    assert closed.endswith("Send Messages.")
+    (unknown,) = await look("999")
+    assert unknown.startswith("ALERT_CHANNEL=999 is no channel that I can see, so no alerts are posted there")
+    told = [record.msg["advice"] for record in caplog.records if record.msg["event"] == "alert_place_unusable"]
+    assert told == [closed, unknown], "once each"
+    running.discord.deny("3002")
 
 
 @pytest.mark.asyncio(loop_scope="module")

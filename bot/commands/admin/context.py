@@ -50,6 +50,8 @@ class AdminContext:
         self.database = database
         self.jobs = jobs
         self._owner_ids = owner_ids
+        self.faults: Callable[[], list[str]] = list
+        """Returns what is wrong with the operator's settings, found while the bot runs, in one sentence each."""
         self._telling: set[asyncio.Task[None]] = set()
 
     def check_owner(self, interaction: discord.Interaction[Any]) -> None:

@@ -172,6 +172,8 @@ async def test_the_owner_s_commands_are_for_owners_in_their_server_alone(world: 
     health = await say("health")
     assert "accepting requests" in health
     assert "1 delivered" in health
+    world.env.bot.parts.admin.faults = lambda: ["Nobody reads ALERT_CHANNEL."]
+    assert (await say("health")).endswith("⚠️ Nobody reads ALERT_CHANNEL.")
     assert world.env.errors is not None
     audited = await rows(world, "SELECT guild_id, action FROM audit ORDER BY id")
     assert [row["action"] for row in audited] == ["pause", "resume", "drain", "drain"]

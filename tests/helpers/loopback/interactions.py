@@ -33,6 +33,8 @@ class Interactions:
                     raise ApiError(10015)
                 interaction.check_token()
                 return self._webhook(method, interaction, rest, call)
+            case _, ["webhooks", *_]:  # of a channel, and there are none
+                raise ApiError(10015)
         raise LookupError(f"{call.method} {call.path}")
 
     def _callback(self, number: str, token: str, call: Call) -> tuple[int, Any]:
