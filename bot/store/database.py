@@ -26,6 +26,7 @@ from bot.errors import Restarting, StartupError, is_disk_full
 from bot.store.backups import back_up
 from bot.store.database_thread import DatabaseThread, to_its_end
 from bot.store.disk_reserve import DiskReserve
+from bot.store.faults import refuse_other
 from bot.store.group_commit import GroupCommit, Write
 from bot.store.migration_lock import no_other_migrates
 
@@ -48,8 +49,9 @@ def migrate(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
     """Apply the migrations that the database lacks, creating the file if needed. Blocks.
 
     A database that was migrated before is backed up first. Returns the names of the applied migrations. Raises
-    :class:`StartupError` if the backup cannot be made, if a migration fails, which is rolled back whole, or if a newer
-    program has migrated the database further. A file and folders that were created are removed again if it fails.
+    :class:`StartupError` if the backup cannot be made, if a migration fails, which is rolled back whole, if a newer
+    program has migrated the database further, or if it is another program's. A file and folders that were created are
+    removed again if it fails.
     """
     known = _read_migrations(migrations)
     if not known:
@@ -85,7 +87,7 @@ def _apply(path: Path, known: Any) -> list[str]:
     _make_private(path)
     backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
     try:
-        _refuse_newer(path, set(_applied(backend)) - {migration.id for migration in known})
+        refuse_other(path, _tables(backend), _applied(backend), {migration.id for migration in known})
         if not backend.to_apply(known):
             return []
         with no_other_migrates(path):
@@ -138,13 +140,13 @@ def _make_private(path: Path) -> None:
 def unapplied(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
     """Return the names of the migrations that the database lacks, without changing it. Blocks.
 
-    Raises :class:`StartupError` if a newer program has migrated it further.
+    Raises :class:`StartupError` if a newer program has migrated it further, or it is another program's.
     """
     backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
     try:
         names = [migration.id for migration in _read_migrations(migrations)]
         done = _applied(backend)
-        _refuse_newer(path, set(done) - set(names))
+        refuse_other(path, _tables(backend), done, names)
         return [name for name in names if name not in done]
     finally:
         backend.connection.close()
@@ -155,18 +157,13 @@ def _read_migrations(folder: Path) -> Any:
     return yoyo.read_migrations(str(folder)).filter(lambda migration: migration.id[0].isdigit())
 
 
-def _refuse_newer(path: Path, unknown: set[str]) -> None:
-    """Raise :class:`StartupError` if the database has migrations that this program does not know."""
-    if unknown:
-        raise StartupError(
-            f"{path} was written by a newer zimage-bot (it knows “{max(unknown)}”): update the program, "
-            "or restore a backup that is older."
-        )
+def _tables(backend: Any) -> set[str]:
+    return {row[0] for row in backend.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()}
 
 
 def _applied(backend: Any) -> list[str]:
     """Return the ids of applied migrations, in the order in which they were applied."""
-    if "_yoyo_migration" not in {row[0] for row in backend.execute("SELECT name FROM sqlite_master").fetchall()}:
+    if "_yoyo_migration" not in _tables(backend):
         return []
     rows = backend.execute("SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc, migration_id")
     return [row[0] for row in rows.fetchall()]

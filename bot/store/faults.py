@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from bot.errors import StartupError, is_disk_full
@@ -25,6 +25,24 @@ def explained(path: Path) -> Iterator[None]:
         raise StartupError(_unusable(path, error, str(error))) from error
     except OSError as error:
         raise StartupError(_unusable(path, error, error.strerror or str(error))) from error
+
+
+def refuse_other(path: Path, tables: Collection[str], applied: Collection[str], known: Collection[str]) -> None:
+    """Raise :class:`StartupError` if a database is another program's, or a newer version's, by its tables.
+
+    ``applied`` are the ids of its migrations, ``known`` those of this program.
+    """
+    foreign = [name for name in tables if not name.lstrip("_").startswith(("yoyo_", "sqlite_"))]
+    unknown = set(applied) - set(known)
+    if (foreign or unknown) and not set(applied) & set(known):
+        raise StartupError(
+            f"{path} is the database of another program, and was left as it is: move it away, or set another DATA_DIR."
+        )
+    if unknown:
+        raise StartupError(
+            f"{path} was written by a newer zimage-bot (it knows “{max(unknown)}”): update the program, "
+            "or restore a backup that is older."
+        )
 
 
 def damaged(path: Path, reason: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,12 @@ def write_no_database(settings: Settings) -> None:
     settings.database_path.write_bytes(b"this is no database, whatever its name says" * 100)
 
 
+def write_other_database(settings: Settings) -> None:
+    settings.data_dir.mkdir()
+    with closing(sqlite3.connect(settings.database_path)) as connection:
+        connection.execute("CREATE TABLE films (title)")
+
+
 def do_nothing(_: Settings) -> None:
     pass
 
@@ -38,6 +46,7 @@ def do_nothing(_: Settings) -> None:
     [
         ({"data_dir": Path("/proc/nowhere")}, do_nothing, "/proc/nowhere cannot be used", ExitStatus.CONFIGURATION),
         ({}, write_no_database, "is damaged .file is not a database.: put back", ExitStatus.CONFIGURATION),
+        ({}, write_other_database, "is the database of another program, and was left as it is", ExitStatus.CONFIGURATION),
         ({"model": "/no/weights"}, do_nothing, "neither a folder nor a model", ExitStatus.CONFIGURATION),
         ({"preview_decoder": "/no/decoder"}, do_nothing, "neither a folder nor a model", ExitStatus.CONFIGURATION),
         ({"message_content_intent": True}, do_nothing, "does not grant an intent", ExitStatus.CONFIGURATION),
