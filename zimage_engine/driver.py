@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from zimage_engine.config import EngineConfig, base_request
+from zimage_engine.config import EngineConfig
 from zimage_engine.executor import Executor, Ticket
 from zimage_engine.places import DevicePlace
 from zimage_engine.publisher import Publisher
@@ -25,6 +25,7 @@ _LOSSES_MAX = 2  # executors lost in a row, without a unit done between them
 _SLOW_FACTOR = 5  # a unit may take this many times its predicted seconds, if that is more than the limit
 _FREEING_SECONDS = 10.0
 _CHECK_SECONDS = 1.0
+_DEVICE = "device"
 _BROKEN = "The device stopped working; the bot has to be restarted."
 
 
@@ -165,7 +166,7 @@ class Driver:
             while not self._stops_now():
                 if executor.lost is not None:
                     raise executor.lost
-                if (plan := self._queue.next()) is not None:
+                if (plan := self._queue.next(_DEVICE)) is not None:
                     return plan
                 if self.closing:
                     break
@@ -177,14 +178,14 @@ class Driver:
         if not executor.ahead_seconds:
             return None
         with self._changed:
-            return None if self._stops_now() else self._queue.next_ahead(executor.ahead_seconds)
+            return None if self._stops_now() else self._queue.next_ahead(_DEVICE, executor.ahead_seconds)
 
     def _record(self, plan: Plan, result: PlanResult) -> bool:
         """Publish what follows from a plan; returns False if the plan was abandoned."""
         with self._changed:
-            if not self._queue.is_running(plan):
+            if not self._queue.is_running(_DEVICE, plan):
                 return False
-            self._publisher.publish(self._queue.done(plan, result))
+            self._publisher.publish(self._queue.done(_DEVICE, plan, result))
             record = self._queue.record
         self._on_progress()
         if record is not None and self.observer is not None:
@@ -210,7 +211,8 @@ class Driver:
         else:
             with self._changed:
                 self.device, self.stage, self._had_executor, self._loading = executor.device, "", True, False
-                self._queue.use_costs(executor.costs[self._config.profile.name], base_request(self._config.profile))
+                model = frozenset({self._config.profile.name})
+                self._queue.add_device(_DEVICE, executor.costs, model, model)
             self._publisher.set_loaded()
             return True
         if self._had_executor:
@@ -230,7 +232,7 @@ class Driver:
         with self._changed:
             self.restarts += 1
             self.stage, self.loading_since = "restarting", time.time()
-            self._publisher.publish(self._queue.restart())
+            self._publisher.publish(self._queue.remove_device(_DEVICE))
             return not self._stops_now()
 
     def _report(self, stage: str) -> None:

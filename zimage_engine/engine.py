@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN, EngineConfig
+from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN, EngineConfig, base_request
 from zimage_engine.driver import Driver, MakeExecutor
 from zimage_engine.executor import load_executor
 from zimage_engine.handle import Handle
@@ -19,6 +19,7 @@ from zimage_engine.profiles import ModelProfile
 from zimage_engine.publisher import Publisher
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.forecast import Forecaster
+from zimage_engine.scheduling.predictions import QueueModel
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.stats import EngineState, EngineStats, Observer
@@ -49,9 +50,9 @@ class Engine:
         scheduler: Scheduler | None = None,
     ) -> None:
         self._config = config
-        self._queue = RequestQueue(
-            scheduler or Scheduler(CostModel()), config.profile.size_multiple**2, config.profile.image_patches
-        )
+        profile = config.profile
+        model = QueueModel(profile.size_multiple**2, profile.image_patches, base_request(profile))
+        self._queue = RequestQueue(scheduler or Scheduler(CostModel()), {profile.name: model})
         self._publisher = Publisher()
         self._changed = threading.Condition()
         make_executor = make_executor or partial(load_executor, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.estimates import (
@@ -19,17 +20,26 @@ from zimage_engine.scheduling.tokens import padded, text_tokens
 from zimage_engine.types import ImageRequest, PlanResult, Unit
 
 
-class Predictions:
-    """Predicts the units of the requests that were added. ``costs`` may be replaced.
+@dataclass(frozen=True, slots=True)
+class QueueModel:
+    """What is known of a model before it is loaded. ``pixels_per_token`` is the area of one image token in pixels.
 
-    ``pixels_per_token`` is the area of one image token in pixels; ``patches`` is as in
-    :func:`zimage_engine.scheduling.estimates.caption_tokens`.
+    ``patches`` is as in :func:`zimage_engine.scheduling.estimates.caption_tokens`. ``base`` is the request that costs
+    one credit.
     """
 
-    def __init__(self, costs: CostModel, pixels_per_token: int, patches: int = 0) -> None:
+    pixels_per_token: int
+    patches: int = 0
+    base: ImageRequest | None = None
+
+
+class Predictions:
+    """Predicts the units of the requests that were added. ``costs`` may be replaced."""
+
+    def __init__(self, costs: CostModel, model: QueueModel) -> None:
         self.costs = costs
-        self._pixels_per_token = pixels_per_token
-        self._patches = patches
+        self._pixels_per_token = model.pixels_per_token
+        self._patches = model.patches
         self._texts = TextTracker()
 
     def add(self, request: ImageRequest, scope: str) -> None:

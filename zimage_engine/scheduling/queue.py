@@ -1,18 +1,17 @@
-"""The state of every request of one device: turns requests into plans and results into events.
+"""The state of every request: turns requests into plans for a device and results into events.
 
 The scheduler decides the order. Pure Python without threads or torch; the engine calls it locked.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 
-from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.predictions import Predictions
-from zimage_engine.scheduling.request_states import Launched, Published, RequestState, scope_of
+from zimage_engine.scheduling.device_state import DeviceState
+from zimage_engine.scheduling.predictions import Predictions, QueueModel
+from zimage_engine.scheduling.request_states import Published, RequestState, scope_of
 from zimage_engine.scheduling.scheduler import Scheduler, Snapshot
 from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.stats import UnitRecord
@@ -22,7 +21,6 @@ from zimage_engine.types import (
     Failed,
     Finished,
     ImageRequest,
-    NewRequest,
     Plan,
     PlanResult,
     Queued,
@@ -33,20 +31,18 @@ from zimage_engine.types import (
 
 
 class RequestQueue:
-    """The requests of one device. ``pixels_per_token`` is the area of one image token in pixels.
+    """The requests for the devices that were added, and for these models by name; the first is the default.
 
-    ``patches`` is as in :func:`~zimage_engine.scheduling.estimates.caption_tokens`. ``waiting`` counts the requests of
-    which no unit was launched, ``running`` the others.
+    ``waiting`` counts the requests of which no unit was launched, ``running`` the others.
     """
 
-    def __init__(self, scheduler: Scheduler, pixels_per_token: int, patches: int = 0) -> None:
+    def __init__(self, scheduler: Scheduler, models: Mapping[str, QueueModel]) -> None:
         self._scheduler = scheduler
-        self._budget = BatchBudget(scheduler.costs)
-        self.predictions = Predictions(scheduler.costs, pixels_per_token, patches)
+        self._default = next(iter(models))
+        self._base = models[self._default].base
+        self.predictions = Predictions(scheduler.costs, models[self._default])
+        self._devices: dict[str, DeviceState] = {}
         self._states: dict[str, RequestState] = {}
-        self._launched: deque[Launched] = deque()
-        self._release: list[str] = []
-        self._forget_scopes: dict[str, None] = {}  # in order, each once
         self.busy_seconds = 0.0
         self.record: UnitRecord | None = None  # of the newest plan that was done
         self.finished = self.failed = 0
@@ -59,11 +55,25 @@ class RequestQueue:
     def running(self) -> int:
         return len(self._states) - self.waiting
 
-    def use_costs(self, costs: CostModel, base: ImageRequest) -> None:
-        """Predict with these costs from now on. The scheduler's burst becomes the cost of the request ``base``."""
-        self._scheduler.costs = self.predictions.costs = costs
-        self._budget = BatchBudget(costs)
-        self._scheduler.burst = self.predictions.seconds_alone(base)
+    def add_device(
+        self,
+        device: str,
+        costs: Mapping[str, CostModel],
+        models: frozenset[str],
+        allowed: frozenset[str],
+        load_seconds: Mapping[str, float] | None = None,
+    ) -> None:
+        """Add a device that is ready. It holds ``models`` and may be told to load another one of ``allowed``.
+
+        ``costs`` and ``load_seconds`` are, by model, what its units and loading it are expected to take. The
+        scheduler's burst becomes the cost of the default model's ``base`` request.
+        """
+        assert not self._devices, "there is a device already"
+        assert self._default in models <= allowed <= {*models, *(load_seconds or ())}
+        self._devices[device] = DeviceState(costs[self._default])
+        self._scheduler.costs = self.predictions.costs = costs[self._default]
+        if self._base is not None:
+            self._scheduler.burst = self.predictions.seconds_alone(self._base)
         for state in self._states.values():
             if not state.task.started:
                 state.task.costs = self.predictions.unit_seconds(state.request)
@@ -92,35 +102,42 @@ class RequestQueue:
 
     def forget(self, owner: Hashable) -> None:
         """Have the worker forget the embeddings of the owner's prompts."""
-        self._forget_scopes[scope_of(owner)] = None
+        for device in self._devices.values():
+            device.forget[scope_of(owner)] = None
         self._update_text_costs(self.predictions.texts_forgotten(scope_of(owner)))
 
-    def next(self) -> Plan | None:
-        """Return the plan to launch now, or None if there is nothing to do. Each plan must be given to :meth:`done`."""
-        assert not self._launched, "the last plan is not done"
-        batch = self._scheduler.next()
-        return self._launch(batch) if batch is not None or self._release or self._forget_scopes else None
+    def next(self, device: str) -> Plan | None:
+        """Return the plan that the device is to begin, or None if there is nothing to do.
 
-    def next_ahead(self, longest: float) -> Plan | None:
-        """Return the plan to launch before the running one has ended; None if it needs that one's result.
+        Each plan must be given to :meth:`done`.
+        """
+        on = self._devices[device]
+        assert not on.launched, "the last plan is not done"
+        batch = self._scheduler.next()
+        return self._launch(on, batch) if batch is not None or on.release or on.forget else None
+
+    def next_ahead(self, device: str, longest: float) -> Plan | None:
+        """Return the plan to launch before the device's running one has ended; None if it needs that one's result.
 
         None, too, if it is predicted to take more than ``longest`` seconds: whoever cancels or comes waits for it.
         """
-        if len(self._launched) != 1 or (batch := self._scheduler.next()) is None:
+        on = self._devices.get(device)
+        if on is None or len(on.launched) != 1 or (batch := self._scheduler.next()) is None:
             return None
-        running = self._launched[0]
+        running = on.launched[0]
         if running.batch is None or running.doomed or self._seconds(batch) > longest:
             return None
         names = {*running.plan.ids, *(task.id for task in batch.tasks)}
         states = [self._states[name] for name in names if name in self._states]
         # Plans of a request that may have cost a worker do not overlap: the next loss then says whose fault it is.
         waits = any(state.cancelled or state.losses for state in states)
-        return None if waits else self._launch(batch, ahead=True)
+        return None if waits else self._launch(on, batch, ahead=True)
 
-    def done(self, plan: Plan, result: PlanResult) -> Published:
-        """Record the result of the plan that was launched first; returns the events that follow from it."""
-        assert self.is_running(plan)
-        launched = self._launched.popleft()
+    def done(self, device: str, plan: Plan, result: PlanResult) -> Published:
+        """Record the result of the device's plan that was launched first; returns the events that follow from it."""
+        on = self._devices[device]
+        assert on.is_running(plan)
+        launched = on.launched.popleft()
         self.record, batch = launched.record(result, self._scheduler.costs.budget), launched.batch
         self.busy_seconds += result.seconds
         if batch is None:
@@ -129,14 +146,14 @@ class RequestQueue:
         batch = replace(batch, tasks=tuple(filter(self._is_current, batch.tasks)))
         if result.skipped:
             return self._take_back(batch)
-        if result.failures and self._launched:
-            self._launched[0].doomed = True
+        if result.failures and on.launched:
+            on.launched[0].doomed = True
         if result.out_of_memory:
             self._update_text_costs(self.predictions.texts_forgotten())  # the worker has freed its caches
-            if (cancelled := self._retry_smaller(batch)) is not None:
+            if (cancelled := self._retry_smaller(on, batch)) is not None:
                 return cancelled
         if not result.failures:
-            self._budget.ran(result.seconds)
+            on.budget.ran(result.seconds)
             self.predictions.learn(batch.unit, plan.seconds, result)
         total = sum(task.costs[batch.unit] for task in batch.tasks)
         events: Published = []
@@ -145,18 +162,18 @@ class RequestQueue:
             events += self._record(self._states[task.id], batch.unit, result)
         return events
 
-    def is_running(self, plan: Plan) -> bool:
-        """Return False if :meth:`drop_all` or :meth:`restart` has abandoned the plan."""
-        return bool(self._launched) and plan is self._launched[0].plan
+    def is_running(self, device: str, plan: Plan) -> bool:
+        """Return False if :meth:`drop_all` or :meth:`remove_device` has abandoned the plan."""
+        return device in self._devices and self._devices[device].is_running(plan)
 
-    def restart(self) -> Published:
-        """Set all started requests back to their first unit, after the worker was lost; what they took stays charged.
+    def remove_device(self, device: str) -> Published:
+        """Set the device's requests back to their first unit, since it was lost; what they took stays charged.
 
-        A request fails if a worker was lost in one of its units for the second time.
+        A request fails if a device was lost in one of its units for the second time. Ignores unknown devices.
         """
-        suspects = {name for launched in self._launched for name in launched.plan.ids}
-        self._launched.clear()
-        events: Published = []
+        if (lost := self._devices.pop(device, None)) is None:
+            return []
+        suspects, events = {name for launched in lost.launched for name in launched.plan.ids}, Published()
         for state in list(self._states.values()):
             state.on_worker = False
             if state.request.id in suspects:
@@ -171,14 +188,13 @@ class RequestQueue:
                     state.task.shape = (state.task.shape, state.request.id)
                 self._scheduler.restart(state.task)
         self._update_text_costs(self.predictions.texts_forgotten())
-        self._tell_worker_no_more()
         return events
 
     def drop_all(self, error: EngineError) -> Published:
         """End every request with ``error``: the engine is closing, or its device is lost."""
-        self._launched.clear()
         ended = [event for state in list(self._states.values()) for event in self._fail(state, error)]
-        self._tell_worker_no_more()
+        for device in self._devices.values():
+            device.clear()
         return ended
 
     def snapshot(self, count: int) -> Snapshot | None:
@@ -189,27 +205,12 @@ class RequestQueue:
         """Return True if no unit of the request was launched."""
         return request_id in self._states and not self._states[request_id].task.started
 
-    def _launch(self, batch: Batch | None, *, ahead: bool = False) -> Plan:
-        states = [self._states[task.id] for task in batch.tasks] if batch is not None else []
-        plan = Plan(
-            None if batch is None else batch.unit,
-            tuple(state.request.id for state in states),
-            tuple(NewRequest(state.request, state.scope) for state in states if not state.on_worker),
-            tuple(self._release),
-            tuple(self._forget_scopes),
-            seconds=0.0 if batch is None else self._seconds(batch),
-            ahead=ahead,
-        )
-        self._tell_worker_no_more()
-        for state in states:
-            state.on_worker = True
-        if batch is not None:
-            self._scheduler.served(batch)
-        self._launched.append(Launched(plan, batch))
+    def _launch(self, on: DeviceState, batch: Batch | None, *, ahead: bool = False) -> Plan:
+        if batch is None:
+            return on.launch(None, (), 0.0)
+        plan = on.launch(batch, [self._states[task.id] for task in batch.tasks], self._seconds(batch), ahead=ahead)
+        self._scheduler.served(batch)
         return plan
-
-    def _tell_worker_no_more(self) -> None:
-        self._release, self._forget_scopes = [], {}
 
     def _update_text_costs(self, names: Iterable[str]) -> None:
         """Predict again what the texts of these requests take, of those that have not started."""
@@ -224,8 +225,7 @@ class RequestQueue:
         """Return the seconds that the batch's unit takes by the present costs."""
         if batch.unit is Unit.DENOISE:
             return self._scheduler.seconds(batch)
-        requests = [self._states[task.id].request for task in batch.tasks]
-        return sum(self.predictions.unit_seconds(request)[batch.unit] for request in requests)
+        return sum(self.predictions.unit_seconds(self._states[task.id].request)[batch.unit] for task in batch.tasks)
 
     def _record(self, state: RequestState, unit: Unit, result: PlanResult) -> Published:
         """Apply a unit's result to one request; returns its event."""
@@ -251,7 +251,7 @@ class RequestQueue:
             return self._fail(state, UnitFailed("The model returned no picture; please try again."))
         return [(name, Step(state.steps_done, state.request.real_steps, result.previews.get(name)))]
 
-    def _retry_smaller(self, batch: Batch) -> Published | None:
+    def _retry_smaller(self, on: DeviceState, batch: Batch) -> Published | None:
         """Halve the batches, or retry a single request once, after the device ran out of memory in a unit.
 
         Returns the ends of requests that were cancelled meanwhile; None if the unit has failed for good.
@@ -266,7 +266,7 @@ class RequestQueue:
         if batch.ahead_for is not None:
             batch.ahead_for.encodes_ahead = False  # encode each request when it leads
         elif len(batch.tasks) > 1:
-            self._budget.halve(len(batch.tasks) * leader.tokens * leader.samples)
+            on.budget.halve(len(batch.tasks) * leader.tokens * leader.samples)
         return self._take_back(batch)
 
     def _take_back(self, batch: Batch) -> Published:
@@ -290,10 +290,11 @@ class RequestQueue:
         if state.request.id in self._scheduler.tasks:
             self._scheduler.remove(state.request.id)
         if state.on_worker:
-            self._release.append(state.request.id)
+            for device in self._devices.values():
+                device.release.append(state.request.id)
 
     def _is_on_device(self, request_id: str) -> bool:
-        return any(request_id in launched.plan.ids for launched in self._launched)
+        return any(device.has(request_id) for device in self._devices.values())
 
     def _is_current(self, task: Task) -> bool:
         return (state := self._states.get(task.id)) is not None and state.task is task

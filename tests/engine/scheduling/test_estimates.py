@@ -19,7 +19,7 @@ GUIDED = replace(ASK, guidance_scale=4.0, negative_prompt="blurry")
 @pytest.mark.parametrize("texts", [(20,), ()], ids=["new", "cached"])
 def test_every_unit_costs_more_than_nothing(texts: tuple[int, ...]) -> None:
     seconds = unit_seconds(ASK, CostModel(), 1024, 32, texts)
-    assert set(seconds) == set(Unit)
+    assert set(seconds) == set(Unit) - {Unit.LOAD_MODEL}
     assert min(seconds.values()) > 0
 
 

@@ -11,10 +11,13 @@ import pytest
 from tests.helpers.waiting import until
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.forecast import Forecaster
+from zimage_engine.scheduling.predictions import QueueModel
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.request_states import Published
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import ImageRequest, Plan, PlanResult, Queued, RawImage, Unit
+
+GPU = "gpu"
 
 
 class Bench:
@@ -22,7 +25,8 @@ class Bench:
 
     def __init__(self, lock: object = None) -> None:
         self.scheduler = Scheduler(CostModel(budget=4 * 96))
-        self.queue = RequestQueue(self.scheduler, pixels_per_token=1024)
+        self.queue = RequestQueue(self.scheduler, {"model": QueueModel(pixels_per_token=1024)})
+        self.queue.add_device(GPU, {"model": self.scheduler.costs}, frozenset({"model"}), frozenset({"model"}))
         self.told: dict[str, Queued] = {}
         self.forecaster = Forecaster(lock or nullcontext(), self.queue, self.publish)  # type: ignore[arg-type]
 
@@ -35,14 +39,14 @@ class Bench:
 
     def serve(self) -> tuple[Plan, float] | None:
         """Run one unit in the time that is predicted for it. Returns the plan and that time."""
-        batch, plan = self.scheduler.next(), self.queue.next()
+        batch, plan = self.scheduler.next(), self.queue.next(GPU)
         if batch is None or plan is None:
             return None
         seconds = self.scheduler.seconds(batch)
         names = list(plan.ids)
         images = dict.fromkeys(names, RawImage(1, 1, b"\0\0\0")) if plan.unit is Unit.DECODE else {}
         texts = dict.fromkeys(names, (20,)) if plan.unit is Unit.ENCODE_TEXT else {}
-        self.queue.done(plan, PlanResult(seconds, images=images, caption_tokens=texts))
+        self.queue.done(GPU, plan, PlanResult(seconds, images=images, caption_tokens=texts))
         return plan, seconds
 
 

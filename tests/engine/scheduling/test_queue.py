@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.predictions import QueueModel
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.request_states import Published, scope_of
 from zimage_engine.scheduling.scheduler import Scheduler
@@ -32,10 +33,16 @@ from zimage_engine.types import (
 )
 
 IMAGE = RawImage(1, 1, b"\0\0\0")
+GPU = "gpu"
+ONE_MODEL = frozenset({"model"})
 
 
-def queue_of(budget: int = 0) -> RequestQueue:
-    return RequestQueue(Scheduler(CostModel(budget=budget)), pixels_per_token=1024)
+def queue_of(budget: int = 0, costs: CostModel | None = None) -> RequestQueue:
+    """Return a queue for one model on one device."""
+    costs = costs or CostModel(budget=budget)
+    queue = RequestQueue(Scheduler(costs), {"model": QueueModel(pixels_per_token=1024)})
+    queue.add_device(GPU, {"model": costs}, ONE_MODEL, ONE_MODEL)
+    return queue
 
 
 def ask(name: str, steps: int = 2, side: int = 256) -> ImageRequest:
@@ -54,6 +61,14 @@ def exhausted(plan: Plan) -> PlanResult:
     return PlanResult(1.0, failures=failures, out_of_memory=True)
 
 
+def lose(queue: RequestQueue) -> Published:
+    """Lose the worker; another one is loaded at once."""
+    costs = queue.predictions.costs
+    events = queue.remove_device(GPU)
+    queue.add_device(GPU, {"model": costs}, ONE_MODEL, ONE_MODEL)
+    return events
+
+
 def must(plan: Plan | None) -> Plan:
     assert plan is not None
     return plan
@@ -67,9 +82,9 @@ def test_units_of_a_request_in_order() -> None:
     queue = queue_of()
     queue.submit(ask("a"), owner=1)
     units: list[Unit] = []
-    while (plan := queue.next()) is not None:
+    while (plan := queue.next(GPU)) is not None:
         units.append(plan.unit)
-        events = queue.done(plan, answer(plan))
+        events = queue.done(GPU, plan, answer(plan))
     assert units == [Unit.ENCODE_TEXT, Unit.DENOISE, Unit.DENOISE, Unit.DECODE]
     assert events[-1] == ("a", Finished(IMAGE, 4.0))
 
@@ -80,9 +95,9 @@ def test_requests_of_one_key_share_a_step_up_to_the_budget() -> None:
         queue.submit(ask(name), owner=1)
     queue.submit(ask("wide", side=512), owner=1)
     plans: list[tuple[Unit, list[str]]] = []
-    while (plan := queue.next()) is not None:
+    while (plan := queue.next(GPU)) is not None:
         plans.append((plan.unit, names_of(plan)))
-        queue.done(plan, answer(plan))
+        queue.done(GPU, plan, answer(plan))
     assert plans[:3] == [
         (Unit.ENCODE_TEXT, ["a"]),
         (Unit.ENCODE_TEXT, ["b", "c"]),
@@ -97,12 +112,12 @@ def test_captions_of_another_padded_length_do_not_share_a_step() -> None:
     for name in "ab":
         queue.submit(ask(name), owner=1)
     shared: list[int] = []
-    while (plan := queue.next()) is not None:
+    while (plan := queue.next(GPU)) is not None:
         if plan.unit is Unit.DENOISE:
             shared.append(len(plan.ids))
         lengths = {name: (20,) if name == "a" else (40,) for name in names_of(plan)}
         images = {name: IMAGE for name in names_of(plan) if plan.unit is Unit.DECODE}
-        queue.done(plan, PlanResult(1.0, images=images, caption_tokens=lengths))
+        queue.done(GPU, plan, PlanResult(1.0, images=images, caption_tokens=lengths))
     assert shared == [1, 1, 1, 1]
 
 
@@ -120,11 +135,11 @@ def test_too_little_memory_halves_the_batch_and_then_fails_the_request_that_does
         queue.submit(ask(name, steps=1), owner=1)
     sizes: list[int] = []
     ended: dict[str, object] = {}
-    while (plan := queue.next()) is not None:
+    while (plan := queue.next(GPU)) is not None:
         small = plan.unit is not Unit.DENOISE or (len(plan.ids) == 1 and "b" not in names_of(plan))
         if plan.unit is Unit.DENOISE:
             sizes.append(len(plan.ids))
-        ended |= dict(queue.done(plan, answer(plan) if small else exhausted(plan)))
+        ended |= dict(queue.done(GPU, plan, answer(plan) if small else exhausted(plan)))
     assert sizes == [4, 2, 1, 1, 1, 1, 1]
     assert isinstance(ended["b"], Failed)
     assert isinstance(ended["b"].error, OutOfMemory)
@@ -135,23 +150,23 @@ def test_only_a_batch_of_steps_that_does_not_fit_makes_batches_smaller() -> None
     """A single picture or a decode that does not fit says nothing about batches."""
     for unit, side in ((Unit.DECODE, 256), (Unit.DENOISE, 512), (Unit.ENCODE_TEXT, 256)):
         costs = CostModel(budget=4 * 96)
-        queue = RequestQueue(Scheduler(costs), pixels_per_token=1024)
+        queue = queue_of(costs=costs)
         queue.submit(ask("a", side=side), owner=1)
-        while (plan := queue.next()) is not None:
-            queue.done(plan, exhausted(plan) if plan.unit is unit else answer(plan))
+        while (plan := queue.next(GPU)) is not None:
+            queue.done(GPU, plan, exhausted(plan) if plan.unit is unit else answer(plan))
         assert costs.budget == 4 * 96
 
 
 def test_the_costs_learn_from_what_units_take_and_do_not_run_away() -> None:
     """All forty are predicted when they are added; decodes that take twice as long double the cost, and no more."""
     costs = CostModel()
-    queue = RequestQueue(Scheduler(costs), pixels_per_token=1024)
+    queue = queue_of(costs=costs)
     for number in range(40):
         queue.submit(ask(f"{number}", steps=1), owner=1)
     expected = 2 * costs.decode(256 * 256)
-    while (plan := queue.next()) is not None:
+    while (plan := queue.next(GPU)) is not None:
         seconds = {Unit.ENCODE_TEXT: 1e-6, Unit.DENOISE: costs.step(96), Unit.DECODE: expected}[plan.unit]
-        queue.done(plan, replace(answer(plan), seconds=seconds))
+        queue.done(GPU, plan, replace(answer(plan), seconds=seconds))
     assert costs.decode(256 * 256) == pytest.approx(expected, rel=0.05)
     assert costs.encode() == CostModel().encode(), "texts from the cache say nothing about the encoder"
 
@@ -159,11 +174,11 @@ def test_the_costs_learn_from_what_units_take_and_do_not_run_away() -> None:
 def test_a_failed_step_is_not_counted_for_a_request_cancelled_meanwhile() -> None:
     queue = queue_of()
     queue.submit(ask("a"), owner=1)
-    plan = must(queue.next())
-    queue.done(plan, answer(plan))
-    plan = must(queue.next())
+    plan = must(queue.next(GPU))
+    queue.done(GPU, plan, answer(plan))
+    plan = must(queue.next(GPU))
     queue.cancel("a")
-    ((name, event),) = queue.done(plan, answer(plan, failures={"a": UnitFailed("x")}))
+    ((name, event),) = queue.done(GPU, plan, answer(plan, failures={"a": UnitFailed("x")}))
     assert (name, event) == ("a", Cancelled(0, 2.0, 1))
 
 
@@ -172,16 +187,16 @@ def test_a_long_caption_raises_the_predicted_cost() -> None:
     queue.submit(ask("a"), owner=1)
     task = queue._scheduler.tasks["a"]
     short = task.costs[Unit.DENOISE]
-    plan = must(queue.next())
-    queue.done(plan, PlanResult(0.02, caption_tokens={"a": (500,)}))
+    plan = must(queue.next(GPU))
+    queue.done(GPU, plan, PlanResult(0.02, caption_tokens={"a": (500,)}))
     assert task.tokens == 64 + 512
     assert task.costs[Unit.DENOISE] == pytest.approx(CostModel().step(64 + 512), rel=0.2)
     assert task.costs[Unit.DENOISE] > 3 * short
     assert task.remaining == pytest.approx(2 * task.costs[Unit.DENOISE] + task.costs[Unit.DECODE])
-    queue.next()
-    queue.restart()
-    plan = must(queue.next())
-    queue.done(plan, PlanResult(0.02, caption_tokens={"a": (500,)}))
+    queue.next(GPU)
+    lose(queue)
+    plan = must(queue.next(GPU))
+    queue.done(GPU, plan, PlanResult(0.02, caption_tokens={"a": (500,)}))
     assert task.tokens == 64 + 512, "the caption counts once, however often the request begins again"
 
 
@@ -189,16 +204,16 @@ def test_a_lost_worker_s_requests_begin_again_and_a_second_loss_fails_the_runnin
     queue = queue_of()
     queue.submit(ask("a", steps=3), owner=1)
     for _ in range(2):
-        plan = must(queue.next())
-        queue.done(plan, answer(plan))
+        plan = must(queue.next(GPU))
+        queue.done(GPU, plan, answer(plan))
     queue.submit(ask("b", steps=9), owner=1)
-    assert names_of(must(queue.next())) == ["a"]
-    assert queue.restart() == []
-    assert must(queue.next()).unit is Unit.ENCODE_TEXT
-    events = queue.restart()
+    assert names_of(must(queue.next(GPU))) == ["a"]
+    assert lose(queue) == []
+    assert must(queue.next(GPU)).unit is Unit.ENCODE_TEXT
+    events = lose(queue)
     assert [(name, type(event)) for name, event in events] == [("a", Failed)]
     assert isinstance(events[0][1].error, UnitFailed)  # type: ignore[union-attr]
-    plan = must(queue.next())
+    plan = must(queue.next(GPU))
     assert (names_of(plan), plan.release) == (["b"], ())
 
 
@@ -216,7 +231,7 @@ class PipelinedWorker:
         """Launch the next plan, if there is one."""
         if not ahead and self.plans:
             return False
-        plan = self.queue.next_ahead(math.inf) if ahead and self.plans else self.queue.next()
+        plan = self.queue.next_ahead(GPU, math.inf) if ahead and self.plans else self.queue.next(GPU)
         if plan is not None:
             self.plans.append(plan)
         return plan is not None
@@ -231,20 +246,20 @@ class PipelinedWorker:
             self.plans.clear()
             self.held.clear()
             self.failed = False
-            return self.queue.restart()
+            return lose(self.queue)
         if plan.ahead and self.failed:
-            return self.queue.done(plan, PlanResult(0.0, skipped=True))
+            return self.queue.done(GPU, plan, PlanResult(0.0, skipped=True))
         self.failed = False
         if plan.unit is None:
-            return self.queue.done(plan, PlanResult(0.0))
+            return self.queue.done(GPU, plan, PlanResult(0.0))
         held = [name for name in plan.ids if name in self.held]
         if kind == "memory" and held:
             self.failed = True
-            return self.queue.done(plan, exhausted(plan))
+            return self.queue.done(GPU, plan, exhausted(plan))
         failures: dict[str, EngineError] = {held[0]: UnitFailed("x")} if kind == "fail" and held else {}
         self.failed = bool(failures)
         self.held -= set(failures) | (set(held) if plan.unit is Unit.DECODE else set())
-        return self.queue.done(plan, answer(plan, failures=failures))
+        return self.queue.done(GPU, plan, answer(plan, failures=failures))
 
 
 OPERATIONS = ["submit", "cancel", "run", "ahead", "fail", "memory", "lose"]
@@ -292,19 +307,19 @@ def test_every_request_ends_exactly_once_and_the_worker_is_told_to_forget(
 def test_a_plan_ahead_needs_no_result_of_the_running_one() -> None:
     queue = queue_of()
     queue.submit(ask("a", steps=2), owner=1)
-    encode = must(queue.next())
-    assert queue.next_ahead(math.inf) is None, "the caption's length decides what a step costs"
-    queue.done(encode, answer(encode))
-    step = must(queue.next())
-    assert queue.next_ahead(step.seconds / 2) is None, "too long a unit to be waited for by who comes meanwhile"
-    follower = must(queue.next_ahead(math.inf))
+    encode = must(queue.next(GPU))
+    assert queue.next_ahead(GPU, math.inf) is None, "the caption's length decides what a step costs"
+    queue.done(GPU, encode, answer(encode))
+    step = must(queue.next(GPU))
+    assert queue.next_ahead(GPU, step.seconds / 2) is None, "too long a unit to be waited for by who comes meanwhile"
+    follower = must(queue.next_ahead(GPU, math.inf))
     assert (follower.unit, follower.ids, follower.ahead, follower.new) == (Unit.DENOISE, ("a",), True, ())
-    assert queue.next_ahead(math.inf) is None, "one unit ahead and no more"
-    queue.done(step, answer(step))
-    decode = must(queue.next_ahead(math.inf))
+    assert queue.next_ahead(GPU, math.inf) is None, "one unit ahead and no more"
+    queue.done(GPU, step, answer(step))
+    decode = must(queue.next_ahead(GPU, math.inf))
     assert decode.unit is Unit.DECODE
-    queue.done(follower, answer(follower))
-    assert queue.done(decode, answer(decode)) == [("a", Finished(IMAGE, 4.0))]
+    queue.done(GPU, follower, answer(follower))
+    assert queue.done(GPU, decode, answer(decode)) == [("a", Finished(IMAGE, 4.0))]
 
 
 def test_a_request_that_may_have_cost_a_worker_shares_no_moment_with_others() -> None:
@@ -315,17 +330,17 @@ def test_a_request_that_may_have_cost_a_worker_shares_no_moment_with_others() ->
 
     def two_steps_of_a_and_one_of_b() -> None:
         for _ in range(4):
-            plan = must(queue.next())
-            queue.done(plan, answer(plan))
+            plan = must(queue.next(GPU))
+            queue.done(GPU, plan, answer(plan))
 
     two_steps_of_a_and_one_of_b()
-    must(queue.next())
-    must(queue.next_ahead(math.inf))
-    assert queue.restart() == []
+    must(queue.next(GPU))
+    must(queue.next_ahead(GPU, math.inf))
+    assert lose(queue) == []
     for _ in range(6):
-        plan = must(queue.next())
-        assert queue.next_ahead(math.inf) is None
-        queue.done(plan, answer(plan))
+        plan = must(queue.next(GPU))
+        assert queue.next_ahead(GPU, math.inf) is None
+        queue.done(GPU, plan, answer(plan))
 
 
 @pytest.mark.parametrize("owners", [1, 3])
@@ -335,10 +350,10 @@ def test_encoding_ahead_that_does_not_fit_is_not_tried_for_ever(owners: int) -> 
         queue.submit(replace(ask(f"{number}", steps=1), prompt=f"p{number}"), owner=number % owners)
     ended: list[str] = []
     for _ in range(40):
-        if (plan := queue.next()) is None:
+        if (plan := queue.next(GPU)) is None:
             break
         fits = plan.unit is not Unit.ENCODE_TEXT or len(plan.ids) == 1
-        events = queue.done(plan, answer(plan) if fits else exhausted(plan))
+        events = queue.done(GPU, plan, answer(plan) if fits else exhausted(plan))
         ended += [name for name, event in events if isinstance(event, Finished)]
     assert sorted(ended) == ["0", "1", "2"]
 
@@ -347,14 +362,14 @@ def test_requests_that_may_have_cost_a_worker_are_not_batched_again() -> None:
     queue = queue_of(budget=1000)
     for name in "ab":
         queue.submit(ask(name, steps=3), owner=name)
-    while (plan := must(queue.next())).unit is not Unit.DENOISE:
-        queue.done(plan, answer(plan))
+    while (plan := must(queue.next(GPU))).unit is not Unit.DENOISE:
+        queue.done(GPU, plan, answer(plan))
     assert plan.ids == ("a", "b")
-    queue.restart()
+    lose(queue)
     sizes = []
-    while (following := queue.next()) is not None:
+    while (following := queue.next(GPU)) is not None:
         sizes.append(len(following.ids))
-        queue.done(following, answer(following))
+        queue.done(GPU, following, answer(following))
     assert set(sizes) == {1}
 
 
@@ -362,42 +377,42 @@ def test_a_request_whose_units_are_done_without_a_picture_fails() -> None:
     queue = queue_of()
     queue.submit(ask("a", steps=1), owner=1)
     events: Published = []
-    while (plan := queue.next()) is not None:
+    while (plan := queue.next(GPU)) is not None:
         result = answer(plan)
-        events += queue.done(plan, replace(result, images={}))
+        events += queue.done(GPU, plan, replace(result, images={}))
     assert isinstance(events[-1][1], Failed)
 
 
 def test_a_cancelled_request_ends_with_its_unit_and_is_released_after_the_one_ahead() -> None:
     queue = queue_of()
     queue.submit(ask("a", steps=3), owner=1)
-    encode = must(queue.next())
-    queue.done(encode, answer(encode))
-    step = must(queue.next())
-    follower = must(queue.next_ahead(math.inf))
+    encode = must(queue.next(GPU))
+    queue.done(GPU, encode, answer(encode))
+    step = must(queue.next(GPU))
+    follower = must(queue.next_ahead(GPU, math.inf))
     queue.cancel("a")
-    assert queue.done(step, answer(step)) == [("a", Cancelled(1, 2.0, 2))], "the unit ahead is not charged"
-    assert queue.done(follower, answer(follower)) == []
-    release = must(queue.next())
+    assert queue.done(GPU, step, answer(step)) == [("a", Cancelled(1, 2.0, 2))], "the unit ahead is not charged"
+    assert queue.done(GPU, follower, answer(follower)) == []
+    release = must(queue.next(GPU))
     assert (release.unit, release.release) == (None, ("a",))
-    queue.done(release, PlanResult(0.0))
-    assert queue.next() is None
+    queue.done(GPU, release, PlanResult(0.0))
+    assert queue.next(GPU) is None
 
 
 def test_a_skipped_plan_is_planned_again() -> None:
     queue = queue_of()
     queue.submit(ask("a", steps=2), owner=1)
-    encode = must(queue.next())
-    queue.done(encode, answer(encode))
-    step = must(queue.next())
-    follower = must(queue.next_ahead(math.inf))
-    assert queue.done(step, exhausted(step)) == []
-    assert queue.next_ahead(math.inf) is None, "the follower will be skipped"
-    assert queue.done(follower, PlanResult(0.0, skipped=True)) == []
+    encode = must(queue.next(GPU))
+    queue.done(GPU, encode, answer(encode))
+    step = must(queue.next(GPU))
+    follower = must(queue.next_ahead(GPU, math.inf))
+    assert queue.done(GPU, step, exhausted(step)) == []
+    assert queue.next_ahead(GPU, math.inf) is None, "the follower will be skipped"
+    assert queue.done(GPU, follower, PlanResult(0.0, skipped=True)) == []
     units = []
-    while (plan := queue.next()) is not None:
+    while (plan := queue.next(GPU)) is not None:
         units.append(plan.unit)
-        events = queue.done(plan, answer(plan))
+        events = queue.done(GPU, plan, answer(plan))
     assert units == [Unit.DENOISE, Unit.DENOISE, Unit.DECODE]
     assert isinstance(events[-1][1], Finished)
 
@@ -406,17 +421,17 @@ def test_the_worker_is_told_at_once_to_forget_an_owner_and_what_was_cancelled() 
     queue = queue_of()
     queue.submit(ask("a"), owner=1)
     queue.submit(ask("b"), owner=2)
-    plan = must(queue.next())
+    plan = must(queue.next(GPU))
     assert [new.scope for new in plan.new] == [scope_of(1)]
     assert scope_of(1) != scope_of(2)
-    queue.done(plan, answer(plan))
+    queue.done(GPU, plan, answer(plan))
     queue.cancel("a")
     queue.cancel("b")
     queue.forget(1)
-    last = must(queue.next())
+    last = must(queue.next(GPU))
     assert (last.unit, last.release, last.forget) == (None, ("a",), (scope_of(1),))
-    queue.done(last, PlanResult(0.0))
-    assert queue.next() is None
+    queue.done(GPU, last, PlanResult(0.0))
+    assert queue.next(GPU) is None
 
 
 def test_a_budget_that_was_halved_grows_back_after_a_quiet_while() -> None:
@@ -437,9 +452,9 @@ def test_a_budget_that_was_halved_grows_back_after_a_quiet_while() -> None:
 def test_dropping_everything_fails_what_is_left() -> None:
     queue = queue_of()
     queue.submit(ask("a"), owner=1)
-    plan = must(queue.next())
+    plan = must(queue.next(GPU))
     error = EngineClosed("over")
     assert queue.drop_all(error) == [("a", Failed(error, 0.0))]
-    assert not queue.is_running(plan)
-    assert queue.next_ahead(math.inf) is None
-    assert queue.next() is None
+    assert not queue.is_running(GPU, plan)
+    assert queue.next_ahead(GPU, math.inf) is None
+    assert queue.next(GPU) is None

@@ -9,15 +9,22 @@ from pathlib import Path
 import pytest
 
 from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.predictions import QueueModel
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import Cancelled, ImageRequest, OutOfMemory, Plan, PlanResult, Unit
 
+GPU = "gpu"
+ONE_MODEL = frozenset({"model"})
 ASK = ImageRequest("a", "a red circle", 256, 256, 2, 0)
 
 
-def a_queue(patches: int = 0) -> RequestQueue:
-    return RequestQueue(Scheduler(CostModel(encode_text=0.5, encode_token=0.01)), 1024, patches)
+def a_queue(patches: int = 0, costs: CostModel | None = None) -> RequestQueue:
+    """Return a queue for one model on one device."""
+    costs = costs or CostModel(encode_text=0.5, encode_token=0.01)
+    queue = RequestQueue(Scheduler(costs), {"model": QueueModel(1024, patches)})
+    queue.add_device(GPU, {"model": costs}, ONE_MODEL, ONE_MODEL)
+    return queue
 
 
 def text_seconds(queue: RequestQueue, request: ImageRequest, owner: Hashable = 1) -> float:
@@ -27,7 +34,7 @@ def text_seconds(queue: RequestQueue, request: ImageRequest, owner: Hashable = 1
 
 
 def launch(queue: RequestQueue) -> Plan:
-    plan = queue.next()
+    plan = queue.next(GPU)
     assert plan is not None
     return plan
 
@@ -46,7 +53,7 @@ def encode(queue: RequestQueue) -> None:
     """Run the next unit, which is to encode texts."""
     plan = launch(queue)
     assert plan.unit is Unit.ENCODE_TEXT
-    queue.done(plan, PlanResult(1.0, caption_tokens=dict.fromkeys(plan.ids, (20,))))
+    queue.done(GPU, plan, PlanResult(1.0, caption_tokens=dict.fromkeys(plan.ids, (20,))))
 
 
 def seconds_of(queue: RequestQueue, name: str) -> float:
@@ -84,13 +91,15 @@ def test_after_a_lost_worker_or_full_memory_texts_are_encoded_again() -> None:
     text_seconds(queue, replace(ASK, id="same"))
     encode(queue)
     launch(queue)
-    queue.restart()
+    costs = queue.predictions.costs
+    queue.remove_device(GPU)
+    queue.add_device(GPU, {"model": costs}, ONE_MODEL, ONE_MODEL)
     assert seconds_of(queue, "a") == pytest.approx(first)
     assert seconds_of(queue, "same") == pytest.approx(first)
     encode(queue)
     assert seconds_of(queue, "same") < 0.001
     plan = launch(queue)
-    queue.done(plan, PlanResult(1.0, failures={"a": OutOfMemory("too large")}, out_of_memory=True))
+    queue.done(GPU, plan, PlanResult(1.0, failures={"a": OutOfMemory("too large")}, out_of_memory=True))
     assert seconds_of(queue, "same") == pytest.approx(first)
 
 
@@ -102,7 +111,7 @@ def test_the_costs_learn_from_what_was_really_encoded() -> None:
         queue.submit(ASK, owner=1)
         plan = launch(queue)
         assert plan.unit is Unit.ENCODE_TEXT
-        queue.done(plan, PlanResult(seconds, caption_tokens={"a": (200,)}, encoded_tokens={"a": encoded}))
+        queue.done(GPU, plan, PlanResult(seconds, caption_tokens={"a": (200,)}, encoded_tokens={"a": encoded}))
         assert costs.correction.get(Unit.ENCODE_TEXT, 1.0) == pytest.approx(learned)
         ((_, ended),) = queue.cancel("a")
         assert isinstance(ended, Cancelled)
@@ -110,14 +119,14 @@ def test_the_costs_learn_from_what_was_really_encoded() -> None:
 
 
 def test_a_batch_of_known_and_new_texts_shares_its_seconds() -> None:
-    queue = RequestQueue(Scheduler(CostModel(budget=1000)), 1024)
+    queue = a_queue(costs=CostModel(budget=1000))
     for name in ("a", "b", "c"):
         queue.submit(replace(ASK, id=name), owner=1)
     spent: dict[str, float] = {}
-    while (plan := queue.next()) is not None:
+    while (plan := queue.next(GPU)) is not None:
         unit = plan.unit
         tokens = dict.fromkeys(plan.ids, (20,)) if unit is Unit.ENCODE_TEXT else {}
-        queue.done(plan, PlanResult(1.0 * len(plan.ids), caption_tokens=tokens))
+        queue.done(GPU, plan, PlanResult(1.0 * len(plan.ids), caption_tokens=tokens))
         spent = {name: state.seconds for name, state in queue._states.items()} or spent
         if unit is Unit.DECODE:
             break
