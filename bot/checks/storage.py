@@ -23,11 +23,15 @@ _HURRIED_SECONDS = 3.0
 
 
 def check_folders(around: Surroundings) -> Iterator[Finding]:
-    """Check that the data folder and the cache can be written or made."""
+    """Check that the data folder, the cache and the folder of backups can be written or made."""
     settings = around.settings
-    for name, folder in (("data", settings.data_dir), ("cache", settings.engine_cache_dir)):
-        if name == "cache" and settings.cache_dir is None:
-            continue  # inside the data folder
+    folders = [("data", settings.data_dir)]
+    if settings.cache_dir is not None:  # else it is inside the data folder
+        folders.append(("cache", settings.engine_cache_dir))
+    daily = settings.backup_keep > 0 and settings.backup_days > 0
+    if daily or (settings.backup_dir is not None and not around.hurried):
+        folders.append(("backup", settings.full_backup_dir))
+    for name, folder in folders:
         existing = existing_part(folder)
         try:
             with tempfile.TemporaryDirectory(prefix=".zimage-check-", dir=existing):

@@ -100,9 +100,9 @@ async def _forget(settings: Settings, member_id: int) -> Answer:
 async def _opened(settings: Settings) -> AsyncIterator[tuple[Database, Privacy]]:
     """Open the database, which must be there and up to date: the running bot may be of another version."""
     path = settings.database_path
-    if not path.is_file():
-        raise StartupError(f"There is no database in {settings.data_dir}: check DATA_DIR.")
     with explained(path):
+        if not path.is_file():
+            raise StartupError(f"There is no database in {settings.data_dir}: check DATA_DIR.")
         if unapplied(path):
             raise StartupError(f"{path} is of an older version: run `zimage-bot migrate` with the bot stopped.")
         database = await Database.open(path)

@@ -14,6 +14,7 @@ import structlog
 
 from bot import metrics
 from bot.deletion_log import drop_deletions
+from bot.errors import StartupError
 from bot.media.files import left_over, quarantine_folder, remove_files
 from bot.media.thumbnails import sweep_thumbnails
 from bot.privacy.store_check import set_aside, unknown
@@ -93,8 +94,11 @@ class Housekeeping:
         for name, chore in chores.items():
             try:
                 await chore(now)
-            except Exception:
-                log.exception("housekeeping_failed", chore=name)
+            except Exception as error:
+                if isinstance(error, StartupError | OSError):  # says what and where, and is no fault of the program
+                    log.error("housekeeping_failed", chore=name, reason=str(error))  # noqa: TRY400
+                else:
+                    log.exception("housekeeping_failed", chore=name)
                 metrics.HOUSEKEEPING_FAILURES.labels(name.removeprefix("_")).inc()
                 self.failed.add(name.removeprefix("_"))
             else:

@@ -61,7 +61,10 @@ def not_backed_up(path: Path, folder: Path, error: OSError | sqlite3.Error) -> s
             return f"No backup could be made: {damaged(path, str(error))}"
         if code == sqlite3.SQLITE_ERROR:  # a table is missing
             return f"No backup could be made, {path} is not the bot's database ({error}): check DATA_DIR."
-    return f"No backup could be made in {folder} ({error}): make room there, or name another folder (--to, BACKUP_DIR)."
+    # One that the bot raises itself, without a number, is about the room that is needed.
+    has_no_rights = isinstance(error, OSError) and error.errno is not None and not is_disk_full(error)
+    advice = "give the bot's user the right to write there" if has_no_rights else "make room there"
+    return f"No backup could be made in {folder} ({error}): {advice}, or name another folder (--to, BACKUP_DIR)."
 
 
 def _unusable(path: Path, error: Exception, reason: str) -> str:

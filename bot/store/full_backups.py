@@ -26,7 +26,7 @@ import structlog
 
 from bot.errors import StartupError
 from bot.store.backups import TIME_FORMAT, copy_database, flush, seconds_of
-from bot.store.faults import not_backed_up
+from bot.store.faults import explained, not_backed_up
 from bot.version import program_version
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,9 @@ def make_backup(
     Then removes older backups of the same store, so that at most ``keep`` are left; none if that is 0. Raises
     :class:`StartupError` if the backup cannot be made, or if ``is_stopping`` returns True; nothing is left of it then.
     """
-    if not (data_dir / DATABASE).is_file():
+    with explained(data_dir / DATABASE):
+        found = (data_dir / DATABASE).is_file()
+    if not found:
         raise StartupError(f"There is no database in {data_dir}, so there is nothing to back up: check DATA_DIR.")
     partial_path: Path | None = None
     try:

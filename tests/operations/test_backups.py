@@ -173,6 +173,28 @@ async def test_a_backup_that_cannot_be_made_leaves_nothing(
     assert list((tmp_path / "backups").iterdir()) == []
 
 
+async def test_a_folder_that_cannot_be_written_is_one_sentence(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = world.env.bot.settings
+    with pytest.raises(StartupError, match=r"/proc/nowhere.*give the bot's user the right to write there, or name"):
+        make_backup(settings.data_dir, Path("/proc/nowhere"))
+    housekeeping = world.env.bot.services.housekeeping
+    housekeeping._full_backups, housekeeping._backup_keep = Path("/proc/nowhere"), 1
+    await housekeeping.clean(int(time.time()))
+    assert housekeeping.failed == {"back_up"}
+    (failed,) = [record for record in caplog.records if record.msg["event"] == "housekeeping_failed"]
+    assert failed.msg["reason"].startswith("No backup could be made in /proc/nowhere")
+    assert "exc_info" not in failed.msg
+
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(StartupError, match=r"cannot be used \(Permission denied\): give the bot's user the right"):
+        make_backup(settings.data_dir, settings.full_backup_dir)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

@@ -45,8 +45,19 @@ def do_nothing(_: Settings) -> None:
     ("changes", "prepare", "sentence", "status"),
     [
         ({"data_dir": Path("/proc/nowhere")}, do_nothing, "/proc/nowhere cannot be used", ExitStatus.CONFIGURATION),
+        (
+            {"backup_keep": 1, "backup_dir": Path("/proc/nowhere")},
+            do_nothing,
+            "/proc/nowhere cannot be used.*or set another BACKUP_DIR",
+            ExitStatus.CONFIGURATION,
+        ),
         ({}, write_no_database, "is damaged .file is not a database.: put back", ExitStatus.CONFIGURATION),
-        ({}, write_other_database, "is the database of another program, and was left as it is", ExitStatus.CONFIGURATION),
+        (
+            {},
+            write_other_database,
+            "is the database of another program, and was left as it is",
+            ExitStatus.CONFIGURATION,
+        ),
         ({"model": "/no/weights"}, do_nothing, "neither a folder nor a model", ExitStatus.CONFIGURATION),
         ({"preview_decoder": "/no/decoder"}, do_nothing, "neither a folder nor a model", ExitStatus.CONFIGURATION),
         ({"message_content_intent": True}, do_nothing, "does not grant an intent", ExitStatus.CONFIGURATION),
