@@ -9,6 +9,7 @@ import os
 import re
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,11 @@ from bot.errors import StartupError
 
 log = structlog.get_logger(__name__)
 
+IsStopping = Callable[[], bool]
+_PAGES = 1_000
+"""How many pages are copied between two looks at whether the bot is stopping: 4 MB."""
+_INSTRUCTIONS = 100_000
+"""How many instructions of SQLite are executed between two such looks."""
 TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r".+-before-.+-(?P<time>\d{8}T\d{6}Z)\.sqlite3(?:\.partial)?")
 """The names that the bot gives; a backup that was not finished keeps its suffix ``.partial``."""
@@ -71,15 +77,34 @@ def remove_old_backups(folder: Path, made_before: float) -> int:
     return removed
 
 
-def copy_database(source_path: Path, target_path: Path) -> None:
+def never() -> bool:
+    """Return False: what copies a database is to go on to its end."""
+    return False
+
+
+def check_stop(is_stopping: IsStopping) -> None:
+    """Raise :class:`InterruptedError` if the bot is stopping."""
+    if is_stopping():
+        raise InterruptedError("the bot is stopping")
+
+
+def copy_database(source_path: Path, target_path: Path, is_stopping: IsStopping = never) -> None:
     """Copy a database that may be in use, as one file without a write-ahead log, and check the copy.
 
-    Raises :class:`sqlite3.DatabaseError` if the copy is damaged.
+    Raises :class:`sqlite3.DatabaseError` if the copy is damaged, and :class:`InterruptedError` soon after
+    ``is_stopping`` returns True.
     """
     with closing(sqlite3.connect(source_path)) as source, closing(sqlite3.connect(target_path)) as target:
-        source.backup(target)
+        source.execute("BEGIN")  # one snapshot for all steps: SQLite begins again when somebody writes between two
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        source.backup(target, pages=_PAGES, progress=lambda *_: check_stop(is_stopping))
         target.execute("PRAGMA journal_mode = DELETE")
-        (verdict,) = target.execute("PRAGMA quick_check(1)").fetchone()
+        target.set_progress_handler(is_stopping, _INSTRUCTIONS)
+        try:
+            (verdict,) = target.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.OperationalError:
+            check_stop(is_stopping)
+            raise
         if verdict != "ok":
             raise sqlite3.DatabaseError(f"the copy is damaged: {verdict}")
 

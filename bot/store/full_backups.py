@@ -15,7 +15,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from typing import Any
 import structlog
 
 from bot.errors import StartupError
-from bot.store.backups import TIME_FORMAT, copy_database, flush, seconds_of
+from bot.store.backups import TIME_FORMAT, IsStopping, check_stop, copy_database, flush, never, seconds_of
 from bot.store.faults import explained, not_backed_up
 from bot.version import program_version
 
@@ -39,6 +39,7 @@ _NAME = re.compile(r"zimage-backup-(?P<time>\d{8}T\d{6}Z)(?P<partial>\.partial)?
 _ASIDE = re.compile(r"zimage-before-restore-(?P<time>\d{8}T\d{6}Z)")
 _MB = 1e6
 _NAMES_TRIED = 5
+_BLOCK = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,7 @@ class Manifest:
         return [name for name in self.files if name != DATABASE]
 
 
-def make_backup(
-    data_dir: Path, folder: Path, *, keep: int = 0, is_stopping: Callable[[], bool] = lambda: False
-) -> Path:
+def make_backup(data_dir: Path, folder: Path, *, keep: int = 0, is_stopping: IsStopping = never) -> Path:
     """Back up a data folder into a new folder inside ``folder``, which only this user may read. Returns its path.
 
     Then removes older backups of the same store, so that at most ``keep`` are left; none if that is 0. Raises
@@ -92,6 +91,10 @@ def make_backup(
         if partial_path is not None:
             shutil.rmtree(partial_path, ignore_errors=True)
         raise StartupError(not_backed_up(data_dir / DATABASE, folder, error)) from error
+    except BaseException:  # such as Ctrl-C
+        if partial_path is not None:
+            shutil.rmtree(partial_path, ignore_errors=True)
+        raise
     size = sum(file.size for file in manifest.files.values())
     log.info("backup_made", folder=str(path), pictures=len(manifest.pictures), bytes=size)
     if keep:
@@ -203,22 +206,22 @@ def named_pictures(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"sources/{name}.png"
 
 
-def _fill(data_dir: Path, target: Path, previous: Path | None, now: int, is_stopping: Callable[[], bool]) -> Manifest:
+def _fill(data_dir: Path, target: Path, previous: Path | None, now: int, is_stopping: IsStopping) -> Manifest:
     """Copy everything into an empty folder and write the manifest. Pictures that are gone meanwhile are left out."""
     database = target / DATABASE
     size = (data_dir / DATABASE).stat().st_size
     if (free := shutil.disk_usage(target).free) < size:
         raise OSError(f"the database has {size / _MB:,.1f} MB, and {free / _MB:,.1f} MB are free")
     os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    copy_database(data_dir / DATABASE, database)
+    copy_database(data_dir / DATABASE, database, is_stopping)
     flush(database)
     for name in FOLDERS:
         (target / name).mkdir(mode=0o700)
     known = _known_files(previous)
-    files = {DATABASE: StoredFile(database.stat().st_size, _sha256(database))}
+    files = {DATABASE: StoredFile(database.stat().st_size, _sha256(database, is_stopping))}
     with closing(sqlite3.connect(database)) as connection:
         for name in named_pictures(connection):
-            _check_stop(is_stopping)
+            check_stop(is_stopping)
             if (file := _add_picture(data_dir / name, target / name, previous, known.get(name))) is not None:
                 files[name] = file
         schema = connection.execute("SELECT max(migration_id) FROM _yoyo_migration").fetchone()[0]
@@ -228,11 +231,6 @@ def _fill(data_dir: Path, target: Path, previous: Path | None, now: int, is_stop
     for path in (*(target / name for name in FOLDERS), target):
         flush(path)
     return manifest
-
-
-def _check_stop(is_stopping: Callable[[], bool]) -> None:
-    if is_stopping():
-        raise InterruptedError("the bot is stopping")
 
 
 def _add_picture(source: Path, target: Path, previous: Path | None, known: StoredFile | None) -> StoredFile | None:
@@ -292,6 +290,10 @@ def _is_ours(name: str) -> bool:
     return name == DATABASE or re.fullmatch(r"(?:images|sources)/[0-9a-f]{12,32}\.png", name) is not None
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, is_stopping: IsStopping = never) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_BLOCK):
+            check_stop(is_stopping)
+            digest.update(block)
+    return digest.hexdigest()

@@ -173,6 +173,28 @@ async def test_a_backup_that_cannot_be_made_leaves_nothing(
     assert list((tmp_path / "backups").iterdir()) == []
 
 
+async def test_a_backup_of_a_large_database_stops_when_the_bot_does(data: Path, tmp_path: Path) -> None:
+    """Every few megabytes it looks whether to stop: a gigabyte would hold up the end of the program for long."""
+    with closing(sqlite3.connect(data / DATABASE)) as connection:
+        rows = ((f"large {number}", "x" * 1_000_000) for number in range(24))
+        connection.executemany("INSERT INTO facts (name, value) VALUES (?, ?)", rows)
+        connection.commit()
+    looks: list[int] = []
+    make_backup(data, tmp_path / "whole", is_stopping=lambda: looks.append(1) is not None)
+    assert len(looks) >= 12
+    for last in (1, 4, 8, len(looks)):
+        looks.clear()
+
+        def is_stopping(last: int = last) -> bool:
+            looks.append(1)
+            return len(looks) >= last
+
+        with pytest.raises(StartupError, match="the bot is stopping"):
+            make_backup(data, tmp_path / "backups", is_stopping=is_stopping)
+        assert len(looks) <= last + 1, "it stops at once"
+        assert list((tmp_path / "backups").iterdir()) == []
+
+
 async def test_a_folder_that_cannot_be_written_is_one_sentence(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
