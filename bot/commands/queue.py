@@ -18,13 +18,12 @@ from bot.errors import Refusal
 from bot.inert import inert
 from bot.jobs.active import ActiveJob
 from bot.jobs.cancellation import Note
-from bot.jobs.completion import credits_charged
 from bot.jobs.job import JobRequest
 from bot.jobs.service import JobService
 from bot.moderation.access import Verdict
 from bot.plurals import counted
 from bot.store.audit import Change
-from bot.store.job_rows import JobRow
+from bot.store.job_rows import JobRow, credits_charged
 from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.drafts import job_request_view
 from bot.views.private_messages import check_private, edit_private

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -28,7 +28,7 @@ from bot.store import images, job_rows
 from bot.store import jobs as store
 from bot.store.accounts import DAY
 from bot.store.database import Database
-from bot.store.job_rows import JobRow
+from bot.store.job_rows import JobRow, credits_charged
 from bot.store.job_states import CancelCause, EndState
 from bot.store.open_cards import OpenCard
 from zimage_engine.types import EngineError, InvalidRequest
@@ -81,6 +81,8 @@ class Completion:
     database: Database
     outbox: Outbox
     image_dir: Path
+    failing: set[int] = field(default_factory=set)
+    """The ids of jobs whose last attempt to post failed, and not because Discord refused the bot."""
 
     async def turn(self, job_id: int, card: Card | None = None) -> None:
         """Post a rendered job's result, then end its card; what fails is due again later.
@@ -167,6 +169,7 @@ class Completion:
 
     async def _deliver(self, row: JobRow, job: Job, card: Card) -> None:
         """Make one attempt to post the result. Expires the job if a day has passed, or if its files are lost."""
+        self.failing.discard(row.id)
         if (row.rendered_at or 0) + DAY <= _now():
             await self._give_up(row, job)
             return
@@ -190,9 +193,11 @@ class Completion:
             why = f"I {lacks}, and I could not reach you by direct message"
             await self._postpone(row, card, str(error), _next_attempt(row), why)
         except (Outage, TimeoutError) as error:
+            self.failing.add(row.id)
             reason = str(error) or "no answer in time"
             await self._postpone(row, card, reason, _next_attempt(row), "Discord is not taking it at the moment")
         except Exception as error:
+            self.failing.add(row.id)
             log.exception("delivery_failed", job=row.id)
             await self._postpone(row, card, type(error).__name__, _next_attempt(row), "something went wrong on my side")
         else:
@@ -272,11 +277,6 @@ class Completion:
                 await self.database.write(partial(store.postponed, job_id=row.id, due_at=due_at))
                 return
         await self.database.write(partial(store.card_ended, job_id=row.id))
-
-
-def credits_charged(row: JobRow) -> int:
-    """Return the credits (1/100) that a cancelled job cost."""
-    return min(row.credits, sum(image.charge or 0 for image in row.images))
 
 
 def _expire(connection: sqlite3.Connection, job_id: int, code: str, note: str, now: int) -> store.Ended:

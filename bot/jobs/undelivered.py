@@ -15,7 +15,7 @@ from bot.jobs.completion import Completion
 from bot.jobs.delivery import Outage
 from bot.jobs.delivery_loop import DeliveryLoop
 from bot.jobs.job import Job
-from bot.store import job_rows, recovery
+from bot.store import health, job_rows, recovery
 from bot.store.database import Database
 from bot.store.job_rows import JobRow, Undelivered
 from bot.store.reply_tokens import ReplyToken
@@ -34,6 +34,15 @@ class UndeliveredResults:
     database: Database
     completion: Completion
     deliveries: DeliveryLoop
+
+    async def needs_operator(self) -> int:
+        """Return the number of results that are tried again, if an operator can do something about it; else 0.
+
+        That Discord refuses the bot in the channel of a single member is for its server's admins to change.
+        """
+        waiting = await self.database.read(health.tried_again)
+        several = len({owner_id for _, owner_id in waiting}) > 1
+        return len(waiting) if several or any(job_id in self.completion.failing for job_id, _ in waiting) else 0
 
     async def of(self, member_id: int) -> list[Undelivered]:
         """Return a member's undelivered results, the oldest first."""

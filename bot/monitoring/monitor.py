@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from types import SimpleNamespace
 
 import aiohttp
@@ -23,7 +22,6 @@ from bot.monitoring.supervisor import Supervisor, SupervisorSettings
 from bot.plurals import counted
 from bot.services import Services
 from bot.settings import Settings
-from bot.store.health import load
 from zimage_engine.stats import UnitRecord
 from zimage_engine.types import DeviceLost, EngineError, Unit
 
@@ -104,11 +102,10 @@ class Monitor:
                 f"The daily clean-up failed in part ({', '.join(sorted(failed))}). It is tried again tomorrow; the log "
                 "says why (housekeeping_failed).",
             )
-        found = await self._services.database.read(partial(load, now=int(time.time())))
-        if found.undelivered:
+        if undelivered := await self._services.jobs.undelivered.needs_operator():
             await self.alerts.send(
                 "undelivered",
-                f"{counted(found.undelivered, 'result')} could not be posted yet. I go on trying for 24 hours; the log "
+                f"{counted(undelivered, 'result')} could not be posted yet. I go on trying for 24 hours; the log "
                 "says why (job_undelivered).",
             )
 

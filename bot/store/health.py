@@ -84,6 +84,14 @@ def load(connection: sqlite3.Connection, now: int) -> Load:
     return Load({(state, kind): count for state, kind, count in rows}, wait, undelivered[0], pages)
 
 
+def tried_again(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Return the id and the owner of each job that :class:`Load` counts as undelivered."""
+    rows = connection.execute(
+        f"SELECT id, owner_id FROM {OPEN_JOBS} WHERE {IS_OPEN} AND {IS_UNDELIVERED} AND {_IS_TRIED_AGAIN}"
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 def servers(connection: sqlite3.Connection, scope_ids: list[int], now: int) -> dict[int, Server]:
     """Return what each of the servers used in the last day; those without a settled job are left out."""
     found: dict[int, Server] = {}

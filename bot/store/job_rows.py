@@ -186,3 +186,8 @@ def _job_row(connection: sqlite3.Connection, row: sqlite3.Row) -> JobRow:
         note=row["note"],
         images=tuple(ImageRow(**dict(image)) for image in images),
     )
+
+
+def credits_charged(row: JobRow) -> int:
+    """Return the credits (1/100) that a cancelled job cost."""
+    return min(row.credits, sum(image.charge or 0 for image in row.images))

@@ -8,6 +8,7 @@ from typing import Any
 import discord
 import pytest
 
+from bot.jobs.delivery import Outage, Undeliverable
 from bot.playground.world import World
 from bot.store import jobs
 from bot.views import discord_requests
@@ -204,3 +205,42 @@ async def test_a_change_that_gives_no_permission_makes_no_attempt(world: World) 
     await channel.edit(topic="red")
     await world.env.settle()
     assert await state(world) == [{"state": "rendered", "attempts": 1, "parked": 0}]
+
+
+async def test_a_result_that_one_member_s_channel_refuses_is_no_alert(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every hour there would be one that no operator can do anything about."""
+    error: Exception = Undeliverable("channel: Missing Permissions")
+
+    async def fail(*_: object, **__: object) -> None:
+        raise error
+
+    async def alerts() -> list[str]:
+        caplog.clear()
+        assert world.env.bot.monitor is not None
+        world.env.bot.monitor.alerts._sent_at.clear()
+        await world.env.bot.database.write(lambda c: c.execute("DELETE FROM facts WHERE name LIKE 'alert%'").rowcount)
+        await world.env.bot.monitor.check()
+        return [record.msg["text"] for record in caplog.records if record.msg["event"] == "alert"]
+
+    monkeypatch.setattr("bot.jobs.completion.deliver", fail)
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT, steps=1)
+    await until(lambda: not world.env.bot.jobs.active)
+    assert await alerts() == []
+    error = Outage("503 Service Unavailable")
+    await world.env.bot.database.write(lambda c: c.execute("UPDATE jobs SET due_at = 1").rowcount)
+    await world.env.bot.jobs.deliveries.check()
+    await until(lambda: not world.env.bot.jobs.deliveries.job_ids)
+    (told,) = await alerts()
+    assert told.startswith("1 result could not be posted yet.")
+    error = Undeliverable("channel: Missing Permissions")
+    await world.env.bot.database.write(lambda c: c.execute("UPDATE jobs SET due_at = 1").rowcount)
+    await world.env.bot.jobs.deliveries.check()
+    await until(lambda: not world.env.bot.jobs.deliveries.job_ids)
+    assert await alerts() == []
+    other = world.channel.guild.add_member(world.env.create_user("noa"))
+    await other.slash(world.channel, "imagine", prompt=PROMPT, steps=1)
+    await until(lambda: not world.env.bot.jobs.active)
+    (told,) = await alerts()
+    assert told.startswith("2 results could not be posted yet."), "of several members: maybe the bot's own role"
