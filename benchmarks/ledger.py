@@ -86,6 +86,12 @@ async def admitting(rounds: int) -> list[Row]:
         return rows
 
 
+async def admitted_per_second(at_once: int) -> float:
+    """Return how many jobs are admitted in a second, ``at_once`` at a time, each flushed to the disk."""
+    with _template() as template:
+        return _JOBS / await _admit(template, "FULL", at_once)
+
+
 def resolving() -> list[Row]:
     """Measure resolving the limits of a member with 20 roles, with all limits set for each target."""
     with _template() as template, closing(_connect(template, "NORMAL")) as connection:

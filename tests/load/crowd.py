@@ -97,17 +97,17 @@ class CrowdRun:
     def __init__(self, folder: Path, load: Load, seed: int = 1) -> None:
         self._load = load
         self._random = random.Random(seed)
-        self._discord = Loopback(checking=False)
-        self._discord.gateway.heartbeat_interval = HEARTBEAT_SECONDS
+        self.discord = Loopback(checking=False)
+        self.discord.gateway.heartbeat_interval = HEARTBEAT_SECONDS
         self._channels = text_channels(load.channels)
-        self._discord.state.channels |= {channel.id: channel for channel in self._channels}
+        self.discord.state.channels |= {channel.id: channel for channel in self._channels}
         self._samples = folder / "samples.jsonl"
         self.began = 0.0
-        self.bot = BotProcess(self._discord, folder, "tests.load.launch_bot")
+        self.bot = BotProcess(self.discord, folder, "tests.load.launch_bot")
 
     async def run(self, rounds: int = 2, idle_seconds: float = 0.0, **settings: str) -> list[Round]:
         """Start the bot, wait for ``idle_seconds``, have every round, and stop the bot."""
-        await self._discord.start()
+        await self.discord.start()
         try:
             await self.bot.start(**({"SAMPLES": str(self._samples)} | _DEFAULTS | settings))
             await until(lambda: "model_ready" in self.bot.log and len(read_samples(self._samples)) > 2)
@@ -118,23 +118,23 @@ class CrowdRun:
             await self.bot.ended()
         finally:
             self.bot.kill()
-            await self._discord.stop()
+            await self.discord.stop()
         if done[-1].rss_mb > done[0].rss_mb * GROWTH_MAX:
             done[-1].wrong.append(f"the process grew from {done[0].rss_mb:.0f} to {done[-1].rss_mb:.0f} MB")
         return done
 
     async def _round(self) -> Round:
         began, offset = time.monotonic(), time.time() - time.monotonic()
-        before = len(self._discord.state.record)
+        before = len(self.discord.state.record)
         cpu_before = read_samples(self._samples)[-1].cpu
         tokens = await self._ask()
-        await until(lambda: all(self._discord.state.interactions[each].answer for each in tokens) or self._late(began))
+        await until(lambda: all(self.discord.state.interactions[each].answer for each in tokens) or self._late(began))
         await until(lambda: not self._open(), 120)
         await asyncio.sleep(2.5)  # the last cards are removed, and the samples of that time are written
         samples = [sample for sample in read_samples(self._samples) if sample.at > began]
         posted = {
             entry.message.id: entry.at - offset
-            for entry in self._discord.state.record[before:]
+            for entry in self.discord.state.record[before:]
             if entry.what == "posted"
         }
         return self._figures(tokens, posted, samples, cpu_before)
@@ -151,9 +151,7 @@ class CrowdRun:
         for number, (moment, member, channel) in enumerate(sorted(moments)):
             await asyncio.sleep(max(0.0, began + moment - loop.time()))
             prompt = f"a red circle on a blue background, number {number}"
-            tokens.append(
-                await self._discord.command("imagine", channel=channel, member=member, prompt=prompt, steps=4)
-            )
+            tokens.append(await self.discord.command("imagine", channel=channel, member=member, prompt=prompt, steps=4))
         return tokens
 
     def _late(self, began: float) -> bool:
@@ -165,7 +163,7 @@ class CrowdRun:
             return int(database.execute(_OPEN).fetchone()[0])
 
     def _figures(self, tokens: list[str], posted: dict[str, float], samples: list[Sample], cpu_before: float) -> Round:
-        asked = [self._discord.state.interactions[token] for token in tokens]
+        asked = [self.discord.state.interactions[token] for token in tokens]
         answers = [each.answered_at - each.asked_at for each in asked if each.answered_at is not None]
         jobs = self._jobs()
         waits: dict[str, list[float]] = defaultdict(list)
@@ -181,7 +179,7 @@ class CrowdRun:
         flat = [wait for of_member in waits.values() for wait in of_member]
         found.wait_p50, found.wait_worst = np.percentile(flat, (50, 100)).tolist()
         found.jain = jain([sum(each) / len(each) for each in waits.values()])
-        beats = [beat for session in self._discord.gateway.heartbeats.values() for beat in session]
+        beats = [beat for session in self.discord.gateway.heartbeats.values() for beat in session]
         found.heartbeat_gap = float(np.diff(beats).max())
         found.loop_lag = max(sample.lag for sample in samples)
         last = at_end(samples)
@@ -201,7 +199,7 @@ class CrowdRun:
             "not every command became a job": found.pictures + found.sentences + found.lost < found.commands,
             f"Jain's index is {found.jain:.2f}": found.jain < JAIN_MIN and found.wait_p50 > CROWDED_SECONDS,
             f"a heartbeat was missed: {found.heartbeat_gap:.1f} s": found.heartbeat_gap > 2 * HEARTBEAT_SECONDS,
-            "the bot connected again": self._discord.gateway.identified > 1 or self._discord.gateway.resumed > 0,
+            "the bot connected again": self.discord.gateway.identified > 1 or self.discord.gateway.resumed > 0,
         }
         return [problem for problem, holds in problems.items() if holds]
 
