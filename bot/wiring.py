@@ -44,6 +44,7 @@ def build_parts(client: discord.AutoShardedClient, services: Services, settings:
     pictures = DraftPictures(client, input_images, database, jobs.originals)
     edits = EditRequests(submitter, input_images, pictures, pickers, database)
     drafts_of_members = DraftActions(submitter, input_images, database, pictures, edits, pickers, open_questions)
+    services.privacy.forgets.append(open_questions.drop_of)
     menus, admin_context = PrivateMenus(), AdminContext(client, database, jobs, settings.bot_owner_ids)
     gallery = Gallery(database, jobs, input_images, settings.image_dir, downloads, engine.profile, menus, admin_context)
     return BotParts(
@@ -61,7 +62,7 @@ def build_parts(client: discord.AutoShardedClient, services: Services, settings:
         result_actions=ResultActions(submitter, input_images, gallery, menus, drafts_of_members, database),
         undelivered=UndeliveredActions(jobs.undelivered),
         queue=QueueActions(jobs, admin_context, access),
-        privacy=PrivacyActions(client, services.privacy, open_questions, settings),
+        privacy=PrivacyActions(client, services.privacy, settings),
         admin=admin_context,
         setup=SetupActions(admin_context, mentions),
         member_menu=MemberMenu(admin_context),

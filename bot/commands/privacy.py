@@ -10,7 +10,6 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.commands.parts import BotParts
-from bot.commands.questions import Questions
 from bot.privacy.privacy import Privacy
 from bot.settings import Settings
 from bot.store.privacy import PostedMessage
@@ -41,10 +40,9 @@ _MAY_STILL_BE_POSTED = (
 class PrivacyActions:
     """Handles ``/privacy`` and its buttons, always for the member who used them."""
 
-    def __init__(self, client: discord.Client, privacy: Privacy, questions: Questions, settings: Settings) -> None:
+    def __init__(self, client: discord.Client, privacy: Privacy, settings: Settings) -> None:
         self._client = client
         self._privacy = privacy
-        self._questions = questions
         self._settings = settings
 
     async def info(self, interaction: discord.Interaction[Any]) -> None:
@@ -71,7 +69,6 @@ class PrivacyActions:
             await interaction.response.edit_message(content="Nothing was deleted.", view=None)
             return
         member = interaction.user.id
-        self._questions.drop_of(member)
         with self._privacy.one_deletion(member):
             await interaction.response.edit_message(content="Deleting …", view=None)
             removed = await self._privacy.forget(member)

@@ -95,6 +95,8 @@ class Privacy:
         self._exporting: set[int] = set()
         self._exports: Throttle[int] = Throttle(_EXPORT_EVERY_SECONDS)
         self._deleting: set[int] = set()
+        self.forgets: list[Callable[[int], None]] = []
+        """Called with a member's id before their data is deleted: each forgets what it holds of them in memory."""
 
     @contextmanager
     def one_export(self, member_id: int) -> Iterator[None]:
@@ -149,6 +151,8 @@ class Privacy:
 
     async def forget(self, member_id: int) -> Removed:
         """Cancel a member's active jobs and forget everything about them; jobs that have not ended yet stay."""
+        for forget in self.forgets:
+            forget(member_id)
         await asyncio.to_thread(note_member, self._image_dir.parent, member_id)
         await self._jobs.cancellation.cancel_all_of(member_id)
         self._jobs.forget_prompts(member_id)

@@ -48,12 +48,15 @@ async def test_the_running_bot_deletes_what_the_operator_asks_for(world: World) 
     await drawn(world, steps=1)
     noa = another_member(world)
     await noa.slash(world.channel, "imagine", prompt="a picture of somebody else", steps=1)
+    await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)  # asks about the price
+    assert len(world.env.bot.parts.questions.open_ids) == 1
     asked = asyncio.create_task(forget_in_bot(world.env.bot.database, world.member.id, 20.0))
     await asyncio.sleep(0)
     while not asked.done():
         await world.env.bot.services.check()
         await asyncio.sleep(0.01)
     assert asked.result() == operator_requests.Answer(1, 1, 0)
+    assert world.env.bot.parts.questions.open_ids == [], "a question holds the request in memory"
     assert PROMPT not in all_text(world)
     assert "somebody else" in all_text(world)
     assert len(files_in(world, "images")) == 1
