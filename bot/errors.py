@@ -63,6 +63,11 @@ def is_disk_full(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
+def is_database_busy(error: BaseException) -> bool:
+    """Return whether an error of SQLite says that another process held the database locked for too long."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 class StartupError(Exception):
     """The program cannot start; the message tells the operator in one sentence what to do."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from bot.errors import StartupError
+from bot.errors import StartupError, is_database_busy
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +58,8 @@ def back_up(database_path: Path, migration: str) -> Path:
             partial_path.unlink(missing_ok=True)
         full = isinstance(error, OSError | sqlite3.OperationalError)
         advice = "Make room there" if full else "Restore an older backup"
+        if is_database_busy(error):
+            advice = "Close the program that has it locked"
         raise StartupError(
             f"No backup of {database_path} could be made in {folder} ({error}), so it was not migrated. {advice}, then "
             "start again; the data is as it was."

@@ -8,10 +8,13 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from bot.errors import StartupError, is_disk_full
+from bot.errors import StartupError, TemporaryFault, is_database_busy, is_disk_full
 
 _INSTRUCTIONS = 10_000
 """After so many instructions SQLite asks whether to go on."""
+
+
+_LOCKED = "is locked by another program, such as a database browser: close that, then try again."
 
 
 @contextlib.contextmanager
@@ -22,6 +25,8 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise StartupError(damaged(path, str(error))) from error
+        if is_database_busy(error):
+            raise TemporaryFault(f"{path} {_LOCKED}") from error
         raise StartupError(_unusable(path, error, str(error))) from error
     except OSError as error:
         raise StartupError(_unusable(path, error, error.strerror or str(error))) from error
@@ -55,6 +60,8 @@ def damaged(path: Path, reason: str) -> str:
 
 def not_backed_up(path: Path, folder: Path, error: OSError | sqlite3.Error) -> str:
     """Return the sentence for a backup of the database at ``path`` that could not be made in ``folder``."""
+    if is_database_busy(error):
+        return f"No backup could be made, {path} {_LOCKED}"
     if isinstance(error, sqlite3.DatabaseError) and not is_disk_full(error):
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):

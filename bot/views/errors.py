@@ -15,7 +15,7 @@ import discord
 import structlog
 from discord import app_commands
 
-from bot.errors import Refusal, is_disk_full
+from bot.errors import Refusal, is_database_busy, is_disk_full
 from bot.inert import cut, inert, plain, utf16_length
 from bot.requests.drafts import Draft, RequestError, keep_draft
 from bot.requests.refusals import RequestRefused
@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 _UNKNOWN_INTERACTION = 10062
 _ALREADY_ANSWERED = 40060
+DATABASE_BUSY = "My database is busy, so I could not do this, and nothing was charged: please try again in a minute."
+"""What a member is told while another process, such as a database browser, holds the database locked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,9 @@ def explain(error: BaseException) -> str:
             return "I no longer have this command: restart Discord (Ctrl+R) to see those that I have."
         case app_commands.CheckFailure():
             return "You may not use this here."
+    if is_database_busy(cause):
+        log.warning("database_busy", reason=str(cause))
+        return DATABASE_BUSY
     error_id = secrets.token_hex(4)
     if is_disk_full(cause):
         log.error("unexpected_error", error_id=error_id, exc_info=cause)
@@ -110,11 +115,11 @@ async def _render_request(sentence: str, database: Database, owner_id: int, draf
     text = request_text(sentence, draft)
     try:
         draft_id = await keep_draft(database, owner_id, draft)
-    except Refusal:  # the database is closed already
+    except Exception as error:
+        if not isinstance(error, Refusal) and not is_database_busy(error):  # the database is closed already, or locked
+            log.exception("draft_not_kept")
+        # The button finds the request in the message.
         return Answer(text, typed_request_view() if draft.prompt and not draft.is_edit else None)
-    except Exception:
-        log.exception("draft_not_kept")
-        return Answer(text)
     return Answer(text, draft_view(draft_id, draft.alternatives))
 
 
