@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,16 @@ class Deletions:
     members: frozenset[int] = frozenset()
     files: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
+
+
+def join(logs: Iterable[Deletions]) -> Deletions:
+    """Return what was deleted by any of several logs."""
+    logs = list(logs)
+    return Deletions(
+        frozenset().union(*(log.members for log in logs)),
+        frozenset().union(*(log.files for log in logs)),
+        frozenset().union(*(log.dropped for log in logs)),
+    )
 
 
 def deletion_folder(data_dir: Path) -> Path:
@@ -74,6 +85,17 @@ def deletions_since(data_dir: Path, seconds: float) -> Deletions:
             else:
                 files[found["kind"]].add(found["file"])
     return Deletions(frozenset(members), frozenset(files["file"]), frozenset(files["dropped"]))
+
+
+def take_over(other: Path, data_dir: Path) -> None:
+    """Copy the days of another data folder's log that this one's does not have."""
+    for path in _log_files(other):
+        target = deletion_folder(data_dir) / path.name
+        if not target.exists():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial_path = target.with_suffix(".partial")
+            shutil.copyfile(path, partial_path)
+            partial_path.replace(target)
 
 
 def drop_deletions(data_dir: Path, ended_by: float) -> int:

@@ -31,5 +31,11 @@ def restore(settings: Settings, backup: Path) -> None:
             f"Deleted again, as it was since: the data of {counted(restored.members, 'member')}, "
             f"and {counted(restored.deleted, 'picture')}."
         )
+    if not restored.knows_deletions:
+        typer.echo(
+            f"There is no log of deletions in {settings.data_dir}, so what members have deleted since that backup is "
+            "back: if you have the old data folder, copy its folder deletions there and restore again; else find "
+            "their ids in the log (member_forgotten) and run `zimage-bot forget ID` for each."
+        )
     if restored.aside is not None:
         typer.echo(f"The database that was there is in {restored.aside}.")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from bot.deletion_log import Deletions, deletions_since
+from bot.deletion_log import Deletions, deletion_folder, deletions_since, join, take_over
 from bot.errors import StartupError
 from bot.store import images, job_ids, privacy, recovery
 from bot.store.backups import TIME_FORMAT, copy_database, flush
@@ -49,7 +49,8 @@ class Restored:
 
     ``jobs`` is the number of jobs in it, ``pictures`` of the pictures that were put in place, ``damaged`` of those that
     are missing in the backup or damaged. ``members`` and ``deleted`` are the deletions that were repeated: of members'
-    data, and of pictures. ``aside`` is the folder with the database that was there before, None if there was none.
+    data, and of pictures; ``knows_deletions`` is False if the data folder is a new one and no log of them was found.
+    ``aside`` is the folder with the database that was there before, None if there was none.
     """
 
     made_at: int
@@ -58,6 +59,7 @@ class Restored:
     damaged: int
     members: int
     deleted: int
+    knows_deletions: bool
     aside: Path | None
 
 
@@ -77,17 +79,31 @@ def restore(backup: Path, data_dir: Path) -> Restored:
         staging.mkdir(mode=0o700)
         staged = staging / DATABASE
         _stage(backup, staged)
-        deletions = deletions_since(data_dir, manifest.made_at - _CLOCK_SECONDS)
+        log_folders = _with_deletions(backup, data_dir)
+        deletions = join(deletions_since(folder, manifest.made_at - _CLOCK_SECONDS) for folder in log_folders)
         jobs, deleted, wanted = asyncio.run(_prepare(staged, deletions, _highest_job(data_dir / DATABASE)))
         placed, damaged = _place_pictures(backup, manifest, data_dir, wanted)
         aside = _replace_database(staged, data_dir)
+        for folder in log_folders:
+            take_over(folder, data_dir)
     except (OSError, sqlite3.Error) as error:
         raise StartupError(f"{backup} could not be restored to {data_dir} ({error}); no data was removed.") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    restored = Restored(manifest.made_at, jobs, placed, damaged, len(deletions.members), deleted, aside)
+    known = bool(log_folders) or aside is not None
+    restored = Restored(manifest.made_at, jobs, placed, damaged, len(deletions.members), deleted, known, aside)
     log.info("backup_restored", folder=str(backup), jobs=jobs, pictures=placed, damaged=damaged)
     return restored
+
+
+def _with_deletions(backup: Path, data_dir: Path) -> list[Path]:
+    """Return the data folders whose log of deletions counts.
+
+    Backups lie in the folder ``backups`` of their own data folder, unless BACKUP_DIR names another one.
+    """
+    beside = backup.absolute().parent
+    folders = dict.fromkeys([data_dir.absolute(), beside.parent, beside])
+    return [folder for folder in folders if deletion_folder(folder).is_dir()]
 
 
 def staging_folder(data_dir: Path) -> Path:
@@ -213,6 +229,9 @@ def _replace_database(staged: Path, data_dir: Path) -> Path | None:
 
 def _highest_job(database: Path) -> int:
     """Return the highest id of a job in the database that is replaced, as far as it can be read; else 0."""
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{database}?immutable=1", uri=True)) as connection:
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"file:{database}?mode=ro&immutable=1", uri=True)) as connection,
+    ):
         return int(connection.execute("SELECT coalesce(max(id), 0) FROM jobs").fetchone()[0])
     return 0

@@ -21,6 +21,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from bot.cli.main import app
+from bot.cli.restore import restore as run_restore
 from bot.deletion_log import Deletions, deletions_since, note_files, note_member
 from bot.errors import StartupError
 from bot.media.files import write_file
@@ -307,6 +308,28 @@ async def test_what_was_deleted_since_does_not_come_back(data: Path, tmp_path: P
         rows = connection.execute("SELECT owner_id, json_extract(spec, '$.prompt') AS prompt FROM jobs ORDER BY id")
         assert [tuple(row) for row in rows] == [(0, ""), (6, "a red circle"), (7, "a red circle")]
         assert connection.execute("SELECT count(*) FROM member_settings").fetchone()[0] == 0
+
+
+async def test_a_new_folder_deletes_again_what_the_old_one_s_log_has_or_says_that_it_knows_nothing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await draw(data, ONE, owner_id=5)
+    inside, outside = make_backup(data, data / "backups"), make_backup(data, tmp_path / "elsewhere" / "backups")
+    note_member(data, 5)
+    new = tmp_path / "new"
+    found = await restored(inside, new)
+    assert (found.members, found.knows_deletions) == (1, True)
+    assert states(new) == {ONE: "deleted"}
+    assert deletions_since(new, 0).members == {5}, "a backup that is restored there later needs the log, too"
+    settings = Settings.in_code(data_dir=tmp_path / "lost")
+    await asyncio.to_thread(run_restore, settings, outside)
+    assert states(tmp_path / "lost") == {ONE: "rendered"}
+    said = capsys.readouterr().out
+    assert f"There is no log of deletions in {tmp_path / 'lost'}, so what members have deleted since" in said
+    shutil.copytree(data / "deletions", tmp_path / "lost" / "deletions")
+    await asyncio.to_thread(run_restore, settings, outside)
+    assert states(tmp_path / "lost") == {ONE: "deleted"}
+    assert "There is no log of deletions" not in capsys.readouterr().out
 
 
 async def test_the_deletions_of_before_the_backup_are_not_repeated(data: Path, tmp_path: Path) -> None:
