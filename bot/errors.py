@@ -60,7 +60,9 @@ def is_disk_full(error: BaseException) -> bool:
     """Return whether an error of the operating system or SQLite says that the disk is full, or a quota used up."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    code = getattr(error, "sqlite_errorcode", 0)
+    # The index of the write-ahead log is a file of its own, for which SQLite has another code.
+    return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
 
 
 def is_database_busy(error: BaseException) -> bool:

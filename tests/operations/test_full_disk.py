@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from bot.playground.world import World
 from bot.privacy import disk_space
 from bot.privacy.disk_space import DiskSpace
 from bot.store import facts
-from bot.store.database import Database
+from bot.store.database import Database, migrate
 from bot.store.disk_reserve import RESERVE_BYTES, DiskReserve
 from bot.store.faults import explained
 from bot.views.errors import explain
@@ -168,6 +169,22 @@ async def test_without_a_reserve_the_error_is_one_of_a_full_disk_and_is_said_so(
         await facts.write_fact(database, "long", "x" * 100_000)
     assert is_disk_full(caught.value)
     assert explain(caught.value).startswith("My disk is full, so I cannot do this now: my operator has to make room")
+
+
+def test_no_room_for_the_index_of_the_write_ahead_log_is_a_full_disk_too(tmp_path: Path) -> None:
+    path = tmp_path / "zimage.sqlite3"
+    migrate(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # no file may grow
+        with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.OperationalError) as caught:
+            connection.execute("SELECT * FROM jobs")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.sqlite_errorname == "SQLITE_IOERR_SHMSIZE"
+    assert is_disk_full(caught.value)
 
 
 @pytest.mark.parametrize("preallocates", [True, False])
