@@ -65,7 +65,7 @@ async def throughput(bench: Workbench, rounds: int) -> list[Row]:
 async def fairness(bench: Workbench, rounds: int) -> list[Row]:
     """Compare a burst of one heavy and five light owners with FIFO; and one picture behind forty of another owner."""
     ratios, behind, errors = [], [], []
-    async with open_workbench(lambda: Fifo(CostModel())) as fifo:
+    async with open_workbench(Fifo) as fifo:
         for _ in range(rounds):
             ours, wrong = await burst(bench)
             ratios.append(ours / (await burst(fifo))[0])
@@ -123,7 +123,8 @@ def planning() -> list[Row]:
 
 def planning_time(requests: int, owners: int) -> float:
     """Return the median milliseconds of ``next`` with so many waiting, in ten groups."""
-    scheduler = Scheduler(CostModel(base=0.05, linear=5e-4, budget=8 * 96))
+    scheduler = Scheduler()
+    scheduler.add_device("gpu", {"": CostModel(base=0.05, linear=5e-4, budget=8 * 96)})
     units = (Unit.ENCODE_TEXT, *(Unit.DENOISE,) * 8, Unit.DECODE)
     costs = {Unit.ENCODE_TEXT: 0.02, Unit.DENOISE: 0.1, Unit.DECODE: 0.1}
     for number in range(requests):
@@ -133,10 +134,10 @@ def planning_time(requests: int, owners: int) -> float:
     times = []
     for _ in range(200):
         began = time.perf_counter()
-        batch = scheduler.next()
+        batch = scheduler.next("gpu")
         times.append(1000 * (time.perf_counter() - began))
         assert batch is not None
-        scheduler.served(batch)
+        scheduler.served("gpu", batch)
         for task in batch.tasks:
             if task.key is None:
                 scheduler.set_key(task, task.shape, task.tokens, task.costs[Unit.DENOISE])

@@ -16,14 +16,10 @@ class Fifo(Scheduler):
         task.owner = task.group = "everybody"
         super().add(task)
         task.added_at = _AGE_STEP * task.sequence
-        self._place(task)
+        self._wait(task)
 
-    def _room(self, leader: Task, *, alone: bool) -> int:  # noqa: ARG002
-        """Limit batches as with several owners: the one owner stands for many."""
-        return super()._room(leader, alone=False)
-
-    def _encode_ahead(self, leader: Task, riders: list[Task], *, alone: bool) -> tuple[Task, ...]:  # noqa: ARG002
-        return super()._encode_ahead(leader, riders, alone=False)
+    def _only_one_owner_waits(self) -> bool:
+        return False  # the one owner stands for many
 
 
 class Lockstep(Fifo):
@@ -31,14 +27,14 @@ class Lockstep(Fifo):
 
     _batched: tuple[Task, ...] = ()
 
-    def next(self) -> Batch | None:
+    def next(self, name: str) -> Batch | None:
         self._batched = tuple(task for task in self._batched if task.id in self.tasks)
         if not self._batched:
-            leader = super().next()
+            leader = super().next(name)
             if leader is None:
                 return None
             first = leader.ahead_for or leader.tasks[0]
-            room = max(0, self.costs.budget // (first.tokens * first.samples) - 1)
+            room = max(0, self.devices[name].costs[first.model].budget // (first.tokens * first.samples) - 1)
             same = [task for task in self.in_order() if task.shape == first.shape and task is not first]
             self._batched = (first, *same[:room])
         for unit in (Unit.ENCODE_TEXT, Unit.DENOISE, Unit.DECODE):

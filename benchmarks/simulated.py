@@ -24,7 +24,8 @@ class Device:
 
     def __init__(self, policy: type[Scheduler]) -> None:
         self.costs = turbo_costs()
-        self.scheduler = policy(self.costs, burst=self.seconds_alone())
+        self.scheduler = policy(burst=self.seconds_alone())
+        self.scheduler.add_device("gpu", {"": self.costs})
         self.clock = 0.0
         self.ended: dict[str, float] = {}
         self.served: defaultdict[str, float] = defaultdict(float)
@@ -41,10 +42,10 @@ class Device:
 
     def serve(self) -> None:
         """Run one unit."""
-        batch = self.scheduler.next()
+        batch = self.scheduler.next("gpu")
         assert batch is not None
-        self.clock += self.scheduler.seconds(batch)
-        self.scheduler.served(batch)
+        self.clock += self.scheduler.seconds("gpu", batch)
+        self.scheduler.served("gpu", batch)
         for task in batch.tasks:
             self.served[task.owner] += task.costs[batch.unit]
             if task.key is None:

@@ -17,7 +17,6 @@ from zimage_engine.handle import Handle
 from zimage_engine.places import parse_places
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.publisher import Publisher
-from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.forecast import Forecaster
 from zimage_engine.scheduling.predictions import QueueModel
 from zimage_engine.scheduling.queue import RequestQueue
@@ -52,7 +51,7 @@ class Engine:
         self._config = config
         profile = config.profile
         model = QueueModel(profile.size_multiple**2, profile.image_patches, base_request(profile))
-        self._queue = RequestQueue(scheduler or Scheduler(CostModel()), {profile.name: model})
+        self._queue = RequestQueue(scheduler or Scheduler(), {profile.name: model})
         self._publisher = Publisher()
         self._changed = threading.Condition()
         make_executor = make_executor or partial(load_executor, config)

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.devices import Device
 from zimage_engine.scheduling.request_states import Launched, RequestState
 from zimage_engine.scheduling.tasks import Batch
 from zimage_engine.types import NewRequest, Plan
 
 
 class DeviceState:
-    """A device that is ready. ``launched`` holds its plans in order.
+    """A device that is ready. ``launched`` holds its plans in order, ``busy_seconds`` is how long it has worked.
 
     ``release`` names the requests that it holds but that have ended, ``forget`` the scopes (in order, each once) whose
-    embeddings it is to forget.
+    embeddings it is to forget. ``budgets`` are those of its models.
     """
 
-    def __init__(self, costs: CostModel) -> None:
-        self.budget = BatchBudget(costs)
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.name = device.name
         self.launched: deque[Launched] = deque()
         self.release: list[str] = []
         self.forget: dict[str, None] = {}
+        self.busy_seconds = 0.0
+        self.budgets: dict[str, BatchBudget] = {}
+        self.use_costs(device.costs)
+
+    def use_costs(self, costs: Mapping[str, CostModel]) -> None:
+        """Replace the costs. Models whose costs are new may use their full budgets."""
+        before, self.device.costs = self.device.costs, costs
+        for model, each in costs.items():
+            if model not in self.budgets or before.get(model) is not each:
+                self.budgets[model] = BatchBudget(each)
 
     def launch(
         self, batch: Batch | None, states: Sequence[RequestState], seconds: float, *, ahead: bool = False
@@ -32,15 +44,16 @@ class DeviceState:
         plan = Plan(
             None if batch is None else batch.unit,
             tuple(state.request.id for state in states),
-            tuple(NewRequest(state.request, state.scope) for state in states if not state.on_worker),
+            tuple(NewRequest(state.request, state.scope) for state in states if state.device is None),
             tuple(self.release),
             tuple(self.forget),
             seconds=seconds,
             ahead=ahead,
+            model="" if batch is None else batch.tasks[0].model,
         )
         self.release, self.forget = [], {}
         for state in states:
-            state.on_worker = True
+            state.device = self.name
         self.launched.append(Launched(plan, batch))
         return plan
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 import time
@@ -89,21 +90,25 @@ class Forecaster:
 
 
 def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> dict[str, float]:
-    """Serve up to ``batches`` batches of a copied scheduler, which this changes.
+    """Serve up to ``batches`` batches of a copied scheduler on its devices side by side, which changes it.
 
     Returns the predicted seconds from now to the end of each task that ends by then.
     """
-    clock = 0.0
     ends: dict[str, float] = {}
     keys = {_size(task): task.key for task in scheduler.tasks.values() if task.key is not None}
+    free = [(0.0, number, name) for number, name in enumerate(scheduler.devices)]
     for _ in range(batches):
-        batch = scheduler.next()
-        if batch is None:
+        # Nothing comes, so a device that finds nothing to do never will.
+        while free and (batch := scheduler.next(free[0][2])) is None:
+            heapq.heappop(free)
+        if not free or batch is None:
             break
+        clock, number, name = free[0]
         # The same batch leads until one of its tasks has taken its last step: all steps up to there are served at once.
         times = min(task.steps_left for task in batch.tasks) if batch.unit is Unit.DENOISE else 1
-        clock += times * scheduler.seconds(batch)
-        scheduler.served(batch, times)
+        clock += times * scheduler.seconds(name, batch)
+        heapq.heapreplace(free, (clock, number, name))
+        scheduler.served(name, batch, times)
         _mark_encoded(scheduler, batch)
         for task in batch.tasks:
             if task.done == len(task.units):
@@ -125,6 +130,5 @@ def _mark_encoded(scheduler: Scheduler, batch: Batch) -> None:
         return
     encoded = {task.texts for task in batch.tasks} - {None}
     for task in list(scheduler.tasks.values()) if encoded else ():
-        if task.texts in encoded and not task.started:
-            task.costs = {**task.costs, Unit.ENCODE_TEXT: CACHED_TEXT_SECONDS}
-            scheduler.restart(task)
+        if task.texts in encoded and task.pinned is None:
+            scheduler.set_costs(task, {**task.costs, Unit.ENCODE_TEXT: CACHED_TEXT_SECONDS})

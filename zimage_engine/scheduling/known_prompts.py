@@ -1,4 +1,4 @@
-"""Which texts the worker has encoded, as far as is known, and which are still to be encoded. Free of torch."""
+"""Which texts each device has encoded, as far as is known, and which are still to be encoded. Free of torch."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ class KnownPrompts:
         self._count = count
         self._keys: OrderedDict[TextKey, None] = OrderedDict()
 
+    def __contains__(self, key: TextKey) -> bool:
+        return key in self._keys
+
     def use(self, key: TextKey) -> bool:
         """Return True if the text is known, and count it as just used."""
         if key not in self._keys:
@@ -55,19 +58,30 @@ class KnownPrompts:
 
 @dataclass(slots=True)
 class _Texts:
-    """The texts of one request: estimated tokens by key, and which of them are still to be encoded."""
+    """The texts of one request: estimated tokens by key, and which of them no device has encoded yet."""
 
     tokens: dict[TextKey, int]
     missing: set[TextKey] = field(default_factory=set)
 
 
 class TextTracker:
-    """The texts of the requests in a queue. Requests with the same text of the same scope need it encoded once."""
+    """The texts of the requests in a queue. Requests with the same text of the same scope need it encoded once.
+
+    That is so on each device. A request that has no device yet is expected to come to one that has encoded its texts.
+    """
 
     def __init__(self) -> None:
-        self._known = KnownPrompts()
+        self._known: dict[str, KnownPrompts] = {}
         self._requests: dict[str, _Texts] = {}
         self._waiting: defaultdict[TextKey, set[str]] = defaultdict(set)
+
+    def add_device(self, device: str) -> None:
+        """Add a device, which has encoded nothing."""
+        self._known[device] = KnownPrompts()
+
+    def remove_device(self, device: str) -> None:
+        """Remove a device that has encoded nothing, or has dropped it (:meth:`clear`)."""
+        del self._known[device]
 
     def add(self, request_id: str, scope: str, texts: Iterable[str]) -> None:
         """Add a request. The empty text belongs to no scope."""
@@ -81,20 +95,26 @@ class TextTracker:
         for key in texts.missing if texts is not None else ():
             self._stop_waiting(key, request_id)
 
-    def new_tokens(self, request_id: str) -> tuple[int, ...]:
-        """Return the estimated tokens of each text of the request that is still to be encoded."""
+    def new_tokens(self, request_id: str, device: str | None = None) -> tuple[int, ...]:
+        """Return the estimated tokens of each text of the request that is still to be encoded.
+
+        That is, on ``device``; by default those that no device has encoded.
+        """
         texts = self._requests[request_id]
-        return tuple(texts.tokens[key] for key in texts.missing)
+        if device is None:
+            return tuple(texts.tokens[key] for key in texts.missing)
+        known = self._known[device]
+        return tuple(tokens for key, tokens in texts.tokens.items() if key not in known)
 
     def keys(self, request_id: str) -> frozenset[TextKey]:
         """Return the keys of the request's texts."""
         return frozenset(self._requests[request_id].tokens)
 
-    def encoded(self, request_id: str) -> set[str]:
-        """Record that the request's texts are encoded. Returns the requests that have fewer to be encoded now."""
+    def encoded(self, request_id: str, device: str) -> set[str]:
+        """Record that a device has encoded the request's texts. Returns the requests with fewer to be encoded now."""
         changed: set[str] = set()
         for key in self._requests[request_id].tokens:
-            self._known.add(key)
+            self._known[device].add(key)
             for other in self._waiting.pop(key, ()):
                 self._requests[other].missing.discard(key)
                 changed.add(other)
@@ -102,12 +122,13 @@ class TextTracker:
 
     def forget(self, scope: str) -> set[str]:
         """Record that a scope's texts are to be encoded again. Returns the requests with such texts."""
-        self._known.forget(scope)
+        for known in self._known.values():
+            known.forget(scope)
         return self._find_all_missing(scope)
 
-    def clear(self) -> set[str]:
-        """Record that all texts are to be encoded again. Returns all requests."""
-        self._known.clear()
+    def clear(self, device: str) -> set[str]:
+        """Record that a device has to encode all texts again. Returns all requests."""
+        self._known[device].clear()
         return self._find_all_missing()
 
     def _find_all_missing(self, scope: str | None = None) -> set[str]:
@@ -122,9 +143,14 @@ class TextTracker:
 
     def _find_missing(self, request_id: str) -> None:
         texts = self._requests[request_id]
-        texts.missing = {key for key in texts.tokens if not self._known.use(key)}
+        texts.missing = {key for key in texts.tokens if not self._use(key)}
         for key in texts.missing:
             self._waiting[key].add(request_id)
+
+    def _use(self, key: TextKey) -> bool:
+        """Return True if a device knows the text, and count it as just used on each that does."""
+        found = [known.use(key) for known in self._known.values()]
+        return any(found)
 
     def _stop_waiting(self, key: TextKey, request_id: str) -> None:
         self._waiting[key].discard(request_id)

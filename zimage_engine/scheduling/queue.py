@@ -5,14 +5,16 @@ The scheduler decides the order. Pure Python without threads or torch; the engin
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.device_state import DeviceState
 from zimage_engine.scheduling.predictions import Predictions, QueueModel
 from zimage_engine.scheduling.request_states import Published, RequestState, scope_of
-from zimage_engine.scheduling.scheduler import Scheduler, Snapshot
+from zimage_engine.scheduling.scheduler import Scheduler
+from zimage_engine.scheduling.snapshot import Snapshot
+from zimage_engine.scheduling.task_costs import TaskCosts
 from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.stats import UnitRecord
 from zimage_engine.types import (
@@ -38,11 +40,10 @@ class RequestQueue:
 
     def __init__(self, scheduler: Scheduler, models: Mapping[str, QueueModel]) -> None:
         self._scheduler = scheduler
-        self._default = next(iter(models))
-        self._base = models[self._default].base
-        self.predictions = Predictions(scheduler.costs, models[self._default])
-        self._devices: dict[str, DeviceState] = {}
+        self.predictions = Predictions(models)
         self._states: dict[str, RequestState] = {}
+        self._costs = TaskCosts(scheduler, self.predictions, self._states)
+        self._devices: dict[str, DeviceState] = {}
         self.busy_seconds = 0.0
         self.record: UnitRecord | None = None  # of the newest plan that was done
         self.finished = self.failed = 0
@@ -65,19 +66,27 @@ class RequestQueue:
     ) -> None:
         """Add a device that is ready. It holds ``models`` and may be told to load another one of ``allowed``.
 
-        ``costs`` and ``load_seconds`` are, by model, what its units and loading it are expected to take. The
-        scheduler's burst becomes the cost of the default model's ``base`` request.
+        ``costs`` and ``load_seconds`` are, by model, what its units and loading it are expected to take. The cost of
+        the default model's ``base`` request is the scheduler's burst.
         """
-        assert not self._devices, "there is a device already"
-        assert self._default in models <= allowed <= {*models, *(load_seconds or ())}
-        self._devices[device] = DeviceState(costs[self._default])
-        self._scheduler.costs = self.predictions.costs = costs[self._default]
-        if self._base is not None:
-            self._scheduler.burst = self.predictions.seconds_alone(self._base)
-        for state in self._states.values():
-            if not state.task.started:
-                state.task.costs = self.predictions.unit_seconds(state.request)
-                self._scheduler.restart(state.task)
+        assert allowed <= costs.keys()
+        assert allowed <= {*models, *(load_seconds or ())}
+        self._devices[device] = DeviceState(self._scheduler.add_device(device, costs))
+        self._costs.use_reference(self.predictions.add_device(device, costs))
+
+    def drain_device(self, device: str) -> None:
+        """Have a device begin no request any more; those that it has begun are finished. Ignores unknown devices."""
+        if device in self._devices:
+            self._devices[device].device.drain()
+
+    def is_drained(self, device: str) -> bool:
+        """Return True if the device has nothing to finish."""
+        on = self._devices[device]
+        return not on.launched and not on.device.pinned.tasks
+
+    def running_on(self, device: str) -> int:
+        """Return the number of requests that the device has begun; 0 if it is unknown."""
+        return sum(state.device == device for state in self._states.values())
 
     def submit(
         self, request: ImageRequest, owner: Hashable, weight: float = 1, group: Hashable = None, group_weight: float = 1
@@ -98,13 +107,13 @@ class RequestQueue:
         if (state := self._states.get(request_id)) is None:
             return []
         state.cancelled = True
-        return [] if self._is_on_device(request_id) else self._end_cancelled(state)
+        return [] if self._is_launched(state) else self._end_cancelled(state)
 
     def forget(self, owner: Hashable) -> None:
         """Have the worker forget the embeddings of the owner's prompts."""
         for device in self._devices.values():
             device.forget[scope_of(owner)] = None
-        self._update_text_costs(self.predictions.texts_forgotten(scope_of(owner)))
+        self._costs.update_texts(self.predictions.texts_forgotten(scope_of(owner)))
 
     def next(self, device: str) -> Plan | None:
         """Return the plan that the device is to begin, or None if there is nothing to do.
@@ -113,7 +122,8 @@ class RequestQueue:
         """
         on = self._devices[device]
         assert not on.launched, "the last plan is not done"
-        batch = self._scheduler.next()
+        batch = self._scheduler.next(device)
+        on.device.idle = batch is None
         return self._launch(on, batch) if batch is not None or on.release or on.forget else None
 
     def next_ahead(self, device: str, longest: float) -> Plan | None:
@@ -122,10 +132,10 @@ class RequestQueue:
         None, too, if it is predicted to take more than ``longest`` seconds: whoever cancels or comes waits for it.
         """
         on = self._devices.get(device)
-        if on is None or len(on.launched) != 1 or (batch := self._scheduler.next()) is None:
+        if on is None or len(on.launched) != 1 or (batch := self._scheduler.next(device)) is None:
             return None
         running = on.launched[0]
-        if running.batch is None or running.doomed or self._seconds(batch) > longest:
+        if running.batch is None or running.doomed or self._costs.seconds(device, batch) > longest:
             return None
         names = {*running.plan.ids, *(task.id for task in batch.tasks)}
         states = [self._states[name] for name in names if name in self._states]
@@ -138,28 +148,29 @@ class RequestQueue:
         on = self._devices[device]
         assert on.is_running(plan)
         launched = on.launched.popleft()
-        self.record, batch = launched.record(result, self._scheduler.costs.budget), launched.batch
+        self.record, batch = launched.record(result, on.device.costs), launched.batch
         self.busy_seconds += result.seconds
+        on.busy_seconds += result.seconds
         if batch is None:
             return []
         # A request of a plan that was launched ahead may have ended meanwhile.
         batch = replace(batch, tasks=tuple(filter(self._is_current, batch.tasks)))
         if result.skipped:
-            return self._take_back(batch)
+            return self._take_back(on, batch)
         if result.failures and on.launched:
             on.launched[0].doomed = True
         if result.out_of_memory:
-            self._update_text_costs(self.predictions.texts_forgotten())  # the worker has freed its caches
+            self._costs.update_texts(self.predictions.texts_dropped(device))  # the worker has freed its caches
             if (cancelled := self._retry_smaller(on, batch)) is not None:
                 return cancelled
         if not result.failures:
-            on.budget.ran(result.seconds)
-            self.predictions.learn(batch.unit, plan.seconds, result)
+            on.budgets[plan.model].ran(result.seconds)
+            self.predictions.learn(device, plan.model, batch.unit, plan.seconds, result)
         total = sum(task.costs[batch.unit] for task in batch.tasks)
         events: Published = []
         for task in batch.tasks:
             self._states[task.id].seconds += result.seconds * task.costs[batch.unit] / total
-            events += self._record(self._states[task.id], batch.unit, result)
+            events += self._record(device, self._states[task.id], batch.unit, result)
         return events
 
     def is_running(self, device: str, plan: Plan) -> bool:
@@ -174,20 +185,22 @@ class RequestQueue:
         if (lost := self._devices.pop(device, None)) is None:
             return []
         suspects, events = {name for launched in lost.launched for name in launched.plan.ids}, Published()
-        for state in list(self._states.values()):
-            state.on_worker = False
+        for state in [each for each in self._states.values() if each.device == device]:
+            state.device = None
             if state.request.id in suspects:
                 state.losses += 1
             if state.cancelled:
                 events += self._end_cancelled(state)
             elif state.losses > 1:
                 events += self._fail(state, UnitFailed("The model failed on this picture twice; try another prompt."))
-            elif state.task.started:
+            else:
                 state.steps_done = state.units_done = 0
                 if state.losses:  # it shares no unit from now on
                     state.task.shape = (state.task.shape, state.request.id)
                 self._scheduler.restart(state.task)
-        self._update_text_costs(self.predictions.texts_forgotten())
+        self._scheduler.remove_device(device)
+        self._costs.update_texts(self.predictions.texts_dropped(device))
+        self._costs.use_reference(self.predictions.remove_device(device))
         return events
 
     def drop_all(self, error: EngineError) -> Published:
@@ -199,7 +212,7 @@ class RequestQueue:
 
     def snapshot(self, count: int) -> Snapshot | None:
         """Return the order of now, with ``count`` tasks to run the rule forward on; None if no request waits."""
-        return self._scheduler.snapshot(count) if self.waiting else None
+        return Snapshot.of(self._scheduler, count) if self.waiting else None
 
     def is_waiting(self, request_id: str) -> bool:
         """Return True if no unit of the request was launched."""
@@ -208,26 +221,14 @@ class RequestQueue:
     def _launch(self, on: DeviceState, batch: Batch | None, *, ahead: bool = False) -> Plan:
         if batch is None:
             return on.launch(None, (), 0.0)
-        plan = on.launch(batch, [self._states[task.id] for task in batch.tasks], self._seconds(batch), ahead=ahead)
-        self._scheduler.served(batch)
+        states = [self._states[task.id] for task in batch.tasks]
+        for state in states:
+            self._costs.fit_device(on.name, state)
+        plan = on.launch(batch, states, self._costs.seconds(on.name, batch), ahead=ahead)
+        self._scheduler.served(on.name, batch)
         return plan
 
-    def _update_text_costs(self, names: Iterable[str]) -> None:
-        """Predict again what the texts of these requests take, of those that have not started."""
-        for name in names:
-            state = self._states[name]
-            if not state.task.started:
-                seconds = self.predictions.unit_seconds(state.request)[Unit.ENCODE_TEXT]
-                state.task.costs = {**state.task.costs, Unit.ENCODE_TEXT: seconds}
-                self._scheduler.restart(state.task)
-
-    def _seconds(self, batch: Batch) -> float:
-        """Return the seconds that the batch's unit takes by the present costs."""
-        if batch.unit is Unit.DENOISE:
-            return self._scheduler.seconds(batch)
-        return sum(self.predictions.unit_seconds(self._states[task.id].request)[batch.unit] for task in batch.tasks)
-
-    def _record(self, state: RequestState, unit: Unit, result: PlanResult) -> Published:
+    def _record(self, device: str, state: RequestState, unit: Unit, result: PlanResult) -> Published:
         """Apply a unit's result to one request; returns its event."""
         name = state.request.id
         state.retried = False
@@ -239,7 +240,7 @@ class RequestQueue:
             self.finished += 1
             return [(name, Finished(result.images[name], state.seconds, state.truncated))]
         if name in result.caption_tokens:
-            self._update_text_costs(self.predictions.text_encoded(name))
+            self._costs.update_texts(self.predictions.text_encoded(name, device))
             task, captions = state.task, result.caption_tokens[name]
             self._scheduler.set_key(task, *self.predictions.key(task, state.request, captions))
         state.truncated = state.truncated or name in result.truncated
@@ -247,7 +248,7 @@ class RequestQueue:
             state.unit_done(unit)
         if state.cancelled:
             return self._end_cancelled(state)
-        if state.task.done == len(state.task.units) and not self._is_on_device(name):
+        if state.task.done == len(state.task.units) and not self._is_launched(state):
             return self._fail(state, UnitFailed("The model returned no picture; please try again."))
         return [(name, Step(state.steps_done, state.request.real_steps, result.previews.get(name)))]
 
@@ -266,12 +267,12 @@ class RequestQueue:
         if batch.ahead_for is not None:
             batch.ahead_for.encodes_ahead = False  # encode each request when it leads
         elif len(batch.tasks) > 1:
-            on.budget.halve(len(batch.tasks) * leader.tokens * leader.samples)
-        return self._take_back(batch)
+            on.budgets[leader.model].halve(len(batch.tasks) * leader.tokens * leader.samples)
+        return self._take_back(on, batch)
 
-    def _take_back(self, batch: Batch) -> Published:
+    def _take_back(self, on: DeviceState, batch: Batch) -> Published:
         """Plan a batch that was launched, but changed nothing, again. Returns the ends of the cancelled requests."""
-        self._scheduler.undo(batch)
+        self._scheduler.undo(on.name, batch)
         cancelled = [state for task in batch.tasks if (state := self._states[task.id]).cancelled]
         return [event for state in cancelled for event in self._end_cancelled(state)]
 
@@ -289,12 +290,11 @@ class RequestQueue:
         self.predictions.remove(state.request.id)
         if state.request.id in self._scheduler.tasks:
             self._scheduler.remove(state.request.id)
-        if state.on_worker:
-            for device in self._devices.values():
-                device.release.append(state.request.id)
+        if state.device is not None:
+            self._devices[state.device].release.append(state.request.id)
 
-    def _is_on_device(self, request_id: str) -> bool:
-        return any(device.has(request_id) for device in self._devices.values())
+    def _is_launched(self, state: RequestState) -> bool:
+        return state.device is not None and self._devices[state.device].has(state.request.id)
 
     def _is_current(self, task: Task) -> bool:
         return (state := self._states.get(task.id)) is not None and state.task is task

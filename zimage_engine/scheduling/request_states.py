@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.stats import UnitRecord
 from zimage_engine.types import Event, ImageRequest, Plan, PlanResult, Unit
@@ -20,7 +21,7 @@ class RequestState:
 
     ``units_done`` counts the units that succeeded, ``steps_done`` the steps among them.
     ``retried`` is True after it ran out of memory alone, until a unit succeeds. ``losses`` counts the workers that were
-    lost during one of its units. ``on_worker`` is True if the worker has been given the request.
+    lost during one of its units. ``device`` names the one that has been given the request; None if none has.
     """
 
     request: ImageRequest
@@ -33,7 +34,7 @@ class RequestState:
     truncated: bool = False
     retried: bool = False
     losses: int = 0
-    on_worker: bool = False
+    device: str | None = None
 
     def unit_done(self, unit: Unit) -> None:
         """Count a unit that succeeded."""
@@ -52,12 +53,13 @@ class Launched:
     batch: Batch | None
     doomed: bool = False
 
-    def record(self, result: PlanResult, budget: int) -> UnitRecord | None:
-        """Return what to tell of the plan's unit, given the token budget of batches; None if none was done."""
+    def record(self, result: PlanResult, costs: Mapping[str, CostModel]) -> UnitRecord | None:
+        """Return what to tell of the plan's unit on the device with these costs; None if none was done."""
         if self.batch is None or result.skipped:
             return None
-        unit, tasks = self.batch.unit, self.batch.tasks
+        unit, tasks, model = self.batch.unit, self.batch.tasks, self.plan.model
         tokens = sum(task.tokens * task.samples for task in tasks)
+        budget = costs[model].budget
         fill = tokens / budget if unit is Unit.DENOISE and budget else None
         return UnitRecord(unit, result.seconds, self.plan.seconds, len(tasks), fill, result.out_of_memory)
 

@@ -24,98 +24,110 @@ encoding ahead for riders takes at most as long as all of the leader's steps.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from itertools import islice
 
+from zimage_engine.scheduling.batching import Alike, encoded_ahead, riders, room
 from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.devices import Device
+from zimage_engine.scheduling.order import Pinned, View, Waiting, share_of
 from zimage_engine.scheduling.shares import Share
 from zimage_engine.scheduling.tasks import BEFORE_STEPS, Batch, Task, rounded
 from zimage_engine.types import Unit
-
-_SLOWDOWN_MAX = 2.0
-"""How many times longer than alone a leader's step may take because of its riders, while other owners wait."""
-
-_LOOK_AHEAD = 200
-"""Riders are chosen by tag among this many tasks; if those are too few, the oldest of the others join them."""
 
 _POSITION_MAX = 500
 
 
 class Scheduler:
-    """The order of one device's tasks. ``burst`` (seconds) is the head start of an owner or group that comes back."""
+    """The order of the tasks of several devices. ``burst`` (seconds) is the head start of who comes back."""
 
-    def __init__(self, costs: CostModel, burst: float = 1.0) -> None:
-        self.costs = costs
+    def __init__(self, burst: float = 1.0) -> None:
         self.tasks: dict[str, Task] = {}
+        self.devices: dict[str, Device] = {}
         self.burst = burst
-        self.device = Share()
+        self.root = Share()
+        self._waiting = Waiting()
+        self._alike = Alike()
         self._served_seconds = 0.0
         self._sequence = 0
-        self._encoded_ahead = False
-        self._index: dict[Hashable, dict[str, Task]] = {}
+
+    def add_device(self, name: str, costs: Mapping[str, CostModel]) -> Device:
+        """Add a device with its costs by model. It may be asked what to run from now on."""
+        assert name not in self.devices
+        device = self.devices[name] = Device(name, costs)
+        return device
+
+    def remove_device(self, name: str) -> None:
+        """Remove a device. Its tasks go back to their first unit, and wait; what they were served stays charged."""
+        device = self.devices[name]
+        for task in list(device.pinned.tasks.values()):
+            self.restart(task)
+        del self.devices[name]
 
     def add(self, task: Task) -> None:
         """Add a task. The weights of its group and owner become the task's."""
         self._sequence += 1
         task.sequence, task.added_at = self._sequence, self._served_seconds
         task.reset()
-        group = self.device.child(task.group, task.group_weight, self.burst)
+        group = self.root.child(task.group, task.group_weight, self.burst)
         task.share = group.child(task.owner, task.weight, self.burst)
-        self._place(task)
+        self._enter(task)
+        self._wait(task)
 
     def remove(self, task_id: str) -> None:
         """Remove a task; the meters keep what it was served."""
         task = self.tasks.pop(task_id)
-        self._unindex(task)
-        share_of(task).remove(task)
+        self._take_out(task)
+        share_of(task).leave()
 
-    def next(self) -> Batch | None:
-        """Return what to run now. Changes nothing; :meth:`served` does.
+    def next(self, name: str) -> Batch | None:
+        """Return what the device is to run now. Changes nothing; :meth:`served` does.
 
-        Returns None if there are no tasks, or none whose key is known or not yet needed.
+        Returns None if there are no tasks for it, or none whose key is known or not yet needed.
         """
-        leader = next((task for task in self.in_order() if task.ready), None)
+        device = self.devices[name]
+        view = self._view(device)
+        leader = next((task for task in view.tasks() if task.ready), None)
         if leader is None:
             return None
         alone = self._only_one_owner_waits()
-        room = self._room(leader, alone=alone) if leader.unit is Unit.DENOISE else 0
-        if room < 1:
+        count = room(device.costs[leader.model], leader, alone=alone) if leader.unit is Unit.DENOISE else 0
+        if count < 1:
             return Batch(leader.unit, (leader,))
-        riders = self._riders(leader, room)
-        if encoded := self._encode_ahead(leader, riders, alone=alone):
-            return Batch(encoded[0].unit, encoded, ahead_for=leader)
+        riders = self._riders(device, view, leader, count)
+        ahead = () if device.encoded_ahead else encoded_ahead(leader, riders, alone=alone)
+        if ahead:
+            return Batch(ahead[0].unit, ahead, ahead_for=leader)
         if any(task.unit in BEFORE_STEPS for task in riders):
-            riders = self._riders(leader, room, encoded=True)
+            riders = self._riders(device, view, leader, count, encoded=True)
         return Batch(Unit.DENOISE, (leader, *riders))
 
-    def served(self, batch: Batch, times: int = 1) -> None:
+    def served(self, name: str, batch: Batch, times: int = 1) -> None:
         """Record that a batch's unit is done ``times`` times. Each task is charged what the unit costs alone.
 
-        A task whose last unit that was is removed.
+        The tasks are pinned to the device. A task whose last unit that was is removed.
         """
+        device = self.devices[name]
         for task in batch.tasks:
-            self._charge(task, times * task.costs[batch.unit])
-            _advance(task, batch, times)
+            if task.pinned is None:
+                self._take_out(task)
+                self._pin(task, device)
+            self._serve(task, batch, times)
             if task.done == len(task.units):
                 self.remove(task.id)
-            else:
-                self._place(task)
-        self._encoded_ahead = batch.ahead_for is not None
+        device.encoded_ahead = batch.ahead_for is not None
 
-    def undo(self, batch: Batch) -> None:
+    def undo(self, name: str, batch: Batch) -> None:
         """Take back one :meth:`served` of this batch, since its unit was not done after all.
 
         Tasks that were removed by it are in their place again. Later batches of other tasks may stand.
         """
+        device = self.devices[name]
         for task in batch.tasks:
-            self._readmit(task)
-            _advance(task, batch, -1)
-            self._place(task)
-            self._charge(task, -task.costs[batch.unit])
-            self._place(task)
-        self._encoded_ahead = False
+            if self._readmit(task):
+                self._pin(task, device)
+            self._serve(task, batch, -1)
+        device.encoded_ahead = False
 
     def set_key(self, task: Task, key: Hashable, tokens: int, step: float) -> None:
         """Record a task's key, which is known now, and the tokens and the seconds of a step that follow from it."""
@@ -124,14 +136,25 @@ class Scheduler:
         task.costs = {**task.costs, Unit.DENOISE: rounded(step)}
         task.remaining += added
         task.encode_ahead += added
-        if task.id in self.tasks:
-            self._place(task)
+        if task.pinned is not None:
+            task.pinned.book(task, added)
+            task.pinned.place(task)
+            self._waiting.update(share_of(task))
+        elif task.id in self.tasks:
+            self._wait(task)
+
+    def set_costs(self, task: Task, costs: Mapping[Unit, float]) -> None:
+        """Set the seconds of a task that waits."""
+        task.costs = costs
+        task.reset()
+        self._wait(task)
 
     def restart(self, task: Task) -> None:
-        """Set a task back to its first unit, in its old place even if it was removed; the meters stay."""
-        self._readmit(task)
+        """Have a task wait for its first unit, in its old place even if it was removed; the meters stay."""
+        if not self._readmit(task):
+            self._take_out(task)
         task.reset()
-        self._place(task)
+        self._wait(task)
 
     def position(self, task: Task) -> int:
         """Return the number of tasks that come before this one; beyond 500, that of all others.
@@ -143,155 +166,110 @@ class Scheduler:
 
     def in_order(self) -> Iterator[Task]:
         """Return all tasks in the order in which they lead if nothing else comes."""
-        return self.device.tasks()
+        parts = [device.pinned for device in self.devices.values()]
+        return View(self.root, self._waiting, parts[0] if len(parts) == 1 else Pinned.together(parts)).tasks()
 
-    def seconds(self, batch: Batch) -> float:
-        """Return the seconds that a batch's unit is expected to take."""
+    def seconds(self, name: str, batch: Batch) -> float:
+        """Return the seconds that a batch's unit is expected to take on a device."""
+        device, leader = self.devices[name], batch.tasks[0]
         if batch.unit is Unit.DENOISE:
-            leader = batch.tasks[0]
-            return self.costs.step(leader.tokens, sum(task.samples for task in batch.tasks))
-        return sum(task.costs[batch.unit] for task in batch.tasks)
+            return device.costs[leader.model].step(leader.tokens, sum(task.samples for task in batch.tasks))
+        return device.pace.get(leader.model, 1.0) * sum(task.costs[batch.unit] for task in batch.tasks)
 
-    def copy(self) -> Scheduler:
-        """Return a copy with shares and tasks of its own, to run the rule forward on. The costs are shared."""
-        return self.with_tasks(task.copy() for task in self.tasks.values())
+    def copy_order(self) -> View:
+        """Return the order of all tasks, which can be read while this changes."""
+        everything = Pinned.together([device.pinned for device in self.devices.values()])
+        return View(self.root, self._waiting.copy(), everything)
 
-    def snapshot(self, count: int) -> Snapshot:
-        """Return the order of now. To run the rule forward on, it has copies of the first ``count`` tasks."""
-        first = tuple(task.copy() for task in islice(self.in_order(), count))
-        return Snapshot(self, first, self.device.copy_order() if len(self.tasks) > count else None)
+    def place(self, task: Task, device: Device | None) -> None:
+        """Add a task that has a share already: pinned to a device, or waiting."""
+        self._enter(task)
+        if device is None:
+            self._wait(task)
+        else:
+            device.pinned.add(task)
 
-    def with_tasks(self, copies: Iterable[Task]) -> Scheduler:
-        """Return a scheduler of these copies of its tasks, which it takes over.
+    def recount(self, factor: float, predict: Callable[[Task], Mapping[Unit, float]]) -> None:
+        """Count work in another unit, of which ``factor`` make one of the present.
 
-        Nothing may be added to it, as it has only their shares.
+        ``predict`` returns what the units of a task that waits take.
         """
-        copied = Scheduler(self.costs, self.burst)
-        copied._encoded_ahead = self._encoded_ahead
-        shares = {self.device: copied.device}
-        for task in copies:
-            task.share = share_of(task).copy(shares)
-            copied._place(task)
-        return copied
+        begun = [(task, device.pinned) for device in self.devices.values() for task in device.pinned.tasks.values()]
+        waiting = [task for task in self.tasks.values() if task.pinned is None]
+        for task, pinned in begun:
+            pinned.remove(task)
+        if factor != 1:
+            self.root.rescale(factor)
+            self._served_seconds = rounded(self._served_seconds * factor)
+            for task in self.tasks.values():
+                task.rescale(factor)
+        for task, pinned in begun:
+            pinned.add(task)
+        self._waiting = Waiting()
+        for task in waiting:
+            task.costs = predict(task)
+            task.reset()
+            self._waiting.place(task)
+        for owner in {share_of(task) for task in waiting}:
+            self._waiting.update(owner)
 
-    def _charge(self, task: Task, seconds: float) -> None:
-        share_of(task).charge(seconds)
+    def _enter(self, task: Task) -> None:
+        self.tasks[task.id] = task
+        share_of(task).enter()
+
+    def _readmit(self, task: Task) -> bool:
+        """Give a task its share again, with the meters as they were left, if it was removed after its last unit."""
+        if task.id in self.tasks:
+            return False
+        task.share = share_of(task).rejoin()
+        self._enter(task)
+        return True
+
+    def _wait(self, task: Task) -> None:
+        """Put a task that is not pinned in its place, or move it there."""
+        self._waiting.place(task)
+        self._waiting.update(share_of(task))
+        self._alike.place(task)
+
+    def _pin(self, task: Task, device: Device) -> None:
+        device.pinned.add(task)
+        self._waiting.update(share_of(task))
+
+    def _take_out(self, task: Task) -> None:
+        """Take a task out of where it waits, or unpin it."""
+        if task.pinned is not None:
+            task.pinned.remove(task)
+        else:
+            self._waiting.remove(task)
+            self._alike.remove(task)
+        self._waiting.update(share_of(task))
+
+    def _serve(self, task: Task, batch: Batch, times: int) -> None:
+        """Count a batch's unit as done ``times`` times for one of its tasks, which is pinned."""
+        assert task.pinned is not None
+        seconds = times * task.costs[batch.unit]
+        task.pinned.serve(task, seconds)
+        task.done += times
+        if batch.ahead_for is not None:
+            batch.ahead_for.encode_ahead -= seconds
+        if task.done < len(task.units):
+            task.pinned.place(task)
         self._served_seconds += seconds
 
-    def _place(self, task: Task) -> None:
-        """Put a task in its place in the order and in the index, or move it there."""
-        self.tasks[task.id] = task
-        # Shortest first, but an older task counts as shorter, so that none of the owner's tasks starves.
-        share_of(task).place(task, task.added_at + task.remaining, task.sequence)
-        name = _index_name(task)
-        if task.indexed_as != name:
-            self._unindex(task)
-            task.indexed_as = name
-            if name is not None:
-                self._index.setdefault(name, {})[task.id] = task
-
-    def _unindex(self, task: Task) -> None:
-        if task.indexed_as is not None:
-            alike = self._index[task.indexed_as]
-            del alike[task.id]
-            if not alike:
-                del self._index[task.indexed_as]
-            task.indexed_as = None
-
-    def _readmit(self, task: Task) -> None:
-        """Give a task its share again, with the meters as they were left, if it was removed after its last unit."""
-        if task.id not in self.tasks:
-            task.share = share_of(task).rejoin()
+    def _view(self, device: Device) -> View:
+        return View(self.root, None if device.draining else self._waiting, device.pinned)
 
     def _only_one_owner_waits(self) -> bool:
-        group = share_of(self.device.head).parent
-        return len(self.device.queue) == 1 and group is not None and len(group.queue) == 1
+        groups = self.root.active
+        return len(groups) == 1 and len(next(iter(groups)).active) == 1
 
-    def _room(self, leader: Task, *, alone: bool) -> int:
-        """Return the number of tasks that may share the leader's step.
+    def _riders(self, device: Device, view: View, leader: Task, count: int, *, encoded: bool = False) -> list[Task]:
+        """Return up to ``count`` tasks that could share the leader's step; with ``encoded`` those that can do so now.
 
-        The token budget bounds it and, unless the leader's owner is ``alone``, the slowdown of the leader.
+        As many of those that wait are left as there are other devices with nothing to do.
         """
-        room = self.costs.budget // (leader.tokens * leader.samples) - 1
-        if not alone:
-            longest = _SLOWDOWN_MAX * self.costs.step(leader.tokens, leader.samples)
-            while room > 0 and self.costs.step(leader.tokens, leader.samples * (room + 1)) > longest:
-                room -= 1
-        return room
-
-    def _riders(self, leader: Task, count: int, *, encoded: bool = False) -> list[Task]:
-        """Return the ``count`` tasks of lowest tag that could share the leader's step.
-
-        Unless only ``encoded`` ones are wanted, that includes tasks of its shape that are still to be encoded.
-        """
-        names = [("key", leader.key)] if encoded else [("key", leader.key), ("shape", leader.shape)]
-        fitting = [self._index.get(name, {}) for name in names]
-        count = min(count, sum(map(len, fitting)) - 1)
-        riders: list[Task] = []
-        for task in islice(self.in_order(), _LOOK_AHEAD):
-            if len(riders) == count:
-                return riders
-            if task is not leader and task.indexed_as in names:
-                riders.append(task)
-        chosen = {leader, *riders}
-        others = (task for alike in fitting for task in alike.values() if task not in chosen)
-        return [*riders, *islice(others, count - len(riders))]
-
-    def _encode_ahead(self, leader: Task, riders: list[Task], *, alone: bool) -> tuple[Task, ...]:
-        """Return the riders to encode now, so that they can share the leader's next step.
-
-        None of them directly after other riders were encoded, and only as many as the leader's ``encode_ahead`` allows,
-        unless its owner is ``alone``.
-        """
-        allowed = leader.encodes_ahead and not self._encoded_ahead
-        waiting = [task for task in riders if task.unit in BEFORE_STEPS] if allowed else []
-        chosen: list[Task] = []
-        left = math.inf if alone else leader.encode_ahead
-        for task in waiting:
-            if task.unit is waiting[0].unit and task.costs[task.unit] <= left:
-                left -= task.costs[task.unit]
-                chosen.append(task)
-        return tuple(chosen)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What :meth:`Scheduler.snapshot` returns, to be used without the engine's lock.
-
-    Meters and what remains of later tasks are read when they are used. They may be a unit ahead by then, which makes
-    no difference to a forecast.
-    """
-
-    scheduler: Scheduler
-    first: tuple[Task, ...]
-    order: Share | None
-
-    def to_run(self) -> Scheduler:
-        """Return a scheduler with the first tasks. Call it once: the copies are its own then."""
-        return self.scheduler.with_tasks(self.first)
-
-    def names(self) -> list[str]:
-        """Return the ids of all tasks in order."""
-        return [task.id for task in (self.first if self.order is None else self.order.tasks())]
-
-
-def share_of(task: Task) -> Share:
-    """Return the share of a task's owner; the task must have been added to a scheduler."""
-    assert task.share is not None
-    return task.share
-
-
-def _advance(task: Task, batch: Batch, times: int) -> None:
-    """Count a batch's unit as done ``times`` times for one of its tasks."""
-    seconds = times * task.costs[batch.unit]
-    task.remaining -= seconds
-    task.done += times
-    if batch.ahead_for is not None:
-        batch.ahead_for.encode_ahead -= seconds
-
-
-def _index_name(task: Task) -> Hashable:
-    """Return the name of the set of tasks that can share a step with this one; None if it cannot share any."""
-    if task.unit in BEFORE_STEPS:
-        return ("shape", task.shape)
-    return ("key", task.key) if task.unit is Unit.DENOISE and task.ready else None
+        if encoded or device.draining:
+            return riders(view.tasks(), leader, count, device.pinned.alike, Alike(), 0, encoded=encoded)
+        idle = sum(other.idle for other in self.devices.values() if other is not device)
+        spare = max(0, len(self._alike.get(("shape", leader.shape))) - idle)
+        return riders(view.tasks(), leader, count, device.pinned.alike, self._alike, spare, encoded=False)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from zimage_engine.types import Unit
 
 if TYPE_CHECKING:
-    from zimage_engine.scheduling.shares import Entry, Share
+    from zimage_engine.scheduling.order import Entry, Pinned
+    from zimage_engine.scheduling.shares import Share
 
 BEFORE_STEPS = (Unit.ENCODE_TEXT, Unit.ENCODE_IMAGE)
 """Units that come before the steps; requests that will share a step are served them ahead."""
@@ -24,13 +25,13 @@ class Task:
 
     ``owner`` asked for it in ``group``; each has a weight. Tasks share a step if their ``key`` is equal. It is known
     once the text is encoded; ``shape`` is the part of it that is known from the start. ``tokens`` and ``samples`` are
-    the size of one step. ``encode_ahead`` is how many seconds may still be spent on encoding other tasks' prompts
-    before this task's own steps; ``encodes_ahead`` is False once there was too little memory for that. ``added_at`` is
-    the scheduler's count of served seconds when the task was added. Tasks of equal ``texts`` need their texts encoded
-    once; None if nothing is known of them.
+    the size of one step of its ``model``. Costs are those of the reference device. ``encode_ahead`` is how many seconds
+    may still be spent on encoding other tasks' prompts before this task's own steps; ``encodes_ahead`` is False once
+    there was too little memory for that. ``added_at`` is the scheduler's count of served seconds when the task was
+    added. Tasks of equal ``texts`` need their texts encoded once; None if nothing is known of them.
 
-    The last three fields are the scheduler's: the owner's share, the place in its queue, and the name of the set of
-    tasks, in the index, that can share a step with this one.
+    The last three fields are the scheduler's: the owner's share, the tasks of the device that has begun this one, and
+    its place among them.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Task:
     group: Hashable = None
     group_weight: float = 1.0
     texts: Hashable | None = None
+    model: str = ""
     key: Hashable | None = None
     done: int = 0
     remaining: float = 0.0
@@ -52,8 +54,8 @@ class Task:
     added_at: float = 0.0
     sequence: int = 0
     share: Share | None = field(default=None, repr=False)
+    pinned: Pinned | None = field(default=None, repr=False)
     entry: Entry | None = field(default=None, repr=False)
-    indexed_as: Hashable | None = field(default=None, repr=False)
 
     @property
     def unit(self) -> Unit:
@@ -79,12 +81,18 @@ class Task:
         self.remaining = sum(self.costs[unit] for unit in self.units)
         self.encode_ahead = self.costs[Unit.DENOISE] * self.steps_left
 
+    def rescale(self, factor: float) -> None:
+        """Count the task's work in another unit, of which ``factor`` make one of the present."""
+        self.costs = {unit: rounded(factor * seconds) for unit, seconds in self.costs.items()}
+        self.remaining = sum(self.costs[unit] for unit in self.units[self.done :])
+        self.encode_ahead, self.added_at = rounded(factor * self.encode_ahead), rounded(factor * self.added_at)
+
     def copy(self) -> Task:
-        """Return a copy that is in no queue and no index."""
+        """Return a copy that is in no queue."""
         copied = object.__new__(Task)
         for name in _FIELDS:  # three times as fast as copy.copy(), of which a forecast needs hundreds
             setattr(copied, name, getattr(self, name))
-        copied.entry = copied.indexed_as = None
+        copied.pinned = copied.entry = None
         return copied
 
 

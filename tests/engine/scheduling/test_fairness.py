@@ -16,6 +16,7 @@ from zimage_engine.scheduling.shares import CLOCK_RATE, Share
 from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.types import Unit
 
+GPU = "gpu"
 BURST = 1.0
 STRETCH = 3.0
 LONGEST_UNIT = 1.2
@@ -31,7 +32,9 @@ class Device:
     ended: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(CostModel(base=0.05, linear=0.05 / 96, budget=self.budget), BURST)
+        self.costs = CostModel(base=0.05, linear=0.05 / 96, budget=self.budget)
+        self.scheduler = Scheduler(BURST)
+        self.scheduler.add_device(GPU, {"": self.costs})
         self._names = itertools.count()
 
     def ask(
@@ -49,7 +52,7 @@ class Device:
             f"{next(self._names)}",
             owner,
             (Unit.ENCODE_TEXT, *(Unit.DENOISE,) * steps, Unit.DECODE),
-            {Unit.ENCODE_TEXT: 0.02, Unit.DENOISE: self.scheduler.costs.step(shape), Unit.DECODE: 0.1},
+            {Unit.ENCODE_TEXT: 0.02, Unit.DENOISE: self.costs.step(shape), Unit.DECODE: 0.1},
             shape=shape,
             tokens=shape,
             weight=weight,
@@ -60,10 +63,10 @@ class Device:
         return task
 
     def serve(self) -> Batch:
-        batch = self.scheduler.next()
+        batch = self.scheduler.next(GPU)
         assert batch is not None
-        self.clock += self.scheduler.seconds(batch)
-        self.scheduler.served(batch)
+        self.clock += self.scheduler.seconds(GPU, batch)
+        self.scheduler.served(GPU, batch)
         for task in batch.tasks:
             self.served[task.owner] = self.served.get(task.owner, 0.0) + task.costs[batch.unit]
             self.encoded(task)
@@ -155,7 +158,7 @@ def test_what_is_remembered_stays_small_however_many_come() -> None:
         while len(device.scheduler.tasks) < 4:
             came = number = next(numbers)
             device.ask(f"fresh {number}", number % 2 and f"server {number}", steps=1 + number % 30)
-        most = max(most, remembered(device.scheduler.device))
+        most = max(most, remembered(device.scheduler.root))
 
     device.run(lambda: came > 1000, feed, limit=10_000)
     assert most < 150
@@ -270,13 +273,13 @@ class Bound:
         assert share.parent is not None
         self.level = share.parent
         self.share, self.meter, self.virtual = share, share.meter, self.level.virtual
-        self.others = [(other.weight, other.meter) for other in self.level.waiting()]
+        self.others = [(other.weight, other.meter) for other in self.level.active]
         self.widest, self.lightest = 0.0, share.weight
 
     def look(self) -> None:
         """Note the weights that wait now."""
-        self.widest = max(self.widest, self.level.queued_weight)
-        self.lightest = min([self.lightest, *(share.weight for share in self.level.waiting())])
+        self.widest = max(self.widest, self.level.active_weight)
+        self.lightest = min([self.lightest, *(share.weight for share in self.level.active)])
 
     def work(self, own: float) -> float:
         tag = self.meter + own / self.share.weight
@@ -302,29 +305,30 @@ def test_taking_back_what_was_served_restores_everything(
     before = state(scheduler)
     launched = []
     for _ in range(units):
-        batch = scheduler.next()
+        batch = scheduler.next(GPU)
         if batch is None:
             break
-        scheduler.served(batch)
+        scheduler.served(GPU, batch)
         launched.append(batch)
     for batch in launched[order]:
-        scheduler.undo(batch)
+        scheduler.undo(GPU, batch)
     assert state(scheduler) == before
     for task in scheduler.tasks.values():  # and whatever the same owner asks for next belongs to the same share
-        group = scheduler.device.children[task.group]
+        group = scheduler.root.children[task.group]
         assert group.children[task.owner] is share_of(task)
 
 
 def state(scheduler: Scheduler) -> list[object]:
+    order = scheduler.copy_order()
+    tags = {task.id: tag for group in scheduler.root.active for tag, _, task in order.tagged(group)}
+    tags_in_group = {
+        task.id: tag
+        for group in scheduler.root.active
+        for owner in group.active
+        for tag, _, task in order.tagged(owner)
+    }
     return [
-        (
-            task.id,
-            task.done,
-            task.remaining,
-            task.encode_ahead,
-            share_of(task).entry[0],  # type: ignore[index]
-            share_of(task).parent.entry[0],  # type: ignore[index, union-attr]
-        )
+        (task.id, task.done, task.remaining, task.encode_ahead, tags[task.id], tags_in_group[task.id])
         for task in scheduler.in_order()
     ]
 
@@ -344,17 +348,17 @@ def test_a_task_whose_last_unit_failed_begins_again_in_its_place() -> None:
 def test_a_step_waits_for_its_key_and_others_go_on_meanwhile() -> None:
     device = Device()
     first, second = device.ask("a"), device.ask("b")
-    batch = device.scheduler.next()
+    batch = device.scheduler.next(GPU)
     assert batch is not None
     assert batch.tasks == (first,)
-    device.scheduler.served(batch)
-    batch = device.scheduler.next()
+    device.scheduler.served(GPU, batch)
+    batch = device.scheduler.next(GPU)
     assert batch is not None
     assert batch.tasks == (second,)
-    device.scheduler.served(batch)
-    assert device.scheduler.next() is None
+    device.scheduler.served(GPU, batch)
+    assert device.scheduler.next(GPU) is None
     device.encoded(first)
-    batch = device.scheduler.next()
+    batch = device.scheduler.next(GPU)
     assert batch == Batch(Unit.DENOISE, (first,))
 
 

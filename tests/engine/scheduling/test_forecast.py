@@ -24,9 +24,9 @@ class Bench:
     """A queue with a forecaster that is run by hand. ``told`` has each request's newest event."""
 
     def __init__(self, lock: object = None) -> None:
-        self.scheduler = Scheduler(CostModel(budget=4 * 96))
+        self.scheduler = Scheduler()
         self.queue = RequestQueue(self.scheduler, {"model": QueueModel(pixels_per_token=1024)})
-        self.queue.add_device(GPU, {"model": self.scheduler.costs}, frozenset({"model"}), frozenset({"model"}))
+        self.queue.add_device(GPU, {"model": CostModel(budget=4 * 96)}, frozenset({"model"}), frozenset({"model"}))
         self.told: dict[str, Queued] = {}
         self.forecaster = Forecaster(lock or nullcontext(), self.queue, self.publish)  # type: ignore[arg-type]
 
@@ -39,10 +39,10 @@ class Bench:
 
     def serve(self) -> tuple[Plan, float] | None:
         """Run one unit in the time that is predicted for it. Returns the plan and that time."""
-        batch, plan = self.scheduler.next(), self.queue.next(GPU)
+        batch, plan = self.scheduler.next(GPU), self.queue.next(GPU)
         if batch is None or plan is None:
             return None
-        seconds = self.scheduler.seconds(batch)
+        seconds = self.scheduler.seconds(GPU, batch)
         names = list(plan.ids)
         images = dict.fromkeys(names, RawImage(1, 1, b"\0\0\0")) if plan.unit is Unit.DECODE else {}
         texts = dict.fromkeys(names, (20,)) if plan.unit is Unit.ENCODE_TEXT else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zimage_engine.scheduling.known_prompts import KnownPrompts, TextTracker, text_key
 from zimage_engine.scheduling.tokens import text_tokens
 
+GPU = "gpu"
 CIRCLE, STAR = "a red circle", "a small yellow star on the left"
 
 
@@ -24,12 +25,19 @@ def test_a_key_is_of_one_scope_and_does_not_show_the_text() -> None:
     assert text_key("a", "\ud83d") != text_key("a", ""), "half a surrogate pair has a key, too"
 
 
-def test_a_text_is_new_until_a_request_of_its_scope_was_encoded() -> None:
+def tracker_of(*devices: str) -> TextTracker:
     tracker = TextTracker()
+    for device in devices:
+        tracker.add_device(device)
+    return tracker
+
+
+def test_a_text_is_new_until_a_request_of_its_scope_was_encoded() -> None:
+    tracker = tracker_of(GPU)
     for name, scope in {"first": "a", "same": "a", "other": "b"}.items():
         tracker.add(name, scope, [CIRCLE])
         assert tracker.new_tokens(name) == (text_tokens(CIRCLE),)
-    assert tracker.encoded("first") == {"first", "same"}
+    assert tracker.encoded("first", GPU) == {"first", "same"}
     tracker.add("late", "a", [CIRCLE, STAR])
     assert tracker.new_tokens("same") == ()
     assert tracker.new_tokens("late") == (text_tokens(STAR),)
@@ -37,33 +45,47 @@ def test_a_text_is_new_until_a_request_of_its_scope_was_encoded() -> None:
 
 
 def test_the_empty_text_is_of_no_scope() -> None:
-    tracker = TextTracker()
+    tracker = tracker_of(GPU)
     tracker.add("first", "a", [CIRCLE, ""])
-    tracker.encoded("first")
+    tracker.encoded("first", GPU)
     tracker.add("other", "b", [""])
     assert tracker.new_tokens("other") == ()
 
 
 def test_forgotten_texts_are_new_again() -> None:
-    tracker = TextTracker()
+    tracker = tracker_of(GPU)
     for name, scope in {"first": "a", "other": "b"}.items():
         tracker.add(name, scope, [CIRCLE])
-        tracker.encoded(name)
+        tracker.encoded(name, GPU)
     assert tracker.forget("a") == {"first"}
     assert tracker.new_tokens("first") != ()
     assert tracker.new_tokens("other") == ()
-    assert tracker.clear() == {"first", "other"}
+    assert tracker.clear(GPU) == {"first", "other"}
     assert tracker.new_tokens("other") != ()
 
 
 def test_nothing_is_left_of_requests_that_have_ended() -> None:
-    tracker = TextTracker()
+    tracker = tracker_of(GPU)
     for name in ("first", "second"):
         tracker.add(name, "a", [CIRCLE, STAR])
     tracker.remove("second")
-    assert tracker.encoded("first") == {"first"}
+    assert tracker.encoded("first", GPU) == {"first"}
     tracker.add("third", "a", ["another"])
     for name in ("first", "third", "unknown"):
         tracker.remove(name)
     tracker.forget("a")
-    assert (tracker._requests, tracker._waiting, tracker._known._keys) == ({}, {}, {})
+    assert (tracker._requests, tracker._waiting, tracker._known[GPU]._keys) == ({}, {}, {})
+
+
+def test_a_text_that_one_device_has_encoded_is_new_on_the_other() -> None:
+    tracker = tracker_of("one", "two")
+    tracker.add("first", "a", [CIRCLE])
+    assert tracker.encoded("first", "one") == {"first"}
+    assert tracker.new_tokens("first") == tracker.new_tokens("first", "one") == ()
+    assert tracker.new_tokens("first", "two") == (text_tokens(CIRCLE),)
+    tracker.encoded("first", "two")
+    tracker.clear("one")
+    assert tracker.new_tokens("first") == tracker.new_tokens("first", "two") == ()
+    tracker.clear("two")
+    tracker.remove_device("two")
+    assert tracker.new_tokens("first") == (text_tokens(CIRCLE),)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.pipelined_worker import IMAGE, PipelinedWorker, answer, ask, exhausted, must
 from zimage_engine.scheduling.batch_budget import BatchBudget
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.predictions import QueueModel
@@ -19,20 +19,16 @@ from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.types import (
     Cancelled,
     EngineClosed,
-    EngineError,
     Failed,
     Finished,
-    ImageRequest,
     OutOfMemory,
     Plan,
     PlanResult,
     Queued,
-    RawImage,
     Unit,
     UnitFailed,
 )
 
-IMAGE = RawImage(1, 1, b"\0\0\0")
 GPU = "gpu"
 ONE_MODEL = frozenset({"model"})
 
@@ -40,38 +36,17 @@ ONE_MODEL = frozenset({"model"})
 def queue_of(budget: int = 0, costs: CostModel | None = None) -> RequestQueue:
     """Return a queue for one model on one device."""
     costs = costs or CostModel(budget=budget)
-    queue = RequestQueue(Scheduler(costs), {"model": QueueModel(pixels_per_token=1024)})
+    queue = RequestQueue(Scheduler(), {"model": QueueModel(pixels_per_token=1024)})
     queue.add_device(GPU, {"model": costs}, ONE_MODEL, ONE_MODEL)
     return queue
 
 
-def ask(name: str, steps: int = 2, side: int = 256) -> ImageRequest:
-    return ImageRequest(name, "p", side, side, steps, 0)
-
-
-def answer(plan: Plan, **changes: object) -> PlanResult:
-    names = list(plan.ids)
-    images = dict.fromkeys(names, IMAGE) if plan.unit is Unit.DECODE else {}
-    texts = dict.fromkeys(names, (20,)) if plan.unit is Unit.ENCODE_TEXT else {}
-    return PlanResult(1.0, images=images, caption_tokens=texts, **changes)  # type: ignore[arg-type]
-
-
-def exhausted(plan: Plan) -> PlanResult:
-    failures: dict[str, EngineError] = {name: OutOfMemory("too large") for name in plan.ids}
-    return PlanResult(1.0, failures=failures, out_of_memory=True)
-
-
 def lose(queue: RequestQueue) -> Published:
     """Lose the worker; another one is loaded at once."""
-    costs = queue.predictions.costs
+    costs = queue.predictions.costs["model"]
     events = queue.remove_device(GPU)
     queue.add_device(GPU, {"model": costs}, ONE_MODEL, ONE_MODEL)
     return events
-
-
-def must(plan: Plan | None) -> Plan:
-    assert plan is not None
-    return plan
 
 
 def names_of(plan: Plan) -> list[str]:
@@ -217,51 +192,6 @@ def test_a_lost_worker_s_requests_begin_again_and_a_second_loss_fails_the_runnin
     assert (names_of(plan), plan.release) == (["b"], ())
 
 
-class PipelinedWorker:
-    """Executes a queue's plans in order, up to two launched at a time, and holds what a real worker would hold."""
-
-    def __init__(self, queue: RequestQueue) -> None:
-        self.queue = queue
-        self.ended: set[str] = set()
-        self.plans: deque[Plan] = deque()
-        self.held: set[str] = set()
-        self.failed = False
-
-    def launch(self, *, ahead: bool) -> bool:
-        """Launch the next plan, if there is one."""
-        if not ahead and self.plans:
-            return False
-        plan = self.queue.next_ahead(GPU, math.inf) if ahead and self.plans else self.queue.next(GPU)
-        if plan is not None:
-            self.plans.append(plan)
-        return plan is not None
-
-    def finish(self, kind: str) -> Published:
-        """Do the plan that was launched first; it ends as ``kind`` says."""
-        plan = self.plans.popleft()
-        self.held -= set(plan.release)
-        self.held |= {new.request.id for new in plan.new}
-        assert set(plan.ids) <= self.held | self.ended
-        if kind == "lose":
-            self.plans.clear()
-            self.held.clear()
-            self.failed = False
-            return lose(self.queue)
-        if plan.ahead and self.failed:
-            return self.queue.done(GPU, plan, PlanResult(0.0, skipped=True))
-        self.failed = False
-        if plan.unit is None:
-            return self.queue.done(GPU, plan, PlanResult(0.0))
-        held = [name for name in plan.ids if name in self.held]
-        if kind == "memory" and held:
-            self.failed = True
-            return self.queue.done(GPU, plan, exhausted(plan))
-        failures: dict[str, EngineError] = {held[0]: UnitFailed("x")} if kind == "fail" and held else {}
-        self.failed = bool(failures)
-        self.held -= set(failures) | (set(held) if plan.unit is Unit.DECODE else set())
-        return self.queue.done(GPU, plan, answer(plan, failures=failures))
-
-
 OPERATIONS = ["submit", "cancel", "run", "ahead", "fail", "memory", "lose"]
 
 
@@ -270,8 +200,8 @@ def test_every_request_ends_exactly_once_and_the_worker_is_told_to_forget(
     operations: list[tuple[str, int]], budget: int
 ) -> None:
     """After any operations in any order: one terminal event each, and the worker holds nothing of ended requests."""
-    queue, live, count = queue_of(budget), list[str](), 0
-    worker = PipelinedWorker(queue)
+    queue, live, count = RequestQueue(Scheduler(), {"model": QueueModel(1024)}), list[str](), 0
+    worker = PipelinedWorker(queue, GPU, CostModel(budget=budget))
 
     def note(events: Published) -> None:
         for name, event in events:

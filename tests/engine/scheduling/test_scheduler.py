@@ -16,7 +16,7 @@ from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.types import Unit
 
 BURST = 1.0
-STRETCH = 3.0
+GPU = "gpu"
 
 
 def task(
@@ -39,14 +39,16 @@ def task(
 
 def scheduler_of(budget: int = 0) -> Scheduler:
     """Return a scheduler in which a forward takes 0.1 s for 96 tokens, and 0.05 s for every 96 more."""
-    return Scheduler(CostModel(base=0.05, linear=0.05 / 96, budget=budget), BURST)
+    scheduler = Scheduler(BURST)
+    scheduler.add_device(GPU, {"": CostModel(base=0.05, linear=0.05 / 96, budget=budget)})
+    return scheduler
 
 
 def serve(scheduler: Scheduler) -> tuple[Batch, float]:
-    batch = scheduler.next()
+    batch = scheduler.next(GPU)
     assert batch is not None
-    seconds = scheduler.seconds(batch)
-    scheduler.served(batch)
+    seconds = scheduler.seconds(GPU, batch)
+    scheduler.served(GPU, batch)
     for each in batch.tasks:
         if each.key is None:
             scheduler.set_key(each, each.shape, each.tokens, each.costs[Unit.DENOISE])
@@ -56,15 +58,16 @@ def serve(scheduler: Scheduler) -> tuple[Batch, float]:
 def tags(scheduler: Scheduler) -> dict[str, tuple[float, float]]:
     """Return each task's tag among the groups and its tag among the owners of its group."""
     found = {}
-    for group in scheduler.device.waiting():
-        owners = {each.id: tag for owner in group.waiting() for tag, _, each in owner.tagged()}
-        found |= {each.id: (tag, owners[each.id]) for tag, _, each in group.tagged()}
+    order = scheduler.copy_order()
+    for group in scheduler.root.active:
+        owners = {each.id: tag for owner in group.active for tag, _, each in order.tagged(owner)}
+        found |= {each.id: (tag, owners[each.id]) for tag, _, each in order.tagged(group)}
     return found
 
 
 def meters(scheduler: Scheduler) -> dict[tuple[object, object], float]:
     """Return the meters of the groups, as those of owner None, and of their owners."""
-    groups = scheduler.device.children
+    groups = scheduler.root.children
     of_groups = {(name, None): group.meter for name, group in groups.items()}
     of_owners = {
         (name, owner): share.meter for name, group in groups.items() for owner, share in group.children.items()

@@ -22,7 +22,7 @@ ASK = ImageRequest("a", "a red circle", 256, 256, 2, 0)
 def a_queue(patches: int = 0, costs: CostModel | None = None) -> RequestQueue:
     """Return a queue for one model on one device."""
     costs = costs or CostModel(encode_text=0.5, encode_token=0.01)
-    queue = RequestQueue(Scheduler(costs), {"model": QueueModel(1024, patches)})
+    queue = RequestQueue(Scheduler(), {"model": QueueModel(1024, patches)})
     queue.add_device(GPU, {"model": costs}, ONE_MODEL, ONE_MODEL)
     return queue
 
@@ -91,7 +91,7 @@ def test_after_a_lost_worker_or_full_memory_texts_are_encoded_again() -> None:
     text_seconds(queue, replace(ASK, id="same"))
     encode(queue)
     launch(queue)
-    costs = queue.predictions.costs
+    costs = queue.predictions.costs["model"]
     queue.remove_device(GPU)
     queue.add_device(GPU, {"model": costs}, ONE_MODEL, ONE_MODEL)
     assert seconds_of(queue, "a") == pytest.approx(first)
@@ -106,7 +106,7 @@ def test_after_a_lost_worker_or_full_memory_texts_are_encoded_again() -> None:
 def test_the_costs_learn_from_what_was_really_encoded() -> None:
     """A text that came from the cache says nothing; one of 200 tokens, predicted as 11, is no outlier."""
     queue = a_queue()
-    costs = queue._scheduler.costs
+    costs = queue.predictions.costs["model"]
     for encoded, seconds, learned in (((), 1e-5, 1.0), ((200,), 2.5, 1.0), ((200,), 5.0, 2**0.1)):
         queue.submit(ASK, owner=1)
         plan = launch(queue)

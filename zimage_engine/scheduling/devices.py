@@ -1,0 +1,35 @@
+"""A device as the scheduler sees it: its costs, and the tasks that it has begun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from zimage_engine.scheduling.costs import CostModel
+from zimage_engine.scheduling.order import Pinned
+
+
+@dataclass(slots=True, eq=False)
+class Device:
+    """A device that is ready. ``costs`` are its own, by model.
+
+    ``pace`` is, by model, how many times longer than the reference device it takes, 1 where nothing is known. With
+    ``draining`` it begins no task any more. ``idle`` is True if it found nothing to do when it last asked.
+    ``encoded_ahead`` is True if its last unit was to encode riders.
+    """
+
+    name: str
+    costs: Mapping[str, CostModel]
+    pace: Mapping[str, float] = field(default_factory=dict)
+    draining: bool = False
+    idle: bool = False
+    encoded_ahead: bool = False
+    pinned: Pinned = field(default_factory=Pinned)
+
+    def copy(self) -> Device:
+        """Return a copy without tasks."""
+        return replace(self, pinned=Pinned())
+
+    def drain(self) -> None:
+        """Begin no task any more."""
+        self.draining, self.idle = True, False
