@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import statistics
 import time
 from collections.abc import Callable
@@ -15,14 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from zimage_engine.device.cached_json import read_cached, write_cached
 from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.profiles import ModelProfile, Size
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import ImageRequest
-
-log = logging.getLogger(__name__)
 
 _GAIN_MIN = 1.1
 """A larger batch must make this many times as many pictures a second."""
@@ -37,39 +34,35 @@ _LONG_PROMPT = f"{_PROMPT}, " * 40
 
 def known_costs(model: ZImageModel, profile: ModelProfile, device: str, cache_dir: Path | None) -> CostModel:
     """Return the stored costs of this device and model, or measure and store them."""
-    name = f"{device} | {profile.weights} | {profile.base_size} | torch {torch.__version__} x{torch.get_num_threads()}"
-    path = cache_dir / "costs.json" if cache_dir is not None else None
-    stored = _read(path)
-    if name in stored:
-        return CostModel(**stored[name])
-    costs = measure(model, profile)
-    if path is not None:
+    costs = stored_costs(profile, device, cache_dir)
+    if costs is None:
+        costs = measure(model, profile)
         measured = {field: value for field, value in asdict(costs).items() if field in _STORED_FIELDS}
-        _write(path, stored | {name: measured})
+        path = _path(cache_dir)
+        write_cached(path, _known(path) | {_name(profile, device): measured})
     return costs
 
 
-def _write(path: Path, stored: dict[str, Any]) -> None:
-    """Store the measurements; if that fails, the next start measures again."""
-    partial = path.with_suffix(".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(stored, indent=2), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        log.warning("%s cannot be written (%s); the next start measures again", path, error.strerror)
+def stored_costs(profile: ModelProfile, device: str, cache_dir: Path | None) -> CostModel | None:
+    """Return the stored costs of this device and model; None if they have not been measured."""
+    stored = _known(_path(cache_dir)).get(_name(profile, device))
+    return None if stored is None else CostModel(**stored)
 
 
-def _read(path: Path | None) -> dict[str, Any]:
-    if path is None or not path.exists():
-        return {}
-    try:
-        stored = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        log.warning("%s cannot be read; the device is measured again", path)
-        return {}
+def _path(cache_dir: Path | None) -> Path | None:
+    return None if cache_dir is None else cache_dir / "costs.json"
+
+
+def _name(profile: ModelProfile, device: str) -> str:
+    return f"{device} | {profile.weights} | {profile.base_size} | torch {torch.__version__} x{torch.get_num_threads()}"
+
+
+def _known(path: Path | None) -> dict[str, Any]:
+    """Return the stored measurements, without those of an older program."""
     return {
-        name: values for name, values in stored.items() if isinstance(values, dict) and set(values) == _STORED_FIELDS
+        name: values
+        for name, values in read_cached(path).items()
+        if isinstance(values, dict) and set(values) == _STORED_FIELDS
     }
 
 

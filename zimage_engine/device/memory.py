@@ -23,13 +23,13 @@ PARTS = ("text_encoder", "transformer", "vae")
 SIGLIP = "siglip"
 """The folder of the image encoder, which only models for editing by instruction have."""
 
-_ACTIVATIONS = 1.5 * GB
+ACTIVATIONS = 1.5 * GB
 """Memory for activations while the whole transformer is on the device."""
 
 _OFFLOAD_ACTIVATIONS = 3 * GB
 """The same while the transformer is moved block by block, with the blocks that are in flight."""
 
-_USABLE_SHARE = 0.95
+USABLE_SHARE = 0.95
 
 _CONVERTED = {"BF16", "F16", "F32", "F64"}
 """safetensors' names of the types that loading converts to the model's type."""
@@ -114,7 +114,7 @@ def fitting_plans(
     share the host's memory, so there everything is resident. Raises :class:`OutOfMemory` with the GB that are missing.
     """
     demands = _demands(sizes, kind, width)
-    device, host = _USABLE_SHARE * device_free, _USABLE_SHARE * host_free
+    device, host = USABLE_SHARE * device_free, USABLE_SHARE * host_free
     fitting = [demand.plan for demand in demands if demand.device <= device and demand.host <= host]
     if fitting:
         return fitting
@@ -132,7 +132,7 @@ def _demands(sizes: PartSizes, kind: DeviceKind, width: int | None) -> list[_Dem
         return _gpu_demands(sizes, width or 2)
     choices = (width,) if width else (4, 2) if kind == "cpu" else (2,)
     return [
-        _Demand(MemoryPlan(Placement.RESIDENT, choice), sum(sizes.bytes(choice)) + _ACTIVATIONS) for choice in choices
+        _Demand(MemoryPlan(Placement.RESIDENT, choice), sum(sizes.bytes(choice)) + ACTIVATIONS) for choice in choices
     ]
 
 
@@ -142,9 +142,9 @@ def _gpu_demands(sizes: PartSizes, width: int) -> list[_Demand]:
     return [
         _Demand(MemoryPlan(placement, width), device, host)
         for placement, device, host in (
-            (Placement.RESIDENT, encoder + transformer + vae + _ACTIVATIONS, 0.0),
-            (Placement.ENCODER_MOVES, transformer + vae + max(encoder, _ACTIVATIONS), max(encoder, transformer)),
-            (Placement.ENCODER_ON_CPU, transformer + vae + _ACTIVATIONS, max(encoder, transformer)),
+            (Placement.RESIDENT, encoder + transformer + vae + ACTIVATIONS, 0.0),
+            (Placement.ENCODER_MOVES, transformer + vae + max(encoder, ACTIVATIONS), max(encoder, transformer)),
+            (Placement.ENCODER_ON_CPU, transformer + vae + ACTIVATIONS, max(encoder, transformer)),
             (Placement.GROUP_OFFLOAD, vae + _OFFLOAD_ACTIVATIONS, encoder + transformer),
         )
     ]
@@ -169,7 +169,7 @@ def part_sizes(folder: Path) -> PartSizes:
 def check_parts(folder: Path) -> None:
     """Raise :class:`ModelNotFound` if a part of the model in the folder has no weights."""
     for part in PARTS:
-        if not _weight_files(folder / part):
+        if not weight_files(folder / part):
             raise ModelNotFound(f"{folder / part} has no weights in safetensors: download the model again.")
 
 
@@ -179,7 +179,7 @@ def weights_of(part: Path) -> PartSize:
 
     converted_types = _CONVERTED if _is_quantised(part) else _CONVERTED | _FLOAT8
     converted = kept = 0
-    for path in _weight_files(part):
+    for path in weight_files(part):
         try:
             with safe_open(path, framework="numpy") as file:
                 for name in file.keys():  # noqa: SIM118 - no mapping
@@ -194,7 +194,7 @@ def weights_of(part: Path) -> PartSize:
     return PartSize(converted, kept)
 
 
-def _weight_files(part: Path) -> list[Path]:
+def weight_files(part: Path) -> list[Path]:
     """Return the files that ``from_pretrained`` reads: those of the index or, without one, all."""
     for index in part.glob("*.safetensors.index.json"):
         named = set(_read_json(index).get("weight_map", {}).values())
