@@ -231,13 +231,13 @@ class ThreadExecutor:
         """Load the worker and run the launched plans in order, until the executor is lost."""
         try:
             worker = self._load(report)
-            self.device, self.costs, self.ahead_seconds = worker.device, worker.costs, worker.ahead_seconds
-            self.models, self.load_seconds = worker.models, worker.load_seconds
+            self.device, self.ahead_seconds = worker.device, worker.ahead_seconds
+            self._show_models(worker)
         except Exception as error:  # noqa: BLE001 - raised again by load()
             self._lose(error)
             return
         self._tickets.end_loading()
-        runner = PlanRunner(worker, self._ended)
+        runner = PlanRunner(worker, partial(self._ended, worker))
         while (plan := self._launched.get()) is not None and self.lost is None:
             runner.run(plan)
         runner.close()
@@ -245,8 +245,13 @@ class ThreadExecutor:
         if isinstance(self.lost, WorkerLost):
             free_memory()  # for the next one; it takes a moment in which no other thread runs
 
-    def _ended(self, result: PlanResult | Exception) -> None:
+    def _show_models(self, worker: UnitWorker) -> None:
+        self.costs, self.models, self.load_seconds = worker.costs, worker.models, worker.load_seconds
+
+    def _ended(self, worker: UnitWorker, result: PlanResult | Exception) -> None:
         if isinstance(result, PlanResult):
+            if result.models is not None:
+                self._show_models(worker)
             self._tickets.end(result)
             return
         log.error("worker lost", exc_info=result)

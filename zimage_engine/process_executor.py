@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 
-from zimage_engine.device.child import Loaded, LoadFailed, Lost, serve
+from zimage_engine.device.child import Loaded, LoadFailed, Lost, ModelsChanged, serve
 from zimage_engine.executor import LoadWorker, OpenTickets, Ticket
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.shared_pixels import Packed, SharedPixels
@@ -142,6 +142,9 @@ class ProcessExecutor:
                 self.models, self.load_seconds = message.models, message.load_seconds
                 self.ahead_seconds = max(message.ahead_seconds, _AHEAD_SECONDS)
                 self._tickets.end_loading()
+            case ModelsChanged():
+                self.costs = {**self.costs, **message.costs}
+                self.models, self.load_seconds = message.models, message.load_seconds
             case LoadFailed():
                 self._tickets.lose(message.error)
             case Lost():

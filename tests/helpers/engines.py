@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch.nn import functional
 
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.devices import pick_device
+from zimage_engine.device.loaded_models import LoadedModels
+from zimage_engine.device.model_loader import LoadedModel
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import Finish, ThreadExecutor, UnitWorker
 from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
-from zimage_engine.model.previews import find_previewer
+from zimage_engine.model.previews import Previewer, find_previewer
 from zimage_engine.places import DevicePlace
 from zimage_engine.types import Plan
 from zimage_engine.weights import weights_folder
@@ -45,13 +48,20 @@ def load_worker(config: EngineConfig) -> Worker:
         if key not in _LOADED:
             _LOADED[key] = Worker.load(replace(config, batch_tokens=0))
         loaded = _LOADED[key]
-    device, parts = pick_device(config.device), loaded.model.parts
+    device = pick_device(config.device)
     costs = {model: replace(costs, correction={}) for model, costs in loaded.costs.items()}
     if config.batch_tokens:
         for each in costs.values():
             each.budget = config.batch_tokens
-    previewer = find_previewer(weights_folder(config.profile), parts.vae, config.preview_decoder, device)
-    return SharedWorker(ZImageModel(parts, device), device, costs, previewer)
+    models = [
+        LoadedModel(
+            each.profile,
+            ZImageModel(each.model.parts, device),
+            find_previewer(weights_folder(each.profile), each.model.parts.vae, config.preview_decoder, device),
+        )
+        for each in loaded.loaded.all()
+    ]
+    return SharedWorker(LoadedModels(models, costs), device, config.profile.name)
 
 
 def sketching(worker: Worker) -> Worker:
@@ -59,17 +69,17 @@ def sketching(worker: Worker) -> Worker:
 
     They have their sizes, and each request has its own. What they show is hard to tell.
     """
-    previewer = worker._previewer
-    assert previewer is not None
-
-    @torch.inference_mode()
-    def decode(generation: Generation) -> torch.Tensor:
-        colours = previewer._decoder(generation.latents)
-        size = (generation.request.height, generation.request.width)
-        return functional.interpolate(colours[None], size)[0]
-
-    worker.model.decode = decode  # type: ignore[method-assign]
+    for loaded in worker.loaded.all():
+        assert loaded.previewer is not None
+        loaded.model.decode = partial(_sketch, loaded.previewer)  # type: ignore[method-assign]
     return worker
+
+
+@torch.inference_mode()
+def _sketch(previewer: Previewer, generation: Generation) -> torch.Tensor:
+    colours = previewer._decoder(generation.latents)
+    size = (generation.request.height, generation.request.width)
+    return functional.interpolate(colours[None], size)[0]
 
 
 def start_engine(config: EngineConfig, wrap: Callable[[Worker], UnitWorker] = lambda worker: worker) -> Engine:

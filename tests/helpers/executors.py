@@ -40,8 +40,9 @@ def load_breakable(config: EngineConfig, report: Report, ahead_seconds: float = 
     worker.ahead_seconds = ahead_seconds
     for unit, method in METHODS.items():
         setattr(worker.model, method, partial(_break, getattr(worker.model, method), unit))
-    assert worker._previewer is not None
-    worker._previewer = BreakablePreviewer(worker._previewer, worker)  # type: ignore[assignment]
+    loaded = worker.loaded.all()[0]
+    assert loaded.previewer is not None
+    loaded.previewer = BreakablePreviewer(loaded.previewer, worker)  # type: ignore[assignment]
     return worker
 
 

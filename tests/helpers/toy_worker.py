@@ -57,6 +57,23 @@ class Toy(Immediate):
             raise RuntimeError("CUDA error: device-side assert triggered")
 
 
+class SwappingToy(Toy):
+    """A toy that holds one model at a time, and measures one when it is loaded."""
+
+    def execute(self, plan: Plan) -> PlanResult:
+        if plan.unit is not Unit.LOAD_MODEL:
+            return super().execute(plan)
+        self.models = frozenset({plan.model})
+        self.costs = {**self.costs, plan.model: CostModel(linear=0.5)}
+        self.load_seconds = dict.fromkeys(self.costs, 4.0)
+        return PlanResult(1e-3, models=self.models)
+
+
+def load_swapping_toy(folder: Path, report: Report) -> Toy:
+    """Load a :class:`SwappingToy` with the model ``demo``, beside which it may have ``second``."""
+    return SwappingToy(folder, {"demo": CostModel(), "second": CostModel()})
+
+
 def _one_colour(ask: ImageRequest) -> RawImage:
     return RawImage(ask.width, ask.height, bytes([ask.seed % 256]) * (3 * ask.width * ask.height))
 

@@ -38,6 +38,15 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelsChanged:
+    """Other models are loaded: the attributes of the executor. ``costs`` has those that have changed."""
+
+    costs: Mapping[str, CostModel]
+    models: frozenset[str]
+    load_seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class LoadFailed:
     """The worker cannot be loaded."""
 
@@ -54,7 +63,8 @@ class Lost:
 def serve(connection: Connection, pixels_name: str, pixels_size: int, load: LoadWorker, level: int) -> None:
     """Load a worker, then execute the plans that come through the pipe, until None comes or its other end is closed.
 
-    Sends stages of loading as texts, log records, and then a packed result for each plan, in order.
+    Sends stages of loading as texts, log records, and then a packed result for each plan, in order. What a plan changes
+    of the executor's attributes comes before its result.
     """
     for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ())):
         signal.signal(number, signal.SIG_IGN)  # sent to the whole group or unit: the parent ends this process
@@ -85,12 +95,20 @@ def serve(connection: Connection, pixels_name: str, pixels_size: int, load: Load
 
 
 def _execute(connection: Connection, worker: UnitWorker, pixels: SharedPixels, send: Send) -> None:
+    sent = worker.costs
+
     def ended(result: PlanResult | Exception) -> None:
+        nonlocal sent
         if isinstance(result, Exception):
             log.error("worker lost", exc_info=result)
             send(Lost(f"The worker stopped ({type(result).__name__})."))
-        else:
-            send(pixels.pack(result))
+            return
+        if result.models is not None:
+            # The parent has corrected its own copies of the others.
+            changed = {name: costs for name, costs in worker.costs.items() if sent.get(name) is not costs}
+            sent = worker.costs
+            send(ModelsChanged(changed, worker.models, worker.load_seconds))
+        send(pixels.pack(result))
 
     runner = PlanRunner(worker, ended)
     try:

@@ -35,6 +35,10 @@ from zimage_engine.weights import Report, check_scheduler, has_siglip
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+AnyPlan = TypeVar("AnyPlan")
+
+Once = Callable[[str, Callable[[], Any]], Any]
+"""Returns a part, by the name of its folder: one that is loaded already, or what the given function loads."""
 
 _TRIAL_STEPS, _TRIAL_TOKENS = 8, 1024
 
@@ -60,7 +64,7 @@ def plans_for(folder: Path, device: torch.device, dtype_name: str = "auto") -> l
     return fitting_plans(part_sizes(folder), kind_of(device), device_free, host, WIDTHS[dtype_name])
 
 
-def load_stepping_down(plans: Sequence[MemoryPlan], load: Callable[[MemoryPlan], T]) -> T:
+def load_stepping_down(plans: Sequence[AnyPlan], load: Callable[[AnyPlan], T]) -> T:
     """Return what ``load`` returns for the first plan with which it does not run out of memory.
 
     Only one model is loaded in this process at a time. Raises :class:`OutOfMemory` if the last plan runs out, too.
@@ -90,8 +94,9 @@ def load_components(
     plan: MemoryPlan,
     acceleration: Acceleration = _NO_ACCELERATION,
     report: Report = lambda _: None,
+    once: Once = lambda _, load: load(),
 ) -> Components:
-    """Load the weights as the plan says, ready to run.
+    """Load the weights as the plan says, ready to run. Parts that ``once`` has already are not read.
 
     Each part goes from its safetensors to its device before the next is read, so that the host holds only one. Only
     one model is loaded in this process at a time: while they load, transformers and diffusers change the base class of
@@ -101,38 +106,79 @@ def load_components(
     device is too full, and :class:`NotAvailable` if the acceleration is not supported.
     """
     with LOADING:
-        return _load_components(folder, device, plan, acceleration, report)
+        try:
+            return _Loading(folder, device, plan, acceleration, report).components(once)
+        except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise _out_of_memory() from error
+            raise ModelNotFound(
+                f"The weights in {folder} cannot be read ({type(error).__name__}: {str(error)[:200]}). "
+                "Download them again, or name another folder with MODEL."
+            ) from error
 
 
-def _load_components(
-    folder: Path, device: torch.device, plan: MemoryPlan, acceleration: Acceleration, report: Report
-) -> Components:
-    dtype = torch.float32 if plan.width == FULL_WIDTH else torch.bfloat16
-    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
-    resident = plan.placement is Placement.RESIDENT
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True, trust_remote_code=False)
-        report("reading the transformer")
-        transformer = ZImageTransformer2DModel.from_pretrained(folder / "transformer", **options)
-        place_transformer(transformer, device, plan)
-        report("reading the image decoder")
-        vae = _place(AutoencoderKL.from_pretrained(folder / "vae", **options), device)
-        vision = _load_vision(folder, device, transformer.config.siglip_feat_dim, options, report)
-        report("reading the text encoder")
+class _Loading:
+    """Loads the parts of one model."""
+
+    def __init__(
+        self, folder: Path, device: torch.device, plan: MemoryPlan, acceleration: Acceleration, report: Report
+    ) -> None:
+        self._folder = folder
+        self._device = device
+        self._plan = plan
+        self._acceleration = acceleration
+        self._report = report
+        dtype = torch.float32 if plan.width == FULL_WIDTH else torch.bfloat16
+        self._options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
+
+    def components(self, once: Once) -> Components:
+        tokenizer = once("tokenizer", self._tokenizer)
+        transformer = once("transformer", self._transformer)
+        vae = once("vae", self._vae)
+        vision = None
+        if has_siglip(json.loads((self._folder / "model_index.json").read_text(encoding="utf-8"))):
+            vision = once(SIGLIP, self._vision)
+            self._check_width(vision, transformer.config.siglip_feat_dim)
         # Last, since it may stay on the host, which holds one part at a time until here.
-        text_encoder = AutoModel.from_pretrained(folder / "text_encoder", **options)
-        _place(text_encoder, device if resident else torch.device("cpu"))
-        scheduler = _load_scheduler(folder)
-    except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise _out_of_memory() from error
-        raise ModelNotFound(
-            f"The weights in {folder} cannot be read ({type(error).__name__}: {str(error)[:200]}). "
-            "Download them again, or name another folder with MODEL."
-        ) from error
-    acceleration.apply(transformer, resident=plan.placement is not Placement.GROUP_OFFLOAD)
-    masks = acceleration.takes_masks
-    return Components(tokenizer, text_encoder, transformer, vae, scheduler, plan.placement, masks, vision)
+        text_encoder = once("text_encoder", self._text_encoder)
+        scheduler = _load_scheduler(self._folder)
+        masks = self._acceleration.takes_masks
+        return Components(tokenizer, text_encoder, transformer, vae, scheduler, self._plan.placement, masks, vision)
+
+    def _tokenizer(self) -> Any:
+        return AutoTokenizer.from_pretrained(self._folder / "tokenizer", local_files_only=True, trust_remote_code=False)
+
+    def _transformer(self) -> Any:
+        self._report("reading the transformer")
+        transformer = ZImageTransformer2DModel.from_pretrained(self._folder / "transformer", **self._options)
+        place_transformer(transformer, self._device, self._plan)
+        self._acceleration.apply(transformer, resident=self._plan.placement is not Placement.GROUP_OFFLOAD)
+        return transformer
+
+    def _vae(self) -> Any:
+        self._report("reading the image decoder")
+        return _place(AutoencoderKL.from_pretrained(self._folder / "vae", **self._options), self._device)
+
+    def _text_encoder(self) -> Any:
+        self._report("reading the text encoder")
+        resident = self._plan.placement is Placement.RESIDENT
+        text_encoder = AutoModel.from_pretrained(self._folder / "text_encoder", **self._options)
+        return _place(text_encoder, self._device if resident else torch.device("cpu"))
+
+    def _vision(self) -> Vision:
+        self._report("reading the image encoder")
+        encoder = _place(AutoModel.from_pretrained(self._folder / SIGLIP, **self._options), self._device)
+        place = self._folder / f"{SIGLIP}_processor"
+        return Vision(encoder, AutoImageProcessor.from_pretrained(place, local_files_only=True))
+
+    def _check_width(self, vision: Vision, width: int | None) -> None:
+        """Raise :class:`ModelNotFound` unless the transformer takes SigLIP's features, ``width`` wide."""
+        features = vision.encoder.config.hidden_size
+        if features != width:
+            raise ModelNotFound(
+                f"The parts in {self._folder} are of different models: SigLIP's features are {features} wide, the "
+                f"transformer takes {width or 'none'}. Download them again, or name another folder with MODEL."
+            )
 
 
 def _load_scheduler(folder: Path) -> dict[str, Any]:
@@ -144,23 +190,6 @@ def _load_scheduler(folder: Path) -> dict[str, Any]:
     except (ValueError, ArithmeticError, NumericalError) as error:
         raise ModelNotFound(f"The scheduler in {folder} gives no noise levels: {str(error)[:200]}") from error
     return config
-
-
-def _load_vision(
-    folder: Path, device: torch.device, width: int | None, options: dict[str, Any], report: Report
-) -> Vision | None:
-    """Load SigLIP if the model edits by instruction; ``width`` is that of the image features the transformer takes."""
-    if not has_siglip(json.loads((folder / "model_index.json").read_text(encoding="utf-8"))):
-        return None
-    report("reading the image encoder")
-    encoder = _place(AutoModel.from_pretrained(folder / SIGLIP, **options), device)
-    processor = AutoImageProcessor.from_pretrained(folder / f"{SIGLIP}_processor", local_files_only=True)
-    if encoder.config.hidden_size != width:
-        raise ModelNotFound(
-            f"The parts in {folder} are of different models: SigLIP's features are {encoder.config.hidden_size} wide, "
-            f"the transformer takes {width or 'none'}. Download them again, or name another folder with MODEL."
-        )
-    return Vision(encoder, processor)
 
 
 def place_transformer(transformer: Any, device: torch.device, plan: MemoryPlan) -> None:

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import assert_never
 
 import torch
 
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.acceleration import Acceleration
 from zimage_engine.device.begun import Begun, Held
-from zimage_engine.device.calibration import known_costs, warm_up
 from zimage_engine.device.devices import pick_device, title_of
-from zimage_engine.device.loading import load_components, load_stepping_down, plans_for
-from zimage_engine.device.memory import MemoryPlan
+from zimage_engine.device.loaded_models import LoadedModels
+from zimage_engine.device.model_loader import LoadedModel, ModelLoader
 from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.device.unit_clock import SideStream, UnitClock
+from zimage_engine.device.unit_previews import make_previews, note_expected
 from zimage_engine.executor import Finish, out_of_memory
 from zimage_engine.model.generation import Generation
 from zimage_engine.model.model import ZImageModel
-from zimage_engine.model.previews import TIME_SHARE_MAX, Previewer, find_previewer
 from zimage_engine.places import DevicePlace, parse_places
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import (
@@ -34,91 +32,81 @@ from zimage_engine.types import (
     RawImage,
     Unit,
     UnitFailed,
+    WorkerLost,
 )
-from zimage_engine.weights import Report, weights_folder
+from zimage_engine.weights import Report
 
 log = logging.getLogger(__name__)
 
 _AHEAD_SECONDS = 0.5
 """On a GPU, units up to this long are queued one ahead: the processor's part of a step takes some milliseconds."""
 
+_FINISHING_SECONDS = 60.0
+"""How long loading a model waits for the results of what has begun; a unit that takes longer keeps its own model."""
+
 _BROKEN_UNIT = "The model failed on this picture; the operator's log says why."
 
 
 class Worker:
-    """One model on one device: a :class:`zimage_engine.executor.UnitWorker`.
+    """The models on one device: a :class:`zimage_engine.executor.UnitWorker`.
 
-    :meth:`begin` is called by one thread, and what it returns by one other thread, in the same order.
+    :meth:`begin` is called by one thread, and what it returns by one other thread, in the same order. ``default`` is
+    the name of the model of requests that name none.
     """
 
-    def __init__(
-        self,
-        model: ZImageModel,
-        device: torch.device,
-        costs: Mapping[str, CostModel],
-        previewer: Previewer | None = None,
-    ) -> None:
+    def __init__(self, loaded: LoadedModels, device: torch.device, default: str) -> None:
         self.device = title_of(device)
-        self.costs = costs
-        self.models = frozenset(costs)
-        self.load_seconds: Mapping[str, float] = {}
         self.ahead_seconds = _AHEAD_SECONDS if device.type == "cuda" else 0.0
-        self.model = model
+        self.loaded = loaded
         self._device = device
-        self._previewer = previewer
+        self._default = default
         self._held: dict[str, Held] = {}
         self._failed = False
         self._side_stream = SideStream(device)
-        self._lock = threading.Lock()  # both threads change what is held, and the model's cache of embeddings
+        self._lock = threading.Lock()  # both threads change what is held, and the models' caches of embeddings
+        self._unfinished = 0
+        self._finished = threading.Condition()
+        self._show_models()
 
     @classmethod
     def load(cls, config: EngineConfig, place: DevicePlace | None = None, report: Report = lambda _: None) -> Worker:
-        """Load the profile's weights and measure what a unit costs here; takes seconds to minutes.
+        """Load the place's first model, and those of the others that fit beside it; takes seconds to minutes.
 
-        ``place`` is the first one of the configuration's by default. Calls ``report`` with a few words on what it is
-        doing. Raises :class:`EngineError`.
+        Downloads the weights of all of them, and measures what units cost here. ``place`` is the first one of the
+        configuration's by default. Calls ``report`` with a few words on what it is doing. Raises :class:`EngineError`.
         """
         place = place or parse_places(config.device, config.profiles)[0]
         if place.threads:
             torch.set_num_threads(place.threads)
         device = pick_device(place.device)
-        folder = weights_folder(config.profile, report)
-        plans = plans_for(folder, device, config.dtype)
-        return load_stepping_down(plans, lambda plan: cls._load(config, folder, device, plan, report))
+        profiles = {profile.name: profile for profile in config.profiles}
+        loader = ModelLoader(config, [profiles[name] for name in place.models], device, report)
+        loaded = LoadedModels.start(loader)
+        loader.report = log.info  # a model that is loaded later holds up the queue, and not the start
+        return cls(loaded, device, config.profile.name)
 
-    @classmethod
-    def _load(
-        cls, config: EngineConfig, folder: Path, device: torch.device, plan: MemoryPlan, report: Report
-    ) -> Worker:
-        acceleration = Acceleration(config.attention, config.compiled)
-        name = ", ".join(filter(None, (title_of(device), str(plan), str(acceleration))))
-        log.info("loading %s on %s", config.profile.title, name)
-        model = ZImageModel(load_components(folder, device, plan, acceleration, report), device)
-        if config.compiled:
-            report("compiling")
-            warm_up(model, config.profile)
-        costs = CostModel()
-        if config.measure:
-            report("measuring the device")
-            costs = known_costs(model, config.profile, name, config.cache_dir)
-        if config.batch_tokens:
-            costs.budget = config.batch_tokens
-        return cls(
-            model, device, {config.profile.name: costs}, load_previewer(folder, model, config.preview_decoder, device)
-        )
+    @property
+    def model(self) -> ZImageModel:
+        """The model that was used last."""
+        return self.loaded.all()[-1].model
 
     def begin(self, plan: Plan) -> Finish:
-        """Start the plan's unit. Failures of requests stand in the result and are not raised."""
+        """Start the plan's unit. Failures of requests stand in the result and are not raised.
+
+        Raises :class:`WorkerLost` if no model is left.
+        """
         with self._lock:
             self._update(plan)
         if plan.ahead and self._failed:
             return partial(PlanResult, 0.0, skipped=True)
         if plan.unit is None:
             return partial(PlanResult, 0.0)
+        if plan.unit is Unit.LOAD_MODEL:
+            return self._load_model(plan)
         with self._lock:
             # A request that failed while this plan was on its way is held no longer.
             held = [self._held[name] for name in plan.ids if name in self._held]
-            begun = Begun(UnitClock(self._device), held)
+            begun = Begun(UnitClock(self._device), held, self._find_model(held))
             try:
                 self._run(plan.unit, held, begun)
             except Exception as error:
@@ -127,17 +115,50 @@ class Worker:
                 begun.failures = self._out_of_memory([each.request for each in held], error)
                 begun.out_of_memory = True
             else:
-                self._note_expected(plan.unit, held, begun)
+                note_expected(plan.unit, begun)
         begun.clock.end()
         self._failed = bool(begun.failures)
+        with self._finished:
+            self._unfinished += 1
         return partial(self._finish, begun)
+
+    def _find_model(self, held: Sequence[Held]) -> LoadedModel | None:
+        """Return the model of these requests, which is the same for all; None if it is not loaded."""
+        names = {each.request.model or self._default for each in held}
+        loaded = self.loaded.find(names.pop()) if len(names) == 1 else None
+        if loaded is None and held:
+            log.error("a unit for requests whose model is not loaded: %s", [each.request.id for each in held])
+        return loaded
+
+    def _load_model(self, plan: Plan) -> Finish:
+        """Load the plan's model before this returns; if that fails, the plan's request does."""
+        with self._finished:  # what has begun may need a model that has to go
+            self._finished.wait_for(lambda: not self._unfinished, _FINISHING_SECONDS)
+        began, failures = time.perf_counter(), dict[str, EngineError]()
+        with self._lock:
+            try:
+                self.loaded.load(plan.model or self._default)
+            except WorkerLost:
+                raise
+            except EngineError as error:
+                error.__traceback__ = None
+                failures = dict.fromkeys(plan.ids, error)
+            self._show_models()
+        self._failed = bool(failures)
+        return partial(PlanResult, time.perf_counter() - began, failures=failures, models=self.models)
+
+    def _show_models(self) -> None:
+        self.costs: Mapping[str, CostModel] = self.loaded.costs
+        self.load_seconds: Mapping[str, float] = self.loaded.load_seconds
+        self.models = self.loaded.names
 
     def _update(self, plan: Plan) -> None:
         """Free what the plan releases, and take in its new requests."""
         for name in plan.release:
             self._held.pop(name, None)
         for scope in plan.forget:
-            self.model.forget(scope)
+            for loaded in self.loaded.all():
+                loaded.model.forget(scope)
         for new in plan.new:
             self._held[new.request.id] = Held(new.request, new.scope, new.request.previews)
 
@@ -175,6 +196,7 @@ class Worker:
 
     def _do(self, unit: Unit, held: Sequence[Held], begun: Begun) -> None:
         """Call the model's method for the unit and put what it returns into ``begun``."""
+        model = begun.model
         if unit is Unit.ENCODE_TEXT:
             for each in held:
                 self._start(each, begun)
@@ -183,45 +205,43 @@ class Worker:
         match unit:
             case Unit.ENCODE_IMAGE:
                 for generation in generations:
-                    self.model.read_image(generation)
+                    model.read_image(generation)
             case Unit.DENOISE:
                 if generations:
-                    begun.finite.append((generations, self.model.step(generations)))
+                    begun.finite.append((generations, model.step(generations)))
             case Unit.DECODE:
-                begun.decoded += [(generation, self.model.decode(generation)) for generation in generations]
+                begun.decoded += [(generation, model.decode(generation)) for generation in generations]
             case Unit.LOAD_MODEL:
-                raise NotImplementedError  # it holds one model
+                raise AssertionError("no unit of a model")
             case _:
                 assert_never(unit)
 
     def _start(self, held: Held, begun: Begun) -> None:
-        generation = held.generation = self.model.start(held.request, held.scope)
+        generation = held.generation = begun.model.start(held.request, held.scope)
         prompts = [generation.positive] if generation.negative is None else [generation.positive, generation.negative]
         begun.encoded_tokens[held.request.id] = generation.encoded_tokens
         begun.caption_tokens[held.request.id] = tuple(prompt.tokens for prompt in prompts)
         if generation.positive.truncated:
             begun.truncated.add(held.request.id)
 
-    def _note_expected(self, unit: Unit, held: Sequence[Held], begun: Begun) -> None:
-        """Keep the latents for previews: the next step replaces them. The last step's picture is decoded next."""
-        if self._previewer is None or unit is not Unit.DENOISE:
-            return
-        for each in held:
-            generation = each.generation
-            if not each.previews or generation is None or generation.step == each.request.steps:
-                continue
-            if generation.expected is not None:
-                begun.expected.append((each, generation.expected))
-
     def _finish(self, begun: Begun) -> PlanResult:
         """Wait for what has begun, and read its results. Raises if the device is lost."""
+        try:
+            return self._result(begun)
+        finally:
+            begun.loaded = None  # so that it can be freed
+            with self._finished:
+                self._unfinished -= 1
+                self._finished.notify_all()
+
+    def _result(self, begun: Begun) -> PlanResult:
         seconds = begun.clock.wait()
         images: dict[str, RawImage] = {}
         with self._side_stream.use():
             self._check_steps(begun)
             for generation, decoded in begun.decoded:
                 self._read_picture(generation, decoded, images, begun)
-            previews, spent = self._preview(begun, seconds)
+            previews, spent = make_previews(begun, seconds)
         if not begun.out_of_memory:
             self._drop([each for each in begun.held if each.request.id in begun.failures.keys() | images.keys()])
         return PlanResult(
@@ -249,14 +269,14 @@ class Worker:
             flags = finite.cpu()
             if not flags.all():
                 with self._lock:
-                    begun.failures |= self.model.failures(generations, flags)
+                    begun.failures |= begun.model.failures(generations, flags)
 
     def _read_picture(
         self, generation: Generation, decoded: torch.Tensor, images: dict[str, RawImage], begun: Begun
     ) -> None:
         request = generation.request
         try:
-            images[request.id] = self.model.to_image(generation, decoded)
+            images[request.id] = begun.model.to_image(generation, decoded)
         except EngineError as error:
             error.__traceback__ = None
             begun.failures[request.id] = error
@@ -268,41 +288,11 @@ class Worker:
                 log.exception("reading a picture failed: request=%s", request.id)
                 begun.failures[request.id] = UnitFailed(_BROKEN_UNIT)
 
-    def _preview(self, begun: Begun, seconds: float) -> tuple[dict[str, RawImage], float]:
-        """Return the previews there is time for, and the seconds that they took."""
-        previews: dict[str, RawImage] = {}
-        total = 0.0
-        for held, expected in begun.expected:
-            generation, name = held.generation, held.request.id
-            if self._previewer is None or generation is None or name in begun.failures:
-                continue
-            generation.preview_allowance += TIME_SHARE_MAX * seconds / len(begun.expected)
-            try:
-                image, spent = self._previewer.preview(expected, generation.preview_allowance)
-            except Exception:
-                # The picture itself goes on.
-                log.exception("a preview failed; no more of them for request=%s", name)
-                held.previews = False
-                continue
-            generation.preview_allowance -= spent
-            total += spent
-            if image is not None:
-                previews[name] = image
-        return previews, total
-
     def _out_of_memory(self, requests: Iterable[ImageRequest], error: BaseException) -> dict[str, EngineError]:
         """Free what can be freed; returns the error of each request."""
         # The traceback's frames hold the tensors that have to be freed.
         error.__traceback__ = None
-        self.model.forget_caches()
+        for loaded in self.loaded.all():
+            loaded.model.forget_caches()
         free_memory()
         return {request.id: out_of_memory(request) for request in requests}
-
-
-def load_previewer(folder: Path, model: ZImageModel, tiny: str | None, device: torch.device) -> Previewer | None:
-    """Return the model's previewer; None if there is none or if it fails, since pictures need no previews."""
-    try:
-        return find_previewer(folder, model.parts.vae, tiny, device)
-    except Exception:
-        log.exception("previews cannot be made with this model and decoder; there are none")
-        return None

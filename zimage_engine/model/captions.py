@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -27,12 +28,13 @@ _EMBEDDING_CACHE_BYTES = 256 * 2**20
 class Embedding:
     """An encoded prompt: ``states`` is ``(tokens, features)``; ``truncated`` is True if the prompt was longer.
 
-    ``refined`` is the output of the caption branch, ``(padded tokens, width)``, or None before the first forward.
+    ``refined`` is the output of a transformer's caption branch, ``(padded tokens, width)``, from its first forward on
+    and as long as it exists: models with the same text encoder share embeddings.
     """
 
     states: torch.Tensor
     truncated: bool
-    refined: torch.Tensor | None = None
+    refined: WeakKeyDictionary[Transformer, torch.Tensor] = field(default_factory=WeakKeyDictionary)
 
     @property
     def tokens(self) -> int:
@@ -48,12 +50,14 @@ class EmbeddingCache:
     """Embeddings by scope and prompt; the least recently used are dropped beyond ``limit`` bytes or ``count`` entries.
 
     A scope is an opaque name of whoever asked for the prompt: nobody can tell from the time that a picture takes what
-    others have asked for, and a scope can be forgotten. Prompts are kept as digests.
+    others have asked for, and a scope can be forgotten. Prompts are kept as digests. ``transformers`` is how many may
+    store what their caption branches make of an embedding.
     """
 
-    def __init__(self, limit: int = _EMBEDDING_CACHE_BYTES, count: int = EMBEDDINGS_MAX) -> None:
+    def __init__(self, limit: int = _EMBEDDING_CACHE_BYTES, count: int = EMBEDDINGS_MAX, transformers: int = 1) -> None:
         self._limit = limit
         self._count = count
+        self._transformers = transformers
         self._bytes = 0
         self._entries: OrderedDict[TextKey, Embedding] = OrderedDict()
 
@@ -86,10 +90,9 @@ class EmbeddingCache:
         if dropped is not None:
             self._bytes -= self._size(dropped)
 
-    @staticmethod
-    def _size(embedding: Embedding) -> int:
+    def _size(self, embedding: Embedding) -> int:
         """Return the bytes of an embedding with ``refined``, which is set later and about 1.5 times as wide."""
-        return embedding.states.nbytes * 5 // 2
+        return embedding.states.nbytes * (2 + 3 * self._transformers) // 2
 
 
 class _Blank(nn.Module):
@@ -152,7 +155,7 @@ class Transformer:
         self, latents: list[torch.Tensor], time: torch.Tensor, prompts: Sequence[Embedding]
     ) -> list[torch.Tensor]:
         states = [prompt.states for prompt in prompts]
-        stored = [prompt.refined for prompt in prompts if prompt.refined is not None]
+        stored = [prompt.refined[self] for prompt in prompts if self in prompt.refined]
         if self._replays and len(stored) == len(prompts):
             self._replay.refined = pad_sequence(stored, batch_first=True)
             outputs: list[torch.Tensor] = self._view(latents, time, states, return_dict=False)[0]
@@ -174,5 +177,5 @@ class Transformer:
         finally:
             hook.remove()
         for prompt, refined in zip(prompts, captured[0] if captured else (), strict=True):
-            prompt.refined = refined[: padded(prompt.tokens)].clone()
+            prompt.refined[self] = refined[: padded(prompt.tokens)].clone()
         return outputs

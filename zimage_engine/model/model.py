@@ -56,14 +56,16 @@ class ZImageModel:
 
     The result equals that of ``ZImagePipeline`` (``ZImageOmniPipeline`` in omni mode) called for one image with a CPU
     generator: ±1 of 255 on the CPU, in float32 and, alone, in bfloat16.
+
+    Models with the same tokenizer, text encoder and mode may share their ``embeddings``.
     """
 
-    def __init__(self, components: Components, device: torch.device) -> None:
+    def __init__(self, components: Components, device: torch.device, embeddings: EmbeddingCache | None = None) -> None:
         self.parts = components
         self._device = device
         self._decoder = ImageDecoder(components.vae)
         self._schedule = SigmaSchedule(components.scheduler_config, device)
-        self._embeddings = EmbeddingCache()
+        self._embeddings = embeddings if embeddings is not None else EmbeddingCache()
         config: Any = components.vae.config
         self._latent_scale = 2 ** (len(config.block_out_channels) - 1)
         self._scaling, self._shift = float(config.scaling_factor), float(config.shift_factor or 0.0)

@@ -115,7 +115,7 @@ async def test_the_previews_of_a_picture_take_a_twentieth_of_its_time_at_most(co
 
     def make_worker() -> Worker:
         worker = load_worker(config)
-        worker._previewer = Previewer(Counted(), 16, CPU)
+        worker.loaded.all()[0].previewer = Previewer(Counted(), 16, CPU)
         return worker
 
     engine = Engine.start(config, in_thread(make_worker))
