@@ -32,6 +32,8 @@ from bot.store.faults import explained
 from bot.store.limits import CEILINGS, LIMITS, LimitUnit
 from bot.store.queue_places import QueueShares
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
+from zimage_engine.cluster.config import ClusterConfig
+from zimage_engine.cluster.start import start_on_cluster
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.nvidia import NvidiaState, find_nvidia, what_to_fix
 from zimage_engine.device.probe import DeviceReport, probe
@@ -69,6 +71,8 @@ def named_profile(
     name = settings.profile
     if name == "auto" and settings.device == "cpu":
         name = CPU_PROFILE
+    elif name == "auto" and settings.ray_address not in (None, "local"):
+        name = GPU_PROFILE  # this machine's devices are not those of the cluster
     elif name == "auto":
         report = find_devices(settings.device)
         name = CPU_PROFILE if report.chosen.kind == "cpu" else GPU_PROFILE
@@ -98,6 +102,14 @@ def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:
         preview_decoder=settings.preview_decoder,
         worker=settings.worker,
     )
+
+
+def engine_starter(settings: Settings) -> StartEngine:
+    """Return what starts the engine: on this machine's devices, or on the Ray cluster that the settings name."""
+    if settings.ray_address is None:
+        return Engine.start
+    workers = None if settings.workers == "auto" else settings.workers
+    return partial(start_on_cluster, ClusterConfig(settings.ray_address, workers, settings.data_dir / "ray"))
 
 
 def configured_terms(settings: Settings, profile: ModelProfile) -> Terms:
@@ -172,7 +184,7 @@ class Services:
         self._started.append("database")
         await check_store(self.database, (settings.image_dir, settings.original_dir))
         profile = await in_daemon_thread(partial(choose_profile, settings))
-        if settings.worker == "thread":
+        if settings.worker == "thread" and settings.ray_address is None:
             # Now, while nobody waits for an answer: the engine's thread would hold up the event loop with it later.
             await in_daemon_thread(import_worker)
         # Also now: reading a large tokenizer holds the interpreter's lock for a second.

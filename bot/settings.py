@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
 
+from bot.cluster_settings import ClusterSettings
 from bot.data_settings import Amount, DataSettings, Id, Unlimited
 from bot.errors import StartupError, WrongUsage
 from bot.monitoring_settings import MonitoringSettings
@@ -24,7 +25,8 @@ from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN
 ENV_FILE = Path(".env")
 _LIBRARY_SETTINGS = (
     "HF_ CUDA_ NVIDIA_ HIP_ HSA_ ROCR_ PYTORCH_ TORCH_ TORCHINDUCTOR_ NCCL_ TRITON_ OMP_ MKL_ OPENBLAS_ TOKENIZERS_ "
-    "TRANSFORMERS_ DIFFUSERS_ SSL_CERT_ REQUESTS_CA_ HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY"
+    "TRANSFORMERS_ DIFFUSERS_ RAY_AUTH_ RAY_TLS_ RAY_USE_TLS SSL_CERT_ REQUESTS_CA_ HTTP_PROXY HTTPS_PROXY ALL_PROXY "
+    "NO_PROXY"
 )
 """What the names of settings of libraries begin with; in ``.env`` they are passed on to the environment."""
 
@@ -41,7 +43,7 @@ else:
     ProfileName = Literal[("auto", *PROFILES)]  # mypy does not follow a Literal that is computed
 
 
-class Settings(DataSettings, MonitoringSettings):
+class Settings(DataSettings, ClusterSettings, MonitoringSettings):
     """What an operator can set; ``.env.example`` shows each with its meaning."""
 
     model_config = SettingsConfigDict(

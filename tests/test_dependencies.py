@@ -38,7 +38,7 @@ def imported() -> set[str]:
 
 
 def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
-    names = {canonicalize_name(each.name) for each in declared()}
+    names = {canonicalize_name(each.name) for each in declared("cluster")}
     assert imported() - names == set(), "declare it in pyproject.toml"
     assert names - imported() == USED_BY_OTHERS, "nothing imports it"
 
@@ -46,7 +46,7 @@ def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
 def test_each_dependency_has_bounds_that_hold_the_tested_version() -> None:
     tested = dict(line.split("==") for line in page("constraints.txt").split())
     versions = {canonicalize_name(name): version for name, version in tested.items()}
-    for requirement in declared("playground", "dev"):
+    for requirement in declared("cluster", "playground", "dev"):
         operators = {each.operator for each in requirement.specifier}
         assert operators == {"=="} or {">=", "<"} <= operators, f"{requirement} has no lower or no upper bound"
         assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement

@@ -25,7 +25,10 @@ def test_sql_stands_in_the_store_alone() -> None:
 
 def test_the_environment_is_read_in_settings_alone() -> None:
     elsewhere = [path for path in CODE if re.search(r"\bos\.(environ|getenv)\b", path.read_text(encoding="utf-8"))]
-    assert [path.relative_to(ROOT).as_posix() for path in elsewhere] == ["bot/settings.py"]
+    assert [path.relative_to(ROOT).as_posix() for path in elsewhere] == [
+        "bot/settings.py",
+        "zimage_engine/cluster/link.py",  # sets what Ray reads, which is told some things in no other way
+    ]
 
 
 def names(path: Path) -> set[str]:

@@ -16,7 +16,7 @@ from zimage_engine.device.child import Loaded, LoadFailed, Lost, ModelsChanged, 
 from zimage_engine.executor import LoadWorker, OpenTickets, Ticket
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.shared_pixels import Packed, SharedPixels
-from zimage_engine.types import Plan, PlanResult, WorkerLost
+from zimage_engine.types import EngineError, Plan, PlanResult, WorkerLost
 from zimage_engine.weights import Report
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class ProcessExecutor:
             return f"{name}: out of memory?" if name == "SIGKILL" and self.lost is None else name
         return f"exit status {code}"
 
-    def _lose(self, error: WorkerLost) -> None:
+    def _lose(self, error: EngineError) -> None:
         """Fail everything that has not ended, and end the child."""
         self._tickets.lose(error)
         if self._process is not None:

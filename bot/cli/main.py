@@ -206,9 +206,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the picture is saved.")] = Path("build/demo.png"),
 ) -> None:
     """Show the whole way on a simulated Discord: /imagine, progress, picture. Needs no account and no GPU."""
+    settings = _settings(profile="demo")
     from bot.playground.demo import run_demo
 
-    _or_explain(lambda: run_demo(prompt, out))
+    _or_explain(lambda: run_demo(settings, prompt, out))
 
 
 @app.command()

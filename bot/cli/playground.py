@@ -21,12 +21,14 @@ from bot.errors import StartupError
 from bot.logs import configure_logging
 from bot.playground.faulty_device import DeviceFaults
 from bot.playground.session import Playground, open_playground
+from bot.services import engine_starter
 from bot.settings import Settings
 from zimage_engine.catalog import CPU_PROFILE
 from zimage_engine.types import EngineError
 
 _PROGRESS_SECONDS = 0.3
 _OPENED_FILE = "playground.html"
+_PLACE_SETTINGS = ("ray_address", "workers")
 _ENGINE_SETTINGS = (
     "model",
     "device",
@@ -50,7 +52,7 @@ def run_playground(settings: Settings, port: int, data: Path | None, *, open_bro
     """
     configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()
-    names = ("profile",) if settings.profile == CPU_PROFILE else ("profile", *_ENGINE_SETTINGS)
+    names = ("profile", *_PLACE_SETTINGS, *(() if settings.profile == CPU_PROFILE else _ENGINE_SETTINGS))
     values = {name: getattr(settings, name) for name in names}
     with contextlib.ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zimage-playground-")))
@@ -75,7 +77,8 @@ async def _serve(settings: Settings, port: int, *, open_browser: bool) -> None:
     console = Console(highlight=False)
 
     def create(device: DeviceFaults) -> ZImageBot:
-        return create_client(settings, start_engine=device.start_engine)
+        start = device.start_engine if settings.ray_address is None else engine_starter(settings)
+        return create_client(settings, start_engine=start)
 
     try:
         async with open_playground(create, port) as playground:

@@ -23,17 +23,27 @@ _PACE = 0.02
 _LAST_POLL_SECONDS = 0.2
 
 
-def run_demo(prompt: str, out: Path) -> None:
-    """Show the conversation and save the picture to ``out``. Raises :class:`StartupError` if there is no picture."""
+def run_demo(settings: Settings, prompt: str, out: Path) -> None:
+    """Show the conversation and save the picture to ``out``; where the model runs is said by ``settings``.
+
+    Raises :class:`StartupError` if there is no picture.
+    """
     configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()
-    asyncio.run(_converse(prompt, out, Console(highlight=False)))
+    asyncio.run(_converse(settings, prompt, out, Console(highlight=False)))
 
 
-async def _converse(prompt: str, out: Path, console: Console) -> None:
+async def _converse(settings: Settings, prompt: str, out: Path, console: Console) -> None:
     with tempfile.TemporaryDirectory(prefix="zimage-demo-") as folder:
         client = create_client(
-            Settings.in_code(data_dir=Path(folder), profile="demo", progress_interval=_PACE, device="cpu")
+            Settings.in_code(
+                data_dir=Path(folder),
+                profile="demo",
+                progress_interval=_PACE,
+                device="cpu",
+                ray_address=settings.ray_address,
+                workers=settings.workers,
+            )
         )
         console.print("[dim]Starting the bot on a simulated Discord, with the demo model on the CPU …[/]")
         async with open_world(client) as world:

@@ -66,21 +66,7 @@ def serve(connection: Connection, pixels_name: str, pixels_size: int, load: Load
     Sends stages of loading as texts, log records, and then a packed result for each plan, in order. What a plan changes
     of the executor's attributes comes before its result.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ())):
-        signal.signal(number, signal.SIG_IGN)  # sent to the whole group or unit: the parent ends this process
-    threading.Thread(target=_end_with_parent, name="zimage-parent", daemon=True).start()
-    lock = threading.Lock()
-
-    def send(message: object) -> None:
-        try:
-            with lock:
-                connection.send(message)
-        except OSError:
-            os._exit(0)  # the parent is gone
-
-    logging.basicConfig(handlers=[_ToParent(send)], level=level, force=True)
-    logging.captureWarnings(capture=True)
-    sys.stderr = PrintedLines(sys.stderr, lambda line: log.warning("printed: %s", line))
+    send = begin_child(connection, level)
     try:
         worker = load(send)
     except EngineError as error:
@@ -92,6 +78,30 @@ def serve(connection: Connection, pixels_name: str, pixels_size: int, load: Load
         return
     send(Loaded(worker.device, worker.costs, worker.models, worker.load_seconds, worker.ahead_seconds))
     _execute(connection, worker, SharedPixels(pixels_size, pixels_name), send)
+
+
+def begin_child(connection: Connection, level: int, clean_up: Callable[[], None] = lambda: None) -> Send:
+    """Prepare a child process: it ends with its parent, ignores signals, and sends its log records to the parent.
+
+    Returns what sends a message through the pipe, from any thread. ``clean_up`` is called when the parent has ended.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ())):
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole group or unit: the parent ends this process
+    threading.Thread(target=_end_with_parent, args=(clean_up,), name="zimage-parent", daemon=True).start()
+    lock = threading.Lock()
+
+    def send(message: object) -> None:
+        try:
+            with lock:
+                connection.send(message)
+        except OSError:
+            clean_up()
+            os._exit(0)  # the parent is gone
+
+    logging.basicConfig(handlers=[_ToParent(send)], format="%(message)s", level=level, force=True)
+    logging.captureWarnings(capture=True)
+    sys.stderr = PrintedLines(sys.stderr, lambda line: log.warning("printed: %s", line))
+    return send
 
 
 def _execute(connection: Connection, worker: UnitWorker, pixels: SharedPixels, send: Send) -> None:
@@ -118,12 +128,13 @@ def _execute(connection: Connection, worker: UnitWorker, pixels: SharedPixels, s
         os._exit(0)  # the parent is gone
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(clean_up: Callable[[], None]) -> None:
     """End this process when its parent has ended, whatever the main thread is doing."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     while not wait([parent.sentinel], _CHECK_SECONDS) and os.getppid() == parent.pid:
         pass
+    clean_up()
     os._exit(1)
 
 

@@ -1,0 +1,182 @@
+"""The bot's end of an actor, in a child process of the bot: Ray's threads, signals and crashes stay out of the bot."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from zimage_engine.cluster.actor import Assignment, DeviceActor
+from zimage_engine.cluster.config import Seat
+from zimage_engine.cluster.fingerprint import Fingerprint
+from zimage_engine.cluster.link import RayLink, set_ray_environment
+from zimage_engine.device.child import Loaded, LoadFailed, Lost
+from zimage_engine.executor import Finish
+from zimage_engine.types import ImageRequest, NewRequest, NotAvailable, Plan, PlanResult, WorkerLost
+
+log = logging.getLogger(__name__)
+
+AHEAD_SECONDS = 0.5
+"""Units up to this long are sent one ahead: a call takes 1 ms, and 10 ms with a picture of 3 MB."""
+
+_BEAT_SECONDS = 1.0
+_SILENCE_SECONDS = 7.0
+"""A process that does not answer for so long is lost."""
+
+Send = Callable[[Any], None]
+
+
+class ActorWorker:
+    """A :class:`~zimage_engine.executor.UnitWorker` whose plans an actor executes. ``ray`` is the module."""
+
+    def __init__(self, ray: Any, actor: Any, loaded: Loaded, seat: Seat, send: Send) -> None:
+        self.device = f"{loaded.device} of {seat.title}"
+        self.costs, self.models, self.load_seconds = loaded.costs, loaded.models, loaded.load_seconds
+        self.ahead_seconds = max(loaded.ahead_seconds, AHEAD_SECONDS)
+        self._ray = ray
+        self._actor = actor
+        self._seat = seat
+        self._send = send
+        self._number = 0
+
+    def begin(self, plan: Plan) -> Finish:
+        """Send the plan to the actor; what is returned waits for the result."""
+        reference = self._actor.run.options(concurrency_group="plans").remote(self._number, with_pixels(plan))
+        self._number += 1
+        return partial(self._finish, reference)
+
+    def _finish(self, reference: Any) -> PlanResult:
+        try:
+            self._ray.wait([reference], fetch_local=True)
+            answer: PlanResult | Lost = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            answer = Lost(_explain(error, self._seat))
+        if isinstance(answer, Lost):
+            self._send(answer)
+            raise WorkerLost(answer.reason)
+        return answer
+
+
+def load_actor(link: RayLink, seat: Seat, assignment: Assignment, send: Send) -> ActorWorker:
+    """Connect to the cluster, start an actor on the seat and load its worker.
+
+    Sends the :class:`Fingerprint` before it loads, and afterwards what the actor logs. Raises :class:`EngineError`:
+    :class:`WorkerLost` if another try may succeed.
+    """
+    ray = connect(link)
+    send("placing")
+    options = {
+        "num_cpus": 0,
+        "num_gpus": seat.gpus,
+        "max_restarts": 0,
+        "concurrency_groups": {"plans": 2, "news": 1},
+        "scheduling_strategy": ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(seat.node_id, soft=False),
+    }
+    actor = ray.remote(**options)(DeviceActor).remote(assignment)
+    beats = _Beats(ray, actor, seat, send)
+    beats.start()
+
+    def answer(reference: Any) -> Any:
+        try:
+            found = ray.get(reference)
+        except ray.exceptions.RayError as error:
+            raise WorkerLost(_explain(error, seat)) from None
+        if isinstance(found, LoadFailed):
+            raise found.error
+        return found
+
+    fingerprint: Fingerprint = answer(actor.fingerprint.remote())
+    send(fingerprint)
+    loaded: Loaded = answer(actor.load.remote())
+    beats.watch()
+    return ActorWorker(ray, actor, loaded, seat, send)
+
+
+def connect(link: RayLink) -> Any:
+    """Connect this process to the cluster as a driver, and return the module ``ray``. Call it in the main thread.
+
+    Raises :class:`NotAvailable` if Ray is not installed, :class:`WorkerLost` if the cluster does not answer.
+    """
+    set_ray_environment(link)
+    try:
+        import ray  # noqa: PLC0415 - after its environment is set, and only where a cluster is used
+    except ImportError as error:
+        raise NotAvailable("Ray is not installed: run `pip install 'zimage-bot[cluster]'`.") from error
+    import ray.util.scheduling_strategies  # noqa: PLC0415
+
+    ending = signal.getsignal(signal.SIGTERM)
+    options: dict[str, Any] = {"_node_ip_address": link.node_ip} if link.node_ip and not link.loopback else {}
+    try:
+        ray.init(link.address, log_to_driver=False, configure_logging=False, namespace="zimage", **options)
+    except (ray.exceptions.RayError, ConnectionError, RuntimeError, OSError) as error:
+        raise WorkerLost(f"The Ray cluster at {link.address} does not answer ({str(error)[:200]}).") from error
+    finally:
+        signal.signal(signal.SIGTERM, ending)  # Ray replaces it
+    return ray
+
+
+def with_pixels(plan: Plan) -> Plan:
+    """Return the plan with the content of original and mask instead of paths, which another machine cannot open."""
+    if not any(isinstance(file, Path) for new in plan.new for file in (new.request.original, new.request.mask)):
+        return plan
+    return replace(plan, new=tuple(NewRequest(_read(new.request), new.scope) for new in plan.new))
+
+
+def _read(request: ImageRequest) -> ImageRequest:
+    """Return the request with the content of its files; a file that cannot be read stays a path, and so fails later."""
+    try:
+        return replace(
+            request,
+            original=request.original.read_bytes() if isinstance(request.original, Path) else request.original,
+            mask=request.mask.read_bytes() if isinstance(request.mask, Path) else request.mask,
+        )
+    except OSError:
+        return request
+
+
+class _Beats:
+    """Asks the actor for news each second, and says so when it does not answer.
+
+    Ray notices by itself that a process or a node has ended, but not that a process has been stopped.
+    """
+
+    def __init__(self, ray: Any, actor: Any, seat: Seat, send: Send) -> None:
+        self._ray = ray
+        self._actor = actor
+        self._seat = seat
+        self._send = send
+        self._watching = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="zimage-beats", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def watch(self) -> None:
+        """From now on take silence for the actor's end: while it loads, it may be silent for long."""
+        self._watching.set()
+
+    def _beat(self) -> None:
+        pause = threading.Event()
+        while True:
+            reference = self._actor.news.options(concurrency_group="news").remote()
+            try:
+                ready, _ = self._ray.wait([reference], timeout=_SILENCE_SECONDS)
+                if not ready and self._watching.is_set():
+                    self._send(Lost(f"The worker on {self._seat.title} does not answer."))
+                    return
+                for each in self._ray.get(reference):
+                    self._send(each)
+            except self._ray.exceptions.RayError as error:
+                self._send(Lost(_explain(error, self._seat)))
+                return
+            pause.wait(_BEAT_SECONDS)
+
+
+def _explain(error: Exception, seat: Seat) -> str:
+    log.debug("ray: %s", error)
+    return f"The worker on {seat.title} was lost ({type(error).__name__})."

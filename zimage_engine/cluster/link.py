@@ -1,0 +1,58 @@
+"""How a process reaches a Ray cluster: its address and what Ray reads from the environment. Imports no Ray."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from zimage_engine.types import NotAvailable
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class RayLink:
+    """The way into a cluster, for the processes that connect to it.
+
+    ``address`` is the host and port of the cluster's control service, or ``auto``: that of the node which runs on this
+    machine. ``token_path`` is the file with the cluster's token; None leaves it to ``RAY_AUTH_TOKEN``,
+    ``RAY_AUTH_TOKEN_PATH`` or Ray's default file. ``node_ip`` is the address of this machine's node; empty: Ray finds
+    it.
+    """
+
+    address: str
+    token_path: Path | None = None
+    node_ip: str = ""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether nobody outside this machine can reach the cluster."""
+        return self.node_ip == LOOPBACK
+
+
+def check_token() -> None:
+    """Raise :class:`NotAvailable` if the cluster's token is to be used and is nowhere to be found."""
+    mode, named = os.environ.get("RAY_AUTH_MODE", "token"), os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    if mode == "token" and not os.environ.get("RAY_AUTH_TOKEN") and not path.is_file():
+        raise NotAvailable(
+            f"There is no token for the Ray cluster in {path}: copy the head's there, or name its file in "
+            "RAY_AUTH_TOKEN_PATH."
+        )
+
+
+def set_ray_environment(link: RayLink) -> None:
+    """Set what Ray reads from the environment of this process and its children. Call it before Ray is imported.
+
+    Token authentication is on unless ``RAY_AUTH_MODE`` says otherwise, and no usage statistics are sent. Ray only
+    listens on the loopback address if told that it runs on one machine; the name of that option is of Windows and
+    macOS, where it is the default.
+    """
+    os.environ.pop("RAY_ADDRESS", None)  # the bot's setting of that name says more than Ray's
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0" if link.loopback else "1"
+    if link.token_path is not None:
+        os.environ.pop("RAY_AUTH_TOKEN", None)
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(link.token_path)

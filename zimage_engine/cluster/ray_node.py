@@ -1,0 +1,177 @@
+"""Ray's processes on this machine: ``ray start`` in a child process, which they end with. Imports no Ray."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from zimage_engine.types import WorkerLost
+
+log = logging.getLogger(__name__)
+
+OBJECT_STORE_BYTES = 150 * 2**20
+"""Shared memory for results on their way: a picture has some MB."""
+
+HEALTH_CHECK = {
+    "health_check_initial_delay_ms": 2000,
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 2000,
+    "health_check_failure_threshold": 3,
+}
+"""A node is dead after three checks that were not answered within two seconds: nine seconds at most."""
+
+_STARTING_SECONDS = 60.0
+_CHECK_SECONDS = 0.1
+_FOLDER_LENGTH_MAX = 40  # the paths of Ray's sockets are 66 characters longer, and may have 107
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """A node to start: ``address`` is the host and port of the cluster that it joins; empty: it is a new one's head.
+
+    ``ip`` is this machine's address for the others; empty: the one from which it reaches ``address``. ``port`` is the
+    head's; 0: any. ``gpus`` and ``cpus`` are what the node offers; None: all. ``labels`` are seen by the bot.
+    ``fixed_ports``: use the ports of :data:`NODE_PORTS`, for firewalls.
+    """
+
+    address: str = ""
+    ip: str = ""
+    port: int = 0
+    gpus: int | None = None
+    cpus: int | None = None
+    resources: tuple[tuple[str, float], ...] = ()
+    fixed_ports: bool = False
+
+
+NODE_PORTS = {
+    "--node-manager-port": "6380",
+    "--object-manager-port": "6381",
+    "--runtime-env-agent-port": "6382",
+    "--min-worker-port": "10002",
+    "--max-worker-port": "10101",
+}
+"""The ports of a node that ``zimage-bot worker`` starts; the head's own is 6379."""
+
+
+class RayNode:
+    """The processes of one node. They end with the calling process, also if that is killed."""
+
+    def __init__(self, options: NodeOptions, folder: Path) -> None:
+        """Begin to start the node; its logs and sockets go to ``folder``. Call it in the main thread."""
+        self._folder = folder
+        self._output = folder / "ray-start.log"
+        command = _command(options, folder)
+        log.debug("starting: %s", command)
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own arguments
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether the node has ended: Ray ends all of its processes when one of them has."""
+        return self._process.poll() is not None
+
+    def wait(self) -> str:
+        """Wait until the node is part of its cluster; returns the cluster's address. Raises :class:`WorkerLost`."""
+        address = self._folder / "ray_current_cluster"
+        until = time.monotonic() + _STARTING_SECONDS
+        while time.monotonic() < until and not self.ended:
+            with suppress(OSError):
+                if text := address.read_text(encoding="utf-8").strip():
+                    return text
+            time.sleep(_CHECK_SECONDS)
+        self.stop()
+        raise WorkerLost(f"Ray could not be started: {self._last_line()}")
+
+    def stop(self, seconds: float = 0.0) -> None:
+        """End all of the node's processes; with ``seconds`` they may first leave the cluster by themselves."""
+        try:
+            family = psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            family = []
+        if seconds and not self.ended:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        self._process.kill()
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+
+    def _last_line(self) -> str:
+        lines = self._output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1][-300:] if lines else "it said nothing"
+
+
+def make_folder(wanted: Path) -> Path:
+    """Return a new private folder for Ray's logs and sockets: ``wanted``, or one with a shorter path.
+
+    What an earlier run has left in ``wanted`` is removed.
+    """
+    if len(str(wanted)) > _FOLDER_LENGTH_MAX:
+        return Path(tempfile.mkdtemp(prefix="zimage-ray-"))
+    shutil.rmtree(wanted, ignore_errors=True)
+    wanted.mkdir(mode=0o700, parents=True)
+    return wanted
+
+
+def make_token(folder: Path) -> Path:
+    """Write a new random token into the folder, for this user's eyes alone; returns its path."""
+    path = folder / "token"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
+        stream.write(secrets.token_hex(32))
+    return path
+
+
+def _command(options: NodeOptions, folder: Path) -> Sequence[str]:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+    command += ["--include-log-monitor=false", f"--temp-dir={folder}"]
+    command += [f"--object-store-memory={OBJECT_STORE_BYTES}"]
+    if options.ip:
+        command += [f"--node-ip-address={options.ip}"]
+    if options.address:
+        command += [f"--address={options.address}"]
+    else:
+        command += ["--head", f"--port={options.port}", "--include-dashboard=false", "--no-monitor"]
+        command += [f"--system-config={json.dumps(HEALTH_CHECK)}"]
+    if options.gpus is not None:
+        command += [f"--num-gpus={options.gpus}"]
+    if options.cpus is not None:
+        command += [f"--num-cpus={options.cpus}"]
+    if options.resources:
+        command += [f"--resources={json.dumps(dict(options.resources))}"]
+    if options.fixed_ports:
+        command += [f"{name}={port}" for name, port in NODE_PORTS.items()]
+    return command
+
+
+def _end_with_parent() -> None:
+    """Have the system kill this process when the thread that started it ends: Linux alone can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

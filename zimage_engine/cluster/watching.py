@@ -1,0 +1,117 @@
+"""A child process of the bot that starts Ray on this machine, if need be, and tells which nodes the cluster has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from zimage_engine.cluster.bridge import connect
+from zimage_engine.cluster.config import AUTO, LOCAL, ClusterConfig, RayNodeInfo, read_nodes
+from zimage_engine.cluster.link import LOOPBACK, RayLink, check_token, set_ray_environment
+from zimage_engine.cluster.ray_node import NodeOptions, RayNode, make_folder, make_token
+from zimage_engine.device.child import Send, begin_child
+from zimage_engine.types import EngineError
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+_LEAVING_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodesSeen:
+    """The nodes that are alive, and the way to their cluster."""
+
+    link: RayLink
+    nodes: tuple[RayNodeInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchFailed:
+    """The cluster cannot be reached, or Ray cannot be started."""
+
+    error: EngineError
+
+
+def watch(connection: Connection, config: ClusterConfig, level: int) -> None:
+    """Tell which nodes there are, as often as that changes, until None comes through the pipe or its end is closed.
+
+    Sends stages as texts, log records, and :class:`NodesSeen`; :class:`WatchFailed` if it has to give up.
+    """
+    folder = make_folder(config.folder)
+    nodes: list[RayNode] = []
+
+    def clean_up() -> None:
+        for node in nodes:
+            node.stop(0.0 if config.address == LOCAL else _LEAVING_SECONDS)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    send = begin_child(connection, level, clean_up)
+    try:
+        link = RayLink(config.address)
+        if config.address == LOCAL:
+            link = RayLink("", make_token(folder), LOOPBACK)
+        set_ray_environment(link)
+        check_token()
+        if (options := _options(config, link)) is not None:
+            send("starting Ray")
+            nodes.append(RayNode(options, folder))
+            link = RayLink(nodes[0].wait(), link.token_path, link.node_ip)
+        send("connecting to the Ray cluster")
+        _look(connect(link), link, nodes, connection, send)
+    except EngineError as error:
+        send(WatchFailed(error))
+    finally:
+        clean_up()
+        os._exit(0)  # Ray's own clean-up waits for processes that have ended
+
+
+def _options(config: ClusterConfig, link: RayLink) -> NodeOptions | None:
+    """Return what this machine has to start: a head, or a node that only connects. None if there is a node already."""
+    if config.address == LOCAL:
+        return NodeOptions(ip=link.node_ip)
+    if config.address == AUTO or has_node(config.address):
+        return None
+    return NodeOptions(address=config.address, gpus=0, cpus=0)
+
+
+def _look(ray: Any, link: RayLink, nodes: Sequence[RayNode], connection: Connection, send: Send) -> None:
+    """Look at the nodes until it is told to stop, or until the node that it started has ended."""
+    from ray._private.state import state  # noqa: PLC0415 - nothing public says which nodes drain
+
+    before: tuple[RayNodeInfo, ...] | None = None
+    with suppress(EOFError):
+        while not any(node.ended for node in nodes):
+            seen = read_nodes(ray.nodes(), state.get_draining_nodes())
+            if seen != before:
+                send(NodesSeen(link, seen))
+                before = seen
+            if connection.poll(_LOOK_SECONDS):
+                connection.recv()
+                return
+
+
+def has_node(address: str) -> bool:
+    """Return whether a node of the cluster at this address runs on this machine, in this network namespace."""
+    host, _, port = address.rpartition(":")
+    try:
+        wanted = f"--gcs-address={socket.gethostbyname(host)}:{port}"
+        here = Path("/proc/self/ns/net").readlink()
+    except OSError:
+        return False
+    for process in psutil.process_iter(["cmdline"]):
+        if wanted in (process.info["cmdline"] or ()):
+            with suppress(OSError):
+                if Path(f"/proc/{process.pid}/ns/net").readlink() == here:
+                    return True
+    return False
