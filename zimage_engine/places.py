@@ -36,7 +36,7 @@ def parse_places(text: str, profiles: Sequence[ModelProfile], found: Sequence[st
 
     - ``auto``: the fastest device. ``all``: every GPU that was ``found``, or the CPU if there is none.
     - ``cuda:0,cuda:1``: these devices. ``cpu*2``: two workers on the same device.
-    - ``cuda:0=turbo,cuda:1=turbo+base``: the models that each may serve. Without this it may serve all of them, and
+    - ``cuda:0=ONE,cuda:1=ONE+OTHER``: the models that each may serve. Without this it may serve all of them, and
       each place begins with the next one.
 
     ``found`` holds torch's names of the devices of this machine, the fastest first. Without it no name is compared with
@@ -79,7 +79,7 @@ def _parse_entry(entry: str) -> tuple[str, int | None, tuple[str, ...]]:
     match = _ENTRY.fullmatch(entry)
     if match is None:
         raise DeviceNotFound(
-            f"“{entry[:40]}” in DEVICE is not a device: write it like cpu, cuda:0, cpu*2 (two workers) or cuda:0=turbo."
+            f"“{entry[:40]}” in DEVICE is not a device: write it like cpu, cuda:0, cpu*2 (two workers) or cuda:0=MODEL."
         )
     count = None if match["count"] is None else int(match["count"])
     if count == 0:

@@ -60,7 +60,7 @@ def test_places_that_name_no_model_begin_with_one_after_the_other() -> None:
         ("auto*2", "DEVICE=auto*2 combines “auto” with more: name each device instead."),
         ("cpu*0", "“cpu*0” in DEVICE means no worker at all: write at least 1 after the *."),
         ("cpu*65", "DEVICE names 65 workers; one engine may have 64."),
-        ("cuda:0,", "“” in DEVICE is not a device: write it like cpu, cuda:0, cpu*2 (two workers) or cuda:0=turbo."),
+        ("cuda:0,", "“” in DEVICE is not a device: write it like cpu, cuda:0, cpu*2 (two workers) or cuda:0=MODEL."),
         ("cpu=turb", "DEVICE gives cpu the model “turb”, which this bot does not have; it has turbo and base."),
         ("cpu=turbo", "No device may serve the model base: add it in DEVICE, like cpu=base."),
     ],

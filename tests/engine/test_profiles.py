@@ -73,7 +73,7 @@ def test_a_size_that_is_not_allowed_names_one_that_is() -> None:
 
 def test_a_request_has_the_profiles_defaults_a_new_id_and_a_random_seed() -> None:
     one, other = TURBO.request("a fox"), TURBO.request("a fox")
-    assert one == ImageRequest(one.id, "a fox", 1024, 1024, 8, one.seed)
+    assert one == ImageRequest(one.id, "a fox", 1024, 1024, 8, one.seed, model="turbo")
     assert one.id != other.id
     assert one.seed != other.seed
     TURBO.check(one)
@@ -81,7 +81,7 @@ def test_a_request_has_the_profiles_defaults_a_new_id_and_a_random_seed() -> Non
 
 def test_a_request_takes_what_is_given_and_the_strength_that_an_edit_needs() -> None:
     given = DEMO.request("a fox", seed=0, size=Size(320, 192), steps=3, guidance_scale=0.0, previews=True)
-    assert given == ImageRequest(given.id, "a fox", 320, 192, 3, 0, previews=True)
+    assert given == ImageRequest(given.id, "a fox", 320, 192, 3, 0, previews=True, model="demo")
     png = b"the content of a file"
     assert DEMO.request("a fox", original=png).strength == DEMO.strength < 1
     assert DEMO.request("a fox", original=png, mask=png).strength == 1
