@@ -27,6 +27,9 @@ _QUIET = ("discord", "aiosqlite", "PIL", "urllib3", "httpx", "httpcore", "filelo
 _CHATTY = ("yoyo",)
 """At INFO these log a line for each statement of a migration."""
 
+RECONNECTS = ("Attempting a reconnect", "Failed to connect for shard_id")
+"""How the lines begin that discord.py logs with a traceback, though a lost connection is nobody's fault."""
+
 _SLASH = r"(?:/|%2F|%252F)"
 _KEPT = "kept"
 _TOKENS = (
@@ -98,6 +101,7 @@ def configure_logging(settings: Settings) -> None:
     handler = logging.StreamHandler(_real_stderr())
     handler.setFormatter(formatter)
     handler.set_name(_HANDLER)
+    handler.addFilter(_shorten_reconnects)
     root = logging.getLogger()
     root.handlers = [*(other for other in root.handlers if other.get_name() != _HANDLER), handler]
     root.setLevel(settings.log_level)
@@ -105,6 +109,17 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(settings.log_level)))
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+
+
+def _shorten_reconnects(record: logging.LogRecord) -> bool:
+    """Make discord.py's tracebacks of lost connections a warning of one line; the traceback is logged at DEBUG."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and record.name.startswith("discord") and str(record.msg).startswith(RECONNECTS):
+        log.debug("connection_lost", exc_info=_exc_info(error))
+        record.msg, record.args = f"{record.getMessage()} ({type(error).__name__}: {error})", ()
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return record.levelno >= logging.getLogger().level
 
 
 def log_stop(reason: str, status: int) -> None:

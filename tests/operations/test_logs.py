@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import sys
 import threading
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import discord
 import pytest
+from discord.shard import Shard
 from tqdm import tqdm
 from typer.testing import CliRunner
 
 from bot.cli.main import app
-from bot.logs import configure_logging, crashes_logged, prints_logged
+from bot.logs import RECONNECTS, configure_logging, crashes_logged, prints_logged
 from bot.settings import Settings
 from bot.store.database import migrate
 
@@ -41,6 +45,32 @@ def test_what_libraries_print_is_logged_and_bars_are_not(
             pass
         sys.stderr.write("one\ntwo\nwithout an end")
     assert [line["text"] for line in lines(capsys)] == ["Retrying in 1s [Retry 1/5].", "one", "two"]
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+async def test_a_lost_connection_is_one_line_and_its_traceback_is_for_debugging(
+    settings: Settings, capsys: pytest.CaptureFixture[str], level: str
+) -> None:
+    """discord.py logs 55 lines for each, as an error, however soon it is connected again."""
+    log_json(settings.model_copy(update={"log_level": level}))
+    client = SimpleNamespace(is_closed=lambda: False)
+    shard = object.__new__(Shard)
+    shard.ws = SimpleNamespace(shard_id=3)  # type: ignore[assignment]
+    shard._client, shard._reconnect = client, True  # type: ignore[assignment]
+    shard._dispatch = shard._queue_put = lambda *_: None  # type: ignore[assignment]
+    shard._backoff = SimpleNamespace(delay=lambda: 0.0)  # type: ignore[assignment]
+    try:
+        raise ConnectionResetError("gone")
+    except OSError as error:
+        await shard._handle_disconnect(error)
+    found = lines(capsys)
+    assert found[-1]["event"] == ("Attempting a reconnect for shard ID 3 in 0.00s (ConnectionResetError: gone)")
+    assert found[-1]["level"] == "warning"
+    assert "exception" not in found[-1]
+    traced = [line for line in found if "Traceback" in line.get("exception", "")]
+    assert [line["event"] for line in traced] == (["connection_lost"] if level == "DEBUG" else [])
+    for module in (discord.client, discord.shard):
+        assert any(begin in inspect.getsource(module) for begin in RECONNECTS), "discord.py words it in another way"
 
 
 def test_crashes_and_warnings_are_logged(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
