@@ -8,12 +8,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from zimage_engine.config import EngineConfig
 from zimage_engine.executor import Executor, Ticket
 from zimage_engine.places import DevicePlace
-from zimage_engine.publisher import Publisher
-from zimage_engine.scheduling.queue import RequestQueue
-from zimage_engine.stats import Observer
+from zimage_engine.shared_state import Shared
+from zimage_engine.stats import DeviceStats, WorkerState
 from zimage_engine.types import DeviceLost, EngineError, ModelNotFound, Plan, PlanResult, WorkerLost
 from zimage_engine.watchdog import Watchdog
 
@@ -21,101 +19,124 @@ log = logging.getLogger(__name__)
 
 MakeExecutor = Callable[[DevicePlace], Executor]
 
+BROKEN = "The device stopped working; the bot has to be restarted."
+
 _LOSSES_MAX = 2  # executors lost in a row, without a unit done between them
 _SLOW_FACTOR = 5  # a unit may take this many times its predicted seconds, if that is more than the limit
 _FREEING_SECONDS = 10.0
 _CHECK_SECONDS = 1.0
-_DEVICE = "device"
-_BROKEN = "The device stopped working; the bot has to be restarted."
 
 
 class Driver:
-    """Drives one device for the engine. ``changed`` is the engine's lock, notified when there may be a plan;
-    ``on_progress`` is called after each plan.
+    """Drives the device of one place. ``on_end`` is called once, in any thread, when it takes no plans any more.
 
-    ``failure`` is the error that stopped it for good, ``restarts`` how often the executor was replaced. ``device`` and
-    ``stage`` are texts for people; ``stage`` is empty while nothing is being loaded. ``loading_since`` is when loading
-    last began, in UTC seconds.
+    ``over`` is True from then on, and ``failure`` is the error that stopped it for good, None if it was told to stop.
+    ``title`` and ``stage`` are texts for people; ``stage`` is empty while nothing is being loaded. ``loading_since`` is
+    when loading last began, in UTC seconds. ``was_ready`` is True once the device was loaded, ``leaving`` once it was
+    told to stop although the engine goes on.
     """
 
     def __init__(
-        self,
-        config: EngineConfig,
-        place: DevicePlace,
-        make_executor: MakeExecutor,
-        queue: RequestQueue,
-        publisher: Publisher,
-        changed: threading.Condition,
-        on_progress: Callable[[], None],
+        self, place: DevicePlace, make_executor: MakeExecutor, shared: Shared, on_end: Callable[[Driver], None]
     ) -> None:
-        self._config = config
-        self._place = place
+        self.place = place
         self._make_executor = make_executor
-        self._queue = queue
-        self._publisher = publisher
-        self._changed = changed
-        self._on_progress = on_progress
-        self.observer: Observer | None = None
+        self._shared = shared
+        self._changed = shared.changed
+        self._on_end = on_end
         self._executor: Executor | None = None
         self._loading = False
-        self._had_executor = False
         self._losses = 0
-        self.restarts = 0
-        self._draining = False
-        self.closing = False
+        self._abandoned = False
+        self.leaving = False
+        self.was_ready = False
         self.failure: EngineError | None = None
-        self.device = "loading"
+        self.over = False
+        self.title = place.device
         self.stage = ""
         self.loading_since = time.time()
-        self._thread = threading.Thread(target=self._drive, name="zimage-driver", daemon=True)
+        self.restarts = 0
+        self._busy_seconds = 0.0
+        self._thread = threading.Thread(target=self._drive, name=f"zimage-driver-{place.name}", daemon=True)
         self._watchdog = Watchdog(self._on_hang)
+
+    @property
+    def name(self) -> str:
+        return self.place.name
 
     def start(self) -> None:
         self._thread.start()
         self._watchdog.start()
 
-    def stop(self, *, drain: bool) -> None:
-        """End after the launched units, or at once while loading; with ``drain``, when no request is left."""
+    def stop_loading(self) -> None:
+        """End an executor that is being loaded: what comes after it is not needed any more."""
         with self._changed:
-            self.closing, self._draining = True, drain
-            self._changed.notify_all()
-            loading = self._executor if self._loading and not drain else None
+            loading = self._executor if self._loading else None
         if loading is not None:
             loading.kill()
 
-    def join(self, timeout: float) -> None:
-        """Wait for the end of the thread, ``timeout`` seconds at most."""
-        self._thread.join(timeout)
-
-    @property
-    def ended(self) -> bool:
-        return not self._thread.is_alive()
-
-    def abandon(self, error: EngineError) -> None:
-        """End every request with ``error`` now, and the thread and the executor as soon as they can. Does not wait."""
-        self._watchdog.stop()
-        self._publisher.set_loaded(error)  # if it is not loaded yet
+    def drain(self) -> None:
+        """End once the requests that have begun on this device have ended, or at once while it is loading."""
         with self._changed:
-            self._draining = False
-            self._publisher.publish(self._queue.drop_all(error))
+            self.leaving = True
+            self._shared.queue.drain_device(self.name)
+            self._changed.notify_all()
+        self.stop_loading()
+
+    def abandon(self) -> None:
+        """End as soon as possible, and the executor, too; its requests go on elsewhere. Does not wait."""
+        self._watchdog.stop()
+        with self._changed:
+            self.leaving = self._abandoned = True
+            self._shared.remove_device(self.name)
             self._changed.notify_all()
             executor = self._executor
         if executor is not None:
             executor.kill()
 
+    def join(self, timeout: float) -> bool:
+        """Wait for the end of the thread, ``timeout`` seconds at most. Returns False if it has not ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def state(self) -> WorkerState:
+        """What the device is doing, in a word."""
+        if self.failure is not None:
+            return "failed"
+        if not self.was_ready:
+            return "loading"
+        return "recovering" if self.stage else "draining" if self.leaving else "ready"
+
+    def stats(self) -> DeviceStats:
+        """Return what the device is doing. Called with the lock held."""
+        executor = self._executor
+        return DeviceStats(
+            name=self.name,
+            title=self.title,
+            state=self.state,
+            models=tuple(name for name in self.place.models if executor is not None and name in executor.models),
+            stage=self.stage,
+            running=self._shared.queue.running_on(self.name),
+            busy_seconds=self._busy_seconds,
+            restarts=self.restarts,
+            failure="" if self.failure is None else str(self.failure),
+        )
+
     def _drive(self) -> None:
-        """Run the thread; if it breaks, every request fails instead of waiting for ever."""
+        """Run the thread; if it breaks, its requests go on elsewhere or fail instead of waiting for ever."""
         try:
             while self._use_one_executor():
                 pass
         except Exception:
-            log.exception("the driver broke")
+            log.exception("the driver broke: device=%s", self.name)
             self._fail(DeviceLost("The engine broke; the bot has to be restarted."))
         self._watchdog.stop()
+        self._end()
 
     def _use_one_executor(self) -> bool:
-        """Load an executor and use it until it is lost or the engine closes. Returns True if another one is needed."""
-        executor = self._make_executor(self._place)
+        """Load an executor and use it until it is lost or not needed. Returns True if another one is needed."""
+        executor = self._make_executor(self.place)
         with self._changed:
             self._executor, self._loading = executor, True
         loaded = False
@@ -128,7 +149,7 @@ class Driver:
                 self._fail(error)
         except WorkerLost as error:
             if not self._stops_now():
-                log.warning("worker lost: %s", error)
+                log.warning("worker lost: device=%s: %s", self.name, error)
                 return self._restart_requests()
         finally:
             self._watchdog.idle()
@@ -139,7 +160,7 @@ class Driver:
         return False
 
     def _run_plans(self, executor: Executor) -> None:
-        """Launch plans and record their results until the engine closes. Raises if the executor is lost."""
+        """Launch plans and record their results until the driver has to stop. Raises if the executor is lost."""
         launched: deque[tuple[Plan, Ticket]] = deque()
         while True:
             plan = self._wait_for_plan(executor) if not launched else self._plan_ahead(executor)
@@ -160,15 +181,18 @@ class Driver:
                 return
 
     def _wait_for_plan(self, executor: Executor) -> Plan | None:
-        """Wait for a plan; None if the engine closes. Raises if the executor is lost meanwhile."""
+        """Wait for a plan; None if the driver has to stop. Raises if the executor is lost meanwhile."""
+        queue = self._shared.queue
         with self._changed:
             self._watchdog.idle()
             while not self._stops_now():
                 if executor.lost is not None:
                     raise executor.lost
-                if (plan := self._queue.next(_DEVICE)) is not None:
+                if (plan := queue.next(self.name)) is not None:
                     return plan
-                if self.closing:
+                if self.leaving and queue.is_drained(self.name):
+                    break
+                if self._shared.closing and self._shared.is_empty:  # what others lose comes back
                     break
                 self._changed.wait(_CHECK_SECONDS)
             return None
@@ -178,27 +202,27 @@ class Driver:
         if not executor.ahead_seconds:
             return None
         with self._changed:
-            return None if self._stops_now() else self._queue.next_ahead(_DEVICE, executor.ahead_seconds)
+            return None if self._stops_now() else self._shared.queue.next_ahead(self.name, executor.ahead_seconds)
 
     def _record(self, plan: Plan, result: PlanResult) -> bool:
         """Publish what follows from a plan; returns False if the plan was abandoned."""
+        shared = self._shared
         with self._changed:
-            if not self._queue.is_running(_DEVICE, plan):
+            if not shared.queue.is_running(self.name, plan):
                 return False
-            self._publisher.publish(self._queue.done(_DEVICE, plan, result))
-            record = self._queue.record
-        self._on_progress()
-        if record is not None and self.observer is not None:
-            try:
-                self.observer(record)
-            except Exception:
-                log.exception("the observer of units broke")
+            self._busy_seconds += result.seconds
+            shared.publisher.publish(shared.queue.done(self.name, plan, result))
+            record = shared.queue.record
+            self._changed.notify_all()  # there may be something for another device
+        shared.on_progress()
+        if record is not None:
+            shared.observe(record, self.name, plan.model)
         return True
 
     def _load(self, executor: Executor) -> bool:
         """Load the executor; returns False if that failed for good. Raises if it is lost meanwhile."""
         self.stage = "loading"
-        self._watchdog.begins(self.stage, self._config.load_limit)
+        self._watchdog.begins(self.stage, self._shared.config.load_limit)
         try:
             executor.load(self._report)
         except (WorkerLost, DeviceLost):
@@ -206,61 +230,70 @@ class Driver:
         except EngineError as error:
             failure = error
         except Exception as error:
-            log.exception("loading failed")
+            log.exception("loading failed: device=%s", self.name)
             failure = ModelNotFound(f"The model could not be loaded ({type(error).__name__}: {str(error)[:200]}).")
         else:
-            with self._changed:
-                self.device, self.stage, self._had_executor, self._loading = executor.device, "", True, False
-                model = frozenset({self._config.profile.name})
-                self._queue.add_device(_DEVICE, executor.costs, model, model)
-            self._publisher.set_loaded()
-            return True
-        if self._had_executor:
-            log.error("the model cannot be loaded again: %s", failure)
-            self._fail(DeviceLost(_BROKEN))
-        else:
-            self._publisher.set_loaded(failure)
-            self._fail(ModelNotFound("The model could not be loaded; the operator's log says why."))
+            return self._begin_to_serve(executor)
+        if self._stops_now():
+            return False
+        if self.was_ready:
+            log.error("the model cannot be loaded again: device=%s: %s", self.name, failure)
+            failure = DeviceLost(BROKEN)
+        self._fail(failure)
         return False
 
+    def _begin_to_serve(self, executor: Executor) -> bool:
+        """Offer the loaded device to the queue; returns False if it was told to leave meanwhile."""
+        with self._changed:
+            self.stage, self._loading = "", False
+            if self.leaving:
+                return False
+            self.title, self.was_ready = executor.device, True
+            allowed = frozenset(self.place.models)
+            self._shared.queue.add_device(self.name, executor.costs, executor.models, allowed, executor.load_seconds)
+        self._shared.publisher.set_loaded()
+        return True
+
     def _restart_requests(self) -> bool:
-        """Begin all started requests again on the next executor, unless the device is given up or the engine closes."""
+        """Have all started requests begin again, here or elsewhere, unless the device is given up or has to stop."""
         self._losses += 1
         if self._losses > _LOSSES_MAX:
-            self._fail(DeviceLost(_BROKEN))
+            self._fail(DeviceLost(BROKEN))
             return False
         with self._changed:
             self.restarts += 1
             self.stage, self.loading_since = "restarting", time.time()
-            self._publisher.publish(self._queue.remove_device(_DEVICE))
+            self._shared.remove_device(self.name)
+            self._changed.notify_all()
             return not self._stops_now()
 
     def _report(self, stage: str) -> None:
         """Note what loading does. Each new stage, and each word of progress, gives it the limit of a unit again."""
         if stage.partition(":")[0] != self.stage.partition(":")[0]:
-            log.info("loading: %s", stage)
+            log.info("loading: %s: device=%s", stage, self.name)
         if stage != self.stage:
-            self._watchdog.begins(stage, self._config.load_limit)
+            self._watchdog.begins(stage, self._shared.config.load_limit)
         self.stage = stage
 
     def _watch(self, plan: Plan) -> None:
         unit = plan.unit.value if plan.unit is not None else "free memory"
-        self._watchdog.begins(unit, max(self._config.unit_limit, _SLOW_FACTOR * plan.seconds))
+        self._watchdog.begins(unit, max(self._shared.config.unit_limit, _SLOW_FACTOR * plan.seconds))
 
     def _on_hang(self) -> None:
-        with self._changed:
-            executor = self._executor
-        if executor is not None:
+        if (executor := self._executor) is not None:
             executor.kill()
 
     def _stops_now(self) -> bool:
-        return self.closing and not self._draining
+        closes = self._shared.closing and not self._shared.draining
+        return closes or self._abandoned or (self.leaving and self._loading)
 
     def _fail(self, error: EngineError) -> None:
-        """Stop for good: end all requests, and every later one, with ``error``."""
+        """Stop for good."""
+        self.failure = error
+        self._end()
+
+    def _end(self) -> None:
         with self._changed:
-            self.failure = error
-            self._publisher.publish(self._queue.drop_all(error))
-        if isinstance(error, DeviceLost):
-            self._publisher.set_loaded(error)
-            self._publisher.set_lost(error)
+            first, self.over = not self.over, True
+        if first:
+            self._on_end(self)

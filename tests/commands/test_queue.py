@@ -224,7 +224,7 @@ async def test_a_card_says_how_far_loading_is_and_when_it_is_over(world_of: Open
     async with world_of(slow, load=False) as world:
         await leave_running(world, world.member.slash(world.channel, "imagine", prompt=PROMPT))
         assert "The model started loading <t:" in shown(world)[0]
-        world.env.bot.engine._driver.stage = "downloading: 3.1 of 20.5 GB"
+        world.env.bot.engine._fleet.drivers[0].stage = "downloading: 3.1 of 20.5 GB"
         world.env.bot.jobs._active._refreshed_at -= 15
         await world.env.bot.jobs.check()
         await until(lambda: "(downloading: 3.1 of 20.5 GB)" in shown(world)[0])

@@ -266,7 +266,7 @@ async def test_close_with_drain_finishes_what_waits(start: StartEngine) -> None:
     engine = start()
     handles = [engine.submit(request(f"{i}"), owner=i) for i in range(3)]
     await engine.close(drain=True, timeout=60)
-    assert engine._driver.ended, "it did not have to be abandoned"
+    assert engine._fleet.join(0), "it did not have to be abandoned"
     assert [(await handle.result()).image.width for handle in handles] == [256, 256, 256]
 
 
@@ -321,7 +321,7 @@ async def test_close_gives_up_a_unit_that_hangs(start: StartEngine) -> None:
     with pytest.raises(EngineClosed):
         await handle.result()
     gate.set()
-    await until(lambda: engine._driver.ended)
+    await until(lambda: engine._fleet.join(0))
     assert engine.stats().state == "closed", "the device is not lost"
 
 
@@ -334,7 +334,7 @@ def test_the_event_loop_closed_under_the_engine_is_survived(cache_dir: Path) -> 
 
     engine = asyncio.run(leave())
     asyncio.run(engine.close(drain=True, timeout=30))
-    assert not engine._driver._thread.is_alive()
+    assert engine._fleet.join(0)
     assert engine.stats().finished == 1
 
 

@@ -124,8 +124,8 @@ async def test_a_picture_s_first_unit_alone_carries_its_request(executor: Execut
 
 async def test_what_is_cancelled_is_freed_without_waiting_for_another_request(engine: Engine) -> None:
     plans: list[Plan] = []
-    launch = engine._driver._executor.launch  # type: ignore[union-attr]
-    engine._driver._executor.launch = lambda plan: plans.append(plan) or launch(plan)  # type: ignore[union-attr,method-assign]
+    launch = engine._fleet.drivers[0]._executor.launch  # type: ignore[union-attr]
+    engine._fleet.drivers[0]._executor.launch = lambda plan: plans.append(plan) or launch(plan)  # type: ignore[union-attr,method-assign]
     handle = engine.submit(ImageRequest("gone", "a red circle", SIDE, SIDE, 20, 1), owner=1)
     async for event in handle:
         if isinstance(event, Step) and event.done == 1:

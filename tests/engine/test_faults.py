@@ -186,5 +186,5 @@ async def test_closing_in_the_middle_of_a_batch_ends_with_the_unit(start_demo: C
         if getattr(event, "done", 0) > 2:
             break
     await engine.close(drain=False, timeout=10)
-    assert not engine._driver._thread.is_alive()
+    assert engine._fleet.join(0)
     assert engine.stats().waiting == engine.stats().running == 0

@@ -271,7 +271,7 @@ async def test_a_device_that_was_lost_counts_an_attempt_although_the_program_sto
     rendering = service.active[job.id].rendering
     assert rendering is not None
     await rendering._mark_started()
-    service._engine._driver._fail(DeviceLost("The device hangs."))
+    service._engine._fleet.fail(DeviceLost("The device hangs."))
     await service.suspend()
     await service.close(1.0)
     (row,) = await database.query("SELECT state, attempts FROM jobs")

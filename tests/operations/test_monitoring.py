@@ -256,7 +256,7 @@ async def test_a_device_that_is_lost_is_told_before_the_bot_ends(
     changed = settings.model_copy(update={"alert_channel": int(ALERTS), "metrics_addr": "127.0.0.1:0"})
     async with online(changed, monkeypatch) as running:
         monkeypatch.setattr(MonitoringServer, "close", fail)
-        running.client.engine._driver._fail(DeviceLost("The device stopped working; the bot has to be restarted."))
+        running.client.engine._fleet.fail(DeviceLost("The device stopped working; the bot has to be restarted."))
         await running.client.close()
         (told,) = [message.content for message in running.discord.seen(ALERTS)]
         assert told.startswith("**zimage-bot:** The device was lost, and I have to be restarted: The device stopped")
