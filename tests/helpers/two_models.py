@@ -38,7 +38,9 @@ def build_second_model(folder: Path, *, link: bool = True) -> ModelProfile:
         else:
             shutil.copy(path, folder / path.name)
     tensors = load_file(folder / _TRANSFORMER)
-    changed = {name: tensor * 1.05 if "layers.3" in name else tensor for name, tensor in tensors.items()}
+    # The caption branch is another one, too.
+    blocks = ("layers.3.", "context_refiner.")
+    changed = {name: tensor * 1.05 if name.startswith(blocks) else tensor for name, tensor in tensors.items()}
     save_file(changed, folder / _TRANSFORMER, {"format": "pt"})
     return complete_profile(replace(find_profile("demo", weights=str(folder)), name=SECOND, title="Second demo"))
 
