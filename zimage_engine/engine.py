@@ -88,10 +88,9 @@ class Engine:
         return engine
 
     def _add(self, places: Sequence[DevicePlace], make_executor: MakeExecutor | None) -> None:
-        """Add the places of this machine. Several of them have a process each: one interpreter would slow them down."""
-        config = self._config if len(places) < 2 else replace(self._config, worker="process")
+        """Add the places of this machine."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._fleet.add(share_threads(places, cores), make_executor or partial(load_executor, config))
+        self._fleet.add(share_threads(places, cores), make_executor or partial(load_executor, self._config))
 
     def _add_all(self, make_executor: MakeExecutor | None) -> None:
         """Find the devices of this machine and add them; blocks for seconds."""

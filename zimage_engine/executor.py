@@ -270,9 +270,9 @@ def out_of_memory(request: ImageRequest) -> OutOfMemory:
 
 
 def load_executor(config: EngineConfig, place: DevicePlace) -> Executor:
-    """Return the executor of a place, not yet loaded."""
+    """Return the executor of a place, not yet loaded. If it is not alone on its machine, it is a process."""
     load = partial(load_worker, config, place)
-    if config.worker == "thread":
+    if config.worker == "thread" and not place.threads:  # several would wait for one interpreter's lock
         return ThreadExecutor(load)
     from zimage_engine.process_executor import ProcessExecutor  # noqa: PLC0415 - imports this module
 

@@ -22,7 +22,8 @@ class DevicePlace:
 
     ``name`` is unique within an engine, such as ``cuda:0``, ``cpu#1`` or ``10.0.0.5/cuda:0``. ``device`` is what torch
     calls the device, or ``auto``. ``models`` are the names of the profiles that it may serve; the first one is loaded
-    first. ``threads`` is how many threads torch may use on the CPU; 0: as many as it likes.
+    first. ``threads`` is how many threads torch may use on the CPU; 0: as many as it likes, since it is the only place
+    of its machine.
     """
 
     name: str

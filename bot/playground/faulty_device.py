@@ -29,7 +29,7 @@ class FaultOn(RuntimeError):
 
 
 class DeviceFaults:
-    """The faults of the device of every engine that :meth:`start_engine` starts, so that they outlast a restart.
+    """The faults of the devices of every engine that :meth:`start_engine` starts, so that they outlast a restart.
 
     Its context managers are for the event loop; executors read the attributes in the engine's threads.
     ``seconds_per_unit`` is what each unit takes longer, 0 unless the device is slow. ``memory_short`` is True until the
@@ -39,7 +39,7 @@ class DeviceFaults:
     def __init__(self) -> None:
         self.seconds_per_unit = 0.0
         self.memory_short = False
-        self._executor: _FaultyExecutor | None = None
+        self._executors: dict[str, _FaultyExecutor] = {}
 
     def start_engine(self, config: EngineConfig, make_executor: MakeExecutor | None = None) -> Engine:
         """Start an engine that has these faults: a :data:`bot.services.StartEngine`.
@@ -49,8 +49,8 @@ class DeviceFaults:
         make = make_executor or partial(load_executor, config)
 
         def make_faulty(place: DevicePlace) -> Executor:
-            self._executor = _FaultyExecutor(make(place), self)
-            return self._executor
+            executor = self._executors[place.name] = _FaultyExecutor(make(place), self)
+            return executor
 
         return Engine.start(config, make_faulty)
 
@@ -67,15 +67,15 @@ class DeviceFaults:
             )
         if self.seconds_per_unit:
             raise FaultOn("The device is slow already.")
-        if self._executor is not None:
-            self._executor.note_correction()
+        for executor in tuple(self._executors.values()):
+            executor.note_correction()
         self.seconds_per_unit = seconds_per_unit
         try:
             yield
         finally:
             self.seconds_per_unit = 0.0
-            if self._executor is not None:
-                self._executor.restore_correction()
+            for executor in tuple(self._executors.values()):
+                executor.restore_correction()
 
     @contextmanager
     def out_of_memory(self) -> Iterator[None]:
@@ -127,8 +127,7 @@ class _FaultyExecutor:
     def load(self, report: Report) -> None:
         """See :meth:`Executor.load`."""
         self._inner.load(report)
-        self.device, self.costs = self._inner.device, self._inner.costs
-        self.models, self.load_seconds = self._inner.models, self._inner.load_seconds
+        self._read_costs()
         self.note_correction()
 
     def launch(self, plan: Plan) -> Ticket:
@@ -147,6 +146,8 @@ class _FaultyExecutor:
     def wait(self, ticket: Ticket) -> PlanResult:
         """See :meth:`Executor.wait`."""
         launched, result = self._launched.pop(ticket), self._inner.wait(ticket)
+        if result.models is not None:
+            self._read_costs()
         seconds = result.seconds if launched.unit is None else result.seconds + self._wait_longer()
         return replace(result, seconds=seconds, failures={**result.failures, **launched.failures})
 
@@ -163,6 +164,10 @@ class _FaultyExecutor:
         """Forget what the engine has learned of the device's speed since :meth:`note_correction`."""
         for model, correction in self._correction.items():
             self.costs[model].correction = dict(correction)
+
+    def _read_costs(self) -> None:
+        self.device, self.costs = self._inner.device, self._inner.costs
+        self.models, self.load_seconds = self._inner.models, self._inner.load_seconds
 
     def _find_failing(self, plan: Plan) -> ImageRequest | None:
         """Return the request of this plan that fails now: the first that began with too little memory."""

@@ -58,7 +58,7 @@ async def device_seconds(world: World) -> float:
 
 
 async def test_a_slow_device_takes_longer_for_each_unit(faults: Faults, world: World) -> None:
-    costs = world.env.bot.engine._queue.predictions.costs
+    costs = world.env.bot.engine._queue.predictions.costs["demo"]
     learned = dict(costs.correction)
     with faults.slow_device(0.1):
         await ask(world)
