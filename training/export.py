@@ -23,7 +23,7 @@ from training.tokenizer import build_tokenizer
 from training.training import averaged
 from training.vae import to_tensor, trained_vae
 from zimage_engine.catalog import DEMO_WEIGHTS
-from zimage_engine.model.previews import PREVIEW_FILE
+from zimage_engine.preview_files import PREVIEW_FILE
 
 _BYTES_MAX = 16_000_000
 _FITTED_PICTURES = 256

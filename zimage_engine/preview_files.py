@@ -1,4 +1,4 @@
-"""The files of a tiny preview decoder such as TAEF1, looked at before it is loaded. Free of torch."""
+"""The files that previews are made with, looked at before they are loaded. Free of torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from pathlib import Path
 from zimage_engine.device.memory import PartSize, weights_of
 from zimage_engine.hub import cached_snapshot
 from zimage_engine.types import ModelNotFound
+
+PREVIEW_FILE = "preview.json"
+"""A file in a model's folder with the arguments of :class:`zimage_engine.model.previews.LinearMap` by name.
+
+The rows are ``[r, g, b]``.
+"""
 
 _KIND = "AutoencoderTiny"
 

@@ -32,8 +32,8 @@ from transformers import (
 )
 
 from zimage_engine.catalog import DEMO_WEIGHTS
-from zimage_engine.model.previews import PREVIEW_FILE
 from zimage_engine.pixels import to_png
+from zimage_engine.preview_files import PREVIEW_FILE
 from zimage_engine.types import ImageRequest, RawImage
 
 SIZE_MULTIPLE = 8

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from zimage_engine.device.loading import load_stepping_down
-from zimage_engine.device.model_loader import LoadedModel, ModelFiles, ModelLoader
+from zimage_engine.device.model_files import ModelFiles
+from zimage_engine.device.model_loader import LoadedModel, ModelLoader
 from zimage_engine.device.model_memory import ModelsPlan, kept_models
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import EngineError, ModelNotFound, OutOfMemory, UnitFailed, WorkerLost

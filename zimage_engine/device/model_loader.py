@@ -17,21 +17,19 @@ from zimage_engine.device.cost_estimates import estimated_costs
 from zimage_engine.device.devices import device_memory_free, host_memory_free, kind_of, title_of
 from zimage_engine.device.load_times import LoadTimes
 from zimage_engine.device.loading import load_components
-from zimage_engine.device.memory import PARTS, SIGLIP, WIDTHS, MemoryPlan, PartSize, PartSizes, weights_of
-from zimage_engine.device.model_memory import ModelsPlan, Parts, fitting_model_plans
+from zimage_engine.device.memory import WIDTHS, MemoryPlan
+from zimage_engine.device.model_files import EMBEDDINGS, PREVIEWS, ModelFiles, ModelFolders
+from zimage_engine.device.model_memory import ModelsPlan, fitting_model_plans
 from zimage_engine.device.out_of_memory import free_memory
-from zimage_engine.device.part_files import PartFiles, SameFiles
+from zimage_engine.device.part_files import PartFiles
 from zimage_engine.model.captions import EmbeddingCache
 from zimage_engine.model.model import ZImageModel
-from zimage_engine.model.previews import PREVIEW_FILE, Previewer, find_previewer
+from zimage_engine.model.previews import Previewer, find_previewer
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.weights import Report, weights_folder
 
 log = logging.getLogger(__name__)
-
-_SMALL_PARTS = ("tokenizer", f"{SIGLIP}_processor")
-_EMBEDDINGS, _PREVIEWS = "embeddings", "previews"
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -41,33 +39,6 @@ class LoadedModel:
     profile: ModelProfile
     model: ZImageModel
     previewer: Previewer | None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFiles:
-    """The files of a model by part, and the weights in them. ``parts`` has what is made of the parts, too.
-
-    Equal values in the ``parts`` of two models are one object on the device.
-    """
-
-    folder: Path
-    parts: Mapping[str, PartFiles]
-    weights: Mapping[str, PartSize]
-
-    @property
-    def sizes(self) -> PartSizes:
-        """The sizes of the parts for a plan of the memory."""
-        encoder, transformer, vae, siglip = (self.weights.get(part, PartSize(0)) for part in (*PARTS, SIGLIP))
-        return PartSizes(encoder, transformer, vae + siglip)
-
-    @property
-    def sizes_by_files(self) -> Parts:
-        """The sizes of the parts by their files."""
-        return {self.parts[part]: size for part, size in self.weights.items()}
-
-    def bytes_beside(self, loaded: Collection[PartFiles]) -> int:
-        """Return the bytes of the weights' files that are those of no ``loaded`` part."""
-        return sum(self.parts[part].size for part in self.weights if self.parts[part] not in loaded)
 
 
 class ModelLoader:
@@ -84,36 +55,14 @@ class ModelLoader:
         self._config = config
         self._device = device
         self._acceleration = Acceleration(config.attention, config.compiled)
-        self._folders = {profile.name: weights_folder(profile, report) for profile in self.profiles.values()}
-        self._same_files = SameFiles(config.cache_dir, report)
-        self._seen: list[PartFiles] = []
+        self._paths = {profile.name: weights_folder(profile, report) for profile in self.profiles.values()}
+        self._folders = ModelFolders(config.cache_dir, report)
         self._loaded: dict[PartFiles, Any] = {}
         self._times = LoadTimes(config.cache_dir)
 
     def files(self, name: str) -> ModelFiles:
-        """Look at the files of a model. Raises :class:`ModelNotFound` if some are missing or damaged."""
-        folder = self._folders[name]
-        found = {part: folder / part for part in (*PARTS, SIGLIP, *_SMALL_PARTS) if (folder / part).is_dir()}
-        parts = {part: self._first(PartFiles.of(folder, part)) for part in found}
-        weights = {part: weights_of(place) for part, place in found.items() if part not in _SMALL_PARTS}
-        if {"tokenizer", *PARTS} <= parts.keys():
-            preview, omni = folder / PREVIEW_FILE, SIGLIP in parts
-            matrix = preview.read_bytes() if preview.is_file() else b""
-            parts |= {
-                _PREVIEWS: self._first(parts["vae"].with_more(_PREVIEWS, matrix)),
-                _EMBEDDINGS: self._first(
-                    parts["text_encoder"].with_more(_EMBEDDINGS, parts["tokenizer"], b"omni" if omni else b"")
-                ),
-            }
-        return ModelFiles(folder, parts, weights)
-
-    def _first(self, files: PartFiles) -> PartFiles:
-        """Return the files that were seen first of those that are the same."""
-        for seen in self._seen:
-            if self._same_files(seen, files):
-                return seen
-        self._seen.append(files)
-        return files
+        """Look at the files of a model. Raises :class:`ModelNotFound` if some are damaged."""
+        return self._folders.look(self._paths[name])
 
     def plans(self, models: Iterable[ModelFiles]) -> list[ModelsPlan]:
         """Return how the models may share the device with the memory that is free now, the fastest way first.
@@ -146,13 +95,13 @@ class ModelLoader:
             return self._loaded[key]
 
         components = load_components(files.folder, self._device, plan, self._acceleration, self.report, once)
-        embeddings = once(_EMBEDDINGS, lambda: EmbeddingCache(transformers=len(self.profiles)))
+        embeddings = once(EMBEDDINGS, lambda: EmbeddingCache(transformers=len(self.profiles)))
         model = ZImageModel(components, self._device, embeddings)
         if self._config.compiled:
             self.report("compiling")
             warm_up(model, profile)
         decoder = self._config.preview_decoder
-        previewer = once(_PREVIEWS, lambda: load_previewer(files.folder, model, decoder, self._device))
+        previewer = once(PREVIEWS, lambda: load_previewer(files.folder, model, decoder, self._device))
         return LoadedModel(profile, model, previewer)
 
     @property

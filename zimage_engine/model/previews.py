@@ -17,12 +17,10 @@ from diffusers import AutoencoderTiny
 
 from zimage_engine.device.out_of_memory import is_out_of_memory
 from zimage_engine.model.sampling import to_raw_image
+from zimage_engine.preview_files import PREVIEW_FILE
 from zimage_engine.types import RawImage
 
 log = logging.getLogger(__name__)
-
-PREVIEW_FILE = "preview.json"
-"""A file in a model's folder with the arguments of :class:`LinearMap` by name, rows of ``[r, g, b]``."""
 
 Row = Sequence[float]
 Rows = Sequence[Row]
