@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from zimage_engine.device import model_loader
 from zimage_engine.device.worker import Worker
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.types import ModelNotFound, OutOfMemory, Plan, Unit, UnitFailed, WorkerLost
+from zimage_engine.types import ModelNotFound, NewRequest, OutOfMemory, Plan, Unit, UnitFailed, WorkerLost
 
 FULL_DEVICE = "MPS backend out of memory (MPS allocated: 8.71 GB, other allocations: 320 KB, max allowed: 9.07 GB)."
 MODELS = ("demo", SECOND)
@@ -142,6 +143,39 @@ def test_swapping_back_and_forth_leaves_nothing_behind(one: Worker, alone: dict[
     assert parts(one, "demo").text_encoder is shared
     assert len(one.loaded._loader._loaded) == 6  # type: ignore[union-attr]
     assert one._held == {}
+
+
+def test_a_model_is_dropped_after_what_has_begun_with_it_was_read(one: Worker, alone: dict[str, bytes]) -> None:
+    """On a GPU another thread reads a picture while the next plan begins."""
+    *before, decode = plans_of(request_of("demo"))
+    for plan in before:
+        one.begin(plan)()
+    finish, unfinished = one.begin(decode), list[int]()
+    load = one.loaded.load
+
+    def watched(name: str) -> None:
+        unfinished.append(one._unfinished)
+        load(name)
+
+    one.loaded.load = watched  # type: ignore[method-assign]
+    thread = threading.Thread(target=one.begin, args=(loading(SECOND),))
+    thread.start()
+    assert finish().images["a"].data == alone["demo"]
+    thread.join(20)
+    assert unfinished == [0]
+    assert one.models == {SECOND}
+
+
+def test_a_scope_is_forgotten_for_all_models(both: Worker) -> None:
+    def tokens(model: str, name: str, forget: tuple[str, ...] = ()) -> Any:
+        ask = request_of(model, name, prompt="a green heart")
+        plan = Plan(Unit.ENCODE_TEXT, (name,), (NewRequest(ask, "somebody"),), forget=forget)
+        result = both.begin(plan)()
+        both.begin(Plan(None, release=(name,)))()
+        return result.encoded_tokens[name]
+
+    assert tokens("demo", "a") == tokens(SECOND, "b", ("somebody",)) != ()
+    assert tokens("demo", "c") == ()
 
 
 def test_loading_what_is_loaded_costs_nothing(both: Worker) -> None:
