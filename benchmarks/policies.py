@@ -16,7 +16,7 @@ class Fifo(Scheduler):
         task.owner = task.group = "everybody"
         super().add(task)
         task.added_at = _AGE_STEP * task.sequence
-        self._wait(task)
+        self.waiting.place(task)
 
     def _only_one_owner_waits(self) -> bool:
         return False  # the one owner stands for many

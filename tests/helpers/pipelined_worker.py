@@ -37,14 +37,26 @@ def must(plan: Plan | None) -> Plan:
 class PipelinedWorker:
     """Executes a device's plans in order, up to two launched at a time, and holds what a real worker would hold.
 
-    ``ended`` holds the requests that have ended; whoever drives several workers shares it among them.
+    It has room for one of ``models``, of which it loads the first. ``ended`` holds the requests that have ended;
+    whoever drives several workers shares it among them. ``loads`` counts the models that were loaded after the first.
     """
 
-    def __init__(self, queue: RequestQueue, device: str, costs: CostModel, ended: set[str] | None = None) -> None:
+    def __init__(
+        self,
+        queue: RequestQueue,
+        device: str,
+        costs: CostModel,
+        ended: set[str] | None = None,
+        models: tuple[str, ...] = ("model",),
+        load_seconds: float = 5.0,
+    ) -> None:
         self.queue = queue
         self.device = device
         self.costs = costs
         self.ended = set() if ended is None else ended
+        self.models = models
+        self.load_seconds = dict.fromkeys(models, load_seconds)
+        self.loads = 0
         self.plans: deque[Plan] = deque()
         self.held: set[str] = set()
         self.failed = False
@@ -52,8 +64,9 @@ class PipelinedWorker:
 
     def add(self) -> None:
         """Be ready for plans."""
-        models = frozenset({"model"})
-        self.queue.add_device(self.device, {"model": self.costs}, models, models)
+        self.model = self.models[0]
+        costs = dict.fromkeys(self.models, self.costs)
+        self.queue.add_device(self.device, costs, frozenset({self.model}), frozenset(self.models), self.load_seconds)
 
     def launch(self, *, ahead: bool) -> bool:
         """Launch the next plan, if there is one."""
@@ -79,9 +92,12 @@ class PipelinedWorker:
         plan = self.plans.popleft()
         self.held -= set(plan.release)
         self.held |= {new.request.id for new in plan.new}
-        assert set(plan.ids) <= self.held | self.ended
         if kind == "lose":
             return self.lose()
+        if plan.unit is Unit.LOAD_MODEL:
+            return self._load(plan, fails=kind in {"fail", "memory"})
+        assert set(plan.ids) <= self.held | self.ended
+        assert plan.model in {"", self.model}
         if plan.ahead and self.failed:
             return self.queue.done(self.device, plan, PlanResult(0.0, skipped=True))
         self.failed = False
@@ -95,3 +111,14 @@ class PipelinedWorker:
         self.failed = bool(failures)
         self.held -= set(failures) | (set(held) if plan.unit is Unit.DECODE else set())
         return self.queue.done(self.device, plan, answer(plan, failures=failures))
+
+    def _load(self, plan: Plan, *, fails: bool) -> Published:
+        self.loads += 1
+        assert not plan.new
+        assert not self.held & set(plan.ids)
+        assert plan.model != self.model
+        if not fails:
+            self.model = plan.model
+        failures = {name: UnitFailed("x") for name in plan.ids} if fails else {}
+        result = PlanResult(plan.seconds, failures=failures, models=frozenset({self.model}))
+        return self.queue.done(self.device, plan, result)

@@ -10,7 +10,7 @@ from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.devices import Device
 from zimage_engine.scheduling.request_states import Launched, RequestState
 from zimage_engine.scheduling.tasks import Batch
-from zimage_engine.types import NewRequest, Plan
+from zimage_engine.types import NewRequest, Plan, Unit
 
 
 class DeviceState:
@@ -41,10 +41,11 @@ class DeviceState:
         self, batch: Batch | None, states: Sequence[RequestState], seconds: float, *, ahead: bool = False
     ) -> Plan:
         """Return the plan for a batch of these requests; without one it only frees memory."""
+        begun = () if batch is not None and batch.unit is Unit.LOAD_MODEL else states
         plan = Plan(
             None if batch is None else batch.unit,
             tuple(state.request.id for state in states),
-            tuple(NewRequest(state.request, state.scope) for state in states if state.device is None),
+            tuple(NewRequest(state.request, state.scope) for state in begun if state.device is None),
             tuple(self.release),
             tuple(self.forget),
             seconds=seconds,
@@ -52,7 +53,7 @@ class DeviceState:
             model="" if batch is None else batch.tasks[0].model,
         )
         self.release, self.forget = [], {}
-        for state in states:
+        for state in begun:
             state.device = self.name
         self.launched.append(Launched(plan, batch))
         return plan

@@ -13,6 +13,8 @@ from zimage_engine.scheduling.order import Pinned
 class Device:
     """A device that is ready. ``costs`` are its own, by model.
 
+    It holds ``models`` and may hold each of ``allowed``. ``loading`` is the one that is being loaded, ``load_seconds``
+    what that is expected to take, by model.
     ``pace`` is, by model, how many times longer than the reference device it takes, 1 where nothing is known. With
     ``draining`` it begins no task any more. ``idle`` is True if it found nothing to do when it last asked.
     ``encoded_ahead`` is True if its last unit was to encode riders.
@@ -20,11 +22,19 @@ class Device:
 
     name: str
     costs: Mapping[str, CostModel]
+    models: frozenset[str]
+    allowed: frozenset[str]
+    load_seconds: Mapping[str, float] = field(default_factory=dict)
+    loading: str | None = None
     pace: Mapping[str, float] = field(default_factory=dict)
     draining: bool = False
     idle: bool = False
     encoded_ahead: bool = False
     pinned: Pinned = field(default_factory=Pinned)
+
+    def has(self, model: str) -> bool:
+        """Return True if the device serves requests of a model, or soon will."""
+        return not self.draining and (model == self.loading if self.loading else model in self.models)
 
     def copy(self) -> Device:
         """Return a copy without tasks."""

@@ -109,6 +109,9 @@ def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> dict[str, 
         clock += times * scheduler.seconds(name, batch)
         heapq.heapreplace(free, (clock, number, name))
         scheduler.served(name, batch, times)
+        if batch.unit is Unit.LOAD_MODEL:
+            scheduler.loaded(name, frozenset({batch.tasks[0].model}))
+            continue
         _mark_encoded(scheduler, batch)
         for task in batch.tasks:
             if task.done == len(task.units):

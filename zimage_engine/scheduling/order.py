@@ -1,14 +1,9 @@
-"""The order of tasks by the tags of :mod:`~zimage_engine.scheduling.shares`.
-
-Those that wait are one tree, those that are pinned to a device a smaller one; a view has both as the device sees them.
-"""
+"""Tasks by the tags of :mod:`~zimage_engine.scheduling.shares`: those that wait, and those that a device has begun."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from bisect import bisect_left, insort
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from zimage_engine.scheduling.batching import Alike
 from zimage_engine.scheduling.shares import CLOCK_RATE, Share
@@ -16,9 +11,6 @@ from zimage_engine.scheduling.tasks import Task
 
 Entry = tuple[float, int, Share | Task]
 """What queues are sorted by: a tag, or the age and work of a task; then the sequence number of the leading task."""
-
-Tagged = tuple[float, int, Task]
-"""A task with its tag and its sequence number."""
 
 
 def share_of(task: Task) -> Share:
@@ -49,6 +41,13 @@ class Waiting:
         """Put a task where it belongs, or move it there."""
         self._put(share_of(task), entry_of(task))
 
+    def place_all(self, tasks: Sequence[Task]) -> None:
+        """Put tasks where they belong, and their owners, too."""
+        for task in tasks:
+            self.place(task)
+        for owner in {share_of(task) for task in tasks}:
+            self.update(owner)
+
     def remove(self, task: Task) -> None:
         self._take_out(share_of(task), task)
 
@@ -63,6 +62,10 @@ class Waiting:
             elif share in self._entries:
                 self._take_out(parent, share)
             share = parent
+
+    def tasks(self) -> list[Task]:
+        """Return the tasks, an owner's together."""
+        return [item for queue in self.queues.values() for _, _, item in queue if isinstance(item, Task)]
 
     def head(self, share: Share) -> Task:
         """Return the leading task of those that wait."""
@@ -90,6 +93,54 @@ class Waiting:
         del queue[bisect_left(queue, self._entries.pop(item))]
         if not queue:
             del self.queues[share]
+
+
+class WaitingTasks:
+    """All tasks that no device has begun, in one tree, and in smaller ones for devices that serve some models alone."""
+
+    def __init__(self) -> None:
+        self.all = Waiting()
+        self.alike = Alike()
+        self._parts: dict[frozenset[str], Waiting] = {}
+        self._models: set[str] = set()
+
+    def place(self, task: Task) -> None:
+        """Put a task where it belongs, or move it there, and its owner, too."""
+        self._models.add(task.model)
+        for tree in self._trees(task):
+            tree.place(task)
+        self.alike.place(task)
+        self.update(share_of(task))
+
+    def remove(self, task: Task) -> None:
+        for tree in self._trees(task):
+            tree.remove(task)
+        self.alike.remove(task)
+        self.update(share_of(task))
+
+    def update(self, owner: Share) -> None:
+        """Move an owner, and the group, to where they belong after a change of their tasks, work or weight."""
+        self.all.update(owner)
+        for part in self._parts.values():
+            part.update(owner)
+
+    def replace(self, tasks: Sequence[Task]) -> None:
+        """Put all tasks where they belong after each has changed."""
+        self._parts.clear()
+        self.all = Waiting()
+        self.all.place_all(tasks)
+
+    def of(self, models: frozenset[str]) -> Waiting:
+        """Return the tasks of these models."""
+        if self._models <= models:
+            return self.all
+        if (part := self._parts.get(models)) is None:
+            part = self._parts[models] = Waiting()
+            part.place_all([task for task in self.all.tasks() if task.model in models])
+        return part
+
+    def _trees(self, task: Task) -> list[Waiting]:
+        return [self.all, *(part for models, part in self._parts.items() if task.model in models)]
 
 
 class Pinned:
@@ -188,110 +239,3 @@ class Pinned:
                 break
             del self.below[parent]
             share = parent
-
-
-class View:
-    """Tasks in the order in which they lead if nothing else comes: these pinned ones, and those that wait.
-
-    What is booked on other devices counts for those that wait. Use it at once: it remembers parts of the order.
-    """
-
-    def __init__(self, root: Share, waiting: Waiting | None, pinned: Pinned) -> None:
-        self._root = root
-        self._waiting = waiting if waiting is not None else Waiting()
-        self._pinned = pinned
-        self._mixed: dict[Share, list[Entry]] = {}
-        self._found: list[Task] = []
-        self._others = self._tasks(root)
-
-    def tasks(self) -> Iterator[Task]:
-        """Yield the tasks in order; the first of many are found fast, and those that were found before at once."""
-        for number in itertools.count():
-            if number == len(self._found):
-                if (task := next(self._others, None)) is None:
-                    return
-                self._found.append(task)
-            yield self._found[number]
-
-    def _tasks(self, share: Share) -> Iterator[Task]:
-        opened: list[tuple[float, int, Task, Iterator[Tagged]]] = []
-        for order, sequence, item in self._queue(share):
-            if isinstance(item, Task):
-                yield item
-                continue
-            while opened and opened[0][:2] < (order, sequence):
-                yield _advance(opened)
-            tagged = self.tagged(item)
-            heapq.heappush(opened, (*next(tagged), tagged))
-        while opened:
-            yield _advance(opened)
-
-    def tagged(self, share: Share) -> Iterator[Tagged]:
-        """Yield the tasks of a share with the meter at which each ends if they are served one after another."""
-        work, elsewhere = share.work, self._booked_elsewhere(share)
-        for task in self._tasks(share):
-            if task.pinned is None:
-                work, elsewhere = work + elsewhere, 0.0
-            work += task.remaining
-            yield work / share.weight, task.sequence, task
-
-    def _queue(self, share: Share) -> Iterable[Entry]:
-        waiting = self._waiting.queues.get(share, ())
-        if (own := self._pinned.queues.get(share)) is not None:
-            return _merged(waiting, own) if waiting else own
-        if (children := self._pinned.below.get(share)) is None:
-            return waiting
-        return _merged(waiting, self._mixed_children(share), children) if waiting else self._mixed_children(share)
-
-    def _mixed_children(self, share: Share) -> Sequence[Entry]:
-        """Return the entries of the children that have pinned tasks, which may have waiting ones, too."""
-        if (found := self._mixed.get(share)) is None:
-            found = self._mixed[share] = sorted(self._entry(child) for child in self._pinned.below[share])
-        return found
-
-    def _entry(self, share: Share) -> Entry:
-        head = self._head(share)
-        booked = self._booked_elsewhere(share) if head.pinned is None else 0.0
-        return (share.work + booked + head.remaining) / share.weight, head.sequence, share
-
-    def _head(self, share: Share) -> Task:
-        waiting: Sequence[Entry] = self._waiting.queues.get(share, ())
-        if (own := self._pinned.queues.get(share)) is not None:
-            first = min(own[0], waiting[0]) if waiting else own[0]
-        else:
-            first = self._mixed_children(share)[0]
-            children = self._pinned.below[share]
-            if (other := next((entry for entry in waiting if entry[2] not in children), None)) is not None:
-                first = min(first, other)
-        item = first[2]
-        if isinstance(item, Task):
-            return item
-        return (
-            self._head(item) if item in self._pinned.queues or item in self._pinned.below else self._waiting.head(item)
-        )
-
-    def _booked_elsewhere(self, share: Share) -> float:
-        return share.booked - self._pinned.booked.get(share, 0.0)
-
-
-def _merged(waiting: Sequence[Entry], own: Sequence[Entry], leave_out: Container[Share | Task] = ()) -> Iterator[Entry]:
-    """Yield the entries of two queues, lowest first, without those in ``waiting`` of the items to ``leave_out``."""
-    position = 0
-    for entry in waiting:
-        if entry[2] not in leave_out:
-            while position < len(own) and own[position] < entry:
-                yield own[position]
-                position += 1
-            yield entry
-    yield from own[position:]
-
-
-def _advance(opened: list[tuple[float, int, Task, Iterator[Tagged]]]) -> Task:
-    """Return the first task of the heap, which is replaced by the task after it in its share."""
-    _, _, task, tagged = opened[0]
-    following = next(tagged, None)
-    if following is None:
-        heapq.heappop(opened)
-    else:
-        heapq.heapreplace(opened, (*following, tagged))
-    return task

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
-from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.device_state import DeviceState
-from zimage_engine.scheduling.predictions import Predictions, QueueModel
+from zimage_engine.scheduling.device_table import DeviceTable
+from zimage_engine.scheduling.predictions import QueueModel
 from zimage_engine.scheduling.request_states import Published, RequestState, scope_of
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.scheduling.snapshot import Snapshot
-from zimage_engine.scheduling.task_costs import TaskCosts
 from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.stats import UnitRecord
 from zimage_engine.types import (
@@ -32,18 +31,14 @@ from zimage_engine.types import (
 )
 
 
-class RequestQueue:
+class RequestQueue(DeviceTable):
     """The requests for the devices that were added, and for these models by name; the first is the default.
 
     ``waiting`` counts the requests of which no unit was launched, ``running`` the others.
     """
 
     def __init__(self, scheduler: Scheduler, models: Mapping[str, QueueModel]) -> None:
-        self._scheduler = scheduler
-        self.predictions = Predictions(models)
-        self._states: dict[str, RequestState] = {}
-        self._costs = TaskCosts(scheduler, self.predictions, self._states)
-        self._devices: dict[str, DeviceState] = {}
+        super().__init__(scheduler, models)
         self.busy_seconds = 0.0
         self.record: UnitRecord | None = None  # of the newest plan that was done
         self.finished = self.failed = 0
@@ -55,38 +50,6 @@ class RequestQueue:
     @property
     def running(self) -> int:
         return len(self._states) - self.waiting
-
-    def add_device(
-        self,
-        device: str,
-        costs: Mapping[str, CostModel],
-        models: frozenset[str],
-        allowed: frozenset[str],
-        load_seconds: Mapping[str, float] | None = None,
-    ) -> None:
-        """Add a device that is ready. It holds ``models`` and may be told to load another one of ``allowed``.
-
-        ``costs`` and ``load_seconds`` are, by model, what its units and loading it are expected to take. The cost of
-        the default model's ``base`` request is the scheduler's burst.
-        """
-        assert allowed <= costs.keys()
-        assert allowed <= {*models, *(load_seconds or ())}
-        self._devices[device] = DeviceState(self._scheduler.add_device(device, costs))
-        self._costs.use_reference(self.predictions.add_device(device, costs))
-
-    def drain_device(self, device: str) -> None:
-        """Have a device begin no request any more; those that it has begun are finished. Ignores unknown devices."""
-        if device in self._devices:
-            self._devices[device].device.drain()
-
-    def is_drained(self, device: str) -> bool:
-        """Return True if the device has nothing to finish."""
-        on = self._devices[device]
-        return not on.launched and not on.device.pinned.tasks
-
-    def running_on(self, device: str) -> int:
-        """Return the number of requests that the device has begun; 0 if it is unknown."""
-        return sum(state.device == device for state in self._states.values())
 
     def submit(
         self, request: ImageRequest, owner: Hashable, weight: float = 1, group: Hashable = None, group_weight: float = 1
@@ -137,6 +100,8 @@ class RequestQueue:
         running = on.launched[0]
         if running.batch is None or running.doomed or self._costs.seconds(device, batch) > longest:
             return None
+        if Unit.LOAD_MODEL in {running.batch.unit, batch.unit}:
+            return None
         names = {*running.plan.ids, *(task.id for task in batch.tasks)}
         states = [self._states[name] for name in names if name in self._states]
         # Plans of a request that may have cost a worker do not overlap: the next loss then says whose fault it is.
@@ -153,6 +118,8 @@ class RequestQueue:
         on.busy_seconds += result.seconds
         if batch is None:
             return []
+        if batch.unit is Unit.LOAD_MODEL:
+            return self._loaded(on, batch.tasks[0], result)
         # A request of a plan that was launched ahead may have ended meanwhile.
         batch = replace(batch, tasks=tuple(filter(self._is_current, batch.tasks)))
         if result.skipped:
@@ -185,7 +152,12 @@ class RequestQueue:
         if (lost := self._devices.pop(device, None)) is None:
             return []
         suspects, events = {name for launched in lost.launched for name in launched.plan.ids}, Published()
-        for state in [each for each in self._states.values() if each.device == device]:
+        concerned = [
+            each
+            for name, each in self._states.items()
+            if each.device == device or (each.device is None and name in suspects)  # its model was being loaded
+        ]
+        for state in concerned:
             state.device = None
             if state.request.id in suspects:
                 state.losses += 1
@@ -227,6 +199,16 @@ class RequestQueue:
         plan = on.launch(batch, states, self._costs.seconds(on.name, batch), ahead=ahead)
         self._scheduler.served(on.name, batch)
         return plan
+
+    def _loaded(self, on: DeviceState, task: Task, result: PlanResult) -> Published:
+        """Record what a device holds after loading; returns the end of the request for which that failed."""
+        self._scheduler.loaded(on.name, on.device.models if result.models is None else result.models)
+        if not self._is_current(task) or self._states[task.id].device not in {None, on.name}:
+            return []
+        error = result.failures.get(task.id)
+        if error is None and task.model not in on.device.models:
+            error = UnitFailed("The model could not be loaded; please try again.")
+        return [] if error is None else self._fail(self._states[task.id], error)
 
     def _record(self, device: str, state: RequestState, unit: Unit, result: PlanResult) -> Published:
         """Apply a unit's result to one request; returns its event."""

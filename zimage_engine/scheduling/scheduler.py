@@ -30,9 +30,11 @@ from itertools import islice
 from zimage_engine.scheduling.batching import Alike, encoded_ahead, riders, room
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.devices import Device
-from zimage_engine.scheduling.order import Pinned, View, Waiting, share_of
+from zimage_engine.scheduling.loading import load_seconds, wanted
+from zimage_engine.scheduling.order import Pinned, WaitingTasks, share_of
 from zimage_engine.scheduling.shares import Share
 from zimage_engine.scheduling.tasks import BEFORE_STEPS, Batch, Task, rounded
+from zimage_engine.scheduling.view import View
 from zimage_engine.types import Unit
 
 _POSITION_MAX = 500
@@ -46,15 +48,18 @@ class Scheduler:
         self.devices: dict[str, Device] = {}
         self.burst = burst
         self.root = Share()
-        self._waiting = Waiting()
-        self._alike = Alike()
+        self.waiting = WaitingTasks()
         self._served_seconds = 0.0
         self._sequence = 0
 
-    def add_device(self, name: str, costs: Mapping[str, CostModel]) -> Device:
-        """Add a device with its costs by model. It may be asked what to run from now on."""
+    def add_device(self, name: str, costs: Mapping[str, CostModel], models: frozenset[str] | None = None) -> Device:
+        """Add a device with its costs by model, which may be asked what to run from now on.
+
+        It holds ``models``, by default all of them, and may load the others.
+        """
         assert name not in self.devices
-        device = self.devices[name] = Device(name, costs)
+        allowed = frozenset(costs)
+        device = self.devices[name] = Device(name, costs, allowed if models is None else models, allowed)
         return device
 
     def remove_device(self, name: str) -> None:
@@ -72,7 +77,7 @@ class Scheduler:
         group = self.root.child(task.group, task.group_weight, self.burst)
         task.share = group.child(task.owner, task.weight, self.burst)
         self._enter(task)
-        self._wait(task)
+        self.waiting.place(task)
 
     def remove(self, task_id: str) -> None:
         """Remove a task; the meters keep what it was served."""
@@ -86,28 +91,39 @@ class Scheduler:
         Returns None if there are no tasks for it, or none whose key is known or not yet needed.
         """
         device = self.devices[name]
-        view = self._view(device)
+        view = View(self.root, None if device.draining else self.waiting.of(device.models), device.pinned)
         leader = next((task for task in view.tasks() if task.ready), None)
+        begins = not device.draining
+        if begins and not device.allowed <= device.models and (task := wanted(self, device, leader)) is not None:
+            if not device.pinned.tasks:
+                return Batch(Unit.LOAD_MODEL, (task,))
+            begins, view = False, View(self.root, None, device.pinned)
+            leader = next((task for task in view.tasks() if task.ready), None)
         if leader is None:
             return None
+        if leader.model not in device.models:
+            return Batch(Unit.LOAD_MODEL, (leader,))  # the device had to drop it, and has begun this task
         alone = self._only_one_owner_waits()
         count = room(device.costs[leader.model], leader, alone=alone) if leader.unit is Unit.DENOISE else 0
         if count < 1:
             return Batch(leader.unit, (leader,))
-        riders = self._riders(device, view, leader, count)
+        riders = self._riders(device, view, leader, count, begins=begins)
         ahead = () if device.encoded_ahead else encoded_ahead(leader, riders, alone=alone)
         if ahead:
             return Batch(ahead[0].unit, ahead, ahead_for=leader)
         if any(task.unit in BEFORE_STEPS for task in riders):
-            riders = self._riders(device, view, leader, count, encoded=True)
+            riders = self._riders(device, view, leader, count, begins=False, encoded=True)
         return Batch(Unit.DENOISE, (leader, *riders))
 
     def served(self, name: str, batch: Batch, times: int = 1) -> None:
         """Record that a batch's unit is done ``times`` times. Each task is charged what the unit costs alone.
 
-        The tasks are pinned to the device. A task whose last unit that was is removed.
+        The tasks are pinned to the device, unless a model is loaded. A task whose last unit that was is removed.
         """
         device = self.devices[name]
+        if batch.unit is Unit.LOAD_MODEL:
+            self._begin_load(device, batch.tasks[0])
+            return
         for task in batch.tasks:
             if task.pinned is None:
                 self._take_out(task)
@@ -116,6 +132,11 @@ class Scheduler:
             if task.done == len(task.units):
                 self.remove(task.id)
         device.encoded_ahead = batch.ahead_for is not None
+
+    def loaded(self, name: str, models: frozenset[str]) -> None:
+        """Record that a device is not loading any more, and which models it holds now."""
+        device = self.devices[name]
+        device.loading, device.models = None, models
 
     def undo(self, name: str, batch: Batch) -> None:
         """Take back one :meth:`served` of this batch, since its unit was not done after all.
@@ -139,22 +160,22 @@ class Scheduler:
         if task.pinned is not None:
             task.pinned.book(task, added)
             task.pinned.place(task)
-            self._waiting.update(share_of(task))
+            self.waiting.update(share_of(task))
         elif task.id in self.tasks:
-            self._wait(task)
+            self.waiting.place(task)
 
     def set_costs(self, task: Task, costs: Mapping[Unit, float]) -> None:
         """Set the seconds of a task that waits."""
         task.costs = costs
         task.reset()
-        self._wait(task)
+        self.waiting.place(task)
 
     def restart(self, task: Task) -> None:
         """Have a task wait for its first unit, in its old place even if it was removed; the meters stay."""
         if not self._readmit(task):
             self._take_out(task)
         task.reset()
-        self._wait(task)
+        self.waiting.place(task)
 
     def position(self, task: Task) -> int:
         """Return the number of tasks that come before this one; beyond 500, that of all others.
@@ -167,11 +188,13 @@ class Scheduler:
     def in_order(self) -> Iterator[Task]:
         """Return all tasks in the order in which they lead if nothing else comes."""
         parts = [device.pinned for device in self.devices.values()]
-        return View(self.root, self._waiting, parts[0] if len(parts) == 1 else Pinned.together(parts)).tasks()
+        return View(self.root, self.waiting.all, parts[0] if len(parts) == 1 else Pinned.together(parts)).tasks()
 
     def seconds(self, name: str, batch: Batch) -> float:
         """Return the seconds that a batch's unit is expected to take on a device."""
         device, leader = self.devices[name], batch.tasks[0]
+        if batch.unit is Unit.LOAD_MODEL:
+            return device.load_seconds.get(leader.model, 0.0)
         if batch.unit is Unit.DENOISE:
             return device.costs[leader.model].step(leader.tokens, sum(task.samples for task in batch.tasks))
         return device.pace.get(leader.model, 1.0) * sum(task.costs[batch.unit] for task in batch.tasks)
@@ -179,13 +202,13 @@ class Scheduler:
     def copy_order(self) -> View:
         """Return the order of all tasks, which can be read while this changes."""
         everything = Pinned.together([device.pinned for device in self.devices.values()])
-        return View(self.root, self._waiting.copy(), everything)
+        return View(self.root, self.waiting.all.copy(), everything)
 
     def place(self, task: Task, device: Device | None) -> None:
         """Add a task that has a share already: pinned to a device, or waiting."""
         self._enter(task)
         if device is None:
-            self._wait(task)
+            self.waiting.place(task)
         else:
             device.pinned.add(task)
 
@@ -205,13 +228,10 @@ class Scheduler:
                 task.rescale(factor)
         for task, pinned in begun:
             pinned.add(task)
-        self._waiting = Waiting()
         for task in waiting:
             task.costs = predict(task)
             task.reset()
-            self._waiting.place(task)
-        for owner in {share_of(task) for task in waiting}:
-            self._waiting.update(owner)
+        self.waiting.replace(waiting)
 
     def _enter(self, task: Task) -> None:
         self.tasks[task.id] = task
@@ -225,24 +245,24 @@ class Scheduler:
         self._enter(task)
         return True
 
-    def _wait(self, task: Task) -> None:
-        """Put a task that is not pinned in its place, or move it there."""
-        self._waiting.place(task)
-        self._waiting.update(share_of(task))
-        self._alike.place(task)
-
     def _pin(self, task: Task, device: Device) -> None:
         device.pinned.add(task)
-        self._waiting.update(share_of(task))
+        self.waiting.update(share_of(task))
 
     def _take_out(self, task: Task) -> None:
         """Take a task out of where it waits, or unpin it."""
-        if task.pinned is not None:
-            task.pinned.remove(task)
+        if task.pinned is None:
+            self.waiting.remove(task)
         else:
-            self._waiting.remove(task)
-            self._alike.remove(task)
-        self._waiting.update(share_of(task))
+            task.pinned.remove(task)
+            self.waiting.update(share_of(task))
+
+    def _begin_load(self, device: Device, task: Task) -> None:
+        seconds = rounded(load_seconds(device, task.model))
+        device.loading = task.model
+        share_of(task).charge(seconds)
+        self._served_seconds += seconds
+        self.waiting.update(share_of(task))
 
     def _serve(self, task: Task, batch: Batch, times: int) -> None:
         """Count a batch's unit as done ``times`` times for one of its tasks, which is pinned."""
@@ -256,20 +276,21 @@ class Scheduler:
             task.pinned.place(task)
         self._served_seconds += seconds
 
-    def _view(self, device: Device) -> View:
-        return View(self.root, None if device.draining else self._waiting, device.pinned)
-
     def _only_one_owner_waits(self) -> bool:
         groups = self.root.active
         return len(groups) == 1 and len(next(iter(groups)).active) == 1
 
-    def _riders(self, device: Device, view: View, leader: Task, count: int, *, encoded: bool = False) -> list[Task]:
+    def _riders(
+        self, device: Device, view: View, leader: Task, count: int, *, begins: bool, encoded: bool = False
+    ) -> list[Task]:
         """Return up to ``count`` tasks that could share the leader's step; with ``encoded`` those that can do so now.
 
-        As many of those that wait are left as there are other devices with nothing to do.
+        Tasks that wait are among them if the device ``begins`` any, but as many as there are other devices with nothing
+        to do are left to those.
         """
-        if encoded or device.draining:
+        if not begins:
             return riders(view.tasks(), leader, count, device.pinned.alike, Alike(), 0, encoded=encoded)
-        idle = sum(other.idle for other in self.devices.values() if other is not device)
-        spare = max(0, len(self._alike.get(("shape", leader.shape))) - idle)
-        return riders(view.tasks(), leader, count, device.pinned.alike, self._alike, spare, encoded=False)
+        others = (other for other in self.devices.values() if other is not device)
+        idle = sum(other.idle and other.has(leader.model) for other in others)
+        spare = max(0, len(self.waiting.alike.get(("shape", leader.shape))) - idle)
+        return riders(view.tasks(), leader, count, device.pinned.alike, self.waiting.alike, spare, encoded=encoded)

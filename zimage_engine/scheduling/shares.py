@@ -115,6 +115,14 @@ class Share:
                 share.children.clear()
                 share.active_weight = 0.0
 
+    def charge(self, seconds: float) -> None:
+        """Record work that was served to this owner, who has tasks, and that was not booked."""
+        share = self
+        while (parent := share.parent) is not None:
+            share.work += seconds
+            parent.virtual += CLOCK_RATE * seconds / parent.active_weight
+            share = parent
+
     def rejoin(self) -> Share:
         """Return the share that has this one's name now, which is this one unless a new one was made meanwhile."""
         if self.parent is None:

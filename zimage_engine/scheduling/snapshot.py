@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from zimage_engine.scheduling.devices import Device
-from zimage_engine.scheduling.order import Pinned, View, share_of
+from zimage_engine.scheduling.order import Pinned, share_of
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.scheduling.tasks import Task
+from zimage_engine.scheduling.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,9 @@ class Snapshot:
         """
         copied = Scheduler(self.scheduler.burst)
         copied.devices = {device.name: device for _, device in self.devices}
+        for name, device in copied.devices.items():
+            if device.loading is not None:
+                copied.loaded(name, frozenset({device.loading}))
         devices = dict(self.devices)
         shares = {self.scheduler.root: copied.root}
         for task, pinned in self.first:

@@ -50,7 +50,7 @@ class TaskCosts:
 
     def seconds(self, device: str, batch: Batch) -> float:
         """Return the seconds that the batch's unit takes on a device by its present costs."""
-        if batch.unit is Unit.DENOISE:
+        if batch.unit in {Unit.DENOISE, Unit.LOAD_MODEL}:
             return self._scheduler.seconds(device, batch)
         requests = [self._states[task.id].request for task in batch.tasks]
         return sum(self._predictions.unit_seconds_on(device, request)[batch.unit] for request in requests)

@@ -29,6 +29,7 @@ class Fleet:
 
     budget: int = 0
     names: tuple[str, ...] = tuple(PACES)
+    models: tuple[str, ...] = ("model",)
     live: list[str] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
     count: int = 0
@@ -36,17 +37,18 @@ class Fleet:
     def __post_init__(self) -> None:
         self.scheduler = Scheduler()
         base = ask("base")
-        self.queue = RequestQueue(self.scheduler, {"model": QueueModel(1024, base=base)})
+        self.queue = RequestQueue(self.scheduler, {name: QueueModel(1024, base=base) for name in self.models})
         self.workers = {name: self.worker(name) for name in self.names}
 
     def worker(self, name: str) -> PipelinedWorker:
-        return PipelinedWorker(self.queue, name, costs_of(PACES[name], self.budget), self.ended)
+        return PipelinedWorker(self.queue, name, costs_of(PACES[name], self.budget), self.ended, self.models)
 
     def submit(self, number: int) -> None:
         name = f"r{self.count}"
         self.count += 1
         self.live.append(name)
-        request = ask(name, steps=1 + number % 4, side=256 * (1 + number % 2))
+        model = self.models[number % len(self.models)]
+        request = ask(name, steps=1 + number % 4, side=256 * (1 + number // 2 % 2), model=model)
         self.note(self.queue.submit(request, owner=number % 5, group=number % 3))
 
     def note(self, events: Published) -> None:
@@ -93,11 +95,11 @@ OPERATIONS = st.lists(
 )
 
 
-@given(OPERATIONS, st.sampled_from([0, 200, 1000]))
+@given(OPERATIONS, st.sampled_from([0, 200, 1000]), st.sampled_from([("model",), ("turbo", "base")]))
 def test_every_request_ends_exactly_once_whatever_happens_to_the_devices(
-    operations: list[tuple[str, str, int]], budget: int
+    operations: list[tuple[str, str, int]], budget: int, models: tuple[str, ...]
 ) -> None:
-    fleet = Fleet(budget)
+    fleet = Fleet(budget, models=models)
     for operation, name, number in operations:
         fleet.happen(operation, fleet.workers[name], number)
         consistent(fleet)
@@ -130,15 +132,20 @@ def consistent(fleet: Fleet) -> None:
     assert sorted(task.id for task in scheduler.in_order()) == sorted(scheduler.tasks)
 
 
-@given(OPERATIONS, st.sampled_from([0, 1000]))
+@given(OPERATIONS, st.sampled_from([0, 1000]), st.sampled_from([("model",), ("turbo", "base")]))
 def test_no_device_idles_while_a_request_that_it_may_serve_waits(
-    operations: list[tuple[str, str, int]], budget: int
+    operations: list[tuple[str, str, int]], budget: int, models: tuple[str, ...]
 ) -> None:
-    fleet = Fleet(budget)
+    """That is one of the model that it holds, or of one that no device has."""
+    fleet = Fleet(budget, models=models)
     for operation, name, number in operations:
         fleet.happen(operation, fleet.workers[name], number)
         for worker in fleet.workers.values():
             device = fleet.scheduler.devices[worker.device]
-            waits = any(task.pinned is None for task in fleet.scheduler.tasks.values())
+            had = {name for each in fleet.scheduler.devices.values() for name in fleet.models if each.has(name)}
+            waits = any(
+                task.pinned is None and (task.model in device.models or task.model not in had)
+                for task in fleet.scheduler.tasks.values()
+            )
             if waits and not worker.plans and not device.draining:
                 assert worker.launch(ahead=False)
