@@ -14,6 +14,7 @@ PlatformCollector(registry=REGISTRY)
 
 _SHORT = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _LONG = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+_WHERE = ("device", "model")
 _RATIO = (0.25, 0.5, 0.67, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0, 4.0)
 
 
@@ -36,13 +37,20 @@ ETA_RATIO = _histogram(
     "eta_ratio", "Time that a picture took, divided by the first time that its owner was told.", _RATIO
 )
 
-UNIT_SECONDS = _histogram("unit_seconds", "Time of the device for one unit, such as a denoising step.", _LONG, "unit")
-DEVICE_SECONDS = _counter("device_seconds", "Time that the device was busy.", "unit")
-BATCH_REQUESTS = _histogram("batch_requests", "Pictures that shared a denoising step.", (1, 2, 3, 4, 6, 8, 12, 16, 32))
-BATCH_FILL = _histogram(
-    "batch_fill_ratio", "Tokens of a denoising step, divided by the token budget.", (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+UNIT_SECONDS = _histogram(
+    "unit_seconds", "Time of a device for one unit, such as a denoising step.", _LONG, "unit", *_WHERE
 )
-OUT_OF_MEMORY = _counter("out_of_memory", "Units that were too large for the device's memory.", "unit")
+DEVICE_SECONDS = _counter("device_seconds", "Time that the devices were busy.", "unit", *_WHERE)
+BATCH_REQUESTS = _histogram(
+    "batch_requests", "Pictures that shared a denoising step.", (1, 2, 3, 4, 6, 8, 12, 16, 32), *_WHERE
+)
+BATCH_FILL = _histogram(
+    "batch_fill_ratio",
+    "Tokens of a denoising step, divided by the token budget.",
+    (0.1, 0.25, 0.5, 0.75, 0.9, 1.0),
+    *_WHERE,
+)
+OUT_OF_MEMORY = _counter("out_of_memory", "Units that were too large for a device's memory.", "unit", *_WHERE)
 
 DATABASE_SECONDS = _histogram("database_seconds", "Time of one transaction in its thread.", _SHORT, "access")
 DISCORD_REQUESTS = _counter("discord_requests", "Answers of Discord's HTTP interface; 429 is a rate limit.", "status")
@@ -53,7 +61,9 @@ HOUSEKEEPING_FAILURES = _counter("housekeeping_failures", "Chores of the daily t
 INFO = _gauge("info", "1, with the version, the model and the device.", "version", "model", "device")
 ENGINE_STATE = _gauge("engine_state", "1 for the engine's state, 0 for the others.", "state")
 ENGINE_REQUESTS = _gauge("engine_requests", "Pictures that wait for the device or are on it.", "state")
-WORKER_RESTARTS = _gauge("worker_restarts", "How often the worker that runs the model was replaced.")
+WORKER_RESTARTS = _gauge("worker_restarts", "How often the worker of a device was replaced.", "device")
+DEVICE_STATE = _gauge("device_state", "1 for the state of a device, 0 for the others.", "device", "state")
+DEVICE_MODEL = _gauge("device_model", "1 for each model that a device holds.", "device", "model")
 JOBS_OPEN = _gauge("jobs_open", "Jobs that have not ended.", "state", "kind")
 OLDEST_WAIT = _gauge("oldest_wait_seconds", "Age of the oldest job that waits or runs; 0 without one.")
 UNDELIVERED = _gauge("undelivered_results", "Results that could not be posted at once and are tried again.")

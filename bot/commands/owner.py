@@ -14,6 +14,7 @@ from discord.ext import commands
 
 from bot.commands.admin.context import AdminContext, answer
 from bot.commands.admin.pause import write_pause
+from bot.commands.device_lines import device_lines
 from bot.commands.parts import BotParts
 from bot.commands.ping import latency_text
 from bot.errors import Refusal
@@ -188,6 +189,7 @@ def _health_lines(found: Health, engine: Engine, context: AdminContext) -> list[
     paused = f" · {counted(found.paused_servers, 'server')} paused by admins" if found.paused_servers else ""
     return [
         f"**{stats.model}** on {stats.device}: {stats.state} · gateway {latency_text(context.client)}",
+        *device_lines(stats.devices, engine.profiles, with_reasons=True),
         f"{taking}{' · paused everywhere' if jobs.paused_everywhere else ''}{paused}",
         f"Now: {_counts(found.open_jobs) or 'nothing'}{waits}",
         f"Engine: {stats.running} generating, {stats.waiting} waiting",

@@ -8,6 +8,7 @@ from typing import Any
 import discord
 from discord.ext import commands
 
+from bot.commands.device_lines import device_lines
 from bot.commands.parts import BotParts
 from bot.version import program_version
 
@@ -34,6 +35,7 @@ def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
             f"Gateway: {latency_text(bot)}",
             f"Queue: {stats.waiting} waiting, {stats.running} being generated",
             f"Model: {stats.model} on {stats.device}: {doing}",
+            *device_lines(stats.devices, parts.engine.profiles),
             f"Version: {program_version()}",
         ]
         await interaction.response.send_message("\n".join(lines), ephemeral=True)

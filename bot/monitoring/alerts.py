@@ -18,7 +18,7 @@ from bot.store.facts import read_fact, write_fact
 
 log = structlog.get_logger(__name__)
 
-AlertKind = Literal["device_lost", "model_not_loaded", "disk_low", "undelivered", "housekeeping"]
+AlertKind = Literal["device_lost", "device_failed", "model_not_loaded", "disk_low", "undelivered", "housekeeping"]
 PAUSE_SECONDS = 60 * 60
 """The least time between two alerts of one kind, over restarts, too."""
 

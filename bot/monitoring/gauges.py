@@ -19,7 +19,7 @@ from bot.store.database import Database
 from bot.store.health import Load, load
 from bot.version import program_version
 from zimage_engine.engine import Engine
-from zimage_engine.stats import EngineState
+from zimage_engine.stats import EngineState, WorkerState
 
 
 class Gauges:
@@ -56,7 +56,14 @@ class Gauges:
             metrics.ENGINE_STATE.labels(state).set(state == stats.state)
         metrics.ENGINE_REQUESTS.labels("waiting").set(stats.waiting)
         metrics.ENGINE_REQUESTS.labels("running").set(stats.running)
-        metrics.WORKER_RESTARTS.set(stats.restarts)
+        for gauge in (metrics.WORKER_RESTARTS, metrics.DEVICE_STATE, metrics.DEVICE_MODEL):
+            gauge.clear()
+        for device in stats.devices:
+            metrics.WORKER_RESTARTS.labels(device.name).set(device.restarts)
+            for each in get_args(WorkerState):
+                metrics.DEVICE_STATE.labels(device.name, each).set(each == device.state)
+            for model in device.models:
+                metrics.DEVICE_MODEL.labels(device.name, model).set(1)
 
     def _set_gateway(self) -> None:
         metrics.GATEWAY_LATENCY.clear()

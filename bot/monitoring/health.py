@@ -48,6 +48,13 @@ class HealthChecks:
                 self._read_at = time.monotonic()
             return dict(self._problems)
 
+    def devices(self) -> dict[str, str]:
+        """Return what each device is doing, by its name: its state, and the names of the models that it holds."""
+        return {
+            device.name: f"{device.state} ({', '.join(device.models)})" if device.models else device.state
+            for device in self._engine.stats().devices
+        }
+
     async def _check_gateway(self) -> str:
         shards = self._client.shards
         closed = [number for number, shard in shards.items() if shard.is_closed()]

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 CHECK_SECONDS = 60.0
 """The time between two checks."""
 _TIMER_SECONDS = 0.1
+_REASONS_LIMIT = 500
 _LAST_ALERT_SECONDS = 3.0
 """How long closing may take to tell why."""
 
@@ -90,6 +91,7 @@ class Monitor:
     async def _check(self) -> None:
         await self.alert_places.check()
         await self._tell_if_the_engine_failed()
+        await self._tell_if_a_device_failed()
         if not self._services.disk_space.has_room:
             await self.alerts.send(
                 "disk_low",
@@ -123,6 +125,18 @@ class Monitor:
             return
         await self.alerts.send("device_lost", f"The device was lost, and I have to be restarted: {loss}")
 
+    async def _tell_if_a_device_failed(self) -> None:
+        """Tell of devices that are used no more while others go on."""
+        stats = self._services.engine.stats()
+        failed = [device for device in stats.devices if device.state == "failed"]
+        if failed and stats.state != "failed":
+            reasons = "; ".join(f"{device.name}: {device.failure}" for device in failed)
+            await self.alerts.send(
+                "device_failed",
+                f"{counted(len(failed), 'device')} of {len(stats.devices)} cannot be used, and the others go on "
+                f"without ({reasons[:_REASONS_LIMIT]}). A restart tries them again.",
+            )
+
     async def _tell_watchdog(self) -> None:
         problems = {name: problem for name, problem in (await self.health.problems()).items() if problem}
         if not problems:
@@ -153,16 +167,16 @@ async def _measure_lag() -> None:
 
 def observe_unit(record: UnitRecord) -> None:
     """Count one unit of the engine."""
-    unit = record.unit.value
-    metrics.DEVICE_SECONDS.labels(unit).inc(record.seconds)
+    unit, where = record.unit.value, (record.device, record.model)
+    metrics.DEVICE_SECONDS.labels(unit, *where).inc(record.seconds)
     if record.out_of_memory:
-        metrics.OUT_OF_MEMORY.labels(unit).inc()
+        metrics.OUT_OF_MEMORY.labels(unit, *where).inc()
         return
-    metrics.UNIT_SECONDS.labels(unit).observe(record.seconds)
+    metrics.UNIT_SECONDS.labels(unit, *where).observe(record.seconds)
     if record.unit is Unit.DENOISE:
-        metrics.BATCH_REQUESTS.observe(record.requests)
+        metrics.BATCH_REQUESTS.labels(*where).observe(record.requests)
     if record.fill is not None:
-        metrics.BATCH_FILL.observe(record.fill)
+        metrics.BATCH_FILL.labels(*where).observe(record.fill)
 
 
 def discord_trace() -> aiohttp.TraceConfig:

@@ -71,7 +71,8 @@ class MonitoringServer:
         problems = await self._health.problems()
         healthy = not any(problems.values())
         checks = {name: problem or "ok" for name, problem in problems.items()}
-        return web.json_response({"healthy": healthy, "checks": checks}, status=200 if healthy else 503)
+        answer = {"healthy": healthy, "checks": checks, "devices": self._health.devices()}
+        return web.json_response(answer, status=200 if healthy else 503)
 
 
 def _is_loopback(host: str) -> bool:

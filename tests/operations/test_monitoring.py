@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -107,13 +109,16 @@ async def test_metrics_tell_of_a_picture_and_name_nobody(running: Online) -> Non
     values = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
     assert values['zimage_jobs_admitted_total{kind="imagine"}'] >= 1
     assert values['zimage_jobs_ended_total{kind="imagine",state="delivered"}'] >= 1
-    assert values['zimage_unit_seconds_count{unit="denoise"}'] >= 2
-    assert values['zimage_device_seconds_total{unit="denoise"}'] > 0
+    assert values['zimage_unit_seconds_count{device="cpu",model="demo",unit="denoise"}'] >= 2
+    assert values['zimage_device_seconds_total{device="cpu",model="demo",unit="denoise"}'] > 0
     assert values['zimage_discord_requests_total{status="200"}'] > 0
     assert values['zimage_database_seconds_count{access="write"}'] > 0
-    assert values["zimage_batch_fill_ratio_count"] >= 2
+    assert values['zimage_batch_fill_ratio_count{device="cpu",model="demo"}'] >= 2
     assert values["zimage_eta_ratio_count"] >= 1
     assert values['zimage_engine_state{state="ready"}'] == 1
+    assert values['zimage_device_state{device="cpu",state="ready"}'] == 1
+    assert values['zimage_device_model{device="cpu",model="demo"}'] == 1
+    assert json.loads((await get(running, "/healthz"))[1])["devices"] == {"cpu": "ready (demo)"}
     assert values['zimage_gateway_connected{shard="0"}'] == 1
     assert values['zimage_memory_bytes{process="bot"}'] > 50e6
     assert values["process_open_fds"] > 0
@@ -138,7 +143,7 @@ async def test_health_says_what_is_wrong_and_systemd_is_told_only_while_nothing_
     await until(lambda: "READY=1" in systemd.read() and "WATCHDOG=1" in systemd.read())
     assert await get(running, "/healthz") == (
         200,
-        '{"healthy": true, "checks": {"gateway": "ok", "driver": "ok", "database": "ok"}}',
+        '{"healthy": true, "checks": {"gateway": "ok", "driver": "ok", "database": "ok"}, "devices": {"cpu": "ready (demo)"}}',
     )
 
     await make_read_only(running, "ON")
@@ -242,6 +247,22 @@ async def test_the_operator_is_told_once_an_hour_although_nothing_can_be_written
     (told,) = [message.content for message in running.discord.seen(ALERTS)[before:]]
     assert told.startswith("**zimage-bot:** The disk with my data is almost full")
     running.discord.problems.clear()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_operator_is_told_of_one_device_that_failed(running: Online, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, monitor, before = running.client.engine, running.client.monitor, len(running.discord.seen(ALERTS))
+    assert monitor is not None
+    (good,) = engine.stats().devices
+    bad = replace(good, name="cuda:1", state="failed", failure="There are no weights here.")
+    stats = replace(engine.stats(), devices=(good, bad))
+    monkeypatch.setattr(engine, "stats", lambda: stats)
+    for _ in range(2):
+        await monitor.check()
+    (told,) = [message.content for message in running.discord.seen(ALERTS)[before:]]
+    assert told.startswith("**zimage-bot:** 1 device of 2 cannot be used, and the others go on without")
+    assert "cuda:1: There are no weights here." in told
+    assert 'device="cuda:1",state="failed"} 1.0' in (await get(running, "/metrics"))[1]
 
 
 async def test_a_device_that_is_lost_is_told_before_the_bot_ends(
