@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 _AHEAD_SECONDS = 0.5
 """On a GPU, units up to this long are queued one ahead: the processor's part of a step takes some milliseconds."""
 
-_FINISHING_SECONDS = 60.0
+_FINISHING_SECONDS = 600.0
 """How long loading a model waits for the results of what has begun; a unit that takes longer keeps its own model."""
 
 _BROKEN_UNIT = "The model failed on this picture; the operator's log says why."
