@@ -29,6 +29,7 @@ CHECKS = (
     Check("token", check_account),
     Check("owner", check_owner),
 )
+_OF_WORKERS = ("version", "device", "profile", "weights", "attention", "previews")
 _KINDS: dict[ExitStatus, type[StartupError]] = {
     each.exit_status: each for each in (StartupError, NetworkDown, TemporaryFault, DeviceGone)
 }
@@ -38,6 +39,13 @@ def findings(around: Surroundings) -> Iterator[Finding]:
     """Yield what every check finds. Blocks."""
     for check in CHECKS:
         yield from _look(check, around)
+
+
+def worker_findings(around: Surroundings) -> Iterator[Finding]:
+    """Yield what the checks find that hold for a machine which only runs the model. Blocks."""
+    for check in CHECKS:
+        if check.name in _OF_WORKERS:
+            yield from _look(check, around)
 
 
 def check_first(around: Surroundings) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from bot.cli.cluster_commands import add_cluster_commands
 from bot.cli.data_commands import add_data_commands
 from bot.cli.ending import end_now
 from bot.cli.ending import or_explain as _or_explain
@@ -292,4 +293,5 @@ def _need_playground() -> None:
         )
 
 
+add_cluster_commands(app)
 add_data_commands(app)

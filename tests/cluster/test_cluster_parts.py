@@ -22,7 +22,7 @@ from zimage_engine.cluster.actor import Assignment, DeviceActor
 from zimage_engine.cluster.bridge import with_pixels
 from zimage_engine.cluster.config import ClusterConfig, RayNodeInfo, read_nodes, seats_of
 from zimage_engine.cluster.fingerprint import PACKAGE, Fingerprint, files_of, local_profile
-from zimage_engine.cluster.ray_node import make_folder, make_token
+from zimage_engine.cluster.ray_node import make_folder, write_token
 from zimage_engine.config import EngineConfig
 from zimage_engine.device.child import Loaded, LoadFailed, Lost
 from zimage_engine.places import DevicePlace
@@ -181,7 +181,7 @@ def test_ray_s_folder_is_private_short_and_new(tmp_path: Path) -> None:
     try:
         assert len(str(folder)) <= 40
         assert folder.stat().st_mode & 0o077 == 0
-        token = make_token(folder)
+        token = write_token(folder / "token")
         assert token.stat().st_mode & 0o077 == 0
         assert len(token.read_text()) == 64
     finally:

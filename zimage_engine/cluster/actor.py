@@ -101,6 +101,16 @@ class DeviceActor:
         except EngineError as error:
             return Lost(str(error))
 
+    def status(self) -> dict[str, object]:
+        """Return what a person wants to know of this worker."""
+        executor = self._executor
+        return {
+            "name": self._assignment.place.name,
+            "title": executor.device or "loading",
+            "models": sorted(executor.models),
+            "plans": self._next,
+        }
+
     def news(self) -> list[object]:
         """Return stages of loading and log records since the last call."""
         news: list[object] = []

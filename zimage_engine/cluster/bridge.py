@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 AHEAD_SECONDS = 0.5
 """Units up to this long are sent one ahead: a call takes 1 ms, and 10 ms with a picture of 3 MB."""
+
+NAMESPACE = "zimage"
+"""Of the names of the actors in the cluster."""
 
 _BEAT_SECONDS = 1.0
 _SILENCE_SECONDS = 7.0
@@ -71,6 +75,7 @@ def load_actor(link: RayLink, seat: Seat, assignment: Assignment, send: Send) ->
     ray = connect(link)
     send("placing")
     options = {
+        "name": f"{assignment.place.name}~{uuid.uuid4().hex[:8]}",
         "num_cpus": 0,
         "num_gpus": seat.gpus,
         "max_restarts": 0,
@@ -112,7 +117,7 @@ def connect(link: RayLink) -> Any:
     ending = signal.getsignal(signal.SIGTERM)
     options: dict[str, Any] = {"_node_ip_address": link.node_ip} if link.node_ip and not link.loopback else {}
     try:
-        ray.init(link.address, log_to_driver=False, configure_logging=False, namespace="zimage", **options)
+        ray.init(link.address, log_to_driver=False, configure_logging=False, namespace=NAMESPACE, **options)
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, OSError) as error:
         raise WorkerLost(f"The Ray cluster at {link.address} does not answer ({str(error)[:200]}).") from error
     finally:

@@ -23,21 +23,27 @@ _PAUSES = (0.5, 2.0, 5.0, 10.0)
 """Seconds before the process is started again, after one failure, two, and so on."""
 
 _STEADY_SECONDS = 60.0
+_TICK_SECONDS = 1.0
 _CONTEXT = multiprocessing.get_context("spawn")
 
 OnNodes = Callable[[RayLink, tuple[RayNodeInfo, ...]], None]
 OnLoss = Callable[[EngineError], None]
+OnTick = Callable[[], None]
 
 
 class ClusterWatch:
     """Calls ``on_nodes`` with the nodes that are alive, as often as they change, and ``on_loss`` when the cluster
-    cannot be reached any more or not at all; it tries again until :meth:`stop`. All are called in its own thread.
+    cannot be reached any more or not at all; it tries again until :meth:`stop`. ``on_tick`` is called each second
+    while the cluster can be reached. All are called in its own thread.
     """
 
-    def __init__(self, config: ClusterConfig, on_nodes: OnNodes, on_loss: OnLoss, report: Report) -> None:
+    def __init__(
+        self, config: ClusterConfig, on_nodes: OnNodes, on_loss: OnLoss, on_tick: OnTick, report: Report
+    ) -> None:
         self._config = config
         self._on_nodes = on_nodes
         self._on_loss = on_loss
+        self._on_tick = on_tick
         self._report = report
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -83,17 +89,14 @@ class ClusterWatch:
             if self._stopping.is_set():
                 return error
             while True:
-                match here.recv():
-                    case NodesSeen(link, nodes):
-                        self._on_nodes(link, nodes)
-                    case WatchFailed(failure):
-                        error = failure
-                    case logging.LogRecord() as record:
-                        logger = logging.getLogger(record.name)
-                        if logger.isEnabledFor(record.levelno):
-                            logger.handle(record)
-                    case str() as stage:
-                        self._report(stage)
+                if not here.poll(_TICK_SECONDS):
+                    self._on_tick()
+                    continue
+                message = here.recv()
+                if isinstance(message, WatchFailed):
+                    error = message.error
+                else:
+                    self._handle(message)
         except (EOFError, OSError):
             return error
         finally:
@@ -102,3 +105,14 @@ class ClusterWatch:
             process.join(0.5)
             process.kill()
             here.close()
+
+    def _handle(self, message: object) -> None:
+        match message:
+            case NodesSeen(link, nodes):
+                self._on_nodes(link, nodes)
+            case logging.LogRecord() as record:
+                logger = logging.getLogger(record.name)
+                if logger.isEnabledFor(record.levelno):
+                    logger.handle(record)
+            case str() as stage:
+                self._report(stage)

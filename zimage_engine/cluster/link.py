@@ -31,11 +31,17 @@ class RayLink:
         return self.node_ip == LOOPBACK
 
 
+def token_file() -> Path | None:
+    """Return the file that the cluster's token is read from; None if it is in the environment or not used at all."""
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token" or os.environ.get("RAY_AUTH_TOKEN"):
+        return None
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return Path(named) if named else Path.home() / ".ray" / "auth_token"
+
+
 def check_token() -> None:
     """Raise :class:`NotAvailable` if the cluster's token is to be used and is nowhere to be found."""
-    mode, named = os.environ.get("RAY_AUTH_MODE", "token"), os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
-    if mode == "token" and not os.environ.get("RAY_AUTH_TOKEN") and not path.is_file():
+    if (path := token_file()) is not None and not path.is_file():
         raise NotAvailable(
             f"There is no token for the Ray cluster in {path}: copy the head's there, or name its file in "
             "RAY_AUTH_TOKEN_PATH."

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,6 +40,7 @@ _STARTING_SECONDS = 60.0
 _CHECK_SECONDS = 0.1
 _FOLDER_LENGTH_MAX = 40  # the paths of Ray's sockets are 66 characters longer, and may have 107
 _PR_SET_PDEATHSIG = 1
+_ID_OPTIONS = ("--node-id=", "--node_id=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,33 @@ class RayNode:
         """Whether the node has ended: Ray ends all of its processes when one of them has."""
         return self._process.poll() is not None
 
-    def wait(self) -> str:
-        """Wait until the node is part of its cluster; returns the cluster's address. Raises :class:`WorkerLost`."""
+    @property
+    def id(self) -> str:
+        """The node's id in the cluster; empty if its main process has ended."""
+        for process in self._family():
+            with suppress(psutil.Error):
+                if process.name() == "raylet":
+                    return next((part[10:] for part in process.cmdline() if part.startswith(_ID_OPTIONS)), "")
+        return ""
+
+    def actors(self) -> int:
+        """Return how many workers the bot has here."""
+        count = 0
+        for process in self._family():
+            with suppress(psutil.Error):
+                count += "DeviceActor" in " ".join(process.cmdline())
+        return count
+
+    def wait(self, stopping: threading.Event | None = None) -> str:
+        """Wait until the node is part of its cluster, or until ``stopping`` is set; returns the cluster's address.
+
+        Raises :class:`WorkerLost` if it cannot be started.
+        """
         address = self._folder / "ray_current_cluster"
         until = time.monotonic() + _STARTING_SECONDS
         while time.monotonic() < until and not self.ended:
+            if stopping is not None and stopping.is_set():
+                return ""
             with suppress(OSError):
                 if text := address.read_text(encoding="utf-8").strip():
                     return text
@@ -110,10 +134,7 @@ class RayNode:
 
     def stop(self, seconds: float = 0.0) -> None:
         """End all of the node's processes; with ``seconds`` they may first leave the cluster by themselves."""
-        try:
-            family = psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            family = []
+        family = self._family()
         if seconds and not self.ended:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -123,6 +144,13 @@ class RayNode:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.wait()
+
+    def _family(self) -> list[psutil.Process]:
+        try:
+            family: list[psutil.Process] = psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        return family
 
     def _last_line(self) -> str:
         lines = self._output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -141,11 +169,13 @@ def make_folder(wanted: Path) -> Path:
     return wanted
 
 
-def make_token(folder: Path) -> Path:
-    """Write a new random token into the folder, for this user's eyes alone; returns its path."""
-    path = folder / "token"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
-        stream.write(secrets.token_hex(32))
+def write_token(path: Path) -> Path:
+    """Write a new random token, for this user's eyes alone, unless the file is there; returns its path."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32))
     return path
 
 

@@ -18,7 +18,7 @@ import psutil
 from zimage_engine.cluster.bridge import connect
 from zimage_engine.cluster.config import AUTO, LOCAL, ClusterConfig, RayNodeInfo, read_nodes
 from zimage_engine.cluster.link import LOOPBACK, RayLink, check_token, set_ray_environment
-from zimage_engine.cluster.ray_node import NodeOptions, RayNode, make_folder, make_token
+from zimage_engine.cluster.ray_node import NodeOptions, RayNode, make_folder, write_token
 from zimage_engine.device.child import Send, begin_child
 from zimage_engine.types import EngineError
 
@@ -60,7 +60,7 @@ def watch(connection: Connection, config: ClusterConfig, level: int) -> None:
     try:
         link = RayLink(config.address)
         if config.address == LOCAL:
-            link = RayLink("", make_token(folder), LOOPBACK)
+            link = RayLink("", write_token(folder / "token"), LOOPBACK)
         set_ray_environment(link)
         check_token()
         if (options := _options(config, link)) is not None:
