@@ -143,7 +143,10 @@ async def test_health_says_what_is_wrong_and_systemd_is_told_only_while_nothing_
     await until(lambda: "READY=1" in systemd.read() and "WATCHDOG=1" in systemd.read())
     assert await get(running, "/healthz") == (
         200,
-        '{"healthy": true, "checks": {"gateway": "ok", "driver": "ok", "database": "ok"}, "devices": {"cpu": "ready (demo)"}}',
+        (
+            '{"healthy": true, "checks": {"gateway": "ok", "driver": "ok", "database": "ok"}, '
+            '"devices": {"cpu": "ready (demo)"}}'
+        ),
     )
 
     await make_read_only(running, "ON")
