@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
+from benchmarks import several_devices
 from benchmarks.policies import Fifo
 from benchmarks.rows import Row
 from benchmarks.simulated import Device
@@ -115,9 +116,11 @@ async def event_loop_lag(bench: Workbench, rounds: int) -> list[Row]:
 def planning() -> list[Row]:
     """Time ``next`` in the steady state of serving, and compare a hundred times as many requests and owners."""
     many = [planning_time(10_000, 1000) / planning_time(100, 10) for _ in range(5)]
+    devices = [several_devices.planning_time(64) / several_devices.planning_time(1, 100, 10) for _ in range(5)]
     return [
         Row("planning with 1,000 waiting of 100 owners", planning_time(1000, 100), "ms", 1.0),
         Row("planning with 10,000 waiting of 1,000 owners ÷ 100 of 10", median(many), "", 2.0),
+        Row("planning for 64 devices, 10,000 waiting ÷ one, 100", median(devices), "", 2.0),
     ]
 
 

@@ -57,9 +57,9 @@ class DeviceTable:
             self._devices[device].device.drain()
 
     def is_drained(self, device: str) -> bool:
-        """Return True if the device has nothing to finish."""
-        on = self._devices[device]
-        return not on.launched and not on.device.pinned.tasks
+        """Return True if the device has nothing to finish, or is unknown."""
+        on = self._devices.get(device)
+        return on is None or not (on.launched or on.device.pinned.tasks)
 
     def running_on(self, device: str) -> int:
         """Return the number of requests that the device has begun; 0 if it is unknown."""

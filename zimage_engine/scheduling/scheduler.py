@@ -1,25 +1,31 @@
 """Decides who runs next: virtual finish. Pure Python without clock, threads or torch; the engine calls it locked.
 
-Work is predicted device seconds alone. Groups share the device, and owners share what their group gets; both are a
-:class:`Share`. The task that leads is found from the top: the group with the lowest tag, in it the owner with the
-lowest tag, of the owner's tasks the shortest, where age makes a task shorter. Plain fair sharing would let the task of
-the lowest tag finish first. Serving it leaves its tags as they are, so that it leads until it is done: no thrashing.
+Work is predicted seconds on the reference device alone. Groups share the devices, and owners share what their group
+gets; both are a :class:`Share`. The task that leads on a device is found from the top: the group with the lowest tag,
+in it the owner with the lowest tag, of the owner's tasks the shortest, where age makes a task shorter. It is one of
+those that the device has begun, or one that none has. Plain fair sharing would let the task of the lowest tag finish
+first. Serving it leaves its tags as they are, so that it leads until it is done: no thrashing.
 
 A bound on how long a task takes, although strangers keep coming: look at its owner among the owners of the group. Let T
 be the task's tag when it is added, without its own owner's later tasks. Let V be the virtual time then, W the largest
 sum of weights that ever wait at once, b the burst, m the meters, w the weights and r the clock rate.
 
 - Whoever has tasks already is served at most ``B = Σ w · max(0, T − m)`` before the task, as only tags up to T lead.
+  That holds for all devices together, since work is charged when it is launched.
 - Whoever comes later starts at ``V − b ÷ w`` or above, with a tag above that. Virtual time only grows, by at least
-  r ÷ W for each second that is served. So after ``W · (T + b ÷ w − V) ÷ r`` seconds nobody who comes goes first, and
+  r ÷ W for each second of work. So after ``W · (T + b ÷ w − V) ÷ r`` seconds of work nobody who comes goes first, and
   those who came before then are served at most ``w · (T + b ÷ w − V)`` each, ``W · (T + b ÷ w − V)`` in all.
 
 Together the group is served at most ``X = B + W · (1 + 1 ÷ r) · (T + b ÷ w − V)`` before the task ends, with the lowest
-w. The same holds for the group among the groups. Its T is the meter plus, divided by the weight, X and whatever tasks
-behind it in the group are served meanwhile as riders. The device serves at most Y, which is the expression for X with
-the groups' values, and the task ends within ``stretch · Y + one unit``. The one unit is what was running when it was
-added. ``stretch`` (3) bounds what a second of a leader's work can take: riders at most double the time of a step, and
-encoding ahead for riders takes at most as long as all of the leader's steps.
+w. The same holds for the group among the groups. Its T is the meter plus, divided by the weight, X, whatever tasks
+behind it in the group are served meanwhile as riders, and the most that is booked in the group meanwhile. So the
+devices do work Y at most, which is the expression for X with the groups' values, where they could have served the task.
+
+Until it is begun, no device that may serve it idles. If all do S seconds of work in a second, and the one that begins
+it does s, it begins within ``stretch · Y ÷ S + one unit``, and ends within ``stretch · Y ÷ s + two units``: what was
+running when it was added, and when it could have gone on. ``stretch`` (3) bounds what a second of a leader's work can
+take: riders at most double the time of a step, and encoding ahead for riders takes at most as long as all of the
+leader's steps. Loading a model counts as work of the task that needs it.
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from itertools import islice
 
-from zimage_engine.scheduling.batching import Alike, encoded_ahead, riders, room
+from zimage_engine.scheduling.batching import encoded_ahead, riders, room
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.devices import Device
 from zimage_engine.scheduling.loading import load_seconds, wanted
@@ -107,13 +113,14 @@ class Scheduler:
         count = room(device.costs[leader.model], leader, alone=alone) if leader.unit is Unit.DENOISE else 0
         if count < 1:
             return Batch(leader.unit, (leader,))
-        riders = self._riders(device, view, leader, count, begins=begins)
-        ahead = () if device.encoded_ahead else encoded_ahead(leader, riders, alone=alone)
+        begun, spare = device.pinned.alike, self._spare(device, leader) if begins else 0
+        chosen = riders(view.tasks(), leader, count, begun, self.waiting.alike, spare, encoded=False)
+        ahead = () if device.encoded_ahead else encoded_ahead(leader, chosen, alone=alone)
         if ahead:
             return Batch(ahead[0].unit, ahead, ahead_for=leader)
-        if any(task.unit in BEFORE_STEPS for task in riders):
-            riders = self._riders(device, view, leader, count, begins=False, encoded=True)
-        return Batch(Unit.DENOISE, (leader, *riders))
+        if any(task.unit in BEFORE_STEPS for task in chosen):
+            chosen = riders(view.tasks(), leader, count, begun, self.waiting.alike, 0, encoded=True)
+        return Batch(Unit.DENOISE, (leader, *chosen))
 
     def served(self, name: str, batch: Batch, times: int = 1) -> None:
         """Record that a batch's unit is done ``times`` times. Each task is charged what the unit costs alone.
@@ -280,17 +287,11 @@ class Scheduler:
         groups = self.root.active
         return len(groups) == 1 and len(next(iter(groups)).active) == 1
 
-    def _riders(
-        self, device: Device, view: View, leader: Task, count: int, *, begins: bool, encoded: bool = False
-    ) -> list[Task]:
-        """Return up to ``count`` tasks that could share the leader's step; with ``encoded`` those that can do so now.
+    def _spare(self, device: Device, leader: Task) -> int:
+        """Return how many waiting tasks the device may begin to ride with its leader.
 
-        Tasks that wait are among them if the device ``begins`` any, but as many as there are other devices with nothing
-        to do are left to those.
+        As many as there are other devices with nothing to do are left to those.
         """
-        if not begins:
-            return riders(view.tasks(), leader, count, device.pinned.alike, Alike(), 0, encoded=encoded)
         others = (other for other in self.devices.values() if other is not device)
         idle = sum(other.idle and other.has(leader.model) for other in others)
-        spare = max(0, len(self.waiting.alike.get(("shape", leader.shape))) - idle)
-        return riders(view.tasks(), leader, count, device.pinned.alike, self.waiting.alike, spare, encoded=encoded)
+        return max(0, len(self.waiting.alike.get(("shape", leader.shape))) - idle)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.fairness_bound import EVENTS, Bound
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.scheduler import Scheduler, share_of
-from zimage_engine.scheduling.shares import CLOCK_RATE, Share
+from zimage_engine.scheduling.shares import Share
 from zimage_engine.scheduling.tasks import Batch, Task
 from zimage_engine.types import Unit
 
@@ -201,17 +202,6 @@ def test_an_owner_who_comes_back_goes_ahead_of_those_who_ask_without_end(floods:
     assert max(device.ended[name] - at for name, at in asked.items() if name in device.ended) <= limit
 
 
-EVENTS = st.lists(
-    st.tuples(
-        st.sampled_from(["member", "fresh", "fresh server", "cancel", "cancel", "serve", "serve", "serve"]),
-        st.integers(0, 5),
-        st.integers(1, 9),
-        st.sampled_from([96, 288]),
-    ),
-    max_size=40,
-)
-
-
 @settings(max_examples=50)  # one takes a tenth of a second
 @given(EVENTS, EVENTS, st.integers(1, 30), st.sampled_from([1.0, 2.0, 0.5]), st.sampled_from([0, 400, 2000]))
 def test_every_task_ends_within_the_bound(
@@ -246,7 +236,7 @@ def test_every_task_ends_within_the_bound(
     owner = share_of(asked)
     group = owner.parent
     assert group is not None
-    bound = Bound(owner), Bound(group)
+    bound = Bound(owner, BURST), Bound(group, BURST)
     ridden, began = 0.0, device.clock
     # Then a stranger asks before every unit for as long as few are waiting.
     endless = itertools.chain(after, itertools.cycle([("fresh", 0, 4, 96), ("serve", 0, 0, 0), ("serve", 0, 0, 0)]))
@@ -264,28 +254,6 @@ def test_every_task_ends_within_the_bound(
     in_group = bound[0].work(sum(asked.costs[unit] for unit in asked.units))
     in_all = bound[1].work(in_group + ridden)
     assert device.clock - began <= STRETCH * in_all + LONGEST_UNIT
-
-
-class Bound:
-    """What may be served to a share and its siblings before the share has been served an amount of work."""
-
-    def __init__(self, share: Share) -> None:
-        assert share.parent is not None
-        self.level = share.parent
-        self.share, self.meter, self.virtual = share, share.meter, self.level.virtual
-        self.others = [(other.weight, other.meter) for other in self.level.active]
-        self.widest, self.lightest = 0.0, share.weight
-
-    def look(self) -> None:
-        """Note the weights that wait now."""
-        self.widest = max(self.widest, self.level.active_weight)
-        self.lightest = min([self.lightest, *(share.weight for share in self.level.active)])
-
-    def work(self, own: float) -> float:
-        tag = self.meter + own / self.share.weight
-        backlog = sum(weight * max(0.0, tag - meter) for weight, meter in self.others)
-        reach = max(0.0, tag + BURST / self.lightest - self.virtual)
-        return backlog + (1 + 1 / CLOCK_RATE) * self.widest * reach
 
 
 @given(

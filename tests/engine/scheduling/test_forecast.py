@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from contextlib import nullcontext
 
 import pytest
 
+from benchmarks.simulated_devices import SimulatedDevices
 from tests.helpers.waiting import until
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.forecast import Forecaster
+from zimage_engine.scheduling.forecast import Forecaster, run_forward
 from zimage_engine.scheduling.predictions import QueueModel
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.request_states import Published
 from zimage_engine.scheduling.scheduler import Scheduler
+from zimage_engine.scheduling.snapshot import Snapshot
 from zimage_engine.types import ImageRequest, Plan, PlanResult, Queued, RawImage, Unit
 
 GPU = "gpu"
@@ -132,3 +135,33 @@ async def test_its_thread_ends_when_it_is_stopped() -> None:
     await until(lambda: "a" in bench.told)
     bench.forecaster.stop()
     await until(lambda: threading.active_count() == before)
+
+
+def test_expected_times_are_those_of_several_devices_side_by_side() -> None:
+    """With costs that are right they are what then happens, apart from who comes to the slow device."""
+    devices = SimulatedDevices(CostModel(base=0.05, linear=0.05 / 96), [1.0, 1.0, 3.0])
+    for number in range(30):
+        devices.ask(number % 5, number % 3, steps=4 + number % 3)
+    for _ in range(5):
+        devices.serve()
+    snapshot = Snapshot.of(devices.scheduler, 100)
+    order, ends, began = snapshot.names(), run_forward(snapshot.to_run()), devices.clock
+    assert set(order) == set(devices.scheduler.tasks)
+    while devices.serve():
+        pass
+    took = {name: devices.ended[name] - began for name in order}
+    took = {name: devices.ended[name] - began for name in order}
+    errors = {name: abs(ends[name] - seconds) for name, seconds in took.items()}
+    assert statistics.median(errors[name] / took[name] for name in order) < 0.1
+    assert max(errors.values()) < 3.0, "as long as one more on the slow device takes"
+    begun = sorted(order, key=devices.begun.__getitem__)
+    assert all(abs(begun.index(name) - order.index(name)) <= 6 for name in order)
+
+
+def test_a_forecast_counts_the_seconds_of_loading_a_model() -> None:
+    devices = SimulatedDevices(CostModel(), [1.0], models=("turbo", "base"), load_seconds=30.0)
+    devices.ask("member", model="turbo")
+    other = devices.ask("other", model="base")
+    ends = run_forward(Snapshot.of(devices.scheduler, 100).to_run())
+    assert 30.0 < ends[other.id] < 33.0
+    assert devices.scheduler.devices["0"].models == {"turbo"}, "only the copy has loaded it"

@@ -44,11 +44,11 @@ def scheduler_of(budget: int = 0) -> Scheduler:
     return scheduler
 
 
-def serve(scheduler: Scheduler) -> tuple[Batch, float]:
-    batch = scheduler.next(GPU)
+def serve(scheduler: Scheduler, name: str = GPU) -> tuple[Batch, float]:
+    batch = scheduler.next(name)
     assert batch is not None
-    seconds = scheduler.seconds(GPU, batch)
-    scheduler.served(GPU, batch)
+    seconds = scheduler.seconds(name, batch)
+    scheduler.served(name, batch)
     for each in batch.tasks:
         if each.key is None:
             scheduler.set_key(each, each.shape, each.tokens, each.costs[Unit.DENOISE])
@@ -200,6 +200,38 @@ def test_planning_takes_no_longer_with_a_hundred_times_as_many_waiting() -> None
         if planning_time(10_000, 1000) < 2.5 * planning_time(100, 10):
             return
     raise AssertionError("planning slows down with the number of requests")
+
+
+def test_planning_for_64_devices_takes_no_longer_than_for_one() -> None:
+    """10,000 requests of 1,000 owners on 64 devices against 100 of 10 on one: at most twice, as medians."""
+    one, many = planned(100, 10), planned(10_000, 1000, devices=64)
+    ratio = min(next_time(many) / next_time(one) for _ in range(3))
+    assert ratio < 2.0
+
+
+def planned(tasks: int, owners: int, devices: int = 1) -> Scheduler:
+    """Return a scheduler with so many tasks in ten groups, and with all of its devices at work."""
+    scheduler = Scheduler(BURST)
+    for number in range(devices):
+        costs = CostModel(base=0.05, linear=0.05 / 96, budget=8 * 96)
+        scheduler.add_device(GPU if devices == 1 else f"{GPU} {number}", {"": costs})
+    for i in range(tasks):
+        scheduler.add(task(f"{i}", i % owners, group=i % 10, shape=96 * (1 + i % 3)))
+    for _ in range(3):
+        for name in scheduler.devices:
+            serve(scheduler, name)
+    return scheduler
+
+
+def next_time(scheduler: Scheduler) -> float:
+    """Return the median seconds of ``next`` of one device after the other, with a unit served after each."""
+    times = []
+    for name in (list(scheduler.devices) * 64)[:64]:
+        began = time.thread_time()
+        scheduler.next(name)
+        times.append(time.thread_time() - began)
+        serve(scheduler, name)
+    return sorted(times)[32]
 
 
 def planning_time(tasks: int, owners: int) -> float:
