@@ -17,6 +17,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
 
 from bot.cluster_settings import ClusterSettings
 from bot.data_settings import Amount, DataSettings, Id, Unlimited
+from bot.device_setting import DeviceSetting
 from bot.errors import StartupError, WrongUsage
 from bot.monitoring_settings import MonitoringSettings
 from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, PROFILES, either
@@ -74,7 +75,7 @@ class Settings(DataSettings, ClusterSettings, MonitoringSettings):
     model: str | None = Field(
         None, description="A folder or hub id in diffusers' layout to load instead of the profile's own weights."
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps …")
+    device: DeviceSetting = "auto"
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
         "auto", description="auto: bfloat16 on a GPU, float32 on the CPU."
     )

@@ -45,12 +45,8 @@ def parse_places(text: str, profiles: Sequence[ModelProfile], found: Sequence[st
 
     Raises :class:`DeviceNotFound`, which says what is wrong with the text, in a sentence.
     """
-    entries = [_parse_entry(entry.strip()) for entry in text.lower().split(",")]
-    for device, count, _ in entries:
-        if device in (_ONE, _ALL) and (len(entries) > 1 or count is not None):
-            raise DeviceNotFound(f"DEVICE={text[:60]} combines “{device}” with more: name each device instead.")
     places: list[DevicePlace] = []
-    for device, count, models in entries:
+    for device, count, models in parse_entries(text):
         allowed = _allowed(device, models, profiles)
         for name in _names(device, found):
             if any(place.device == name for place in places):
@@ -75,8 +71,41 @@ def share_threads(places: Sequence[DevicePlace], cores: int) -> tuple[DevicePlac
     return tuple(replace(place, threads=max(1, cores // len(places))) for place in places)
 
 
+def device_names(text: str, found: Sequence[str]) -> tuple[str, ...]:
+    """Return torch's names of the devices that a text means, each once. Raises :class:`DeviceNotFound`.
+
+    Those that it names are not compared with what was ``found``.
+    """
+    names: list[str] = []
+    for device, _, _ in parse_entries(text):
+        names += _names(device, found) if device in (_ONE, _ALL) else (device,)
+    return tuple(dict.fromkeys(names))
+
+
+def first_device(text: str) -> str:
+    """Return the first device that a text in the syntax of DEVICE names; ``auto`` for ``all``."""
+    device = parse_entries(text)[0][0]
+    return _ONE if device == _ALL else device
+
+
+def without_models(text: str) -> str:
+    """Return a text in the syntax of DEVICE without the models that it names."""
+    return ",".join(entry.partition("=")[0] for entry in text.split(","))
+
+
+def parse_entries(text: str) -> list[tuple[str, int | None, tuple[str, ...]]]:
+    """Return the device of each entry, the number of workers on it (None if there is none), and its models.
+
+    Raises :class:`DeviceNotFound`, which says what is wrong with the text, in a sentence.
+    """
+    entries = [_parse_entry(entry.strip()) for entry in text.lower().split(",")]
+    for device, count, _ in entries:
+        if device in (_ONE, _ALL) and (len(entries) > 1 or count is not None):
+            raise DeviceNotFound(f"DEVICE={text[:60]} combines “{device}” with more: name each device instead.")
+    return entries
+
+
 def _parse_entry(entry: str) -> tuple[str, int | None, tuple[str, ...]]:
-    """Return the device, the number of workers on it, None if there is none, and the names of the models."""
     match = _ENTRY.fullmatch(entry)
     if match is None:
         raise DeviceNotFound(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 
 import discord
 
 from bot.checks.finding import Finding, Surroundings
+from bot.plurals import counted
 from bot.services import gpu_fault
-from bot.settings import unknown_names
+from bot.settings import Settings, unknown_names
 from bot.version import program_version
 from zimage_engine.catalog import CPU_PROFILE
 from zimage_engine.device.memory import GB
 from zimage_engine.device.nvidia import NvidiaState, minimum_driver
-from zimage_engine.device.probe import DeviceReport
+from zimage_engine.device.probe import Device, DeviceReport
+from zimage_engine.places import parse_places
 
 
 def check_program(around: Surroundings) -> Iterator[Finding]:
@@ -36,25 +39,44 @@ def check_owner(around: Surroundings) -> Iterator[Finding]:
 
 
 def check_device(around: Surroundings) -> Iterator[Finding]:
-    """Check the chosen device, and where torch finds no GPU, what keeps it from an NVIDIA card."""
+    """Check the devices that are to be used, and where torch finds no GPU, what keeps it from an NVIDIA card."""
     settings = around.settings
     report = around.find_devices(settings.device)
-    device = report.chosen
-    if report.hip is None and settings.device != "cpu" and (nvidia := around.find_gpu()).card:
+    if report.hip is None and not settings.device.startswith("cpu") and (nvidia := around.find_gpu()).card:
         yield _driver(report, nvidia)
+    used = (report.chosen, *report.others)
+    for device in used:
+        found = _device(settings, report, device)
+        yield replace(found, text=f"{device.name}: {found.text}") if len(used) > 1 else found
+
+
+def check_places(around: Surroundings) -> Iterator[Finding]:
+    """Check that every device that DEVICE names is there, and that each model may run on one. Raises if not.
+
+    A single device needs no look: the engine itself says what is wrong with it.
+    """
+    settings = around.settings
+    several = settings.device == "all" or set(settings.device) & set(",*=")
+    if settings.ray_address is not None or not several:
+        return
+    found = [device.name for device in around.find_devices(settings.device).devices]
+    places = parse_places(settings.device, (around.profile(),), found)
+    shown = [f"{place.name} ({', '.join(place.models)})" for place in places]
+    yield Finding("devices", ok=True, text=f"{counted(len(places), 'worker')}: {', '.join(shown)}")
+
+
+def _device(settings: Settings, report: DeviceReport, device: Device) -> Finding:
+    """Check one of the devices that are to be used."""
     if device.kind == "cuda":
         build = f"ROCm {report.hip}" if report.hip else f"CUDA {report.cuda}"
         text = f"{device.title}, {device.memory_free / GB:.1f} of {device.memory_total / GB:.1f} GB free, {build}"
         if device.bfloat16:
-            yield Finding("device", ok=True, text=f"{text}, bfloat16")
-        else:
-            yield Finding("device", ok=False, text=f"{text}: no bfloat16, set DTYPE=float32 or use a newer GPU.")
-    elif device.kind == "mps":
-        yield Finding("device", ok=True, text=device.title)
-    else:
-        why = f"the CPU, as DEVICE={settings.device} says" if settings.device != "auto" else "CPU only"
-        text = f"{why}: fine for PROFILE={CPU_PROFILE}, minutes a picture for the others."
-        yield Finding("device", ok=None, text=text)
+            return Finding("device", ok=True, text=f"{text}, bfloat16")
+        return Finding("device", ok=False, text=f"{text}: no bfloat16, set DTYPE=float32 or use a newer GPU.")
+    if device.kind == "mps":
+        return Finding("device", ok=True, text=device.title)
+    why = f"the CPU, as DEVICE={settings.device} says" if settings.device != "auto" else "CPU only"
+    return Finding("device", ok=None, text=f"{why}: fine for PROFILE={CPU_PROFILE}, minutes a picture for the others.")
 
 
 def check_choice(around: Surroundings) -> Iterator[Finding]:

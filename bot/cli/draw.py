@@ -22,6 +22,7 @@ from bot.services import choose_profile, engine_config
 from bot.settings import Settings
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
+from zimage_engine.places import first_device
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import Failed, Finished, Step
 
@@ -74,7 +75,13 @@ def _run(
     console = Console(stderr=True)
     disable_progress_bar()  # transformers' own bar would be mixed with the line that says what is loading
     # Nothing is measured, so nobody knows how long a unit may take: the person at the command line decides.
-    config = replace(engine_config(settings, profile), measure=False, worker="thread", unit_limit=math.inf)
+    config = replace(
+        engine_config(settings, profile),
+        device=first_device(settings.device),  # pictures are made one after the other
+        measure=False,
+        worker="thread",
+        unit_limit=math.inf,
+    )
     asyncio.run(_draw(config, [spec.image(number) for number in range(count)], original, paths, console))
 
 

@@ -17,6 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from bot.app import create_client
 from bot.client import ZImageBot
+from bot.device_setting import demo_device
 from bot.errors import StartupError
 from bot.logs import configure_logging
 from bot.playground.faulty_device import DeviceFaults
@@ -47,13 +48,15 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def run_playground(settings: Settings, port: int, data: Path | None, *, open_browser: bool) -> None:
     """Serve the page until Ctrl-C, with the profile of the settings.
 
-    Other settings of the engine, such as MODEL and DEVICE, are used unless that is the demo model: they are meant for
-    another one. Raises :class:`StartupError` if the page cannot be served or the bot cannot start.
+    Other settings of the engine, such as MODEL, are used unless that is the demo model: they are meant for another one.
+    Raises :class:`StartupError` if the page cannot be served or the bot cannot start.
     """
     configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()
     names = ("profile", *_PLACE_SETTINGS, *(() if settings.profile == CPU_PROFILE else _ENGINE_SETTINGS))
     values = {name: getattr(settings, name) for name in names}
+    if settings.profile == CPU_PROFILE:
+        values["device"] = demo_device(settings.device)
     with contextlib.ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zimage-playground-")))
         own = Settings.in_code(

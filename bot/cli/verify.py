@@ -35,6 +35,7 @@ from zimage_engine.device.out_of_memory import free_memory
 from zimage_engine.device.reference import Reference
 from zimage_engine.engine import Engine
 from zimage_engine.pixels import to_png
+from zimage_engine.places import first_device
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import ImageRequest, RawImage
 from zimage_engine.weights import weights_folder
@@ -113,6 +114,7 @@ async def _by_engine(settings: Settings, profile: ModelProfile, request: ImageRe
     # Other kernels round in other places. Nothing is measured, so nobody knows how long a unit may take.
     config = replace(
         engine_config(settings, profile),
+        device=first_device(settings.device),
         attention="auto",
         compiled=False,
         measure=False,

@@ -13,6 +13,7 @@ from rich.text import Text
 from transformers.utils.logging import disable_progress_bar
 
 from bot.app import create_client
+from bot.device_setting import demo_device
 from bot.errors import StartupError
 from bot.logs import configure_logging
 from bot.media.files import save_picture
@@ -40,12 +41,13 @@ async def _converse(settings: Settings, prompt: str, out: Path, console: Console
                 data_dir=Path(folder),
                 profile="demo",
                 progress_interval=_PACE,
-                device="cpu",
+                device=demo_device(settings.device),
                 ray_address=settings.ray_address,
                 workers=settings.workers,
             )
         )
-        console.print("[dim]Starting the bot on a simulated Discord, with the demo model on the CPU …[/]")
+        where = "the CPU" if client.settings.device == "cpu" else client.settings.device
+        console.print(f"[dim]Starting the bot on a simulated Discord, with the demo model on {where} …[/]")
         async with open_world(client) as world:
             await client.model_ready()
             console.print(f"\n[bold]mira[/] in #pictures types  [cyan]/imagine prompt:[/]{prompt}\n", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from functools import cache
 from io import StringIO
 from types import SimpleNamespace
@@ -13,9 +14,10 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from bot.checks import storage
-from bot.checks.checks import findings
+from bot.checks.checks import check_first, findings
 from bot.checks.finding import Surroundings
 from bot.cli.doctor import examine
+from bot.errors import StartupError
 from bot.settings import Settings
 from bot.store.database import MIGRATIONS, migrate
 from zimage_engine.device.memory import GB
@@ -107,6 +109,27 @@ def test_a_gpu_that_torch_cannot_use_is_to_be_fixed(settings: Settings) -> None:
     found = driver_finding(settings, NvidiaState(card=False), report)
     assert "driver" not in found
     assert found["device"] == (None, "CPU only: fine for PROFILE=demo, minutes a picture for the others.")
+
+
+def test_each_of_several_devices_is_shown(settings: Settings) -> None:
+    second = replace(GPU, name="cuda:1", memory_free=8 * GB)
+    report = DeviceReport(GPU, (GPU, second, CPU), 60 * GB, "2.13.0", "13.0", None, others=(second,))
+    several = settings.model_copy(update={"device": "cuda:0*2,cuda:1=demo"})
+    found = list(findings(around(several, find_devices=lambda _: report)))
+    assert [each.text for each in found if each.name == "device"] == [
+        "cuda:0: NVIDIA GeForce RTX 4090, 23.0 of 24.0 GB free, CUDA 13.0, bfloat16",
+        "cuda:1: NVIDIA GeForce RTX 4090, 8.0 of 24.0 GB free, CUDA 13.0, bfloat16",
+    ]
+    assert [each.text for each in found if each.name == "devices"] == [
+        "3 workers: cuda:0#1 (demo), cuda:0#2 (demo), cuda:1 (demo)"
+    ]
+
+
+def test_a_device_that_is_not_there_keeps_the_bot_from_starting(settings: Settings) -> None:
+    report = DeviceReport(GPU, (GPU, CPU), 60 * GB, "2.13.0", "13.0", None)
+    several = settings.model_copy(update={"device": "cuda:0,cuda:1"})
+    with pytest.raises(StartupError, match="There is no device “cuda:1” here: DEVICE may name cuda:0 and cpu, or be"):
+        check_first(around(several, hurried=True, find_devices=lambda _: report))
 
 
 def test_weights_that_are_not_here_name_the_command_and_the_room(

@@ -10,7 +10,14 @@ import pytest
 
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.places import DevicePlace, parse_places, share_threads
+from zimage_engine.places import (
+    DevicePlace,
+    device_names,
+    first_device,
+    parse_places,
+    share_threads,
+    without_models,
+)
 from zimage_engine.types import DeviceNotFound, InvalidRequest
 
 DEMO = find_profile("demo")
@@ -74,6 +81,14 @@ def test_mistakes(text: str, sentence: str) -> None:
 def test_all_needs_to_know_what_there_is() -> None:
     with pytest.raises(DeviceNotFound, match="DEVICE=all found no device on this machine: set DEVICE=cpu"):
         parse_places("all", [DEMO])
+
+
+def test_parts_of_a_text() -> None:
+    assert device_names("cuda:1*2,cpu,cuda:1", FOUND) == ("cuda:1", "cpu")
+    assert device_names("all", FOUND) == ("cuda:0", "cuda:1")
+    assert device_names("auto", FOUND) == ("cuda:0",)
+    assert [first_device(text) for text in ("cpu*2", "all", "cuda:1=turbo,cpu")] == ["cpu", "auto", "cuda:1"]
+    assert without_models("cuda:0=turbo,cpu*2=base+turbo") == "cuda:0,cpu*2"
 
 
 def test_the_cores_are_divided_among_several_places() -> None:

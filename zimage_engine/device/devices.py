@@ -7,15 +7,18 @@ import torch
 
 from zimage_engine.device.memory import DeviceKind
 from zimage_engine.device.out_of_memory import is_out_of_memory
+from zimage_engine.places import first_device
 from zimage_engine.types import DeviceNotFound, OutOfMemory
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device of that name; ``auto`` is the first CUDA device, else Apple's GPU, else the CPU.
+    """Return the first device that a text in the syntax of DEVICE names.
 
-    Raises :class:`DeviceNotFound` if there is no such device, :class:`OutOfMemory` if it has no memory left.
+    ``auto`` is the first CUDA device, else Apple's GPU, else the CPU. Raises :class:`DeviceNotFound` if there is
+    no such device, :class:`OutOfMemory` if it has no memory left.
     """
-    return all_devices()[0] if name == "auto" else _named_device(name)
+    first = first_device(name)
+    return all_devices()[0] if first == "auto" else _named_device(first)
 
 
 def all_devices() -> list[torch.device]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zimage_engine.device.memory import DeviceKind
+from zimage_engine.places import device_names
 from zimage_engine.types import DeviceNotFound, EngineError, NotAvailable, OutOfMemory
 
 _SECONDS = 60.0
@@ -36,7 +37,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class DeviceReport:
-    """All ``devices``, the fastest kind first, and the one that was ``chosen`` by its name.
+    """All ``devices``, the fastest kind first, the one that was ``chosen``, and ``others`` that are to be used, too.
 
     ``torch`` is its version; ``cuda`` and ``hip`` are the versions that it was built for, None if it was not.
     """
@@ -47,12 +48,13 @@ class DeviceReport:
     torch: str
     cuda: str | None
     hip: str | None
+    others: tuple[Device, ...] = ()
 
 
 def probe(name: str = "auto", *, seconds: float = _SECONDS) -> DeviceReport:
-    """Return the devices of this machine; ``name`` chooses one as the DEVICE setting does. Blocks for some seconds.
+    """Return the devices of this machine; ``name`` chooses some as the DEVICE setting does. Blocks for some seconds.
 
-    Raises :class:`DeviceNotFound` if there is no device of that name, :class:`OutOfMemory` if it has no memory left,
+    Raises :class:`DeviceNotFound` if there is no device of a name, :class:`OutOfMemory` if it has no memory left,
     and :class:`NotAvailable` if torch cannot be used or does not answer within ``seconds``.
     """
     command = [sys.executable, "-m", "zimage_engine.device.probe", name]
@@ -71,7 +73,8 @@ def probe(name: str = "auto", *, seconds: float = _SECONDS) -> DeviceReport:
     if "error" in answer:
         raise _ERRORS[answer["error"]](answer["sentence"])
     devices = tuple(Device(**device) for device in answer.pop("devices"))
-    return DeviceReport(Device(**answer.pop("chosen")), devices, **answer)
+    others = tuple(Device(**device) for device in answer.pop("others"))
+    return DeviceReport(Device(**answer.pop("chosen")), devices, **answer, others=others)
 
 
 def _examine(name: str) -> DeviceReport:
@@ -91,8 +94,11 @@ def _examine(name: str) -> DeviceReport:
                 bfloat16 = torch.cuda.is_bf16_supported()
         return Device(str(device), devices.kind_of(device), devices.title_of(device), total, free, bfloat16)
 
+    names = device_names(name, [str(device) for device in devices.all_devices()])
+    chosen, *others = [examined(devices.pick_device(each)) for each in names]
     return DeviceReport(
-        chosen=examined(devices.pick_device(name)),
+        chosen=chosen,
+        others=tuple(others),
         devices=tuple(map(examined, devices.all_devices())),
         host_memory_free=host.available,
         torch=torch.__version__,
