@@ -1,9 +1,8 @@
-"""An engine of two models on one device, with room for both."""
+"""An engine of two models on one device, with room for both and for one at a time."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.helpers.two_models import (
     SECOND,
     build_second_model,
     draw,
+    load_with_room_for_one,
     request_of,
     two_models,
 )
@@ -20,24 +20,33 @@ from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import ThreadExecutor
 
+LOADS = {"both": lambda config, report: Worker.load(config, report=report), "one": load_with_room_for_one}
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> EngineConfig:
     return two_models(build_second_model(tmp_path_factory.mktemp("models") / "second"))
 
 
-@pytest.fixture
-async def engine(config: EngineConfig) -> AsyncIterator[Engine]:
-    started = Engine.start(config, lambda place: ThreadExecutor(partial(Worker.load, config, place)))
+@pytest.fixture(scope="module")
+def alone(config: EngineConfig) -> Worker:
+    """Return a worker that nobody else uses."""
+    return Worker.load(config)
+
+
+@pytest.fixture(params=["both", "one"])
+async def engine(config: EngineConfig, alone: Worker, request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+    """Start an engine; after ``alone``, since this changes for a moment how much memory seems to be free."""
+    load: Callable[..., Worker] = LOADS[request.param]
+    started = Engine.start(config, lambda _: ThreadExecutor(lambda report: load(config, report)))
     yield started
     await started.close(timeout=10)
 
 
-async def test_the_pictures_are_those_of_each_model(engine: Engine, config: EngineConfig) -> None:
-    alone = Worker.load(config)
+async def test_the_pictures_are_those_of_each_model(engine: Engine, alone: Worker) -> None:
     handles = {
         (model, number): engine.submit(request_of(model, f"{model} {number}", seed=number), owner=number)
-        for number in range(3)
+        for number in range(2)
         for model in ("demo", SECOND)
     }
     for (model, number), handle in handles.items():
