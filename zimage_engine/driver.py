@@ -177,7 +177,7 @@ class Driver:
             self._losses = 0
             if launched:
                 self._watch(launched[0][0])
-            if not self._record(plan, result):
+            if not self._record(executor, plan, result):
                 return
 
     def _wait_for_plan(self, executor: Executor) -> Plan | None:
@@ -204,7 +204,7 @@ class Driver:
         with self._changed:
             return None if self._stops_now() else self._shared.queue.next_ahead(self.name, executor.ahead_seconds)
 
-    def _record(self, plan: Plan, result: PlanResult) -> bool:
+    def _record(self, executor: Executor, plan: Plan, result: PlanResult) -> bool:
         """Publish what follows from a plan; returns False if the plan was abandoned."""
         shared = self._shared
         with self._changed:
@@ -212,6 +212,8 @@ class Driver:
                 return False
             self._busy_seconds += result.seconds
             shared.publisher.publish(shared.queue.done(self.name, plan, result))
+            if result.models is not None:  # what was loaded has been measured
+                shared.queue.use_costs(self.name, executor.costs, executor.load_seconds)
             record = shared.queue.record
             self._changed.notify_all()  # there may be something for another device
         shared.on_progress()

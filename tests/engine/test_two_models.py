@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.helpers.four_requests import same_picture
+from tests.helpers.toy_worker import load_swapping_toy
 from tests.helpers.two_models import (
     SECOND,
     build_second_model,
@@ -52,3 +55,13 @@ async def test_the_pictures_are_those_of_each_model(engine: Engine, alone: Worke
     for (model, number), handle in handles.items():
         image = (await handle.result()).image
         assert same_picture(image.data, draw(alone, request_of(model, seed=number)))
+
+
+async def test_what_was_measured_when_a_model_was_loaded_counts_from_then_on(
+    config: EngineConfig, tmp_path: Path
+) -> None:
+    request = request_of(SECOND, seed=1)
+    async with Engine.start(config, lambda _: ThreadExecutor(partial(load_swapping_toy, tmp_path))) as toys:
+        estimated = toys.seconds_alone(request)
+        await toys.submit(request, owner=1).result()
+        assert toys.seconds_alone(request) > 100 * estimated, "half a second for each token"
