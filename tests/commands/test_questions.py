@@ -129,20 +129,20 @@ async def test_a_question_about_an_edit_is_seen_by_its_member_alone(world: World
 async def test_an_unanswered_question_to_a_reply_leaves_nothing_in_the_channel(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.commands.questions._SECONDS", 20)  # twelve minutes of timers take seconds
+    monkeypatch.setattr("bot.commands.questions._SECONDS", 1)  # the loop's own timer, which the simulation waits for
     result = await drawn(world)
     asked = await world.member.send(world.channel, COSTLY_EDIT, reply_to=result)
-    await world.env.advance_time(21)
+    await world.env.advance_time(2)
     assert [message.id for message in world.channel.history()] == [result.id, asked.id]
 
 
 async def test_an_unanswered_question_ends_and_gives_the_request_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.commands.questions._SECONDS", 20)  # twelve minutes of timers take seconds
+    monkeypatch.setattr("bot.commands.questions._SECONDS", 1)  # the loop's own timer, which the simulation waits for
     await world.member.slash(world.channel, "imagine", prompt=PROMPT, count=4, steps=9)
     assert len(world.channel.history(viewer=world.member)) == 1
-    await world.env.advance_time(21)
+    await world.env.advance_time(2)
     (left,) = world.channel.history(viewer=world.member)
     assert left.content.startswith("This question has expired, and nothing was charged.\n")
     assert PROMPT in left.content

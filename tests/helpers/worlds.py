@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import simcord
+
 from bot.app import create_client
 from bot.client import ZImageBot
 from bot.playground.faulty_device import DeviceFaults
@@ -16,6 +18,10 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.device.worker import Worker
 from zimage_engine.engine import Engine
 from zimage_engine.executor import UnitWorker
+
+# SimCord looks every 0.05 s whether the bot is idle, and many tests spent most of their time waiting for that.
+assert simcord.Env._settle_internal.__kwdefaults__["idle"] == 0.05
+simcord.Env._settle_internal.__kwdefaults__["idle"] = 0.01
 
 OpenWorld = Callable[..., AbstractAsyncContextManager[World]]
 
