@@ -19,7 +19,7 @@ from bot.store.limits import Requester
 from bot.store.usage import Days
 from tests.e2e.process import BotProcess
 from tests.helpers.admitting import admit_for
-from tests.helpers.loopback import Loopback
+from tests.helpers.loopback import CHANNEL, Loopback
 from tests.helpers.loopback.places import other_guilds
 from tests.helpers.no_limits import NO_LIMITS
 from tests.helpers.waiting import until
@@ -99,6 +99,11 @@ async def test_it_starts_within_seconds_in_two_thousand_servers(large: Path) -> 
         used, wall = sum(psutil.Process(bot.pid).cpu_times()[:2]), time.monotonic() - began
         print(f"{wall:.1f} s from the start of the process to the first answer, {used:.1f} s of CPU")
         assert used <= START_SECONDS
+        # Not what is measured. While the model's process imports torch beside other tests, both cores are busy, and an
+        # answer may take longer than the three seconds that Discord allows.
+        await until(lambda: "model_ready" in bot.log, 120)
+        await discord.command("imagine", prompt="a red circle", steps=2)
+        await until(lambda: any(message.attachments for message in discord.seen(CHANNEL)), 120)
         bot.terminate()
         await bot.ended()
     finally:
