@@ -22,31 +22,31 @@ class Alike:
 
     def __init__(self) -> None:
         self._sets: dict[Hashable, dict[str, Task]] = {}
-        self._names: dict[str, Hashable] = {}
 
     def place(self, task: Task) -> None:
         """Add a task, or move it to the set where it belongs now."""
-        name = alike_name(task)
-        if self._names.get(task.id) != name:
+        name = _alike_name(task)
+        if task.alike != name:
             self.remove(task)
+            task.alike = name
             if name is not None:
-                self._names[task.id] = name
                 self._sets.setdefault(name, {})[task.id] = task
 
     def remove(self, task: Task) -> None:
         """Remove a task; ignores one that is in no set."""
-        if (name := self._names.pop(task.id, None)) is not None:
-            alike = self._sets[name]
+        if task.alike is not None:
+            alike = self._sets[task.alike]
             del alike[task.id]
             if not alike:
-                del self._sets[name]
+                del self._sets[task.alike]
+            task.alike = None
 
     def get(self, name: Hashable) -> dict[str, Task]:
         """Return the tasks of this name."""
         return self._sets.get(name, {})
 
 
-def alike_name(task: Task) -> Hashable:
+def _alike_name(task: Task) -> Hashable:
     """Return the name of the set of tasks that can share a step with this one; None if it cannot share any."""
     if task.done == len(task.units):
         return None
@@ -83,7 +83,7 @@ def riders(
     for task in islice(order, _LOOK_AHEAD):
         if len(chosen) == count:
             return chosen
-        if task is leader or alike_name(task) not in names or (task.pinned is None and not spare):
+        if task is leader or task.alike not in names or (task.pinned is None and not spare):
             continue
         spare -= task.pinned is None
         chosen.append(task)

@@ -98,13 +98,13 @@ class Scheduler:
         """
         device = self.devices[name]
         view = View(self.root, None if device.draining else self.waiting.of(device.models), device.pinned)
-        leader = next((task for task in view.tasks() if task.ready), None)
+        leader = view.ready()
         begins = not device.draining
         if begins and not device.allowed <= device.models and (task := wanted(self, device, leader)) is not None:
             if not device.pinned.tasks:
                 return Batch(Unit.LOAD_MODEL, (task,))
             begins, view = False, View(self.root, None, device.pinned)
-            leader = next((task for task in view.tasks() if task.ready), None)
+            leader = view.ready()
         if leader is None:
             return None
         if leader.model not in device.models:

@@ -37,6 +37,16 @@ class View:
                 self._found.append(task)
             yield self._found[number]
 
+    def ready(self) -> Task | None:
+        """Return the first task that is ready; None if there is none."""
+        if self._root in self._pinned.below:
+            head = self._head(self._root)
+        elif self._root in self._waiting.queues:
+            head = self._waiting.head(self._root)
+        else:
+            return None
+        return head if head.ready else next((task for task in self.tasks() if task.ready), None)
+
     def _tasks(self, share: Share) -> Iterator[Task]:
         opened: list[tuple[float, int, Task, Iterator[Tagged]]] = []
         for order, sequence, item in self._queue(share):
@@ -44,20 +54,23 @@ class View:
                 yield item
                 continue
             while opened and opened[0][:2] < (order, sequence):
-                yield _advance(opened)
+                yield opened[0][2]
+                _advance(opened)
             tagged = self.tagged(item)
             heapq.heappush(opened, (*next(tagged), tagged))
         while opened:
-            yield _advance(opened)
+            yield opened[0][2]
+            _advance(opened)
 
     def tagged(self, share: Share) -> Iterator[Tagged]:
         """Yield the tasks of a share with the meter at which each ends if they are served one after another."""
-        work, elsewhere = share.work, self._booked_elsewhere(share)
+        work, weight = share.work, share.weight
+        elsewhere = share.booked - self._pinned.booked.get(share, 0.0)
         for task in self._tasks(share):
             if task.pinned is None:
                 work, elsewhere = work + elsewhere, 0.0
             work += task.remaining
-            yield work / share.weight, task.sequence, task
+            yield work / weight, task.sequence, task
 
     def _queue(self, share: Share) -> Iterable[Entry]:
         waiting = self._waiting.queues.get(share, ())
@@ -70,32 +83,32 @@ class View:
     def _mixed_children(self, share: Share) -> Sequence[Entry]:
         """Return the entries of the children that have pinned tasks, which may have waiting ones, too."""
         if (found := self._mixed.get(share)) is None:
-            found = self._mixed[share] = sorted(self._entry(child) for child in self._pinned.below[share])
+            found = self._mixed[share] = []
+            for child in self._pinned.below[share]:
+                head = self._head(child)
+                work = child.work + head.remaining
+                if head.pinned is None:
+                    work += child.booked - self._pinned.booked[child]
+                found.append((work / child.weight, head.sequence, child))
+            found.sort()
         return found
 
-    def _entry(self, share: Share) -> Entry:
-        head = self._head(share)
-        booked = self._booked_elsewhere(share) if head.pinned is None else 0.0
-        return (share.work + booked + head.remaining) / share.weight, head.sequence, share
-
     def _head(self, share: Share) -> Task:
-        waiting: Sequence[Entry] = self._waiting.queues.get(share, ())
+        """Return the leading task of a share that has pinned ones."""
+        waiting = self._waiting.queues.get(share)
         if (own := self._pinned.queues.get(share)) is not None:
-            first = min(own[0], waiting[0]) if waiting else own[0]
-        else:
-            first = self._mixed_children(share)[0]
-            children = self._pinned.below[share]
-            if (other := next((entry for entry in waiting if entry[2] not in children), None)) is not None:
-                first = min(first, other)
-        item = first[2]
-        if isinstance(item, Task):
+            item = own[0][2] if waiting is None or own[0] < waiting[0] else waiting[0][2]
+            assert isinstance(item, Task)
             return item
-        return (
-            self._head(item) if item in self._pinned.queues or item in self._pinned.below else self._waiting.head(item)
-        )
-
-    def _booked_elsewhere(self, share: Share) -> float:
-        return share.booked - self._pinned.booked.get(share, 0.0)
+        first = self._mixed_children(share)[0]
+        children = self._pinned.below[share]
+        for entry in waiting or ():
+            if entry[2] not in children:
+                first = min(first, entry)
+                break
+        owner = first[2]
+        assert isinstance(owner, Share)
+        return self._head(owner) if owner in children else self._waiting.head(owner)
 
 
 def _merged(waiting: Sequence[Entry], own: Sequence[Entry], leave_out: Container[Share | Task] = ()) -> Iterator[Entry]:
@@ -110,12 +123,11 @@ def _merged(waiting: Sequence[Entry], own: Sequence[Entry], leave_out: Container
     yield from own[position:]
 
 
-def _advance(opened: list[tuple[float, int, Task, Iterator[Tagged]]]) -> Task:
-    """Return the first task of the heap, which is replaced by the task after it in its share."""
-    _, _, task, tagged = opened[0]
+def _advance(opened: list[tuple[float, int, Task, Iterator[Tagged]]]) -> None:
+    """Replace the first task of the heap by the task after it in its share."""
+    tagged = opened[0][3]
     following = next(tagged, None)
     if following is None:
         heapq.heappop(opened)
     else:
         heapq.heapreplace(opened, (*following, tagged))
-    return task
