@@ -11,6 +11,7 @@ from functools import partial
 import filelock
 import structlog
 
+from bot.configured_models import choose_profiles, engine_config
 from bot.daemon_thread import in_daemon_thread
 from bot.data_settings import Unlimited
 from bot.errors import TemporaryFault, from_engine
@@ -22,6 +23,7 @@ from bot.privacy.outside_discord import OperatorRequests
 from bot.privacy.privacy import Privacy
 from bot.privacy.removed_places import RemovedPlaces
 from bot.privacy.store_check import check_store
+from bot.requests.models import Models
 from bot.requests.pricing import cheapest
 from bot.settings import Settings
 from bot.store.admission import Terms
@@ -31,77 +33,18 @@ from bot.store.database_thread import to_its_end
 from bot.store.faults import explained
 from bot.store.limits import CEILINGS, LIMITS, LimitUnit
 from bot.store.queue_places import QueueShares
-from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, find_profile
 from zimage_engine.cluster.config import ClusterConfig
 from zimage_engine.cluster.start import start_on_cluster
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.nvidia import NvidiaState, find_nvidia, what_to_fix
-from zimage_engine.device.probe import DeviceReport, probe
 from zimage_engine.engine import Engine
 from zimage_engine.executor import import_worker
-from zimage_engine.profiles import ModelProfile
 from zimage_engine.prompt_tokens import PromptTokens
-from zimage_engine.types import EngineError, NotAvailable
-from zimage_engine.weights import complete_profile
+from zimage_engine.types import EngineError
 
 log = structlog.get_logger(__name__)
 
 _CLOSING_SECONDS = 1.5
 StartEngine = Callable[[EngineConfig], Engine]
-FindDevices = Callable[[str], DeviceReport]
-FindNvidia = Callable[[], NvidiaState]
-
-
-def choose_profile(settings: Settings, find_devices: FindDevices = probe) -> ModelProfile:
-    """Return the profile that the settings name, completed from its config files.
-
-    Blocks: may ask the hub, and ``auto`` looks for a GPU. Raises :class:`EngineError`.
-    """
-    return complete_profile(named_profile(settings, find_devices))
-
-
-def named_profile(
-    settings: Settings, find_devices: FindDevices = probe, find_gpu: FindNvidia = find_nvidia
-) -> ModelProfile:
-    """Return the profile that the settings name as the catalog has it, without looking at its files.
-
-    Blocks: ``auto`` looks for a GPU. Raises :class:`EngineError`, also if ``auto`` finds an NVIDIA card that torch
-    cannot use: members would get the demo model's coloured shapes, and nobody would know why.
-    """
-    name = settings.profile
-    if name == "auto" and settings.device == "cpu":
-        name = CPU_PROFILE
-    elif name == "auto" and settings.ray_address not in (None, "local"):
-        name = GPU_PROFILE  # this machine's devices are not those of the cluster
-    elif name == "auto":
-        report = find_devices(settings.device)
-        name = CPU_PROFILE if report.chosen.kind == "cpu" else GPU_PROFILE
-        if name == CPU_PROFILE and (fault := gpu_fault(report, find_gpu())) is not None:
-            raise NotAvailable(f"{fault} To use the demo model on the CPU instead, set PROFILE={CPU_PROFILE}.")
-    return find_profile(name, weights=settings.model)
-
-
-def gpu_fault(report: DeviceReport, nvidia: NvidiaState) -> str | None:
-    """Return the sentence that says why torch does not use the NVIDIA card here; None if it does, or there is none."""
-    if report.hip is not None:  # a build for AMD's cards
-        return None
-    used = any(device.kind == "cuda" for device in report.devices)
-    return what_to_fix(nvidia, report.torch, report.cuda, used=used)
-
-
-def engine_config(settings: Settings, profile: ModelProfile) -> EngineConfig:
-    """Return the engine's configuration."""
-    return EngineConfig(
-        profile,
-        settings.device,
-        settings.dtype,
-        settings.engine_cache_dir,
-        batch_tokens=settings.batch_tokens,
-        attention=settings.attention,
-        compiled=settings.compiled,
-        preview_decoder=settings.preview_decoder,
-        worker=settings.worker,
-    )
 
 
 def engine_starter(settings: Settings) -> StartEngine:
@@ -112,8 +55,8 @@ def engine_starter(settings: Settings) -> StartEngine:
     return partial(start_on_cluster, ClusterConfig(settings.ray_address, workers, settings.data_dir / "ray"))
 
 
-def configured_terms(settings: Settings, profile: ModelProfile) -> Terms:
-    """Return the default limits, the ceilings, and the caps of the model, as the settings say."""
+def configured_terms(settings: Settings, models: Models) -> Terms:
+    """Return the default limits, the ceilings, and the caps of the models, as the settings say."""
     defaults = {kind.name: _value(kind.unit, getattr(settings, kind.name)) for kind in LIMITS.values()}
     direct = {
         kind.name: _value(kind.unit, getattr(settings, kind.direct_setting or kind.name)) for kind in LIMITS.values()
@@ -126,9 +69,12 @@ def configured_terms(settings: Settings, profile: ModelProfile) -> Terms:
         direct,
         **ceilings,
         queue_shares=QueueShares(settings.queue_share_per_user, settings.queue_share_per_server),
-        caps={"max_pixels": profile.max_pixels, "max_count": settings.max_count},
+        caps={"max_pixels": max(profile.max_pixels for profile in models.profiles), "max_count": settings.max_count},
         # Half the usual sides; what the cheapest picture costs.
-        floors={"max_pixels": profile.base_size.pixels // 4, "credits_per_day": cheapest(profile)},
+        floors={
+            "max_pixels": min(profile.base_size.pixels for profile in models.profiles) // 4,
+            "credits_per_day": cheapest(models),
+        },
         direct_messages=settings.direct_messages,
         user_install=settings.user_install,
     )
@@ -183,17 +129,18 @@ class Services:
         self.database = await Database.open(settings.database_path)
         self._started.append("database")
         await check_store(self.database, (settings.image_dir, settings.original_dir))
-        profile = await in_daemon_thread(partial(choose_profile, settings))
+        models = Models(await in_daemon_thread(partial(choose_profiles, settings)))
         if settings.worker == "thread" and settings.ray_address is None:
             # Now, while nobody waits for an answer: the engine's thread would hold up the event loop with it later.
             await in_daemon_thread(import_worker)
         # Also now: reading a large tokenizer holds the interpreter's lock for a second.
-        prompts = await in_daemon_thread(partial(PromptTokens.load, profile))
+        prompts = await in_daemon_thread(partial(PromptTokens.load, models.default))
         await asyncio.to_thread(_exempt_imports_from_gc)
-        self.engine = self._start_engine(engine_config(settings, profile))
+        self.engine = self._start_engine(engine_config(settings, *models.profiles))
         self._started.append("engine")
-        log.info("model_loading", profile=profile.name, source=profile.weights)
-        terms = configured_terms(settings, profile)
+        for profile in models.profiles:
+            log.info("model_loading", profile=profile.name, source=profile.weights)
+        terms = configured_terms(settings, models)
         self.jobs = JobService(
             self.database,
             self.engine,
@@ -203,6 +150,7 @@ class Services:
             previews=settings.previews,
             server_weights=settings.server_weights,
             prompts=prompts,
+            models=models,
         )
         await self.jobs.start()
         self._started.append("jobs")

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -19,8 +19,8 @@ from bot.cluster_settings import ClusterSettings
 from bot.data_settings import Amount, DataSettings, Id, Unlimited
 from bot.device_setting import DeviceSetting
 from bot.errors import StartupError, WrongUsage
+from bot.model_settings import ModelSettings
 from bot.monitoring_settings import MonitoringSettings
-from zimage_engine.catalog import CPU_PROFILE, GPU_PROFILE, PROFILES, either
 from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN
 
 ENV_FILE = Path(".env")
@@ -38,13 +38,9 @@ _SHORTEST_IN_ENVIRONMENT = 8
 Weight = Annotated[float, Field(ge=WEIGHT_MIN, le=WEIGHT_MAX)]
 Number = Annotated[int, Field(ge=0, le=10**12)] | Unlimited
 Share = Annotated[float, Field(gt=0, le=1)]
-if TYPE_CHECKING:
-    ProfileName = str
-else:
-    ProfileName = Literal[("auto", *PROFILES)]  # mypy does not follow a Literal that is computed
 
 
-class Settings(DataSettings, ClusterSettings, MonitoringSettings):
+class Settings(ModelSettings, DataSettings, ClusterSettings, MonitoringSettings):
     """What an operator can set; ``.env.example`` shows each with its meaning."""
 
     model_config = SettingsConfigDict(
@@ -66,14 +62,6 @@ class Settings(DataSettings, ClusterSettings, MonitoringSettings):
         le=16_000,
         description="Connections to Discord's gateway that share the servers. Empty: as many as Discord recommends, "
         "about one for each 1,000 servers.",
-    )
-    profile: ProfileName = Field(
-        "auto",
-        description=f"What the model can do: {either(PROFILES)}. "
-        f"auto: {GPU_PROFILE} on a GPU, {CPU_PROFILE} without one.",
-    )
-    model: str | None = Field(
-        None, description="A folder or hub id in diffusers' layout to load instead of the profile's own weights."
     )
     device: DeviceSetting = "auto"
     dtype: Literal["auto", "bfloat16", "float32"] = Field(

@@ -9,6 +9,7 @@ from bot.commands.admin.member_menu import MemberMenu
 from bot.commands.admin.moderate_menu import ModerateMenu
 from bot.commands.admin.setup import SetupActions
 from bot.commands.chart_renderer import ChartRenderer
+from bot.commands.chosen_options import ChosenOptions
 from bot.commands.draft_pictures import DraftPictures
 from bot.commands.drafts import DraftActions
 from bot.commands.edit_requests import EditRequests
@@ -36,8 +37,9 @@ def build_parts(client: discord.AutoShardedClient, services: Services, settings:
     """Build what the commands are made of, from services that have started."""
     database, engine, jobs = services.database, services.engine, services.jobs
     open_questions, mentions = Questions(), CommandMentions()
+    chosen = ChosenOptions(jobs.models, jobs.admission, database, settings.max_count)
     downloads = MemberDownloads(database, settings.max_upload_mb * 2**20, settings.upload_bytes_per_day)
-    submitter = Submission(jobs, engine.profile, settings.max_count, cards, database, open_questions, downloads)
+    submitter = Submission(jobs, chosen, settings.max_count, cards, database, open_questions, downloads)
     access = PictureAccess(client, database, settings.retention_days)
     input_images = InputImages(client, database, settings.image_dir, downloads, access)
     pickers = PicturePickers(input_images, database)
@@ -46,7 +48,7 @@ def build_parts(client: discord.AutoShardedClient, services: Services, settings:
     drafts_of_members = DraftActions(submitter, input_images, database, pictures, edits, pickers, open_questions)
     services.privacy.forgets.append(open_questions.drop_of)
     menus, admin_context = PrivateMenus(), AdminContext(client, database, jobs, settings.bot_owner_ids)
-    gallery = Gallery(database, jobs, input_images, settings.image_dir, downloads, engine.profile, menus, admin_context)
+    gallery = Gallery(database, jobs, input_images, settings.image_dir, downloads, jobs.models, menus, admin_context)
     return BotParts(
         settings=settings,
         database=database,

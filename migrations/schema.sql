@@ -205,6 +205,15 @@ CREATE TABLE member_settings (
     PRIMARY KEY (member_id, name)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE model_rules (
+    guild_id INTEGER NOT NULL,
+    role_id INTEGER NOT NULL,
+    -- The name of a profile, such as turbo.
+    model TEXT NOT NULL,
+    rule TEXT NOT NULL CHECK (rule IN ('allow', 'deny')),
+    PRIMARY KEY (guild_id, role_id, model)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE open_cards (
     -- The interaction or message that asked.
     event_id INTEGER PRIMARY KEY,

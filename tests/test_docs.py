@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections.abc import AsyncIterator
 from functools import cache
 from typing import Any
 
@@ -17,7 +18,8 @@ from bot.playground.world import World
 from bot.settings import Settings
 from bot.store.limits import LIMIT_NAMES
 from tests.helpers.documents import ROOT, page
-from tests.price_table import price_table
+from tests.helpers.worlds import OpenWorld
+from tests.price_table import across_models, price_table
 from zimage_engine.catalog import PROFILES
 
 
@@ -67,20 +69,27 @@ def sections(text: str) -> dict[str, str]:
     return {part.splitlines()[0]: part for part in parts}
 
 
-async def test_the_command_page_has_every_command_and_option(world: World) -> None:
+@pytest.fixture
+async def several(world_of: OpenWorld) -> AsyncIterator[World]:
+    """A bot with several models, which has commands and options that one with a single model lacks."""
+    async with world_of(load=False, profile="auto", profiles=("demo", "demo-guided")) as opened:
+        yield opened
+
+
+async def test_the_command_page_has_every_command_and_option(several: World) -> None:
     found = sections(page("docs/commands.md"))
-    for command in every_command(world):
+    for command in every_command(several):
         section = found[f"/{command.qualified_name.split()[0]}"]
         assert f"/{command.qualified_name}" in section, command.qualified_name
         for parameter in command.parameters:
             assert f"`{parameter.display_name}`" in section, (command.qualified_name, parameter.display_name)
     for kind in (discord.AppCommandType.message, discord.AppCommandType.user):
-        for menu in world.env.bot.tree.get_commands(type=kind):
+        for menu in several.env.bot.tree.get_commands(type=kind):
             assert menu.name in found
 
 
-async def test_the_pages_name_no_command_that_is_not_there(world: World) -> None:
-    known = {command.qualified_name for command in every_command(world)}
+async def test_the_pages_name_no_command_that_is_not_there(several: World) -> None:
+    known = {command.qualified_name for command in every_command(several)}
     known |= {" ".join(name.split()[:depth]) for name in known for depth in (1, 2)}
     known |= {"metrics", "healthz"}  # pages of METRICS_ADDR
     for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
@@ -92,9 +101,9 @@ async def test_the_pages_name_no_command_that_is_not_there(world: World) -> None
                 assert " ".join(words[:2]) in known, f"{path.name} names /{name}"
 
 
-async def test_the_command_page_has_every_choice_of_the_admins(world: World) -> None:
+async def test_the_command_page_has_every_choice_of_the_admins(several: World) -> None:
     text = page("docs/commands.md")
-    for command in every_command(world):
+    for command in every_command(several):
         for parameter in command.parameters:
             for choice in parameter.choices if command.qualified_name.startswith(("admin", "owner")) else ():
                 assert f"`{choice.value}`" in text, (command.qualified_name, choice.value)
@@ -132,6 +141,7 @@ def test_the_limits_page_has_the_defaults_and_the_prices() -> None:
         assert int(row) == getattr(settings, name)
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(LIMIT_NAMES)
     assert price_table() in text, "python -m tests.price_table prints it"
+    assert across_models() in text
 
 
 NAMES_CODE = ("docs/architecture.md", "docs/changing.md", "docs/glossary.md", "SECURITY.md", "CONTRIBUTING.md")

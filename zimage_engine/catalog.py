@@ -50,6 +50,22 @@ PROFILES: dict[str, ModelProfile] = {
             editing="img2img",
             dimensions=_DEMO,
             strength=0.8,  # the smallest at which 85 % of the changes of each kind succeed: docs/editing.md
+            purpose="coloured shapes in seconds, to try me out",
+        ),
+        ModelProfile(
+            name="demo-guided",
+            title="Z-Image demo guided",
+            weights=str(DEMO_WEIGHTS),
+            steps=Range(1, 20, 12),
+            guidance=Range(0, 4, 1.5),  # from 3 on shapes get fringes of other colours
+            negative_prompt=True,
+            base_side=256,
+            scales={"medium": 1.0, "large": 2.0},
+            max_pixels=640 * 640,
+            editing="img2img",
+            dimensions=_DEMO,
+            strength=0.8,
+            purpose="coloured shapes with guidance and negative prompts",
         ),
         ModelProfile(
             name="turbo",
@@ -63,6 +79,7 @@ PROFILES: dict[str, ModelProfile] = {
             max_pixels=2048 * 2048,
             editing="img2img",
             dimensions=_Z_IMAGE,
+            purpose="fast: photographs, and text in pictures",
             random_weights=True,
         ),
         ModelProfile(
@@ -77,6 +94,7 @@ PROFILES: dict[str, ModelProfile] = {
             max_pixels=2048 * 2048,
             editing="img2img",
             dimensions=_Z_IMAGE,
+            purpose="slower: more varied, with guidance and negative prompts",
             random_weights=True,
         ),
         ModelProfile(
@@ -92,6 +110,7 @@ PROFILES: dict[str, ModelProfile] = {
             editing="instruction",
             dimensions=_Z_IMAGE,
             strength=1.0,
+            purpose="changes pictures as you tell it",
         ),
     )
 }
@@ -99,7 +118,7 @@ PROFILES: dict[str, ModelProfile] = {
 
 
 def find_profile(name: str, *, weights: str | None = None) -> ModelProfile:
-    """Return the profile of that name: ``demo``, ``turbo``, ``base`` or ``edit``.
+    """Return the profile of that name, one of :data:`PROFILES`.
 
     ``weights``, a folder in diffusers' layout or a hub id, replaces the profile's own weights and title. The model must
     be of the profile's kind. The profile is not complete: pass it to :func:`complete_profile`.
@@ -116,6 +135,11 @@ def find_profile(name: str, *, weights: str | None = None) -> ModelProfile:
 def random_weight_profiles() -> list[str]:
     """Return the names of the profiles that can be benchmarked without a download."""
     return [profile.name for profile in PROFILES.values() if profile.random_weights]
+
+
+def demo_profiles() -> list[str]:
+    """Return the names of the profiles whose weights ship with the project."""
+    return [profile.name for profile in PROFILES.values() if profile.weights == str(DEMO_WEIGHTS)]
 
 
 def downloadable_profiles(editing: Editing) -> list[str]:

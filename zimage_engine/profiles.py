@@ -72,7 +72,7 @@ class Range:
 class ModelProfile:
     """What a model can do, and the defaults of its requests. Get one by :func:`find_profile`.
 
-    - ``name``, ``title``: for programs and for people. ``weights``: a folder in diffusers' layout, or a hub id.
+    - ``name``; for people, ``title`` and ``purpose``. ``weights``: a folder in diffusers' layout, or a hub id.
     - ``steps``, ``guidance``, ``negative_prompt``: the ranges of both, and whether it takes a negative prompt.
     - ``base_side``: the side of the square base size, in pixels. ``max_pixels``: the most that a picture may have.
     - ``scales``: the side of each named size as a multiple of ``base_side``.
@@ -99,6 +99,7 @@ class ModelProfile:
     editing: Editing
     dimensions: Dimensions
     strength: float = DEFAULT_STRENGTH
+    purpose: str = ""
     random_weights: bool = False
     size_multiple: int = 0
     width_max: int = 0
@@ -250,8 +251,7 @@ def _to_multiple(side: int, unit: int) -> int:
     return max(1, round(side / unit)) * unit
 
 
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
-"""Unicode's categories of control and format characters and of surrogates."""
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs"})  # Unicode's categories of control and format characters and of surrogates
 
 
 def is_blank(text: str) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from bot.configured_models import FindDevices, FindNvidia, named_profiles
 from bot.errors import ExitStatus
-from bot.services import FindDevices, FindNvidia, named_profile
 from bot.settings import Settings
 from zimage_engine.device.nvidia import find_nvidia
 from zimage_engine.device.probe import probe
@@ -48,9 +48,9 @@ class Surroundings:
         self.find_devices: FindDevices = cache(find_devices or probe)
         self.find_gpu: FindNvidia = cache(find_gpu or find_nvidia)
 
-    def profile(self) -> ModelProfile:
-        """Return the profile that the settings name. Raises :class:`EngineError`."""
-        return named_profile(self.settings, self.find_devices, self.find_gpu)
+    def profiles(self) -> tuple[ModelProfile, ...]:
+        """Return the profiles that the settings name. Raises :class:`EngineError` and :class:`StartupError`."""
+        return named_profiles(self.settings, self.find_devices, self.find_gpu)
 
 
 Look = Callable[[Surroundings], Iterable[Finding]]

@@ -10,8 +10,8 @@ from importlib.metadata import version
 import discord
 
 from bot.checks.finding import Finding, Surroundings
+from bot.configured_models import gpu_fault
 from bot.plurals import counted
-from bot.services import gpu_fault
 from bot.settings import Settings, unknown_names
 from bot.version import program_version
 from zimage_engine.catalog import CPU_PROFILE
@@ -60,7 +60,7 @@ def check_places(around: Surroundings) -> Iterator[Finding]:
     if settings.ray_address is not None or not several:
         return
     found = [device.name for device in around.find_devices(settings.device).devices]
-    places = parse_places(settings.device, (around.profile(),), found)
+    places = parse_places(settings.device, around.profiles(), found)
     shown = [f"{place.name} ({', '.join(place.models)})" for place in places]
     yield Finding("devices", ok=True, text=f"{counted(len(places), 'worker')}: {', '.join(shown)}")
 
@@ -81,7 +81,9 @@ def _device(settings: Settings, report: DeviceReport, device: Device) -> Finding
 
 def check_choice(around: Surroundings) -> Iterator[Finding]:
     """Check that PROFILE=auto does not take the CPU where there is a GPU. Raises :class:`EngineError` if it does."""
-    yield Finding("profile", ok=True, text=f"{around.profile().name}, as PROFILE={around.settings.profile} says")
+    settings, names = around.settings, ", ".join(profile.name for profile in around.profiles())
+    setting = f"PROFILES={','.join(settings.profiles)}" if settings.profiles else f"PROFILE={settings.profile}"
+    yield Finding("profile", ok=True, text=f"{names}, as {setting} says")
 
 
 def _driver(report: DeviceReport, nvidia: NvidiaState) -> Finding:

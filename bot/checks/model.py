@@ -24,20 +24,22 @@ def check_weights(around: Surroundings) -> Iterator[Finding]:
 
     Of the weights the headers are read, which tell a file that ends too early.
     """
-    profile = around.profile()
-    folder = cached_folder(profile)
-    fault, sizes = _fault_of(profile, folder, around)
-    if fault is not None:
-        yield Finding("weights", ok=False, text=fault)
-    elif folder is None:
-        text = f"{profile.title} is not here yet: `zimage-bot download` fetches it, else the first start does."
-        yield Finding("weights", ok=None, text=text)
-    else:
-        yield Finding("weights", ok=True, text=f"{profile.title} in {folder}")
-        if sizes is not None and not around.hurried:
-            yield _memory(around, sizes)
-    if folder is None and not around.hurried:
-        yield disk_finding(cache_folder(), _WEIGHTS_DISK)
+    missing = 0
+    for profile in around.profiles():
+        folder = cached_folder(profile)
+        fault, sizes = _fault_of(profile, folder, around)
+        if fault is not None:
+            yield Finding("weights", ok=False, text=fault)
+        elif folder is None:
+            text = f"{profile.title} is not here yet: `zimage-bot download` fetches it, else the first start does."
+            yield Finding("weights", ok=None, text=text)
+        else:
+            yield Finding("weights", ok=True, text=f"{profile.title} in {folder}")
+            if sizes is not None and not around.hurried:
+                yield _memory(around, sizes)
+        missing += folder is None
+    if missing and not around.hurried:
+        yield disk_finding(cache_folder(), missing * _WEIGHTS_DISK)
 
 
 def check_attention(around: Surroundings) -> Iterator[Finding]:
@@ -56,7 +58,7 @@ def check_previews(around: Surroundings) -> Iterator[Finding]:
     decoder = around.settings.preview_decoder
     if decoder is None:
         return
-    if (fault := preview_decoder_fault(decoder, cached_folder(around.profile()))) is not None:
+    if (fault := preview_decoder_fault(decoder, cached_folder(around.profiles()[0]))) is not None:
         yield Finding("previews", ok=False, text=fault)
     else:
         yield Finding("previews", ok=True, text=f"{decoder} decodes them.")

@@ -8,8 +8,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bot.configured_models import choose_profiles
 from bot.errors import StartupError, WrongUsage
-from bot.services import choose_profile
 from bot.settings import Settings
 from zimage_engine.catalog import GPU_PROFILE, either, find_profile, random_weight_profiles
 from zimage_engine.device.acceleration import Acceleration
@@ -52,8 +52,27 @@ def bench(settings: Settings, options: BenchOptions) -> None:
         raise WrongUsage(f"There is no data type “{options.dtype}” here: use bfloat16 or float32.")
     if min(options.batches) < 1:
         raise WrongUsage("A batch holds at least one picture: give --batch 1 or more.")
+    for profile in _profiles(settings, options):
+        _bench_one(settings, options, profile)
+
+
+def _profiles(settings: Settings, options: BenchOptions) -> tuple[ModelProfile, ...]:
+    """Return the models to measure: those of the settings, or the one that random weights stand for."""
+    match options.weights:
+        case "random":
+            profile = find_profile(options.profile or GPU_PROFILE)
+            if not profile.random_weights:
+                names = either(random_weight_profiles())
+                raise WrongUsage(f"Random weights stand for {names}: for {profile.name} say --weights own.")
+            return (profile,)
+        case "own":
+            return choose_profiles(settings)
+    raise WrongUsage(f"There are no weights “{options.weights}”: say random or own.")
+
+
+def _bench_one(settings: Settings, options: BenchOptions, profile: ModelProfile) -> None:
     device, dtype = pick_device(settings.device), getattr(torch, options.dtype)
-    profile, parts = _choose_parts(settings, options, device, dtype)
+    parts = _load_parts(options, profile, device, dtype)
     sizes = [parse_size(text) for text in options.sizes] or [_default_size(profile, device)]
     console = Console()
     how = ", ".join(filter(None, (options.dtype, str(options.acceleration), _device_name(device))))
@@ -73,24 +92,14 @@ def bench(settings: Settings, options: BenchOptions) -> None:
     console.print(f"peak memory: {peak_memory(device) / GB:.1f} GB")
 
 
-def _choose_parts(
-    settings: Settings, options: BenchOptions, device: torch.device, dtype: torch.dtype
-) -> tuple[ModelProfile, ModelParts]:
-    match options.weights:
-        case "random":
-            profile = find_profile(options.profile or GPU_PROFILE)
-            if not profile.random_weights:
-                names = either(random_weight_profiles())
-                raise WrongUsage(f"Random weights stand for {names}: for {profile.name} say --weights own.")
-            return profile, RandomParts(device, dtype)
-        case "own":
-            profile = choose_profile(settings)
-            folder = weights_folder(profile)
-            plan = plan_for(folder, device, options.dtype)
-            if plan.placement is not Placement.RESIDENT:
-                raise StartupError(f"{profile.title} does not fit as a whole ({plan}): say --weights random.")
-            return profile, LoadedParts(load_components(folder, device, plan))
-    raise WrongUsage(f"There are no weights “{options.weights}”: say random or own.")
+def _load_parts(options: BenchOptions, profile: ModelProfile, device: torch.device, dtype: torch.dtype) -> ModelParts:
+    if options.weights == "random":
+        return RandomParts(device, dtype)
+    folder = weights_folder(profile)
+    plan = plan_for(folder, device, options.dtype)
+    if plan.placement is not Placement.RESIDENT:
+        raise StartupError(f"{profile.title} does not fit as a whole ({plan}): say --weights random.")
+    return LoadedParts(load_components(folder, device, plan))
 
 
 def _default_size(profile: ModelProfile, device: torch.device) -> Size:

@@ -37,6 +37,8 @@ def _shown(value: object) -> str:
             return ""
         case bool():
             return str(value).lower()
+        case tuple():
+            return ",".join(map(str, value))
         case frozenset():
             return ",".join(map(str, sorted(value)))
         case dict():

@@ -14,8 +14,8 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from bot.configured_models import named_profiles
 from bot.errors import StartupError
-from bot.services import named_profile
 from bot.settings import Settings
 from zimage_engine.catalog import DEMO_WEIGHTS, GPU_PROFILE
 from zimage_engine.device.memory import GB
@@ -29,13 +29,17 @@ _STOPPED = "Stopped. Run the command again to go on: files that are complete are
 
 
 def download(settings: Settings, console: Console | None = None) -> None:
-    """Download the weights of the profile that the settings name, and say where they are.
+    """Download the weights of each profile that the settings name, and say where they are.
 
     Raises :class:`ModelNotFound` for what the hub refuses, and :class:`StartupError` if the disk has too little room or
     the download is stopped by a signal.
     """
     console = console or Console(soft_wrap=True)
-    profile = named_profile(settings)
+    for profile in named_profiles(settings):
+        _download_one(profile, settings, console)
+
+
+def _download_one(profile: ModelProfile, settings: Settings, console: Console) -> None:
     if (there := _already_here(profile, settings)) is not None:
         console.print(there)
         return
@@ -70,7 +74,11 @@ def download(settings: Settings, console: Console | None = None) -> None:
 def _already_here(profile: ModelProfile, settings: Settings) -> str | None:
     """Return the sentence that says why nothing is to be downloaded; None if something is."""
     if profile.weights == str(DEMO_WEIGHTS):
-        chosen = "PROFILE=auto chooses the demo model on this machine" if settings.profile == "auto" else profile.title
+        chosen = (
+            "PROFILE=auto chooses the demo model on this machine"
+            if settings.profile == "auto" and not settings.profiles
+            else profile.title
+        )
         return (
             f"{chosen}: it ships with the project, so there is nothing to download. For the large model say "
             f"`zimage-bot download --profile {GPU_PROFILE}`."

@@ -10,15 +10,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bot.configured_models import choose_profiles, engine_config
 from bot.errors import WrongUsage
 from bot.media.files import save_picture
 from bot.media.resizing import nearest_size
 from bot.media.untrusted_images import DecodedImage, ImageReader
 from bot.requests.flags import EDIT_FLAGS, read_flags
+from bot.requests.models import Models
 from bot.requests.originals import Original, fit_original
 from bot.requests.parameters import encode_picture
 from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
-from bot.services import choose_profile, engine_config
 from bot.settings import Settings
 from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
@@ -34,16 +35,18 @@ def draw_to_files(settings: Settings, options: ImageOptions, out: Path) -> None:
 
     Raises the errors that the bot would show to a member, and :class:`StartupError`.
     """
-    profile = choose_profile(settings)
-    options = read_flags(options, profile=profile, max_count=settings.max_count)
+    models = Models(choose_profiles(settings))
+    options = read_flags(options, models=models, max_count=settings.max_count)
+    profile = models.of(options)
     spec, count = build_spec(options, profile, max_count=settings.max_count)
     _run(settings, profile, spec, count, None, out)
 
 
 def edit_to_files(settings: Settings, picture: Path, options: ImageOptions, mask: Path | None, out: Path) -> None:
     """Edit the picture in a file, only where ``mask`` is white if there is one; else as :func:`draw_to_files`."""
-    profile = choose_profile(settings)
-    options = read_flags(options, EDIT_FLAGS, profile=profile, max_count=settings.max_count)
+    models = Models(choose_profiles(settings))
+    options = read_flags(options, EDIT_FLAGS, models=models, max_count=settings.max_count)
+    profile = models.of(options)
     reader = ImageReader(limit_bytes=settings.max_upload_mb * 2**20)
     read, drawn = asyncio.run(_read(reader, picture)), asyncio.run(_read(reader, mask)) if mask else None
     size = nearest_size(profile, read.image.width, read.image.height)

@@ -31,6 +31,8 @@ def settings_or_explain(**overrides: Any) -> Settings:
     """Return the settings; what is wrong with them ends the program."""
     from bot.settings import read_settings  # noqa: PLC0415 - `--help` answers without pydantic
 
+    if "profile" in overrides:
+        overrides = {"profiles": (), **overrides}  # --profile outweighs PROFILES, too
     return or_explain(lambda: read_settings(**overrides))
 
 

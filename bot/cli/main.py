@@ -20,7 +20,7 @@ from bot.cli.ending import settings_or_explain as _settings
 from bot.cli.ending import stop as _stop
 from bot.cli.ending import stop_in_json as _stop_in_json
 from bot.errors import ExitStatus
-from zimage_engine.catalog import PROFILES, either, random_weight_profiles
+from zimage_engine.catalog import PROFILES, demo_profiles, either, random_weight_profiles
 
 app = typer.Typer(
     name="zimage-bot",
@@ -35,6 +35,7 @@ _LOGIN_HELP = (
     "there. To try the bot without Discord, run `zimage-bot demo`."
 )
 _PROFILE_HELP = f"{either(PROFILES)}. Default: the PROFILE setting."
+_MODEL_HELP = "Which of the models that PROFILES names; the first if left out."
 _BENCH_PROFILE_HELP = f"{', '.join(random_weight_profiles())}, or with --weights own any profile."
 _HUB_HELP = (
     "HF_HOME is the folder with the downloads (default: ~/.cache/huggingface); set it to a folder on a disk with room, "
@@ -172,9 +173,8 @@ def verify(
 ) -> None:
     """Check that the engine generates the same picture as plain diffusers does from the same weights.
 
-    Loads the profile's weights twice, one after the other, and generates one picture each time. Prints by how much the
-    pixels differ, seconds and peak memory, and lines for docs/verified.md. Ends with status 1 if the pictures differ by
-    more than rounding explains, which is 1 of 255.
+    Loads each model's weights twice, generates a picture each time, and prints by how much the pixels differ, seconds,
+    peak memory, and lines for docs/verified.md. Ends with status 1 if they differ by more than 1 of 255.
     """
     settings = _settings(**({"profile": profile} if profile else {}))
     from bot.cli.verify import verify as run_verify
@@ -205,12 +205,13 @@ def demo(
         "a red circle on a blue background"
     ),
     out: Annotated[Path, typer.Option(help="Where the picture is saved.")] = Path("build/demo.png"),
+    model: Annotated[str, typer.Option(help=f"{either(demo_profiles())}.")] = "demo",
 ) -> None:
     """Show the whole way on a simulated Discord: /imagine, progress, picture. Needs no account and no GPU."""
     settings = _settings(profile="demo")
     from bot.playground.demo import run_demo
 
-    _or_explain(lambda: run_demo(settings, prompt, out))
+    _or_explain(lambda: run_demo(settings, prompt, out, model))
 
 
 @app.command()
@@ -243,6 +244,7 @@ def imagine(
     count: Annotated[int | None, typer.Option(help="How many pictures; the seed counts up.")] = None,
     negative: Annotated[str | None, typer.Option(help="What the picture should not show.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How closely to follow the prompt.")] = None,
+    model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
     profile: Annotated[str | None, typer.Option(help=_PROFILE_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Where to save; with several pictures, numbered.")] = Path("zimage.png"),
 ) -> None:
@@ -251,7 +253,7 @@ def imagine(
     from bot.cli.draw import draw_to_files
     from bot.requests.spec import ImageOptions
 
-    options = ImageOptions(prompt, negative, aspect, size, count, seed, steps, guidance)
+    options = ImageOptions(prompt, negative, aspect, size, count, seed, steps, guidance, model=model)
     _or_explain(lambda: draw_to_files(settings, options, out))
 
 
@@ -270,6 +272,7 @@ def edit(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     count: Annotated[int | None, typer.Option(help="How many pictures; the seed counts up.")] = None,
+    model: Annotated[str | None, typer.Option(help=_MODEL_HELP)] = None,
     profile: Annotated[str | None, typer.Option(help=_PROFILE_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Where to save; with several pictures, numbered.")] = Path("edited.png"),
 ) -> None:
@@ -278,7 +281,7 @@ def edit(
     from bot.cli.draw import edit_to_files
     from bot.requests.spec import ImageOptions
 
-    options = ImageOptions(prompt, size=size, count=count, seed=seed, steps=steps, strength=strength, fit=fit)
+    options = ImageOptions(prompt, None, None, size, count, seed, steps, None, strength, fit, model=model)
     _or_explain(lambda: edit_to_files(settings, image, options, mask, out))
 
 

@@ -35,7 +35,8 @@ _STOP_SIGNALS = tuple(
 def run_bot(settings: Settings, token: str) -> None:
     """Run until a signal. Raises :class:`StartupError` if the operator has something to fix."""
     configure_logging(settings)
-    log.info("starting", version=program_version(), profile=settings.profile, data=str(settings.data_dir))
+    profile = ",".join(settings.profiles) or settings.profile
+    log.info("starting", version=program_version(), profile=profile, data=str(settings.data_dir))
     # The bot uses no voice, so what discord.py lacks for it is of no interest.
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
     asyncio.run(_run(settings, token))
@@ -70,7 +71,9 @@ async def _run(settings: Settings, token: str) -> None:
 def _checked(around: Surroundings) -> Settings:
     """Make the checks, and return the settings with the profile that they chose: the devices are looked for once."""
     check_first(around)
-    return around.settings.model_copy(update={"profile": around.profile().name})
+    if around.settings.profiles:
+        return around.settings
+    return around.settings.model_copy(update={"profile": around.profiles()[0].name})
 
 
 async def _work(client: ZImageBot, token: str, stopped: asyncio.Task[bool]) -> None:

@@ -22,10 +22,10 @@ from diffusers.utils.logging import disable_progress_bar as quiet_diffusers
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar as quiet_transformers
 
+from bot.configured_models import choose_profiles, engine_config
 from bot.errors import WrongUsage
 from bot.media.files import save_picture
 from bot.media.sheets import compare_sheet
-from bot.services import choose_profile, engine_config
 from bot.settings import Settings
 from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.device.devices import pick_device, title_of
@@ -72,14 +72,27 @@ class Comparison:
 
 
 def verify(settings: Settings, prompt: str, seed: int, out: Path, console: Console | None = None) -> bool:
-    """Print the comparison, save the pictures in the folder ``out``; return whether they are the same within the bound.
+    """Compare each of the models that the settings name, as :func:`_verify_one` does; return whether all are equal.
 
     Raises :class:`EngineError`, and :class:`StartupError` for a model that needs a picture to begin with.
     """
     console = console or Console(soft_wrap=True, highlight=False)
     quiet_diffusers()  # their bars would be mixed with what is printed here
     quiet_transformers()
-    profile = choose_profile(settings)
+    profiles = choose_profiles(settings)
+    folders = [out / profile.name if len(profiles) > 1 else out for profile in profiles]
+    compared = [
+        _verify_one(settings, profile, prompt, seed, folder, console)
+        for profile, folder in zip(profiles, folders, strict=True)
+    ]
+    return all(compared)
+
+
+def _verify_one(settings: Settings, profile: ModelProfile, prompt: str, seed: int, out: Path, console: Console) -> bool:
+    """Print the comparison, save the pictures in the folder ``out``; return whether they are the same within the bound.
+
+    Raises as :func:`verify`.
+    """
     if profile.editing == "instruction":
         raise WrongUsage(f"{profile.title} edits pictures: `zimage-bot verify` compares models that need none.")
     request = profile.request(prompt, seed=seed)

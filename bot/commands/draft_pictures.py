@@ -15,6 +15,7 @@ from bot.commands.invocation import Invocation
 from bot.errors import Refusal
 from bot.media.untrusted_images import DecodedImage
 from bot.requests.drafts import Draft, repeated_options
+from bot.requests.models import Models
 from bot.requests.originals import OriginalFolder
 from bot.requests.spec import ImageSpec
 from bot.store import images
@@ -31,7 +32,6 @@ from bot.views.picture_references import (
     original_reference,
     upload_reference,
 )
-from zimage_engine.profiles import ModelProfile
 
 _MESSAGE = re.compile(rf"(?P<channel>{SNOWFLAKE})-(?P<message>{SNOWFLAKE})")
 _UNKNOWN = "Which picture? Give it here, or with /edit."
@@ -129,8 +129,8 @@ class DraftPictures:
         return InputImage(read, private=private, reference=reference, spoiler=spoiler)
 
 
-def draft_of_spec(spec: ImageSpec, profile: ModelProfile, *, private: bool, spoiler: bool = False) -> Draft:
+def draft_of_spec(spec: ImageSpec, models: Models, *, private: bool, spoiler: bool = False) -> Draft:
     """Return the draft of a request for a spec, from another seed."""
     picture = original_reference(spec.original, private=private, spoiler=spoiler) if spec.original else None
     mask = original_reference(spec.mask) if spec.mask else ""
-    return Draft.of(repeated_options(spec, profile), private=private or None, picture=picture, mask=mask)
+    return Draft.of(repeated_options(spec, models), private=private or None, picture=picture, mask=mask)

@@ -133,7 +133,7 @@ class DraftActions:
         self, interaction: discord.Interaction[Any], row: JobRow, title: str, *, seed: int | None = None
     ) -> None:
         spec = ImageSpec.from_json(row.spec)
-        options = repeated_options(spec, self._submission.profile)
+        options = repeated_options(spec, self._submission.models)
         options = replace(options, seed=seed, count=len(row.images) if len(row.images) > 1 else None)
         draft = Draft.of(options, private=True if row.visibility == "private" else None)
         if not spec.original:
@@ -172,7 +172,7 @@ class DraftActions:
             await self._submission.imagine(InteractionInvocation(interaction), options)
 
     def _modal(self, target: str, draft: Draft, title: str = "Edit request") -> RequestModal:
-        return RequestModal(target, draft, self._submission.profile, title=title)
+        return RequestModal(target, draft, self._submission.models, title=title)
 
 
 def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:

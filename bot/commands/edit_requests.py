@@ -20,7 +20,6 @@ from bot.commands.picture_picker import PicturePickers
 from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
 from bot.requests.drafts import Draft, drafted, find_draft, keep_draft
-from bot.requests.flags import EDIT_FLAGS, read_flags
 from bot.requests.spec import ImageOptions
 from bot.store.database import Database
 from bot.store.images import ImageRow
@@ -65,8 +64,7 @@ class EditRequests:
             draft = Draft.of(options, private=draft.private, picture=picture, mask=draft.mask)
         with drafted(draft):
             options = options or draft.options()
-            submission = self._submission
-            read = read_flags(options, EDIT_FLAGS, profile=submission.profile, max_count=submission.max_count)
+            read = self._submission.read_edit(options)
             found = await self._find(invocation, picture, read.which)
             if not isinstance(found, InputImage):
                 await self._pickers.ask(
@@ -124,14 +122,16 @@ class EditRequests:
 
     async def _ask_for_prompt(self, interaction: discord.Interaction[Any], draft: Draft, image: InputImage) -> None:
         """Answer with the form that asks for the prompt of an edit, filled in with the picture's own."""
-        profile = self._submission.profile
+        models = self._submission.models
         draft = replace(draft, picture=image.reference)
         if draft == Draft("", picture=image_reference(image.parent_id or "")):  # nothing else is known
-            await interaction.response.send_modal(EditModal(f"i{image.parent_id}", image.prompt, profile))
+            await interaction.response.send_modal(
+                EditModal(f"i{image.parent_id}", image.prompt, models.titled_or_default(image.model))
+            )
             return
         draft_id = await keep_draft(self._database, interaction.user.id, draft)
         filled = replace(draft, prompt=f"{image.prompt} {draft.prompt}".strip())
-        await interaction.response.send_modal(RequestModal(f"d{draft_id}", filled, profile, title="Edit this picture"))
+        await interaction.response.send_modal(RequestModal(f"d{draft_id}", filled, models, title="Edit this picture"))
 
 
 def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:

@@ -66,7 +66,7 @@ class FirstContact:
             log.info("greeting_not_sent", user=message.author.id, reason=reason_of(error))
 
     def _greeting(self, prompt: str | None) -> str:
-        profile = self._submission.profile
+        profile = self._submission.models.default
         if prompt is None:
             lines = [
                 "Hi! I generate pictures from what you write.",

@@ -23,7 +23,7 @@ from bot.commands.invocation import InteractionInvocation
 from bot.commands.member_downloads import MemberDownloads
 from bot.commands.private_menus import PrivateMenus
 from bot.errors import Refusal
-from bot.inert import utf16_length
+from bot.inert import in_quotes, utf16_length
 from bot.jobs.service import JobService
 from bot.media.files import remove_files
 from bot.media.resizing import nearest_size
@@ -31,6 +31,7 @@ from bot.media.sheets import Relative, compare_sheet, family_sheet, nearest
 from bot.media.untrusted_images import DecodedImage
 from bot.moderation.access import Action
 from bot.plurals import counted
+from bot.requests.models import Models
 from bot.requests.originals import Original, fit_original, keeping
 from bot.requests.parameters import parameters_text
 from bot.requests.spec import ImageSpec
@@ -41,7 +42,6 @@ from bot.store.database import Database
 from bot.store.images import ImageRow
 from bot.views.results import delete_view, more_view, upload_view
 from bot.views.text import MESSAGE_LIMIT, picture_alt_text, with_seeds
-from zimage_engine.profiles import ModelProfile
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class Gallery:
         input_images: InputImages,
         image_dir: Path,
         downloads: MemberDownloads,
-        profile: ModelProfile,
+        models: Models,
         menus: PrivateMenus,
         admin: AdminContext,
     ) -> None:
@@ -74,7 +74,7 @@ class Gallery:
         self._input_images = input_images
         self._image_dir = image_dir
         self._downloads = downloads
-        self._profile = profile
+        self._models = models
         self._menus = menus
         self._admin = admin
         self.throttle = FreeWorkThrottle()
@@ -89,7 +89,9 @@ class Gallery:
         """Show everything needed to generate the image again."""
         self.throttle.check(interaction.user.id)
         spec = ImageSpec.from_json(row.spec).image(row.position)
-        text, file = _copyable(parameters_text(spec))
+        text, file = _copyable(parameters_text(spec, self._models.flag_of(spec)))
+        if self._models.titled(spec.model) is None:
+            text = f"{text}\n-# I no longer have its model, {in_quotes(spec.model, 40)}."
         if (link := link_of(row)) is not None:
             text = f"{text}\n-# {_MADE.get(row.kind, row.kind)} by <@{row.owner_id}> · {link}"
         await self._menus.show(interaction, text, await self._menu(interaction, row), file)
@@ -105,17 +107,20 @@ class Gallery:
         async with self._downloads.slot(member_id):
             await self._jobs.admission.check_place(requester)
             decoded = await self._downloads.read(attachment, member_id)
-            spec = read_spec(decoded.text, self._profile)
+            spec = read_spec(decoded.text, self._models)
             upload_id = await self._keep_upload(member_id, decoded, spec, spoiler=attachment.is_spoiler())
         # An edit cannot be repeated from its file, which does not contain the original.
         view = upload_view(upload_id, again=spec.strength == 1.0)
-        text, file = _copyable(parameters_text(spec))
+        text, file = _copyable(parameters_text(spec, self._models.flag_of(spec)))
+        if spec.model and self._models.titled(spec.model) is None:
+            used = self._models.default.title
+            text = f"{text}\n-# I do not have its model, {in_quotes(spec.model, 40)}: **Again** uses {used}."
         await interaction.followup.send(text, file=file or discord.utils.MISSING, view=view, ephemeral=True)
 
     async def _keep_upload(self, member_id: int, decoded: DecodedImage, spec: ImageSpec, *, spoiler: bool) -> str:
         """Store a picture and what it was made from. Returns the upload's id."""
         upload_id, originals = secrets.token_hex(6), self._jobs.originals
-        size = nearest_size(self._profile, decoded.image.width, decoded.image.height)
+        size = nearest_size(self._models.titled_or_default(spec.model), decoded.image.width, decoded.image.height)
         fitted = await asyncio.to_thread(fit_original, decoded, None, size, None)
         async with keeping(originals, Original(fitted.image)) as kept:
             dropped = await self._database.write(
@@ -172,7 +177,7 @@ class Gallery:
             family = await images.family(self._database, row.id)
             kin = [each for each in family if await self._input_images.access.allows(Action.SEE, invocation, each)]
             # Chosen before any picture is opened, since that costs memory and hands it out.
-            shown = nearest([_relative(each, marked=each.id == row.id) for each in kin])
+            shown = nearest([_relative(each, self._models, marked=each.id == row.id) for each in kin])
             rows = {each.id: each for each in kin}
             drawn = [replace(each, picture=await self._input_images.thumbnail_of(rows[each.id])) for each in shown]
             sheet = await asyncio.to_thread(family_sheet, drawn, len(kin) - len(drawn))
@@ -269,12 +274,13 @@ class Gallery:
         return True
 
 
-def _relative(row: ImageRow, *, marked: bool) -> Relative:
+def _relative(row: ImageRow, models: Models, *, marked: bool) -> Relative:
     """Return what the family sheet says of an image, without its picture."""
     spec = ImageSpec.from_json(row.spec)
     strength = f" · strength {spec.strength:g}" if spec.original else ""
+    model = f" · {spec.model}" if models.several else ""
     missing = "original deleted" if row.forgotten_at is None else "no longer kept"
-    return Relative(row.id, row.parent_id, spec.prompt, f"{row.kind}{strength}", None, marked, missing)
+    return Relative(row.id, row.parent_id, spec.prompt, f"{row.kind}{strength}{model}", None, marked, missing)
 
 
 def _copyable(text: str) -> tuple[str, discord.File | None]:

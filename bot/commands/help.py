@@ -14,8 +14,10 @@ from discord.ext import commands
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.inert import cut, utf16_length
-from bot.requests.options import COUNT, OPTIONS, PRIVATE, SIZE, STRENGTH_MEANING, fill
-from bot.requests.pricing import price_rule
+from bot.requests.models import Models
+from bot.requests.option_types import Option
+from bot.requests.options import COUNT, NEGATIVE, OPTIONS, PRIVATE, SIZE, STRENGTH_MEANING, fill
+from bot.requests.pricing import credits_text, price_rule, usual_work
 from bot.views.command_mentions import CommandMentions
 from bot.views.text import MESSAGE_LIMIT
 from zimage_engine.profiles import ModelProfile
@@ -52,25 +54,33 @@ _COMMANDS = "**Commands**"
 
 
 def help_text(
-    profile: ModelProfile, max_count: int, command_lines: Sequence[str] = (), *, me: str = "@me", private: bool = True
+    models: Models,
+    max_count: int,
+    command_lines: Sequence[str] = (),
+    *,
+    me: str = "@me",
+    private: bool = True,
+    allowed: Sequence[str] | None = None,
 ) -> str:
-    """Return the text of ``/help`` for a profile.
+    """Return the text of ``/help`` for a member's models.
 
     ``max_count`` is how many pictures one command may ask for, ``me`` a mention of the bot, ``private`` whether
-    private pictures are allowed.
+    private pictures are allowed, ``allowed`` the names of the models that the member may use, None for all.
     """
+    profile = models.usual
     lines = [
         f"```\n/imagine prompt:{EXAMPLE}\n```",
         f"Copy that line to try it. **{profile.title}** takes English and Chinese.",
-        *_options_lines(profile, max_count, private=private),
+        *_models_lines(models, models.names if allowed is None else allowed),
+        *_options_lines(models, max_count, private=private),
         *editing_lines(profile, me),
     ]
     if command_lines:
         lines += [_COMMANDS, *command_lines]
-    if not profile.negative_prompt:
+    if not models.offer(NEGATIVE, max_count):
         lines.append("-# This model takes no negative prompt: say what you want to see instead.")
     lines.append("-# The same prompt, seed, size and steps give the same picture again.")
-    lines.append(f"-# {price_rule(profile)}")
+    lines.append(f"-# {price_rule(models)}")
     return "\n".join(lines)
 
 
@@ -142,8 +152,21 @@ def _may_use(command: _AnyCommand, permissions: discord.Permissions, *, direct: 
     return needed is None or needed.is_subset(permissions)
 
 
-def _options_lines(profile: ModelProfile, max_count: int, *, private: bool) -> list[str]:
-    """Return the options by name, then as flags. Examples that not every profile or bot has come last."""
+def _models_lines(models: Models, allowed: Sequence[str]) -> list[str]:
+    """Return what each model is for and what a picture of it costs, one a line; nothing if there is no choice."""
+    if len(allowed) < 2:
+        return []
+    lines = ["**Models**: the option `model`, or `--model` in the prompt"]
+    for profile in [each for each in models.profiles if each.name in allowed]:
+        price = credits_text(usual_work(profile).price(profile, models.default))
+        usual = ", if you name none" if profile == models.usual else ""
+        lines.append(f"- `{profile.name}`, {profile.title}: {profile.purpose}; {price}{usual}")
+    return lines
+
+
+def _options_lines(models: Models, max_count: int, *, private: bool) -> list[str]:
+    """Return the options by name, then as flags. Examples that not every model or bot has come last."""
+    profile = models.usual
     left_out = {COUNT.name} if max_count == 1 else set()
     if not private:
         left_out.add(PRIVATE.name)
@@ -152,11 +175,27 @@ def _options_lines(profile: ModelProfile, max_count: int, *, private: bool) -> l
     options = [option for option in OPTIONS if option.name not in left_out or option is SIZE]
     names = [fill(option.help, profile, max_count) for option in options if option.help]
     examples = sorted(
-        (option for option in options if option.help_flag and option.example_fits(profile, max_count)),
+        (option for option in options if option.help_flag and _shown_for(option, models, max_count) is not None),
         key=lambda option: option.offered is not None or option.help_flag_if is not None,
     )
-    flags = [f"`{fill(option.help_flag, profile, max_count)}`" for option in examples if option.name not in left_out]
+    flags = [
+        f"`{fill(option.help_flag, _shown_for(option, models, max_count) or profile, max_count)}`"
+        for option in examples
+        if option.name not in left_out
+    ]
     return [f"**Options**: {', '.join(names)}", f"**The same in the prompt**: {' '.join(flags)}"]
+
+
+def _shown_for(option: Option[Any], models: Models, max_count: int) -> ModelProfile | None:
+    """Return the model for which the example of an option's flag is shown: the usual one, else any; None for none."""
+    profiles = (models.usual, *models.profiles)
+    return next((profile for profile in profiles if option.example_fits(profile, max_count)), None)
+
+
+def _for_member(models: Models, pixels: int | None) -> Models:
+    """Return the models with the sizes that a member may ask for."""
+    profiles = tuple(_within(profile, pixels) for profile in models.profiles)
+    return Models(profiles, next(profile for profile in profiles if profile.name == models.usual.name))
 
 
 def _within(profile: ModelProfile, pixels: int | None) -> ModelProfile:
@@ -181,13 +220,15 @@ def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
         known = list(bot.tree.get_commands())
         if requester.guild_id is not None and interaction.user.id in parts.settings.bot_owner_ids:
             known += bot.tree.get_commands(guild=discord.Object(requester.guild_id))
+        models = await submission.chosen.models_for(InteractionInvocation(interaction))
         private = await parts.jobs.admission.allows_private(requester.guild_id)
         text = help_text(
-            _within(submission.profile, limits["max_pixels"].value),
+            _for_member(models, limits["max_pixels"].value),
             min(submission.max_count, limits["max_count"].value or submission.max_count),
             command_lines(known, parts.mentions, interaction.permissions, direct=interaction.guild_id is None),
             me=bot.user.mention if bot.user is not None else "@me",
             private=private,
+            allowed=await parts.jobs.admission.allowed_models(requester),
         )
         first, *others = in_messages(text)
         await interaction.response.send_message(first, ephemeral=True, suppress_embeds=True)

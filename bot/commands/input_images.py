@@ -43,7 +43,8 @@ NO_PICTURE = (
 class InputImage:
     """A picture to edit; ``read`` returns its pixels.
 
-    ``parent_id`` is its id if it is one of the bot's images. ``prompt`` is empty if it is not known. What is made from
+    ``parent_id`` is its id if it is one of the bot's images. ``prompt`` is empty if it is not known, and so is
+    ``model``, the title of what made it. What is made from
     a ``private`` picture is private too; such a picture has no ``link`` to its message.
 
     ``note`` tells on the card which picture it is if the member did not name one; ``thumbnail`` makes a file of it.
@@ -60,6 +61,7 @@ class InputImage:
     thumbnail: Callable[[], discord.File] | None = None
     reference: str = ""
     spoiler: bool = False
+    model: str = ""
 
 
 class InputImages:
@@ -98,10 +100,16 @@ class InputImages:
     def of_row(self, row: ImageRow, member: int) -> InputImage:
         """Return one of the bot's images without any checks."""
         link = None if row.private else link_of(row)
-        prompt = ImageSpec.from_json(row.spec).prompt
-        read, reference = partial(self.read_row, row, member), image_reference(row.id)
+        spec = ImageSpec.from_json(row.spec)
         return InputImage(
-            read, row.id, private=row.private, link=link, prompt=prompt, reference=reference, spoiler=bool(row.spoiler)
+            partial(self.read_row, row, member),
+            row.id,
+            private=row.private,
+            link=link,
+            prompt=spec.prompt,
+            reference=image_reference(row.id),
+            spoiler=bool(row.spoiler),
+            model=spec.model,
         )
 
     async def message(self, invocation: Invocation, message: discord.Message, which: int | None) -> InputImage:

@@ -10,6 +10,7 @@ from discord.ext import commands
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.inert import cut
+from bot.requests.pricing import prices_text
 from bot.views.quota import quota_text
 from bot.views.text import MESSAGE_LIMIT
 from bot.views.undelivered import undelivered_text, undelivered_view
@@ -23,6 +24,8 @@ def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     async def quota(interaction: discord.Interaction[Any]) -> None:
         requester = InteractionInvocation(interaction).requester
         text = quota_text(await admission.quota_state(requester), admission.terms, direct=not requester.scope_id)
+        if price_line := prices_text(parts.jobs.models, await admission.allowed_models(requester)):
+            text = f"{text}\n-# {price_line}"
         results = await parts.jobs.undelivered.of(interaction.user.id)
         if not results:
             await interaction.response.send_message(text, ephemeral=True, suppress_embeds=True)

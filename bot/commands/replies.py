@@ -15,7 +15,7 @@ from bot.commands.submission import Edit
 from bot.errors import NotHere, Refusal
 from bot.requests.drafts import Draft, drafted
 from bot.requests.edit_texts import text_after_command
-from bot.requests.flags import EDIT_FLAGS, has_flag, read_flags
+from bot.requests.flags import has_flag
 from bot.requests.refusals import Alternative, RequestRefused
 from bot.requests.small_talk import is_small_talk
 from bot.requests.spec import ImageOptions
@@ -137,7 +137,7 @@ class Replies:
     ) -> None:
         submission, typed = self._submission, ImageOptions(text)
         # The submission reads the flags of what was typed itself: what is left of them here may look like flags again.
-        options = read_flags(typed, EDIT_FLAGS, profile=submission.profile, max_count=submission.max_count)
+        options = submission.read_edit(typed)
         if not options.prompt:
             raise InvalidRequest("Say in words what the picture shows afterwards; flags alone change nothing.")
         if pictures:

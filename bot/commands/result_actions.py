@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import discord
 from discord.ext import commands
 
+from bot.commands.draft_pictures import draft_of_spec
 from bot.commands.drafts import DraftActions
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImage, InputImages
@@ -21,13 +22,16 @@ from bot.commands.private_menus import PrivateMenus
 from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
 from bot.moderation.access import Action
-from bot.requests.options import options_of
+from bot.requests.drafts import Draft, drafted, repeated_options
+from bot.requests.models import ModelGone, fitted
+from bot.requests.refusals import Alternative, RequestRefused
 from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow
 from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.modals import EditForm, EditModal
+from bot.views.picture_references import image_reference
 from bot.views.results import RESULT_ITEMS, vary_view, which_view
 from zimage_engine.profiles import SEED_LIMIT, ModelProfile, Size
 from zimage_engine.types import InvalidRequest
@@ -52,6 +56,7 @@ class ResultActions:
         database: Database,
     ) -> None:
         self._submission = submission
+        self._models = submission.models
         self._drafts = drafts
         self._input_images = input_images
         self._gallery = gallery
@@ -73,10 +78,6 @@ class ResultActions:
             "drop": gallery.drop,
             "dropall": gallery.drop_all,
         }
-
-    @property
-    def profile(self) -> ModelProfile:
-        return self._submission.profile
 
     async def on_row(self, interaction: discord.Interaction[Any], what: str, job_id: int) -> None:
         """Handle a button under a result; if the job has several images, ask which one is meant."""
@@ -110,12 +111,17 @@ class ResultActions:
         upload = await self._upload(interaction, upload_id)
         spec = ImageSpec.from_json(upload.spec)
         if what == "edit":
-            await interaction.response.send_modal(EditModal(f"u{upload_id}", spec.prompt, self.profile))
+            await interaction.response.send_modal(
+                EditModal(f"u{upload_id}", spec.prompt, self._models.titled_or_default(spec.model))
+            )
             return
         if not await self._is_first_click(interaction, f"again u{upload_id}"):
             return
-        spec = self._for_this_model(spec)
         invocation = InteractionInvocation(interaction)
+        # Made elsewhere, or by a model that is gone: the details said which model is used instead.
+        profile = self._models.titled_or_default(spec.model)
+        profile.check(spec.request(""))
+        spec = replace(spec, model=profile.title)
         private, defaults = await self._private_by_settings(invocation, spec)
         await self._submission.submit(
             invocation,
@@ -148,8 +154,9 @@ class ResultActions:
         return False
 
     async def _ask_for_edit(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        prompt = ImageSpec.from_json(row.spec).prompt
-        await interaction.response.send_modal(EditModal(f"i{row.id}", prompt, self.profile))
+        spec = ImageSpec.from_json(row.spec)
+        modal = EditModal(f"i{row.id}", spec.prompt, self._models.titled_or_default(spec.model))
+        await interaction.response.send_modal(modal)
 
     async def _ask_how_to_vary(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         await self._menus.show(interaction, "How much may it differ?", vary_view(row.id))
@@ -163,7 +170,8 @@ class ResultActions:
     async def _vary(self, interaction: discord.Interaction[Any], row: ImageRow, how: str) -> None:
         if not await self._is_first_click(interaction, f"{how} {row.id}"):
             return
-        await self._change(interaction, row, Edit(self._options_of_row(row, strength=_VARY[how]), "vary"))
+        options = await self._options_of_row(interaction, row, strength=_VARY[how])
+        await self._change(interaction, row, Edit(options, "vary"))
 
     async def _upscale(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Submit an edit at twice the size, or the largest that the model can generate, with low strength."""
@@ -173,8 +181,9 @@ class ResultActions:
             request = active.job.request
             if (request.kind, request.owner_id, request.parent_image_id) == ("upscale", interaction.user.id, row.id):
                 raise Refusal("Already on it: this picture is being upscaled for you.")
-        size = upscaled(ImageSpec.from_json(row.spec).size, self.profile)
-        options = replace(self._options_of_row(row, strength=_UPSCALE_STRENGTH), size=str(size))
+        options = await self._options_of_row(interaction, row, strength=_UPSCALE_STRENGTH)
+        spec = ImageSpec.from_json(row.spec)
+        options = replace(options, size=str(upscaled(spec.size, self._models.of_spec(spec))))
         await self._change(interaction, row, Edit(options, "upscale"))
 
     async def _change(self, interaction: discord.Interaction[Any], row: ImageRow, edit: Edit) -> None:
@@ -182,21 +191,46 @@ class ResultActions:
         await self._submission.edit(invocation, edit, await self._input_images.image(invocation, row.id))
         await self._menus.close(interaction)
 
-    def _options_of_row(self, row: ImageRow, *, strength: float) -> ImageOptions:
-        """Return the options that the image was generated from, with a random seed and another strength."""
-        options = options_of(ImageSpec.from_json(row.spec))
+    async def _options_of_row(
+        self, interaction: discord.Interaction[Any], row: ImageRow, *, strength: float
+    ) -> ImageOptions:
+        """Return the options that the image was generated from, with a random seed and another strength.
+
+        Raises :class:`RequestError` if the bot no longer has its model.
+        """
+        spec = ImageSpec.from_json(row.spec)
+        if self._models.titled(spec.model) is None:
+            options = replace(repeated_options(spec, self._models), strength=strength)
+            await self._offer_another_model(interaction, spec, Draft.of(options, picture=image_reference(row.id)))
+        options = self._models.options_of(spec)
         return replace(options, seed=None, strength=strength, verbatim=True, complete=True)
+
+    async def _offer_another_model(
+        self, interaction: discord.Interaction[Any], spec: ImageSpec, draft: Draft
+    ) -> NoReturn:
+        """Raise the refusal of a request for a model that is gone; its button makes it with a model that is there."""
+        models = await self._submission.chosen.models_for(InteractionInvocation(interaction))
+        model = models.usual.name if models.several else None
+        options = replace(fitted(draft.options(), models.usual), model=model)
+        with drafted(draft):
+            raise RequestRefused(
+                str(ModelGone(spec.model, models)), Alternative(f"Generate with {models.usual.title}", options)
+            )
 
     async def _again(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Submit the same spec with a random seed and as many images; an edit starts from the same original."""
         if not await self._is_first_click(interaction, f"again {row.job_id}"):
             return
-        spec = self._for_this_model(ImageSpec.from_json(row.spec))
+        spec = ImageSpec.from_json(row.spec)
         invocation, original = InteractionInvocation(interaction), None
         await self._input_images.access.check(Action.REPEAT, invocation, row)
         if spec.original:
             await self._input_images.access.check(Action.EDIT, invocation, row)
             original = await asyncio.to_thread(self._submission.jobs.originals.load, spec.original, spec.mask)
+        if self._models.titled(spec.model) is None:
+            draft = draft_of_spec(spec, self._models, private=row.private, spoiler=bool(row.spoiler))
+            await self._offer_another_model(interaction, spec, draft)
+        self._models.of_spec(spec).check(spec.request(""))
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
         visible = parent is not None and await self._input_images.access.allows(Action.SEE, invocation, parent)
         seen = parent if visible else None
@@ -218,13 +252,10 @@ class ResultActions:
     async def _private_by_settings(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[bool, str]:
         """Return whether the member's own settings make the job private, and what the card says about that."""
         same = ImageOptions(spec.prompt, verbatim=True, complete=True)
-        _, private, defaults = await self._submission.with_settings(invocation, same, private=None, edit=False)
+        _, private, defaults = await self._submission.chosen.with_settings(
+            invocation, same, self._models.of_spec(spec), private=None, edit=False
+        )
         return private, defaults
-
-    def _for_this_model(self, spec: ImageSpec) -> ImageSpec:
-        """Return the spec for the active model. Raises :class:`InvalidRequest` if that model cannot generate it."""
-        self.profile.check(spec.request(""))
-        return replace(spec, model=self.profile.title)
 
     async def _remix(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         await self._drafts.remix(interaction, row.job_id)

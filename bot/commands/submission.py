@@ -11,6 +11,7 @@ import discord
 import structlog
 from discord.ext import commands
 
+from bot.commands.chosen_options import ChosenOptions
 from bot.commands.draft_pictures import draft_of_spec
 from bot.commands.early_cards import early_card
 from bot.commands.input_images import InputImage
@@ -28,7 +29,7 @@ from bot.media.untrusted_images import DecodedImage
 from bot.requests.drafts import Draft, drafted
 from bot.requests.edit_texts import complete_prompt
 from bot.requests.flags import EDIT_FLAGS, read_flags
-from bot.requests.member_settings import apply, read_member_settings
+from bot.requests.models import Models
 from bot.requests.originals import Kept, Original, fit_original
 from bot.requests.private_option import public_of
 from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size, unread_spec
@@ -64,12 +65,17 @@ class Submission:
     """
 
     jobs: JobService
-    profile: ModelProfile
+    chosen: ChosenOptions
     max_count: int
     cards: JobCards
     database: Database
     questions: Questions
     downloads: MemberDownloads
+
+    @property
+    def models(self) -> Models:
+        """The bot's models."""
+        return self.chosen.models
 
     async def imagine(self, invocation: Invocation, options: ImageOptions) -> None:
         """Submit a job for new pictures; options that are None are taken from the member's settings.
@@ -78,11 +84,13 @@ class Submission:
         """
         draft = Draft.of(options)
         with drafted(draft):
-            options = read_flags(options, profile=self.profile, max_count=self.max_count)
-            options, private, defaults = await self.with_settings(
-                invocation, options, private=options.private, edit=False
+            models = await self.chosen.models_for(invocation)
+            options = read_flags(options, models=models, max_count=self.max_count)
+            profile = models.of(options)
+            options, private, defaults = await self.chosen.with_settings(
+                invocation, options, profile, private=options.private, edit=False
             )
-            spec, count = build_spec(options, self.profile, max_count=self.max_count)
+            spec, count = build_spec(options, profile, max_count=self.max_count)
             await self.submit(invocation, spec, count, kind="imagine", private=private, defaults=defaults, draft=draft)
 
     async def submit(
@@ -106,7 +114,7 @@ class Submission:
         hidden until somebody clicks; ``defaults`` names the member's settings in the spec; ``draft`` is what the member
         typed, if they typed something. Raises :class:`RequestError`.
         """
-        draft = draft or draft_of_spec(spec, self.profile, private=private, spoiler=spoiler)
+        draft = draft or draft_of_spec(spec, self.models, private=private, spoiler=spoiler)
         with drafted(draft):
             private, defaults = await shown_to(invocation, self.jobs.admission, private=private, notes=defaults)
             await check_may_post(invocation, self.jobs.admission, private=private)
@@ -134,19 +142,23 @@ class Submission:
             await self._edit(invocation, edit, input_image, draft)
 
     async def _edit(self, invocation: Invocation, edit: Edit, input_image: InputImage, draft: Draft) -> None:
-        options = read_flags(edit.options, EDIT_FLAGS, profile=self.profile, max_count=self.max_count)
+        models = await self.chosen.models_for(invocation, of_picture=input_image.model)
+        options = read_flags(edit.options, EDIT_FLAGS, models=models, max_count=self.max_count)
+        profile = models.of(options)
         private = options.private
         if invocation.reply is None:
             # A message cannot be answered privately, so the member's setting does not apply to it.
             private = public_of(options, direct=invocation.guild is None)
-        options, private, defaults = await self.with_settings(invocation, options, private=private, edit=True)
-        options = complete_prompt(options, input_image.prompt, self.profile)
+        options, private, defaults = await self.chosen.with_settings(
+            invocation, options, profile, private=private, edit=True
+        )
+        options = complete_prompt(options, input_image.prompt, profile)
         private = private or input_image.private
         if private and invocation.reply is None:
             raise Refusal("This picture is private: edit it with the buttons under it, or with /edit.")
         private, defaults = await shown_to(invocation, self.jobs.admission, private=private, notes=defaults)
         # What is wrong with the options themselves is refused before anything public is said.
-        unread, count = unread_spec(options, self.profile, max_count=self.max_count, masked=edit.mask is not None)
+        unread, count = unread_spec(options, profile, max_count=self.max_count, masked=edit.mask is not None)
         unread_request = self._request(invocation, unread, count, kind=edit.kind, private=private)
         check = partial(self.jobs.admission.check, unread_request, at_least=not (options.size or options.aspect))
         self.downloads.check_line(invocation.user.id)
@@ -157,7 +169,7 @@ class Submission:
         opening = f"{opening}{note}\nReading the picture …"
         file = input_image.thumbnail() if input_image.thumbnail is not None else None
         make_request = partial(
-            self._edit_request, invocation, replace(edit, options=options), input_image, private=private
+            self._edit_request, invocation, replace(edit, options=options), profile, input_image, private=private
         )
         with self.jobs.handling():
             async with early_card(
@@ -178,24 +190,12 @@ class Submission:
                     if job is None:
                         await remove(card_message)
 
-    async def with_settings(
-        self, invocation: Invocation, options: ImageOptions, *, private: bool | None, edit: bool
-    ) -> tuple[ImageOptions, bool, str]:
-        """Fill in the member's own settings. Returns the options, whether the job is private, and what was applied.
+    def read_edit(self, options: ImageOptions) -> ImageOptions:
+        """Return an edit's options with the flags of its prompt read, before its picture and so its model are known.
 
-        The last is text for the member, empty if their settings make no difference.
+        Raises as :func:`read_flags`.
         """
-        member_settings = await read_member_settings(self.database, invocation.user.id)
-        max_count = self.max_count
-        if member_settings.count is not None or member_settings.size is not None:
-            limits = (await self.jobs.admission.quota_state(invocation.requester)).limits
-            max_count = min(max_count, limits["max_count"].value or max_count)
-            pixels = limits["max_pixels"].value
-            if member_settings.size in self.profile.scales and pixels is not None:
-                size = choose_size(member_settings.size, options.aspect or member_settings.aspect, self.profile)
-                # The member did not ask for this size now, so it is dropped if it is not allowed, not refused.
-                member_settings = member_settings if size.pixels <= pixels else replace(member_settings, size=None)
-        return apply(member_settings, options, private, profile=self.profile, edit=edit, max_count=max_count)
+        return read_flags(options, EDIT_FLAGS, models=self.models, max_count=self.max_count, any_model=True)
 
     async def _refuse_on(
         self, card_message: CardMessage, invocation: Invocation, error: Exception, draft: Draft
@@ -253,16 +253,16 @@ class Submission:
         return self.cards.card_on(job, card_message)
 
     async def _edit_request(
-        self, invocation: Invocation, edit: Edit, input_image: InputImage, *, private: bool
+        self, invocation: Invocation, edit: Edit, profile: ModelProfile, input_image: InputImage, *, private: bool
     ) -> JobRequest:
         picture = await input_image.read()
         mask = await edit.mask.read() if edit.mask is not None else None
-        wanted = self._size(edit.options, picture)
+        wanted = _size(edit.options, profile, picture)
         original = await asyncio.to_thread(fit_original, picture, mask, wanted, edit.options.fit)
         spec, count = build_edit_spec(
-            edit.options, self.profile, max_count=self.max_count, size=wanted, masked=original.mask is not None
+            edit.options, profile, max_count=self.max_count, size=wanted, masked=original.mask is not None
         )
-        original.check(self.profile, spec.strength)
+        original.check(profile, spec.strength)
         request = self._request(invocation, spec, count, kind=edit.kind, private=private)
         return replace(
             request,
@@ -271,11 +271,6 @@ class Submission:
             original_link=input_image.link,
             spoiler=input_image.spoiler,
         )
-
-    def _size(self, options: ImageOptions, picture: DecodedImage) -> Size:
-        if options.size or options.aspect:
-            return choose_size(options.size, options.aspect, self.profile)
-        return nearest_size(self.profile, picture.image.width, picture.image.height)
 
     @staticmethod
     def _request(invocation: Invocation, spec: ImageSpec, count: int, *, kind: Kind, private: bool) -> JobRequest:
@@ -290,6 +285,12 @@ class Submission:
             response_file_limit=invocation.response_file_limit,
             kind=kind,
         )
+
+
+def _size(options: ImageOptions, profile: ModelProfile, picture: DecodedImage) -> Size:
+    if options.size or options.aspect:
+        return choose_size(options.size, options.aspect, profile)
+    return nearest_size(profile, picture.image.width, picture.image.height)
 
 
 def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:

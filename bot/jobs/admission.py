@@ -24,6 +24,7 @@ from bot.store.database import Database
 from bot.store.guild_settings import PRIVATE_PICTURES, SPOILER, find_setting, read_setting
 from bot.store.jobs import NewJob
 from bot.store.limits import Requester
+from bot.store.model_rules import allowed_models
 from bot.store.not_admitted import NotAdmitted, OverCeiling, OverLimit
 
 log = structlog.get_logger(__name__)
@@ -109,6 +110,13 @@ class Admission:
             raise refusal(cause) from cause
         return Quote(demand.credits, left) if needs_confirmation(demand.credits, left) else None
 
+    async def allowed_models(self, requester: Requester) -> tuple[str, ...]:
+        """Return the names of the models that a member may use, in the bot's order."""
+        names = self._prices.models.names
+        if len(names) < 2:
+            return names
+        return await self._database.read(partial(allowed_models, requester=requester, models=names))
+
     async def quota_state(self, requester: Requester) -> QuotaState:
         """Return a member's limits, and what they have used of them."""
         return await self._database.read(
@@ -173,7 +181,15 @@ class Admission:
     def _demand(self, request: JobRequest) -> JobDemand:
         price = self._prices.quote(request.spec, request.count, edit=request.is_edit)
         private = request.visibility == "private"
-        return JobDemand(price, request.count, request.spec.size.pixels, private)
+        models = self._prices.models
+        return JobDemand(
+            price,
+            request.count,
+            request.spec.size.pixels,
+            private,
+            models.of_spec(request.spec).name,
+            models.names if models.several else (),
+        )
 
 
 def _credits_left(

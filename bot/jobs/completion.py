@@ -37,8 +37,7 @@ log = structlog.get_logger(__name__)
 
 _PAUSES = (10, 60, 5 * 60, 15 * 60)
 _LAST_PAUSE = 60 * 60
-_ATTEMPT_SECONDS = 180.0
-"""How long one attempt may take, with all that discord.py waits for: others wait for its place."""
+_ATTEMPT_SECONDS = 180.0  # for one attempt, with all that discord.py waits for: others wait for its place
 _EXPIRED = "I could not post your picture for 24 hours, so I deleted it."
 _LOST = "Your picture was lost on my side before I could post it."
 _CANCELLED: dict[CancelCause, str] = {
@@ -76,13 +75,14 @@ def pause_after(attempts: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Ends jobs in the database and in Discord."""
+    """Ends jobs in the database and in Discord. With ``names_model`` results say which model made them."""
 
     database: Database
     outbox: Outbox
     image_dir: Path
     failing: set[int] = field(default_factory=set)
     """The ids of jobs whose last attempt to post failed, and not because Discord refused the bot."""
+    names_model: bool = False
 
     async def turn(self, job_id: int, card: Card | None = None) -> None:
         """Post a rendered job's result, then end its card; what fails is due again later.
@@ -180,7 +180,8 @@ class Completion:
         if lost:
             await self.database.write(partial(images.lost, job_id=row.id, positions=lost))
             row = await self._find(row.id) or row
-        result = Result(pictures, _now() - row.created_at, row.device_ms / 1000, result_note(row, job.request.notes))
+        note = result_note(row, job.request.notes)
+        result = Result(pictures, _now() - row.created_at, row.device_ms / 1000, note, self.names_model)
         await self.database.write(partial(store.delivering, job_id=row.id))
         try:
             destinations = self.outbox.destinations(job, row.card_message_id)

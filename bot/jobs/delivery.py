@@ -69,6 +69,7 @@ class Picture:
 class Result:
     """What a job delivers: its pictures, and a ``note`` for the member, which may be empty.
 
+    With ``names_model`` its text says which model made them: there is a choice of models.
     ``waited`` are the seconds since it was asked for, ``device_seconds`` those it took on the device.
     """
 
@@ -76,6 +77,7 @@ class Result:
     waited: float
     device_seconds: float
     note: str
+    names_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)

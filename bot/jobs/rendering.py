@@ -186,10 +186,11 @@ class Rendering:
         self._withdrawn = False
         for position in sorted(self._unfinished):
             image_id = self._job.image_ids[position]
-            request = replace(spec.image(position).request(image_id), previews=self._wants_previews)
-            if spec.original:
-                request = self._originals.applied_to(request, spec.original, spec.mask)
             try:
+                request = self._prices.models.request(spec.image(position), image_id)
+                request = replace(request, previews=self._wants_previews)
+                if spec.original:
+                    request = self._originals.applied_to(request, spec.original, spec.mask)
                 self._handles[position] = self._engine.submit(
                     request,
                     owner=job_request.owner_id,

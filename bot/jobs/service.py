@@ -27,6 +27,7 @@ from bot.jobs.completion import Completion, Outbox
 from bot.jobs.job import Job, JobProgress, JobRequest
 from bot.jobs.runner import GIVEN_UP
 from bot.jobs.undelivered import UndeliveredResults
+from bot.requests.models import Models
 from bot.requests.originals import OriginalFolder, keeping
 from bot.requests.pricing import Prices
 from bot.store import job_rows, recovery
@@ -46,7 +47,8 @@ class JobService:
     """Admits jobs and runs each to its end, over restarts of the program if need be.
 
     ``server_weights`` are weights of servers by id, where they are not 1; direct messages are server 0. ``prompts``
-    counts the tokens of prompts, for their prices; by default, it returns upper bounds.
+    counts the tokens of prompts, for their prices; by default, it returns upper bounds. ``models`` are those of the
+    engine; by default, its default model alone.
     """
 
     def __init__(
@@ -60,14 +62,16 @@ class JobService:
         previews: bool = True,
         server_weights: Mapping[int, float] | None = None,
         prompts: PromptTokens | None = None,
+        models: Models | None = None,
     ) -> None:
         self._database = database
         self._engine = engine
         self._image_dir = image_dir
-        prices = Prices(engine.profile, prompts or PromptTokens())
+        self.models = models or Models((engine.profile,))
+        prices = Prices(self.models, prompts or PromptTokens())
         self.admission = Admission(database, prices, terms)
         self.originals = OriginalFolder(image_dir.parent / "sources")
-        self._completion = Completion(database, outbox, image_dir)
+        self._completion = Completion(database, outbox, image_dir, names_model=self.models.several)
         self._answering = Answering()
         weights = server_weights or {}
         self._active = ActiveJobs(
@@ -129,7 +133,7 @@ class JobService:
 
     def seconds_of(self, request: JobRequest) -> float:
         """Return how many seconds an idle device would take for the job."""
-        image_request = request.spec.request("")
+        image_request = self.models.request(request.spec, "")
         if request.is_edit:
             image_request = replace(image_request, original=b"")  # the time does not depend on what it shows
         return request.count * self._engine.seconds_alone(image_request)

@@ -14,6 +14,7 @@ from bot.store.ledger import Renewal
 from bot.store.limits import LIMITS, UNLIMITED, Limit, LimitName
 from bot.store.not_admitted import (
     Blocked,
+    ModelNotAllowed,
     NoPrivatePictures,
     NotAdmitted,
     NotServed,
@@ -23,6 +24,7 @@ from bot.store.not_admitted import (
     Paused,
     WrongPlace,
 )
+from zimage_engine.catalog import either
 
 VALUE_MAX = 2**31
 """The largest value that may be typed, in the limit's unit."""
@@ -116,6 +118,11 @@ def refusal(cause: NotAdmitted) -> Refusal:
                 "This server does not allow private pictures, nor pictures that are made from one. Ask for one that "
                 "everybody here sees, or ask me in a direct message."
             )
+        case ModelNotAllowed(model, allowed):
+            if not allowed:
+                return Refusal("You may use none of my models in this server: ask an admin.")
+            flags = either([f"`--model {name}`" for name in allowed])
+            return Refusal(f"You may not use `{model}` in this server; you may use {flags}.")
         case OverLimit():
             return Refusal(_over_limit(cause))
         case OverCeiling():

@@ -14,32 +14,36 @@ from transformers.utils.logging import disable_progress_bar
 
 from bot.app import create_client
 from bot.device_setting import demo_device
-from bot.errors import StartupError
+from bot.errors import StartupError, WrongUsage
+from bot.inert import in_quotes
 from bot.logs import configure_logging
 from bot.media.files import save_picture
 from bot.playground.world import World, open_world, watch
 from bot.settings import Settings
+from zimage_engine.catalog import demo_profiles, either
 
 _PACE = 0.02
 _LAST_POLL_SECONDS = 0.2
 
 
-def run_demo(settings: Settings, prompt: str, out: Path) -> None:
+def run_demo(settings: Settings, prompt: str, out: Path, model: str = "demo") -> None:
     """Show the conversation and save the picture to ``out``; where the model runs is said by ``settings``.
 
-    Raises :class:`StartupError` if there is no picture.
+    Raises :class:`StartupError` if there is no such ``model`` of those that ship, or no picture.
     """
+    if model not in demo_profiles():
+        raise WrongUsage(f"There is no demo model {in_quotes(model, 40)}: take {either(demo_profiles())}.")
     configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()
-    asyncio.run(_converse(settings, prompt, out, Console(highlight=False)))
+    asyncio.run(_converse(settings, prompt, out, model, Console(highlight=False)))
 
 
-async def _converse(settings: Settings, prompt: str, out: Path, console: Console) -> None:
+async def _converse(settings: Settings, prompt: str, out: Path, model: str, console: Console) -> None:
     with tempfile.TemporaryDirectory(prefix="zimage-demo-") as folder:
         client = create_client(
             Settings.in_code(
                 data_dir=Path(folder),
-                profile="demo",
+                profile=model,
                 progress_interval=_PACE,
                 device=demo_device(settings.device),
                 ray_address=settings.ray_address,

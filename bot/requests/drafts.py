@@ -14,12 +14,12 @@ from bot.errors import Refusal
 from bot.inert import in_quotes
 from bot.requests.flag_scanner import plain
 from bot.requests.flags import EDIT_FLAGS, FLAGS, options_with_flags, read_flags
-from bot.requests.options import NEGATIVE, OPTIONS, PRIVATE, options_of
+from bot.requests.models import Models, fitted
+from bot.requests.options import NEGATIVE, OPTIONS, PRIVATE
 from bot.requests.refusals import Alternative
 from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import drafts as store
 from bot.store.database import Database
-from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import InvalidRequest
 
 _IN_OTHER_FIELDS = (NEGATIVE, PRIVATE)
@@ -124,9 +124,15 @@ def drafted(draft: Draft) -> Iterator[None]:
         raise RequestError(draft, error) from error
 
 
-def repeated_options(spec: ImageSpec, profile: ModelProfile) -> ImageOptions:
-    """Return the options that ask for the spec again, with another seed, and without what is the profile's default."""
-    options = options_of(spec)
+def repeated_options(spec: ImageSpec, models: Models) -> ImageOptions:
+    """Return the options that ask for the spec again, with another seed, and without what is its model's default.
+
+    Of a spec whose model the bot no longer has, they are what the usual model takes of it.
+    """
+    options, profile = models.options_of(spec), models.titled(spec.model)
+    if profile is None:
+        profile = models.usual
+        options = fitted(options, profile)
     return replace(
         options,
         seed=None,

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from bot.requests.flag_faults import FlagFaults, range_text
+from bot.requests.flag_faults import FlagFaults
+from bot.requests.flag_rules import FlagRules
 from bot.requests.flag_scanner import FlagToken, after_punctuation, find_flags, has_dash, plain, value_candidates
 from bot.requests.midjourney_flags import MIDJOURNEY_FLAGS, SAME_AS
+from bot.requests.models import Models
 from bot.requests.option_types import Option
-from bot.requests.options import OPTIONS
+from bot.requests.options import MODEL, OPTIONS
 from bot.requests.refusals import Alternative, RequestRefused
 from bot.requests.spec import ImageOptions
 from zimage_engine.profiles import ModelProfile
@@ -55,22 +57,49 @@ def options_with_flags(text: str) -> frozenset[str]:
 
 
 def read_flags(
-    options: ImageOptions, flags: Flags = FLAGS, *, profile: ModelProfile | None = None, max_count: int | None = None
+    options: ImageOptions,
+    flags: Flags = FLAGS,
+    *,
+    models: Models | None = None,
+    max_count: int | None = None,
+    any_model: bool = False,
 ) -> ImageOptions:
     """Return the options with the flags of the prompt applied, and removed from the prompt.
 
-    With ``profile`` and ``max_count`` values are checked against what the model and the operator allow. Raises
-    :class:`RequestRefused`, with the request that was probably meant, if flags are unknown or not for this model or
-    kind of request; and :class:`InvalidRequest` if known ones have no valid value, are given twice, or are given as an
-    option too. The sentence names every such flag.
+    With ``models`` and ``max_count`` values are checked against what the model and the operator allow; with
+    ``any_model``, against what one of the models allows, unless the options name one.
+
+    Raises :class:`RequestRefused`, with the request that was probably meant, if flags are unknown or not for this model
+    or kind of request; and :class:`InvalidRequest` if known ones have no valid value, are given twice, or are given as
+    an option too. The sentence names every such flag.
     """
     written = [] if options.verbatim else _written(options.prompt)
     if not written:
         return options
-    reader = _Reader(options, written, flags, profile, max_count)
+    if models is not None and not models.several:
+        flags = {name: option for name, option in flags.items() if option is not MODEL}
+    profile = None if models is None else _model_named(options, written, flags, models, any_model=any_model)
+    reader = _Reader(options, written, flags, FlagRules(models, profile, max_count or 1))
     for flag in written:
         reader.read(flag)
     return reader.result(options.prompt[: written[0].token.start])
+
+
+def _model_named(
+    options: ImageOptions, written: list[_Written], flags: Flags, models: Models, *, any_model: bool
+) -> ModelProfile | None:
+    """Return the model that the other flags are checked against; None to check them against all.
+
+    It is the one that the options or a flag name, else the usual one.
+    """
+    names = [options.model] if options.model is not None else []
+    names += [
+        _read_value(MODEL, each.rest, each.plain_rest).value for each in written if flags.get(each.token.name) is MODEL
+    ]
+    named = next((found for name in names if (found := models.named(name)) is not None), None)
+    if named is None and any_model and models.several:
+        return None
+    return named or models.usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +208,12 @@ class _Reader:
         options: ImageOptions,
         written: list[_Written],
         flags: Flags,
-        profile: ModelProfile | None,
-        max_count: int | None,
+        rules: FlagRules,
     ) -> None:
         self._options = options
         self._flags = flags
-        self._profile = profile
-        self._max_count = max_count or 1
-        self._faults = FlagFaults(
-            profile.title if profile is not None else "", [name for name in flags if self._is_offered(flags[name])]
-        )
+        self._rules = rules
+        self._faults = FlagFaults(rules.title, [name for name in flags if rules.is_offered(flags[name])])
         self._named = {flags[each.token.name].name for each in written if each.token.name in flags}
         self._changes: dict[str, Any] = {}
         self._prose: list[str] = []
@@ -201,11 +226,11 @@ class _Reader:
             self._read_unknown(written)
             return
         value = _read_value(option, written.rest, written.plain_rest)
-        if not self._is_offered(option) and not self._is_allowed(option, value.value):
+        if not self._rules.is_offered(option) and not self._rules.is_allowed(option, value.value):
             self._faults.not_offered.append((name, option.instead))
             self._leave_out(written, value.end)
-        elif value.value is None or not self._is_allowed(option, value.value):
-            self._faults.add_wrong_value(name, self._takes(option), value.shown)
+        elif value.value is None or not self._rules.is_allowed(option, value.value):
+            self._faults.add_wrong_value(name, self._rules.takes(option), value.shown)
         elif self._is_given(option):
             self._faults.add_given_twice(name)
         else:
@@ -234,7 +259,7 @@ class _Reader:
         elif flag is not None and self._flags[flag].name not in self._named and not self._is_given(self._flags[flag]):
             self._read_similar(written, flag)
             return
-        elif name in EDIT_FLAGS:
+        elif name in EDIT_FLAGS and EDIT_FLAGS[name].edits_only:
             faults.edits_only.append(name)
             self._leave_out(written, _read_value(EDIT_FLAGS[name], written.rest, written.plain_rest).end)
             return
@@ -246,15 +271,15 @@ class _Reader:
         """Read an unknown flag as this known one. What would be refused as that is refused now, and not offered."""
         name, option = written.token.name, self._flags[flag]
         value = _read_value(option, written.rest, written.plain_rest)
-        if self._is_allowed(option, value.value):
+        if self._rules.is_allowed(option, value.value):
             self._faults.similar.append((name, flag))
             self._keep(written, option, value, f"--{flag}")
-        elif not self._is_offered(option):
+        elif not self._rules.is_offered(option):
             self._faults.not_offered.append((name, option.instead))
             self._leave_out(written, value.end)
         else:
             self._faults.similar.append((name, flag))
-            self._faults.add_wrong_value(flag, self._takes(option), value.shown)
+            self._faults.add_wrong_value(flag, self._rules.takes(option), value.shown)
 
     def _keep(self, written: _Written, option: Option[Any], value: _Value, flag: str) -> None:
         self._changes[option.name] = value.value
@@ -267,18 +292,3 @@ class _Reader:
 
     def _is_given(self, option: Option[Any]) -> bool:
         return option.name in self._changes or getattr(self._options, option.name) is not None
-
-    def _is_offered(self, option: Option[Any]) -> bool:
-        return self._profile is None or option.offered_by(self._profile, self._max_count)
-
-    def _is_allowed(self, option: Option[Any], value: Any) -> bool:
-        """Return whether the model and the operator allow a valid value, as far as the option has bounds."""
-        if self._profile is None or option.bounds is None:
-            return self._is_offered(option)
-        low, high = option.bounds(self._profile, self._max_count)
-        return value is not None and low <= value <= high
-
-    def _takes(self, option: Option[Any]) -> str:
-        if self._profile is None or option.bounds is None:
-            return option.takes
-        return range_text(option, *option.bounds(self._profile, self._max_count))

@@ -6,8 +6,9 @@ import sqlite3
 from dataclasses import replace
 from typing import Any
 
+from bot.requests.models import Models
 from bot.requests.option_types import MemberDefault, Option
-from bot.requests.options import OPTIONS, PRIVATE, MemberSettings
+from bot.requests.options import MODEL, OPTIONS, PRIVATE, MemberSettings
 from bot.requests.spec import ImageOptions
 from bot.store import member_settings as store
 from bot.store.database import Database
@@ -36,20 +37,30 @@ def write_member_settings(connection: sqlite3.Connection, member_id: int, member
     store.write_values(connection, member_id, texts)
 
 
-def member_settings_text(member_settings: MemberSettings, profile: ModelProfile) -> str:
+def member_settings_text(member_settings: MemberSettings, models: Models) -> str:
     """Return the text of ``/settings``: each value, and whether it is the program's default or not usable here."""
-    lines = [_line(option, default, getattr(member_settings, option.name), profile) for option, default in _DEFAULTS]
-    for_edits = " and ".join(option.name for option, default in _DEFAULTS if default.for_edits)
+    profile = models.preferring(models.named(member_settings.model)).usual
+    shown = [each for each in _DEFAULTS if each[0] is not MODEL or models.several]
+    lines = [
+        _line(option, default, getattr(member_settings, option.name), models, profile) for option, default in shown
+    ]
+    for_edits = " and ".join(option.name for option, default in shown if default.for_edits)
+    own = ", and one of my pictures its model" if models.several else ""
     return "\n".join(
         [
             "Your defaults, for options that you leave out:",
             *lines,
-            f"-# An edit keeps its picture's shape: only {for_edits} apply to it.",
+            f"-# An edit keeps its picture's shape{own}: only {for_edits} apply to it.",
         ]
     )
 
 
-def _line(option: Option[Any], default: MemberDefault[Any], value: Any, profile: ModelProfile) -> str:
+def _line(option: Option[Any], default: MemberDefault[Any], value: Any, models: Models, profile: ModelProfile) -> str:
+    if option is MODEL:
+        if value is None:
+            return f"**{option.name}**: {models.default.name} (default)"
+        unknown = ", which I do not have" if models.named(value) is None else ""
+        return f"**{option.name}**: {value}{unknown}"
     if value is None:
         return f"**{option.name}**: {default.builtin} (default)"
     if default.applied(value, ImageOptions(""), profile, None) is None:
@@ -68,12 +79,18 @@ def apply(
 ) -> tuple[ImageOptions, bool, str]:
     """Return the options completed by the member's settings, whether the picture is private, and a note.
 
+    ``profile`` is the model of the request, for which the member's own one was considered before.
+
     ``options`` are those of :func:`bot.requests.flags.read_flags`; what they or ``private`` say is never changed. An
     edit keeps the shape of its picture and takes count and private alone; the options of an earlier image
     (``complete``) take private alone. ``max_count`` is the largest count allowed, None for no limit. The note is such
     as "16:9, large from your /settings", and empty if the settings make no difference.
     """
     notes: list[str] = []
+    chosen = options.model is None and not edit and not options.complete
+    if chosen and member_settings.model == profile.name:
+        options = replace(options, model=profile.name)
+        notes.append(profile.name)
     for option, default in _DEFAULTS:
         value = getattr(member_settings, option.name)
         if value is None or options.complete or (edit and not default.for_edits) or option is PRIVATE:

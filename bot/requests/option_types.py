@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Generic, Literal, TypeVar, get_args
 
 from bot.requests.spec import ImageOptions, ImageSpec
+from zimage_engine.catalog import PROFILES
 from zimage_engine.profiles import ModelProfile, SizeName, parse_aspect
 from zimage_engine.types import InvalidRequest
 
@@ -17,6 +18,9 @@ Condition = Callable[[ModelProfile, int], bool]
 """Of the profile and the operator's ``max_count``."""
 
 V = TypeVar("V")
+
+MODEL_NAMES = tuple(PROFILES)
+"""The names that a model may have here; a bot has some of them."""
 
 SIZE_NAMES: tuple[SizeName, ...] = get_args(SizeName)
 
@@ -67,8 +71,9 @@ class Option(Generic[V]):
     does not offer the option.
 
     Commands: ``slash`` has the description in each slash command that offers the option, if ``offered`` is true or
-    None. ``help`` names the option in ``/help``, ``help_flag`` is the example flag there, shown if ``help_flag_if`` is
-    true or None. These texts are filled in by :func:`bot.requests.options.fill`.
+    None. Where that differs between the bot's models, it is ``slash_of_models`` instead: what the option is, and what
+    it is for one of them. ``help`` names the option in ``/help``, ``help_flag`` is the example flag there, shown if
+    ``help_flag_if`` is true or None. These texts are filled in by :func:`bot.requests.options.fill`.
 
     Pictures: ``of_spec`` returns the value that generates the spec's image again, None if it need not be said.
     ``result`` returns the option's part of the line under a result, ``png_setting`` its part of the ``parameters``
@@ -89,6 +94,7 @@ class Option(Generic[V]):
     bounds: Callable[[ModelProfile, int], tuple[float, float]] | None = None
     offered: Condition | None = None
     slash: Mapping[SlashCommand, str] = field(default_factory=dict)
+    slash_of_models: tuple[str, str] = ("", "")
     help: str = ""
     help_flag: str = ""
     help_flag_if: Condition | None = None
@@ -146,6 +152,11 @@ def parse_aspect_text(text: str) -> str | None:
     except InvalidRequest:
         return None
     return text
+
+
+def parse_model(text: str) -> str | None:
+    """Return the name of a profile, which need not be one of the bot's models."""
+    return text.lower() if text.lower() in MODEL_NAMES else None
 
 
 def parse_size(text: str) -> str | None:

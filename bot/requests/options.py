@@ -13,34 +13,40 @@ from typing import Any
 
 from bot.plurals import counted
 from bot.requests.option_types import (
+    MODEL_NAMES,
     SIZE_NAMES,
     FormField,
     MemberDefault,
     Option,
-    SlashCommand,
     format_decimal,
     format_on_or_off,
     parse_any_float,
     parse_aspect_text,
     parse_decimal,
     parse_fit,
+    parse_model,
     parse_on_or_off,
     parse_size,
     parse_text,
     parse_whole,
 )
 from bot.requests.spec import MIN_STRENGTH, ImageOptions, ImageSpec
+from zimage_engine.catalog import GPU_PROFILE
 from zimage_engine.profiles import SEED_LIMIT, ModelProfile
 
 
 @dataclass(frozen=True, slots=True)
 class MemberSettings:
-    """A member's own defaults. ``aspect`` like 16:9, ``size`` a size's name, ``count`` from 1; None is "not set"."""
+    """A member's own defaults; None is "not set".
+
+    ``aspect`` like 16:9, ``size`` a size's name, ``count`` from 1, ``model`` a profile's name.
+    """
 
     aspect: str | None = None
     size: str | None = None
     count: int | None = None
     private: bool | None = None
+    model: str | None = None
 
 
 def _applied_aspect(aspect: str, options: ImageOptions, _: ModelProfile, __: int | None) -> str | None:
@@ -72,6 +78,7 @@ SIZE: Option[str] = Option(
         "imagine": "{size_names}, or pixels like {profile.base_size}",
         "settings": "Size of new pictures",
     },
+    slash_of_models=("A named size, or pixels; usually", "{profile.name} {profile.base_size}"),
     help="`size` ({sizes}, or pixels like `{profile.base_size}`)",
     help_flag="--size large",
     member=MemberDefault(
@@ -134,6 +141,7 @@ STEPS: Option[int] = Option(
         "usually {profile.steps.default:g}",
         "edit": "Denoising steps, {profile.steps.low:g} to {profile.steps.high:g}",
     },
+    slash_of_models=("Denoising steps:", "{profile.name} {profile.steps.low:g} to {profile.steps.high:g}"),
     help="`steps`",
     help_flag="--steps {profile.steps.default:g}",
     of_spec=lambda spec: spec.steps,
@@ -153,6 +161,7 @@ STRENGTH: Option[float] = Option(
     edits_only=True,
     bounds=lambda _, __: (MIN_STRENGTH, 1),
     slash={"edit": f"{STRENGTH_MEANING}; usually {{profile.strength:g}}"},
+    slash_of_models=(f"{STRENGTH_MEANING}; usually", "{profile.name} {profile.strength:g}"),
     form=FormField(
         label="Strength",
         hint=STRENGTH_MEANING,
@@ -176,6 +185,10 @@ GUIDANCE: Option[float] = Option(
     bounds=lambda profile, _: (profile.guidance.low, profile.guidance.high),
     offered=lambda profile, _: profile.guidance.high > 0,
     slash={"imagine": "How closely to follow the prompt, {profile.guidance.low:g} to {profile.guidance.high:g}"},
+    slash_of_models=(
+        "How closely to follow the prompt:",
+        "{profile.name} {profile.guidance.low:g} to {profile.guidance.high:g}",
+    ),
     help_flag="--guidance {profile.guidance.default:g}",
     of_spec=lambda spec: spec.guidance_scale,
     result=lambda spec: f"guidance {spec.guidance_scale:g}" if spec.guidance_scale else "",
@@ -233,6 +246,23 @@ PRIVATE: Option[bool] = Option(
     ),
 )
 
+MODEL: Option[str] = Option(
+    name="model",
+    value_type=str,
+    parse=parse_model,
+    example=GPU_PROFILE,
+    takes=f"one of {', '.join(MODEL_NAMES)}",
+    flags=("model",),
+    slash={
+        "imagine": "Which model makes it; /help says what each is for",
+        "edit": "Which model makes it; the picture's own, or yours, if left out",
+        "settings": "Which model makes new pictures",
+    },
+    # The member's model is chosen before the other options are read, since it decides what they may be.
+    member=MemberDefault("", lambda *_: None, lambda model: model),
+)
+"""Offered only if the bot has several models, which :class:`bot.requests.models.Models` knows."""
+
 OPTIONS: tuple[Option[Any], ...] = (
     ASPECT,
     SIZE,
@@ -245,6 +275,7 @@ OPTIONS: tuple[Option[Any], ...] = (
     WHICH,
     FIT,
     PRIVATE,
+    MODEL,
 )
 """Every option, in the order in which members read about them."""
 
@@ -256,15 +287,6 @@ def fill(template: str, profile: ModelProfile, max_count: int) -> str:
     """
     sizes = ", ".join(f"`{name}`" for name in profile.scales)
     return template.format(profile=profile, max_count=max_count, sizes=sizes, size_names=", ".join(profile.scales))
-
-
-def options_in(command: SlashCommand, profile: ModelProfile, max_count: int) -> dict[str, str]:
-    """Return the names of the options that a slash command offers with this profile, and their descriptions."""
-    return {
-        option.name: fill(option.slash[command], profile, max_count)
-        for option in OPTIONS
-        if command in option.slash and option.offered_by(profile, max_count)
-    }
 
 
 def options_of(spec: ImageSpec) -> ImageOptions:

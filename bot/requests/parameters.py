@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bot.errors import Refusal
@@ -14,16 +15,18 @@ from bot.requests.spec import ImageOptions, ImageSpec
 from zimage_engine.types import InvalidRequest, RawImage
 
 
-def parameters_text(spec: ImageSpec) -> str:
+def parameters_text(spec: ImageSpec, model: str | None = None) -> str:
     """Return everything that generates the image again, to be copied: if possible one line, a prompt with flags.
+
+    ``model`` is the name of the spec's model if the bot has several, else None.
 
     The line is a prompt for ``/imagine``, or for ``/edit`` beside the edit's original. A prompt of several lines, or
     with a part that would be read as a flag, cannot be written like that: then each option has a line of its own.
     """
-    options = options_of(spec)
+    options = replace(options_of(spec), model=model)
     # A value that extends to the end of the line comes last, as in ``FLAGS`` after the options of every picture.
     order = sorted(OPTIONS, key=lambda option: (option.rest_of_text, option.edits_only))
-    values = [(option, getattr(options, option.name)) for option in order if option.of_spec is not None]
+    values = [(option, getattr(options, option.name)) for option in order]
     values = [(option, value) for option, value in values if value is not None]
     flags = EDIT_FLAGS if any(option.edits_only for option, _ in values) else FLAGS
     given = {option.name: option.format(value) for option, value in values}

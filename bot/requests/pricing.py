@@ -1,15 +1,18 @@
 """Prices and charges, in integers of 1/100 credit.
 
-100 is one image of the profile's base size at its default steps, without guidance and with a prompt of up to 128
-tokens. Every other price is in proportion to the work on the device, which :mod:`zimage_engine.work` computes.
+100 is one image of the default model, at its base size and default steps, without guidance and with a prompt of up to
+128 tokens. Every other price, also that of other models, is in proportion to the work on the device, which
+:mod:`zimage_engine.work` computes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
+from bot.requests.models import Models
 from bot.requests.spec import ImageSpec
 from zimage_engine.profiles import ModelProfile, Size
 from zimage_engine.prompt_tokens import PromptTokens
@@ -62,22 +65,26 @@ class ImageWork:
         original = [decode // 2] if self.edit else []
         return [self.passes * text, *original, *[self.passes * step] * self.steps, decode]
 
-    def price(self, profile: ModelProfile) -> int:
-        """Return the price of one image in 1/100 credit, rounded up."""
-        base = ImageWork(profile.base_size, int(profile.steps.default))
-        return -(-100 * sum(self.units(profile)) // sum(base.units(profile)))  # in integers: exact
+    def price(self, profile: ModelProfile, default: ModelProfile) -> int:
+        """Return the price of one image in 1/100 credit, rounded up. ``default`` is the bot's default model."""
+        base = ImageWork(default.base_size, int(default.steps.default))
+        return -(-100 * sum(self.units(profile)) // sum(base.units(default)))  # in integers: exact
 
 
 class Prices:
-    """What pictures cost with a model."""
+    """What pictures cost with the bot's models. ``prompts`` counts tokens: the models have one tokenizer."""
 
-    def __init__(self, profile: ModelProfile, prompts: PromptTokens) -> None:
-        self._profile = profile
+    def __init__(self, models: Models, prompts: PromptTokens) -> None:
+        self.models = models
         self._prompts = prompts
 
     def quote(self, spec: ImageSpec, count: int, *, edit: bool) -> int:
-        """Return the price of ``count`` images in 1/100 credit; ``edit`` if they start from an image."""
-        return count * self._work(spec, edit=edit).price(self._profile)
+        """Return the price of ``count`` images in 1/100 credit; ``edit`` if they start from an image.
+
+        Raises :class:`ModelGone`.
+        """
+        profile = self.models.of_spec(spec)
+        return count * self._work(spec, edit=edit).price(profile, self.models.default)
 
     def charge(self, spec: ImageSpec, price: int, outcome: ImageOutcome) -> int:
         """Return what an image of a job is charged in 1/100 credit, if ``price`` was reserved for it.
@@ -89,7 +96,9 @@ class Prices:
             case "rendered":
                 return price
             case "cancelled":
-                units = self._work(spec, edit=bool(spec.original)).units(self._profile)
+                # Of a model that is gone nothing was done since the start; the default's shares are as good as any.
+                profile = self.models.titled_or_default(spec.model)
+                units = self._work(spec, edit=bool(spec.original)).units(profile)
                 return -(-price * sum(units[: outcome.units_done]) // sum(units))
             case "failed":
                 return 0
@@ -106,24 +115,41 @@ class Prices:
         )
 
 
-def price_rule(profile: ModelProfile) -> str:
-    """Return what pictures cost with a profile, in one line."""
-    usual = ImageWork(profile.base_size, int(profile.steps.default), passes=2 if profile.guidance.default > 0 else 1)
-    costs = f"{credits_text(usual.price(profile))} = one picture at the usual size and steps"
+def price_rule(models: Models) -> str:
+    """Return what pictures cost with the usual model, and how other models differ from it, in one line."""
+    profile, default = models.usual, models.default
+    usual = usual_work(profile)
+    costs = f"{credits_text(usual.price(profile, default))} = one picture at the usual size and steps"
     if usual.passes == 2:
-        halved = format_credits(replace(usual, passes=1).price(profile))
+        halved = format_credits(replace(usual, passes=1).price(profile, default))
         costs += f", {halved} with guidance 0"
-    others = [f"Twice the steps: {format_credits(replace(usual, steps=2 * usual.steps).price(profile))}"]
+    others = [f"Twice the steps: {format_credits(replace(usual, steps=2 * usual.steps).price(profile, default))}"]
     if "large" in profile.scales:  # a server may not allow it
         larger = replace(usual, size=profile.size_for(Fraction(1), "large"))
-        others.append(f"size large: {format_credits(larger.price(profile))}")
+        others.append(f"size large: {format_credits(larger.price(profile, default))}")
     return f"{costs}. {', '.join(others)}."
 
 
-def cheapest(profile: ModelProfile) -> int:
-    """Return the price in 1/100 credit below which no picture of a profile lies: one step of the smallest size."""
-    side = profile.size_multiple
-    return ImageWork(Size(side, side), 1).price(profile)
+def prices_text(models: Models, allowed: Sequence[str]) -> str:
+    """Return what a picture costs with each of the ``allowed`` models, in one line; "" if there is no choice."""
+    shown = [profile for profile in models.profiles if profile.name in allowed]
+    if len(shown) < 2:
+        return ""
+    prices = [
+        f"{profile.name} {format_credits(usual_work(profile).price(profile, models.default))}" for profile in shown
+    ]
+    return f"Credits of a picture at the usual size and steps: {', '.join(prices)}."
+
+
+def usual_work(profile: ModelProfile) -> ImageWork:
+    """Return the work of a picture for which nothing but a prompt is given."""
+    return ImageWork(profile.base_size, int(profile.steps.default), passes=2 if profile.guidance.default > 0 else 1)
+
+
+def cheapest(models: Models) -> int:
+    """Return the price in 1/100 credit below which no picture lies: one step of the smallest size."""
+    sides = [(profile, profile.size_multiple) for profile in models.profiles]
+    return min(ImageWork(Size(side, side), 1).price(profile, models.default) for profile, side in sides)
 
 
 def needs_confirmation(price: int, left: int | None) -> bool:

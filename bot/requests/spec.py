@@ -105,7 +105,9 @@ class ImageSpec:
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """The options of a request as they were given; None is "not given". ``which`` is a picture's number, from 1.
+    """The options of a request as they were given; None is "not given".
+
+    ``which`` is a picture's number, from 1. ``model`` is a profile's name.
 
     ``private`` is whether the picture is to be private, by a flag or an option.
     With ``verbatim`` nothing in the prompt is read as a flag or an instruction. ``complete`` options are those of an
@@ -124,6 +126,7 @@ class ImageOptions:
     fit: str | None = None
     which: int | None = None
     private: bool | None = None
+    model: str | None = None
     verbatim: bool = False
     complete: bool = False
 

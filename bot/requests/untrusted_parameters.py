@@ -19,6 +19,7 @@ from bot.errors import Refusal
 from bot.inert import cut
 from bot.media.embedded_text import FIELD, PARAMETERS
 from bot.media.metadata import NEGATIVE
+from bot.requests.models import Models
 from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageSpec
 from zimage_engine.profiles import ModelProfile
@@ -44,21 +45,23 @@ _TOO_LONG = "The parameters in this picture are longer than 64 kB, and I read no
 _DAMAGED = "The parameters in this picture are damaged; send the file as it was first saved."
 
 
-def read_spec(text: Mapping[str, str], profile: ModelProfile) -> ImageSpec:
+def read_spec(text: Mapping[str, str], models: Models) -> ImageSpec:
     """Return the spec in a picture's texts: from our own ``zimage``, else from ``parameters``.
 
     ``parameters`` is what AUTOMATIC1111 and others write; their CFG scale is the guidance scale + 1, and 1 or less
-    turns guidance off. Control characters are removed from prompts. ``model`` is only good to be shown; it is "" if
-    the metadata has none. The strength of an edit is kept, its original and mask are not.
+    turns guidance off. Control characters are removed from prompts. ``model`` need not be the title of one of the
+    models; it is "" if the metadata has none. The strength of an edit is kept, its original and mask are not.
 
-    Raises :class:`Refusal` if there are no parameters, or the profile cannot generate what they say.
+    Raises :class:`Refusal` if there are no parameters, or the model cannot generate what they say: the one that they
+    name, or the default if they name none of ours.
     """
     if FIELD in text:
         spec = _from_json(_limited(text[FIELD]))
     elif PARAMETERS in text:
-        spec = _from_settings(_limited(text[PARAMETERS]), profile)
+        spec = _from_settings(_limited(text[PARAMETERS]), models)
     else:
         raise Refusal(_NOTHING)
+    profile = models.titled_or_default(spec.model)
     _check_bounds(spec, profile)
     try:
         profile.check(spec.request(""))
@@ -170,7 +173,7 @@ def _field(fields: Mapping[str, object], name: str) -> object:
     return fields[name]
 
 
-def _from_settings(text: str, profile: ModelProfile) -> ImageSpec:
+def _from_settings(text: str, models: Models) -> ImageSpec:
     """Read the layout of AUTOMATIC1111: prompt lines, ``Negative prompt:`` lines, a line of settings."""
     *lines, last = _clean(text).split("\n")
     if not last.startswith("Steps:") and any(line.startswith("Steps:") for line in lines):
@@ -179,7 +182,8 @@ def _from_settings(text: str, profile: ModelProfile) -> ImageSpec:
         lines, last = lines[:at], lines[at]
     settings = _settings(last)
     width, height = _matched(_SIZE, settings, "Size").groups()
-    guidance = profile.guidance.default
+    model = _shown(_unquoted(settings.get("Model", "")))
+    guidance = (models.titled_or_default(model)).guidance.default
     if "CFG scale" in settings:
         guidance = max(0.0, float(Decimal(_matched(_DECIMAL, settings, "CFG scale")[0]) - 1))
     at = next((number for number, line in enumerate(lines) if line.startswith(NEGATIVE)), len(lines))
@@ -193,7 +197,7 @@ def _from_settings(text: str, profile: ModelProfile) -> ImageSpec:
         guidance_scale=guidance,
         # Those tools write it even without guidance, where it has no effect.
         negative_prompt=negative if guidance else "",
-        model=_shown(_unquoted(settings.get("Model", ""))),
+        model=model,
     )
 
 

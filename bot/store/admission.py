@@ -14,8 +14,10 @@ from bot.store.guild_settings import AGE_RESTRICTED_ONLY, INSTANCE, PAUSED, PRIV
 from bot.store.jobs import NewJob
 from bot.store.ledger import Renewal
 from bot.store.limits import Limit, LimitName, Requester, Values, resolve
+from bot.store.model_rules import allowed_models
 from bot.store.not_admitted import (
     Blocked,
+    ModelNotAllowed,
     NoPrivatePictures,
     NotServed,
     OverCeiling,
@@ -140,12 +142,18 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class JobDemand:
-    """What a job needs: credits in 1/100, the number of images, the pixels of each, and whether they are private."""
+    """What a job needs: credits in 1/100, the number of images, the pixels of each, and whether they are private.
+
+    ``model`` is the name of its model, one of ``models``, which are all that the bot has; "" and none if they need not
+    be checked.
+    """
 
     credits: int
     count: int
     pixels: int
     private: bool = False
+    model: str = ""
+    models: tuple[str, ...] = ()
 
 
 def check(
@@ -158,6 +166,8 @@ def check(
     check_place(connection, requester, terms, now)
     if demand.private and find_setting(connection, requester.guild_id or INSTANCE, PRIVATE_PICTURES) == "off":
         raise NoPrivatePictures
+    if demand.models and demand.model not in (allowed := allowed_models(connection, requester, demand.models)):
+        raise ModelNotAllowed(demand.model, allowed)
     limits = terms.limits(connection, requester, now)
     _check_demand(limits, demand)
     _check_room(connection, requester, limits, terms)

@@ -51,6 +51,14 @@ class NoPrivatePictures(NotAdmitted):
 
 
 @dataclass
+class ModelNotAllowed(NotAdmitted):
+    """The admins do not allow the member this model. ``allowed`` are the names of those that they may use."""
+
+    model: str
+    allowed: tuple[str, ...]
+
+
+@dataclass
 class OverLimit(NotAdmitted):
     """A member's limit would be exceeded: ``used`` of it is in use and ``wanted`` was asked for, in the limit's unit.
 

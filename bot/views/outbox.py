@@ -234,6 +234,7 @@ def _text(job: Job, result: Result) -> str:
         result.note,
         request.original_link,
         request.kind,
+        model=request.spec.model if result.names_model else "",
     )
 
 

@@ -15,9 +15,11 @@ import discord
 
 from bot.inert import head
 from bot.requests.drafts import Draft
+from bot.requests.models import Models
+from bot.requests.options import NEGATIVE
 from bot.views.base import SafeModal
 from bot.views.picture_references import attachment_reference
-from zimage_engine.profiles import PROMPT_LIMIT, ModelProfile
+from zimage_engine.profiles import PROMPT_LIMIT
 
 _ID = re.compile(r"zib:request:(?:new|d(?P<draft>\d{1,18})|j(?P<job>\d{1,18})|picture)\Z")
 _TITLE_LIMIT = 45
@@ -38,12 +40,12 @@ class RequestForm:
 
 
 class RequestModal(SafeModal):
-    """Asks for a prompt, a negative prompt if the model has one, options as a line of flags, and whether it is private.
+    """Asks for a prompt, a negative prompt if a model takes one, options as a line of flags, and whether it is private.
 
     ``target`` is "new", ``d<draft>`` or ``j<job>``; "picture" asks for the picture to edit, too.
     """
 
-    def __init__(self, target: str, draft: Draft, profile: ModelProfile, *, title: str = "Edit request") -> None:
+    def __init__(self, target: str, draft: Draft, models: Models, *, title: str = "Edit request") -> None:
         super().__init__(title=title[:_TITLE_LIMIT], custom_id=f"zib:request:{target}")
         assert _ID.match(self.custom_id), self.custom_id
         flags = draft.flags
@@ -52,7 +54,7 @@ class RequestModal(SafeModal):
             self.add_item(discord.ui.Label(text="The picture to change", component=upload))
         label = "What the picture shows afterwards" if draft.is_edit else "What the picture shows"
         self._add_text("prompt", label, draft.prompt, long=True)
-        if profile.negative_prompt:
+        if models.offer(NEGATIVE, 1):
             self._add_text("negative", "What it should not show", draft.negative, required=False)
         elif draft.negative:
             flags = f"{flags} --no {draft.negative}".strip()  # last, so that a long one cuts off no other flag

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bot.inert import cut, inert, utf16_length
+from bot.inert import cut, inert, one_line, utf16_length
 from bot.jobs.job import Kind
 from bot.requests.options import OPTIONS
 from bot.requests.spec import ImageSpec
@@ -23,10 +23,14 @@ def readable(text: str) -> str:
     return text[:-2].rsplit("``", 1)[1].replace("`\u200b`", "``").strip()
 
 
-def result_line(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float) -> str:
-    """Return the small print under a result: owner, seeds, the options to generate it again, device seconds."""
+def result_line(spec: ImageSpec, owner_id: int, seeds: list[int], seconds: float, model: str = "") -> str:
+    """Return the small print under a result: owner, seeds, the options to generate it again, device seconds.
+
+    ``model`` is the model's name for people, "" where there is no choice of models.
+    """
+    named = [one_line(model)] if model else []
     given = [text for option in OPTIONS if option.result is not None and (text := option.result(spec))]
-    return "-# " + " · ".join([f"<@{owner_id}>", _seeds_text(seeds), *given, f"{seconds:.1f} s"])
+    return "-# " + " · ".join([f"<@{owner_id}>", _seeds_text(seeds), *given, *named, f"{seconds:.1f} s"])
 
 
 def with_seeds(text: str, seeds: list[int]) -> str:
@@ -61,9 +65,11 @@ def result_text(
     note: str,
     original_link: str | None = None,
     kind: Kind = "edit",
+    *,
+    model: str = "",
 ) -> str:
     """Return the text of a result message; a long prompt is cut to Discord's limit."""
-    tail = [result_line(spec, owner_id, seeds, seconds)]
+    tail = [result_line(spec, owner_id, seeds, seconds, model)]
     if original_link:
         tail.append(f"-# {made_from(original_link, kind, spec.strength)}")
     if note:

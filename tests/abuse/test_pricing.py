@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bot.jobs.job import JobRequest
 from bot.jobs.service import JobService
+from bot.requests.models import Models
 from bot.requests.pricing import Prices
 from bot.requests.spec import ImageOptions, ImageSpec, build_spec
 from bot.store.admission import Terms
@@ -37,7 +38,7 @@ from zimage_engine.types import Unit
 from zimage_engine.weights import complete_profile
 
 PROFILE = complete_profile(find_profile("demo"))
-PRICES = Prices(PROFILE, PromptTokens.load(PROFILE))
+PRICES = Prices(Models((PROFILE,)), PromptTokens.load(PROFILE))
 BASE = ImageSpec("a red circle on a blue background", 256, 256, 7, 8, 0.0, "", "")
 LONG = "a red circle on a blue background, " * 114
 CANCELS = 25

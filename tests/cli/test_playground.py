@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from bot.cli.main import app
 from bot.cli.playground import _ENGINE_SETTINGS, _open_browser
-from bot.services import engine_config
+from bot.configured_models import engine_config
 from bot.settings import Settings
 from zimage_engine import complete_profile, find_profile
 

@@ -14,7 +14,7 @@ from discord import app_commands
 from bot.commands.help import EXAMPLE, command_lines, help_text, in_messages
 from bot.commands.owner import OwnerCommands
 from bot.playground.world import World
-from bot.requests.options import options_in
+from bot.requests.models import Models
 from bot.requests.pricing import Prices, format_credits, price_rule
 from bot.requests.spec import ImageOptions, build_spec
 from bot.store.facts import read_fact
@@ -41,10 +41,10 @@ def as_read(text: str) -> list[str]:
 @every_profile
 @pytest.mark.parametrize("max_count", [1, 4])
 def test_only_what_the_profile_and_the_settings_offer_is_named(profile: ModelProfile, max_count: int) -> None:
-    text = help_text(profile, max_count)
+    text = help_text(Models((profile,)), max_count)
     for name in ("small", "medium", "large"):
         assert (f"`{name}`" in text) == (name in profile.scales)
-        assert (name in options_in("imagine", profile, max_count)["size"]) == (name in profile.scales)
+        assert (name in Models((profile,)).options_in("imagine", max_count)["size"]) == (name in profile.scales)
     assert ("--guidance" in text) == (profile.guidance.high > 0)
     assert ("--no " in text) == profile.negative_prompt
     assert ("`count`" in text) == ("--count" in text) == (max_count > 1)
@@ -57,12 +57,12 @@ def test_the_price_rule_is_what_is_charged(profile: ModelProfile) -> None:
     def price(**changes: object) -> str:
         return format_credits(prices.quote(replace(spec, **changes), 1, edit=False))  # type: ignore[arg-type]
 
-    prices = Prices(profile, PromptTokens())
+    prices = Prices(Models((profile,)), PromptTokens())
     spec, _ = build_spec(ImageOptions(EXAMPLE), profile, max_count=1)
     usual = "1 credit" if profile.guidance.default == 0 else f"{price()} credits"
     without = "" if profile.guidance.default == 0 else f", {price(guidance_scale=0.0)} with guidance 0"
     large = profile.size_for(Fraction(1), "large")
-    assert price_rule(profile) == (
+    assert price_rule(Models((profile,))) == (
         f"{usual} = one picture at the usual size and steps{without}. "
         f"Twice the steps: {price(steps=2 * spec.steps)}, size large: {price(width=large.width, height=large.height)}."
     )
@@ -81,10 +81,10 @@ async def test_the_example_comes_first_and_all_of_it_fits_a_phone(world: World) 
     for profile in EVERY:
         known = tree.get_commands()
         members = command_lines(known, mentions, discord.Permissions.none(), direct=False)
-        assert len(in_messages(help_text(profile, 4, members, me=f"<@{10**19}>"))) == 1
+        assert len(in_messages(help_text(Models((profile,)), 4, members, me=f"<@{10**19}>"))) == 1
         owner = OwnerCommands(world.env.bot.parts.admin, world.env.bot.engine)
         every = command_lines([*known, owner], mentions, discord.Permissions.all(), direct=False)
-        both = in_messages(help_text(profile, 4, every, me=f"<@{10**19}>"))
+        both = in_messages(help_text(Models((profile,)), 4, every, me=f"<@{10**19}>"))
         assert all(len(text) <= 2000 for text in both)
         assert "…" not in both[-1], "nothing is cut"
 

@@ -12,6 +12,7 @@ from zimage_engine.catalog import (
     CPU_PROFILE,
     GPU_PROFILE,
     PROFILES,
+    demo_profiles,
     downloadable_profiles,
     either,
     find_profile,
@@ -35,7 +36,7 @@ def test_other_weights_give_the_profile_their_name() -> None:
 def test_the_settings_take_every_profile() -> None:
     for name in ("auto", *PROFILES):
         assert Settings.in_code(profile=name).profile == name
-    with pytest.raises(ValueError, match="'auto', 'demo', 'turbo', 'base' or 'edit'"):
+    with pytest.raises(ValueError, match="'auto', 'demo', 'demo-guided', 'turbo', 'base' or 'edit'"):
         Settings.in_code(profile="sdxl")
 
 
@@ -46,9 +47,10 @@ def test_the_example_of_settings_names_every_profile() -> None:
 def test_profiles_that_messages_name() -> None:
     assert {CPU_PROFILE, GPU_PROFILE} <= set(PROFILES)
     assert random_weight_profiles() == ["turbo", "base"]
+    assert demo_profiles() == ["demo", "demo-guided"]
     assert downloadable_profiles("img2img") == ["turbo", "base"]
     assert downloadable_profiles("instruction") == ["edit"]
-    assert either(PROFILES) == "demo, turbo, base or edit"
+    assert either(PROFILES) == "demo, demo-guided, turbo, base or edit"
     assert either(["edit"]) == "edit"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.services import named_profile
+from bot.configured_models import named_profiles
 from bot.settings import Settings
 from zimage_engine.device.memory import GB
 from zimage_engine.device.nvidia import NvidiaState, find_nvidia, what_to_fix
@@ -44,19 +44,19 @@ def test_a_card_that_torch_cannot_use_is_not_replaced_by_the_demo_model(
 ) -> None:
     auto = settings.model_copy(update=AUTO)
     with pytest.raises(NotAvailable, match="set PROFILE=demo") as caught:
-        named_profile(auto, lambda _: torch, lambda: nvidia)
+        named_profiles(auto, lambda _: torch, lambda: nvidia)
     assert cause in str(caught.value)
     for on_purpose in ({"profile": "demo"}, {"device": "cpu"}):
-        assert named_profile(auto.model_copy(update=on_purpose), lambda _: torch, lambda: nvidia).name == "demo"
+        assert named_profiles(auto.model_copy(update=on_purpose), lambda _: torch, lambda: nvidia)[0].name == "demo"
 
 
 def test_the_demo_model_is_for_machines_without_a_gpu(settings: Settings) -> None:
     auto = settings.model_copy(update=AUTO)
     nothing = NvidiaState(card=False)
-    assert named_profile(auto, lambda _: report("2.13.0+cpu", None), lambda: nothing).name == "demo"
-    assert named_profile(auto, lambda _: report("2.13.0", "13.0", GPU), lambda: WORKS).name == "turbo"
+    assert named_profiles(auto, lambda _: report("2.13.0+cpu", None), lambda: nothing)[0].name == "demo"
+    assert named_profiles(auto, lambda _: report("2.13.0", "13.0", GPU), lambda: WORKS)[0].name == "turbo"
     # An AMD card beside an old NVIDIA one: this torch is built for AMD.
-    assert named_profile(auto, lambda _: report("2.13.0", None, hip="7.1"), lambda: WORKS).name == "demo"
+    assert named_profiles(auto, lambda _: report("2.13.0", None, hip="7.1"), lambda: WORKS)[0].name == "demo"
 
 
 def test_a_container_has_the_device_files_only_if_it_was_given_a_gpu(

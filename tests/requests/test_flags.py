@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bot.requests.drafts import flags_text
 from bot.requests.flags import EDIT_FLAGS, FLAGS, has_flag, options_with_flags, read_flags
 from bot.requests.midjourney_flags import MIDJOURNEY_FLAGS, SAME_AS
+from bot.requests.models import Models
 from bot.requests.refusals import RequestRefused
 from bot.requests.spec import ImageOptions
 from zimage_engine.catalog import find_profile
@@ -179,7 +180,7 @@ def test_a_bad_value_is_named_with_what_the_flag_takes(text: str, sentence: str)
 
 def test_a_value_that_the_model_or_the_operator_does_not_allow_is_told_with_the_range() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        read_flags(ImageOptions("a cat --count 9 --steps 99 --seed -5"), profile=BASE, max_count=4)
+        read_flags(ImageOptions("a cat --count 9 --steps 99 --seed -5"), models=Models((BASE,)), max_count=4)
     assert str(caught.value) == (
         "`--count` takes a whole number from 1 to 4, not “9”. `--steps` takes a whole number from 10 to 50, not “99”. "
         "`--seed` takes a whole number from 0 to 4294967295, not “-5”."
@@ -292,14 +293,14 @@ def test_what_cannot_be_meant_is_not_proposed(text: str) -> None:
     ],
 )
 def test_a_typing_error_with_a_value_out_of_range_is_not_offered(text: str, sentence: str) -> None:
-    error = refused(text, profile=TURBO, max_count=4)
+    error = refused(text, models=Models((TURBO,)), max_count=4)
     assert str(error).startswith(sentence)
     assert error.alternatives == ()
 
 
 @pytest.mark.parametrize(("text", "name"), [("a cat --neg blur", "neg"), ("a cat --guidence 4", "guidence")])
 def test_a_typing_error_in_a_flag_that_the_model_does_not_take(text: str, name: str) -> None:
-    error = refused(text, profile=TURBO, max_count=4)
+    error = refused(text, models=Models((TURBO,)), max_count=4)
     assert str(error).startswith(f"{TURBO.title} does not take `--{name}`")
     assert offered(error) == ("Generate without it", "a cat")
 
@@ -310,15 +311,15 @@ def test_nothing_is_offered_where_no_prompt_or_a_bad_value_is_left(text: str) ->
 
 
 def test_flags_that_the_model_does_not_take_are_told_with_the_others() -> None:
-    error = refused("a cat --no text --tile --guidance 4", profile=TURBO, max_count=4)
+    error = refused("a cat --no text --tile --guidance 4", models=Models((TURBO,)), max_count=4)
     assert str(error) == (
         "`--tile` works in Midjourney, not here. "
         f"{TURBO.title} does not take `--no`: say in the prompt what you want to see instead. "
         f"{TURBO.title} does not take `--guidance`."
     )
     assert offered(error) == ("Generate without them", "a cat")
-    assert read_flags(ImageOptions("a cat --guidance 0"), profile=TURBO, max_count=4).guidance == 0
-    assert "`--no`" not in str(refused("a cat --foo", profile=TURBO, max_count=4))
+    assert read_flags(ImageOptions("a cat --guidance 0"), models=Models((TURBO,)), max_count=4).guidance == 0
+    assert "`--no`" not in str(refused("a cat --foo", models=Models((TURBO,)), max_count=4))
 
 
 def test_which_options_a_text_sets() -> None:
@@ -342,15 +343,17 @@ PIECES = st.lists(
     max_size=14,
 ).map("".join)
 
+ANY_MODELS = st.sampled_from([None, Models((BASE,)), Models((TURBO,)), Models((TURBO, BASE)), Models((BASE, TURBO))])
 
-@given(PIECES | st.text(max_size=200), st.sampled_from([FLAGS, EDIT_FLAGS]), st.sampled_from([None, BASE, TURBO]))
-def test_any_text_is_read_or_refused_in_a_sentence(text: str, flags: Any, profile: Any) -> None:
+
+@given(PIECES | st.text(max_size=200), st.sampled_from([FLAGS, EDIT_FLAGS]), ANY_MODELS, st.booleans())
+def test_any_text_is_read_or_refused_in_a_sentence(text: str, flags: Any, models: Any, any_model: bool) -> None:  # noqa: FBT001
     try:
-        options = read_flags(ImageOptions(text), flags, profile=profile, max_count=4)
+        options = read_flags(ImageOptions(text), flags, models=models, max_count=4, any_model=any_model)
     except RequestRefused as error:
         assert str(error).endswith((".", "?"))
         for alternative in error.alternatives:
-            assert read_flags(alternative.options, flags, profile=profile, max_count=4).prompt
+            assert read_flags(alternative.options, flags, models=models, max_count=4, any_model=any_model).prompt
     except InvalidRequest as error:
         assert str(error).endswith(".")
     else:
@@ -396,7 +399,7 @@ CHOICES = {"aspect": ["16:9", "1:1"], "size": ["large", "512x768"], "fit": ["cro
 def test_what_is_written_as_flags_is_read_as_the_same_options(values: dict[str, Any], words: str) -> None:
     options = ImageOptions(words, **values)
     line = f"{words} {flags_text(options)}".strip()
-    assert read_flags(ImageOptions(line), EDIT_FLAGS, profile=BASE, max_count=4) == options
+    assert read_flags(ImageOptions(line), EDIT_FLAGS, models=Models((BASE,)), max_count=4) == options
 
 
 def test_every_flag_is_an_option() -> None:

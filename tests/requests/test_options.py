@@ -20,8 +20,9 @@ from bot.commands.help import help_text
 from bot.commands.imagine import imagine_command
 from bot.commands.member_settings import settings_command
 from bot.requests.flags import EDIT_FLAGS, FLAGS, read_flags
+from bot.requests.models import Models
 from bot.requests.option_types import Option, SlashCommand
-from bot.requests.options import OPTIONS, STRENGTH_MEANING, MemberSettings, options_in, options_of
+from bot.requests.options import MODEL, OPTIONS, STRENGTH_MEANING, MemberSettings, options_of
 from bot.requests.spec import ImageOptions, ImageSpec
 from zimage_engine.catalog import PROFILES
 from zimage_engine.profiles import ModelProfile
@@ -108,7 +109,7 @@ def test_the_fields_of_member_settings_are_the_table_s() -> None:
     assert list(fields.items()) == list(members.items())
     for option in OPTIONS:
         assert (option.member is not None) == ("settings" in option.slash)
-        assert option.member is None or option.parse(option.member.builtin) is not None
+        assert option.member is None or option is MODEL or option.parse(option.member.builtin) is not None
 
 
 def test_every_field_of_a_spec_is_told_by_an_option() -> None:
@@ -124,10 +125,10 @@ def test_every_field_of_a_spec_is_told_by_an_option() -> None:
 
 
 def command_of(name: SlashCommand, profile: ModelProfile, max_count: int) -> app_commands.Command[Any, ..., None]:
-    submission: Any = SimpleNamespace(profile=profile, max_count=max_count)
+    submission: Any = SimpleNamespace(models=Models((profile,)), max_count=max_count)
     nothing: Any = None
     if name == "settings":
-        return settings_command(nothing, profile, max_count)
+        return settings_command(nothing, Models((profile,)), max_count)
     return imagine_command(submission) if name == "imagine" else edit_command(submission, nothing, nothing)
 
 
@@ -137,6 +138,7 @@ def command_of(name: SlashCommand, profile: ModelProfile, max_count: int) -> app
 def test_slash_commands_offer_what_the_table_says(profile: ModelProfile, name: SlashCommand, max_count: int) -> None:
     parameters = {each.name: each for each in command_of(name, profile, max_count).parameters}
     offered = {option.name for option in OPTIONS if name in option.slash and option.offered_by(profile, max_count)}
+    offered -= {MODEL.name}  # there is no choice
     assert parameters.keys() - NOT_OPTIONS == offered
     for option in (BY_NAME[each] for each in offered):
         parameter = parameters[option.name]
@@ -162,8 +164,8 @@ def test_strength_is_explained_alike_everywhere() -> None:
     strength, profile = BY_NAME["strength"], replace(PROFILES["turbo"], size_multiple=16)
     assert strength.form is not None
     assert strength.form.hint == STRENGTH_MEANING
-    assert options_in("edit", profile, 4)["strength"] == f"{STRENGTH_MEANING}; usually 0.6"
-    assert STRENGTH_MEANING in help_text(profile, 4)
+    assert Models((profile,)).options_in("edit", 4)["strength"] == f"{STRENGTH_MEANING}; usually 0.6"
+    assert STRENGTH_MEANING in help_text(Models((profile,)), 4)
     assert STRENGTH_MEANING in inspect.signature(cli.edit).parameters["strength"].annotation
     page = Path(__file__).parents[2] / "docs" / "commands.md"
     assert f"| `strength` | {STRENGTH_MEANING} |" in page.read_text(encoding="utf-8")
@@ -171,7 +173,7 @@ def test_strength_is_explained_alike_everywhere() -> None:
 
 @every_profile
 def test_help_names_every_option_with_an_example_that_can_be_typed(profile: ModelProfile) -> None:
-    text = help_text(profile, 4)
+    text = help_text(Models((profile,)), 4)
     for option in OPTIONS:
         assert not option.help or f"`{option.name}`" in text
         if option.help_flag:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.requests.models import Models
 from bot.requests.pricing import ImageOutcome, ImageWork, Prices, cheapest, format_credits, needs_confirmation
 from bot.requests.spec import ImageOptions, ImageSpec, build_spec
 from zimage_engine.catalog import PROFILES, find_profile
@@ -20,7 +21,7 @@ BASE = replace(find_profile("base"), size_multiple=16)
 TURBO = replace(find_profile("turbo"), size_multiple=16)
 BY_INSTRUCTION = replace(find_profile("edit"), size_multiple=16, image_patches=256)
 PROMPTS = PromptTokens.load(DEMO)
-PRICES = Prices(DEMO, PROMPTS)
+PRICES = Prices(Models((DEMO,)), PROMPTS)
 SPEC = ImageSpec("a red circle", 256, 256, 7, 8, 0.0, "", "Z-Image demo")
 
 profiles = st.sampled_from((DEMO, BASE, TURBO, BY_INSTRUCTION))
@@ -51,7 +52,7 @@ specs = st.builds(
 def test_a_picture_of_the_usual_size_and_steps_costs_1_credit(profile: ModelProfile) -> None:
     """Before the model is downloaded, too, and with every prompt of up to 128 tokens."""
     for tokens in (0, 15, 128):
-        assert ImageWork(profile.base_size, int(profile.steps.default), tokens).price(profile) == 100
+        assert ImageWork(profile.base_size, int(profile.steps.default), tokens).price(profile, profile) == 100
 
 
 @pytest.mark.parametrize(
@@ -76,12 +77,12 @@ def test_prices(changes: dict, count: int, edit: bool, price: int) -> None:  # n
 def test_prices_of_options() -> None:
     def price(profile: ModelProfile, count: int = 1, **given: object) -> int:
         spec, _ = build_spec(ImageOptions("x", **given), profile, max_count=4)  # type: ignore[arg-type]
-        return Prices(profile, PROMPTS).quote(spec, count, edit=False)
+        return Prices(Models((profile,)), PROMPTS).quote(spec, count, edit=False)
 
     assert price(DEMO) == 100
     assert price(DEMO, 3) == 300
     assert price(DEMO, size="large") == 292
-    assert price(DEMO, size="32x32", steps=1) == cheapest(DEMO) == 9
+    assert price(DEMO, size="32x32", steps=1) == cheapest(Models((DEMO,))) == 9
     assert price(TURBO, size="2048x2048") == 564
     assert price(BASE) == 200
     assert price(BASE, guidance=0.0) == 100
@@ -98,8 +99,9 @@ def test_the_longer_one_of_prompt_and_negative_prompt_counts() -> None:
 
 def test_the_original_of_an_edit_by_instruction_is_joined_to_every_step() -> None:
     usual = ImageWork(BY_INSTRUCTION.base_size, 50)
-    assert 200 < replace(usual, edit=True).price(BY_INSTRUCTION) < 300
-    assert replace(usual, edit=True).price(replace(BY_INSTRUCTION, image_patches=0)) == 101
+    assert 200 < replace(usual, edit=True).price(BY_INSTRUCTION, BY_INSTRUCTION) < 300
+    without = replace(BY_INSTRUCTION, image_patches=0)
+    assert replace(usual, edit=True).price(without, without) == 101
 
 
 @given(profiles, works, works)
@@ -113,13 +115,14 @@ def test_a_price_grows_with_size_steps_tokens_passes_and_an_original(
         max(one.passes, other.passes),
         one.edit or other.edit,
     )
-    assert 1 <= one.price(profile) <= larger.price(profile)
-    assert cheapest(profile) <= one.price(profile)
+    assert 1 <= one.price(profile, profile) <= larger.price(profile, profile)
+    assert cheapest(Models((profile,))) <= one.price(profile, profile)
 
 
 @given(profiles, specs, st.integers(1, 8))
 def test_a_job_costs_as_much_as_its_images_one_by_one(profile: ModelProfile, spec: ImageSpec, count: int) -> None:
-    priced = Prices(profile, PROMPTS)
+    priced = Prices(Models((profile,)), PROMPTS)
+    spec = replace(spec, model=profile.title)
     for edit in (False, True):
         price = priced.quote(spec, count, edit=edit)
         assert isinstance(price, int)

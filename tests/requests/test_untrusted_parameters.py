@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bot.errors import Refusal
+from bot.requests.models import Models
 from bot.requests.parameters import a1111_parameters, encode_picture
 from bot.requests.spec import ImageSpec
 from bot.requests.untrusted_parameters import _FIELD_TYPES, _READERS, read_spec
@@ -28,7 +29,7 @@ def ours(**changes: object) -> dict[str, str]:
 
 @given(specs())
 def test_our_own_field_gives_the_spec_back(spec: ImageSpec) -> None:
-    assert read_spec({"zimage": spec.to_json(), "parameters": A1111}, BASE) == spec
+    assert read_spec({"zimage": spec.to_json(), "parameters": A1111}, Models((BASE,))) == spec
 
 
 @given(specs())
@@ -41,13 +42,13 @@ def test_what_other_tools_read_gives_the_spec_back(spec: ImageSpec) -> None:
     )
     if not plain.guidance_scale:
         plain = replace(plain, negative_prompt="")
-    assert read_spec({"parameters": a1111_parameters(plain)}, BASE) == plain
+    assert read_spec({"parameters": a1111_parameters(plain)}, Models((BASE,))) == plain
 
 
 def test_a_picture_of_ours_brings_its_spec() -> None:
     png = encode_picture(RawImage(256, 256, bytes(3 * 256 * 256)), CAT)
     with Image.open(BytesIO(png)) as picture:
-        assert read_spec(picture.info, DEMO) == CAT
+        assert read_spec(picture.info, Models((DEMO,))) == CAT
 
 
 def test_what_other_tools_write_is_read() -> None:
@@ -57,7 +58,7 @@ def test_what_other_tools_write_is_read() -> None:
         'Model hash: 6ce0161689, Model: "a, \\"quoted\\" model", Lora hashes: "x: 1, Seed: 9", Version: v1.10.1\r\n'
         "Template: a cat"
     )
-    assert read_spec({"parameters": text}, BASE) == ImageSpec(
+    assert read_spec({"parameters": text}, Models((BASE,))) == ImageSpec(
         'a "big" cat,\n(sitting:1.2) <lora:x:1>', 1024, 768, 42, 28, 4.5, "blur,\ntext", 'a, "quoted" model'
     )
 
@@ -65,21 +66,23 @@ def test_what_other_tools_write_is_read() -> None:
 def test_a_scale_of_one_or_none_is_no_guidance_and_its_negative_prompt_had_no_effect() -> None:
     text = A1111.replace("\n", "\nNegative prompt: blur\n")
     for scale in ("1", "1.0", "0"):
-        assert read_spec({"parameters": text.replace("scale: 1", f"scale: {scale}")}, DEMO) == CAT
-    assert read_spec({"parameters": A1111.replace("CFG scale: 1, ", "")}, DEMO) == CAT
+        assert read_spec({"parameters": text.replace("scale: 1", f"scale: {scale}")}, Models((DEMO,))) == CAT
+    assert read_spec({"parameters": A1111.replace("CFG scale: 1, ", "")}, Models((DEMO,))) == CAT
 
 
 def test_of_a_setting_that_stands_twice_the_first_counts() -> None:
-    assert read_spec({"parameters": A1111 + ", Seed: 9"}, DEMO) == CAT
+    assert read_spec({"parameters": A1111 + ", Seed: 9"}, Models((DEMO,))) == CAT
 
 
 def test_no_file_is_named_by_a_stranger() -> None:
-    spec = read_spec(ours(strength=0.6, source="../../etc/passwd", mask="0" * 32), DEMO)
+    spec = read_spec(ours(strength=0.6, source="../../etc/passwd", mask="0" * 32), Models((DEMO,)))
     assert (spec.original, spec.mask, spec.strength) == ("", "", 0.6)
 
 
 def test_what_is_shown_is_harmless_text() -> None:
-    spec = read_spec(ours(prompt="a \x1b[31mred\u202e \ud800cat\0\x07\n@everyone", model="/etc/\n" + "x" * 500), DEMO)
+    spec = read_spec(
+        ours(prompt="a \x1b[31mred\u202e \ud800cat\0\x07\n@everyone", model="/etc/\n" + "x" * 500), Models((DEMO,))
+    )
     assert spec.prompt == "a red cat\n@everyone"
     assert spec.model == "/etc/ " + "x" * 73 + "…"
 
@@ -90,7 +93,7 @@ def test_a_field_of_the_wrong_kind_is_refused(field: str, value: object) -> None
     if (field, value) in [("prompt", "8"), ("model", "8")]:
         return
     with pytest.raises(Refusal):
-        read_spec(ours(**{field: value}), DEMO)
+        read_spec(ours(**{field: value}), Models((DEMO,)))
 
 
 HOSTILE = {
@@ -136,7 +139,7 @@ HOSTILE = {
 def test_hostile_metadata_ends_soon_and_in_one_sentence(text: dict[str, str]) -> None:
     began = time.thread_time()
     with pytest.raises(Refusal) as caught:
-        read_spec(text, DEMO)
+        read_spec(text, Models((DEMO,)))
     assert time.thread_time() - began < 0.3
     sentence = str(caught.value)
     assert sentence.endswith(".")
@@ -164,7 +167,7 @@ WILD = (
 @given(st.dictionaries(st.sampled_from(["zimage", "parameters"]), WILD))
 def test_any_text_is_a_spec_that_can_be_drawn_or_a_sentence(text: dict[str, str]) -> None:
     try:
-        spec = read_spec(text, DEMO)
+        spec = read_spec(text, Models((DEMO,)))
     except Refusal as refusal:
         assert str(refusal).endswith(".")
     else:

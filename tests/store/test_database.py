@@ -35,6 +35,7 @@ def test_migrating_a_fresh_file_and_again(tmp_path: Path) -> None:
         "0010_downloads",
         "0012_bounded_deletions",
         "0014_indexes_by_age",
+        "0015_model_rules",
     ]
     assert {"jobs", "images", "ledger", "facts"} <= tables(path)
     assert migrate(path) == []

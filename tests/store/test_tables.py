@@ -8,6 +8,7 @@ from typing import Any, get_args
 from discord import app_commands
 
 from bot.commands.admin.settings import add_to
+from bot.requests.models import Models
 from bot.services import configured_terms
 from bot.settings import Settings
 from bot.store.database import MIGRATIONS
@@ -38,7 +39,7 @@ def test_every_limit_and_ceiling_has_its_setting() -> None:
     settings = Settings.in_code(
         **values, direct_credits_per_day=1.5, **{f"ceiling_{name}": value for name, value in ceilings.items()}
     )
-    terms = configured_terms(settings, complete_profile(find_profile("demo")))
+    terms = configured_terms(settings, Models((complete_profile(find_profile("demo")),)))
     in_units = {"credits_per_day": 750, "concurrent_jobs": 2, "queued_jobs": None, "max_pixels": 9, "max_count": 3}
     assert terms.defaults == in_units
     assert terms.direct == {**in_units, "credits_per_day": 150}

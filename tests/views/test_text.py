@@ -17,6 +17,7 @@ from bot.moderation.limit_texts import parse_value
 from bot.moderation.patterns import Pattern
 from bot.requests.drafts import Draft
 from bot.requests.flags import read_flags
+from bot.requests.models import Models
 from bot.requests.spec import ImageOptions, ImageSpec, build_spec
 from bot.views.errors import request_text
 from bot.views.results import picture_label
@@ -66,7 +67,7 @@ def test_what_was_typed_is_quoted_and_does_nothing(text: str, shown: str) -> Non
         lambda text: build_spec(ImageOptions("a cat", aspect=text), PROFILE, max_count=4),
         lambda text: build_spec(ImageOptions("a cat", size=f"{text}9"), PROFILE, max_count=4),
         lambda text: Draft("a cat", flags=text).options(),
-        lambda text: read_flags(ImageOptions(f"a cat --seed {text}"), profile=PROFILE, max_count=4),
+        lambda text: read_flags(ImageOptions(f"a cat --seed {text}"), models=Models((PROFILE,)), max_count=4),
         Pattern,
     ],
 )

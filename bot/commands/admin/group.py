@@ -17,6 +17,7 @@ from bot.commands.admin import (
     channels,
     limits,
     member_menu,
+    models,
     moderate_menu,
     pause,
     settings,
@@ -33,6 +34,7 @@ from bot.views.setup import SetupChannels, SetupCredits, SetupSwitch
 _SECTIONS: tuple[Callable[[app_commands.Group, BotParts], None], ...] = (
     setup.add_to,
     limits.add_to,
+    models.add_to,
     blocks.add_to,
     channels.add_to,
     words.add_to,

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from bot.services import choose_profile
+from bot.configured_models import choose_profiles
 from bot.settings import Settings
 from zimage_engine.device.devices import all_devices, pick_device
 from zimage_engine.device.memory import DeviceKind
@@ -74,8 +74,10 @@ def test_the_automatic_profile_follows_the_chosen_device(
         asked.append(wanted)
         return DeviceReport(device, (device,), 0, "2", None, None)
 
-    monkeypatch.setattr("bot.services.complete_profile", lambda profile: profile)  # turbo's files are on the hub
-    chosen = choose_profile(settings.model_copy(update={"profile": "auto", "device": "cuda:1"}), report)
+    monkeypatch.setattr(
+        "bot.configured_models.complete_profile", lambda profile: profile
+    )  # turbo's files are on the hub
+    (chosen,) = choose_profiles(settings.model_copy(update={"profile": "auto", "device": "cuda:1"}), report)
     assert (chosen.name, asked) == (name, ["cuda:1"])
-    assert choose_profile(settings.model_copy(update={"profile": "auto", "device": "cpu"}), report).name == "demo"
+    assert choose_profiles(settings.model_copy(update={"profile": "auto", "device": "cpu"}), report)[0].name == "demo"
     assert asked == ["cuda:1"], "the CPU is known without asking"

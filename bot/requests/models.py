@@ -1,0 +1,155 @@
+"""The models that a bot offers, and which of them a request is for.
+
+Members and programs name a model by its profile's name. Rows and PNGs have its title, which is for people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bot.inert import cut, in_quotes
+from bot.requests.option_types import Option, SlashCommand
+from bot.requests.options import MODEL, OPTIONS, fill, options_of
+from bot.requests.spec import ImageOptions, ImageSpec, choose_size
+from zimage_engine.catalog import either
+from zimage_engine.profiles import ModelProfile
+from zimage_engine.types import ImageRequest, InvalidRequest
+
+_DESCRIPTION_LIMIT = 100
+"""Discord's limit for the description of a slash command's option."""
+
+
+class ModelGone(InvalidRequest):
+    """A picture or a stored job is of a model that the bot does not have."""
+
+    def __init__(self, title: str, models: Models) -> None:
+        of = f"model {in_quotes(title, 40)}" if title else "its model"
+        super().__init__(f"I no longer have {of}: ask for the picture again with {models.usual.title}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The complete profiles of the bot's models; the first is the default. Their names and titles differ.
+
+    ``preferred`` is the model of a request that names none; None for the default.
+    """
+
+    profiles: tuple[ModelProfile, ...]
+    preferred: ModelProfile | None = None
+
+    @property
+    def default(self) -> ModelProfile:
+        return self.profiles[0]
+
+    @property
+    def usual(self) -> ModelProfile:
+        """The model of a request that names none."""
+        return self.preferred or self.default
+
+    @property
+    def several(self) -> bool:
+        return len(self.profiles) > 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(profile.name for profile in self.profiles)
+
+    def preferring(self, profile: ModelProfile | None) -> Models:
+        """Return the same models with another :attr:`preferred` one; None leaves it as it is."""
+        return self if profile is None else replace(self, preferred=profile)
+
+    def named(self, name: str | None) -> ModelProfile | None:
+        """Return the model with a name; None if the bot has none."""
+        return next((profile for profile in self.profiles if profile.name == name), None)
+
+    def titled(self, title: str) -> ModelProfile | None:
+        """Return the model with a title, as rows and PNGs have it; None if the bot has none."""
+        return next((profile for profile in self.profiles if profile.title == title), None)
+
+    def titled_or_default(self, title: str) -> ModelProfile:
+        """Return the model with a title; the default one if the bot has none."""
+        return self.titled(title) or self.default
+
+    def of(self, options: ImageOptions) -> ModelProfile:
+        """Return the model of a request whose flags have been read. Raises :class:`InvalidRequest`."""
+        found = self.usual if options.model is None else self.named(options.model)
+        if found is None:
+            raise InvalidRequest(f"There is no model {in_quotes(options.model or '', 30)}: take {either(self.names)}.")
+        return found
+
+    def of_spec(self, spec: ImageSpec) -> ModelProfile:
+        """Return the model of a spec. Raises :class:`ModelGone` if the bot does not have it."""
+        found = self.titled(spec.model)
+        if found is None:
+            raise ModelGone(spec.model, self)
+        return found
+
+    def request(self, spec: ImageSpec, request_id: str) -> ImageRequest:
+        """Return the engine's request for a spec, without its original. Raises :class:`ModelGone`."""
+        return replace(spec.request(request_id), model=self.of_spec(spec).name)
+
+    def flag_of(self, spec: ImageSpec) -> str | None:
+        """Return the value of ``--model`` that asks for the spec's model again; None if there is nothing to choose."""
+        found = self.titled(spec.model)
+        return found.name if found is not None and self.several else None
+
+    def options_of(self, spec: ImageSpec) -> ImageOptions:
+        """Return the options that generate the spec's image again, given the original of an edit."""
+        return replace(options_of(spec), model=self.flag_of(spec))
+
+    def options_in(self, command: SlashCommand, max_count: int) -> dict[str, str]:
+        """Return the names of the options that a slash command offers, and their descriptions."""
+        return {
+            option.name: self._described(option, command, max_count)
+            for option in OPTIONS
+            if command in option.slash and self.offer(option, max_count)
+        }
+
+    def offer(self, option: Option[Any], max_count: int) -> bool:
+        """Return whether one of the models takes the option."""
+        if option is MODEL:
+            return self.several
+        return any(option.offered_by(profile, max_count) for profile in self.profiles)
+
+    def bounds(self, option: Option[Any], max_count: int) -> tuple[float, float]:
+        """Return the smallest and the largest value of an option that one of the models takes; the option has some."""
+        assert option.bounds is not None, "an option of numbers"
+        all_bounds = [option.bounds(profile, max_count) for profile in self.profiles]
+        return min(low for low, _ in all_bounds), max(high for _, high in all_bounds)
+
+    def _described(self, option: Option[Any], command: SlashCommand, max_count: int) -> str:
+        offering = [profile for profile in self.profiles if option is MODEL or option.offered_by(profile, max_count)]
+        texts = {fill(option.slash[command], profile, max_count) for profile in offering}
+        if len(texts) == 1 and len(offering) == len(self.profiles):
+            return texts.pop()
+        what, each = option.slash_of_models
+        if not what:
+            return min(texts)
+        values = ", ".join(fill(each, profile, max_count) for profile in offering)
+        return cut(f"{what} {values}", _DESCRIPTION_LIMIT)
+
+
+def fitted(options: ImageOptions, profile: ModelProfile) -> ImageOptions:
+    """Return the options without what this model does not take: a picture is asked for again with another model."""
+    changes: dict[str, Any] = {}
+    for option in OPTIONS:
+        value = getattr(options, option.name)
+        if value is None or option is MODEL:
+            continue
+        if not option.offered_by(profile, 1):
+            changes[option.name] = None
+        elif option.bounds is not None and option.name != "count":
+            low, high = option.bounds(profile, 1)
+            changes[option.name] = value if low <= value <= high else None
+    if options.size is not None and not _takes_size(options.size, profile):
+        changes["size"] = None
+    return replace(options, **changes)
+
+
+def _takes_size(text: str, profile: ModelProfile) -> bool:
+    try:
+        choose_size(text, None, profile)
+    except InvalidRequest:
+        return False
+    return True
