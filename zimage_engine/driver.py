@@ -40,6 +40,7 @@ class Driver:
         self, place: DevicePlace, make_executor: MakeExecutor, shared: Shared, on_end: Callable[[Driver], None]
     ) -> None:
         self.place = place
+        self.name = place.name
         self._make_executor = make_executor
         self._shared = shared
         self._changed = shared.changed
@@ -60,20 +61,14 @@ class Driver:
         self._thread = threading.Thread(target=self._drive, name=f"zimage-driver-{place.name}", daemon=True)
         self._watchdog = Watchdog(self._on_hang)
 
-    @property
-    def name(self) -> str:
-        return self.place.name
-
     def start(self) -> None:
         self._thread.start()
         self._watchdog.start()
 
     def stop_loading(self) -> None:
         """End an executor that is being loaded: what comes after it is not needed any more."""
-        with self._changed:
-            loading = self._executor if self._loading else None
-        if loading is not None:
-            loading.kill()
+        if self._loading and (executor := self._executor) is not None:
+            executor.kill()
 
     def drain(self) -> None:
         """End once the requests that have begun on this device have ended, or at once while it is loading."""
@@ -206,15 +201,15 @@ class Driver:
 
     def _record(self, executor: Executor, plan: Plan, result: PlanResult) -> bool:
         """Publish what follows from a plan; returns False if the plan was abandoned."""
-        shared = self._shared
+        shared, queue = self._shared, self._shared.queue
         with self._changed:
-            if not shared.queue.is_running(self.name, plan):
+            if not queue.is_running(self.name, plan):
                 return False
             self._busy_seconds += result.seconds
-            shared.publisher.publish(shared.queue.done(self.name, plan, result))
-            if result.models is not None:  # what was loaded has been measured
-                shared.queue.use_costs(self.name, executor.costs, executor.load_seconds)
-            record = shared.queue.record
+            shared.publisher.publish(queue.done(self.name, plan, result))
+            if result.models is not None:
+                queue.use_costs(self.name, executor.costs, executor.load_seconds)
+            record = queue.record
             self._changed.notify_all()  # there may be something for another device
         shared.on_progress()
         if record is not None:
@@ -278,8 +273,10 @@ class Driver:
         self.stage = stage
 
     def _watch(self, plan: Plan) -> None:
-        unit = plan.unit.value if plan.unit is not None else "free memory"
-        self._watchdog.begins(unit, max(self._shared.config.unit_limit, _SLOW_FACTOR * plan.seconds))
+        self._watchdog.begins(
+            plan.unit.value if plan.unit else "free memory",
+            max(self._shared.config.unit_limit, _SLOW_FACTOR * plan.seconds),
+        )
 
     def _on_hang(self) -> None:
         if (executor := self._executor) is not None:
