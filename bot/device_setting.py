@@ -30,7 +30,7 @@ DeviceSetting = Annotated[
     Field(
         description="Where pictures are generated: auto, the best device; all, every GPU; or names such as cpu, "
         "cuda:1, mps, several of them (cuda:0,cuda:1), several workers on one (cpu*2), or each with its models "
-        "(cuda:0=turbo,cuda:1=turbo+base). Several have a process each."
+        "(cuda:0=ONE,cuda:1=ONE+OTHER). Several have a process each."
     ),
 ]
 """A text in the syntax of :func:`zimage_engine.places.parse_places`."""

@@ -20,7 +20,7 @@ class EngineConfig:
 
     - ``profile``: a complete one, from :func:`complete_profile`; the model of requests that name none.
     - ``device``: where workers run: ``auto`` takes the best device there is, ``all`` every GPU; else names of torch's,
-      such as ``cuda:1``, ``cpu*2`` or ``cuda:0=ONE,cuda:1=OTHER``. See :func:`~zimage_engine.places.parse_places`.
+      such as ``cuda:1``, ``cpu*2`` or ``cuda:0=ONE,cuda:1=OTHER``. The module ``places`` has the syntax.
     - ``dtype``: ``bfloat16``, ``float32``, or ``auto``: bfloat16 on a GPU and, on the CPU, float32 if it fits.
     - ``cache_dir``: keeps what was measured on this device; without it every start measures again.
     - ``batch_tokens``: the token budget of a batch, which limits how many pictures share a step; 0 measures the best

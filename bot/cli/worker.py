@@ -91,7 +91,7 @@ def _resolved(host: str) -> str:
     try:
         return socket.gethostbyname(host)
     except OSError as error:
-        raise WrongUsage(f"{host} is no address of this machine: name one with --listen.") from error
+        raise WrongUsage(f"{host} does not belong to this machine: name one with --listen.") from error
 
 
 def _remove(folder: Path) -> None:

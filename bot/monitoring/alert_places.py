@@ -56,8 +56,8 @@ class AlertPlaces:
                 channel = await self._client.fetch_channel(self._channel_id)
             except (discord.NotFound, discord.Forbidden, discord.InvalidData):
                 return (
-                    f"ALERT_CHANNEL={self._channel_id} is no channel that I can see, so no alerts are posted there: "
-                    "set the id of another channel, or let me see it."
+                    f"ALERT_CHANNEL={self._channel_id} names a channel that I cannot see, so no alerts are posted "
+                    "there: set the id of another channel, or let me see it."
                 )
         if isinstance(channel, ServerChannel):
             lacking = missing_for_text(channel)

@@ -212,7 +212,7 @@ async def test_places_that_take_no_alert_are_told_before_there_is_one(
     )
     assert closed.endswith("Send Messages.")
     (unknown,) = await look("999")
-    assert unknown.startswith("ALERT_CHANNEL=999 is no channel that I can see, so no alerts are posted there")
+    assert unknown.startswith("ALERT_CHANNEL=999 names a channel that I cannot see, so no alerts are posted there")
     told = [record.msg["advice"] for record in caplog.records if record.msg["event"] == "alert_place_unusable"]
     assert told == [closed, unknown], "once each"
     running.discord.deny("3002")
