@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.pipelined_worker import PipelinedWorker, ask
+from tests.helpers.pipelined_worker import PipelinedWorker, answer, ask, must
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.predictions import QueueModel
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.request_states import Published
 from zimage_engine.scheduling.scheduler import Scheduler
-from zimage_engine.types import Cancelled, Failed, Finished
+from zimage_engine.types import Cancelled, Failed, Finished, Unit
 
 PACES = {"fast": 1.0, "slow": 3.0, "slowest": 20.0}
 
@@ -149,3 +149,17 @@ def test_no_device_idles_while_a_request_that_it_may_serve_waits(
             )
             if waits and not worker.plans and not device.draining:
                 assert worker.launch(ahead=False)
+
+
+def test_a_request_does_not_ride_with_another_while_a_device_has_nothing_to_do() -> None:
+    fleet = Fleet(budget=1000, names=("fast", "slow"))
+    queue = fleet.queue
+    assert queue.next("fast") is None
+    assert queue.next("slow") is None
+    for name in "ab":
+        queue.submit(ask(name), owner=name)
+    encode = must(queue.next("fast"))
+    queue.done("fast", encode, answer(encode))
+    step = must(queue.next("fast"))
+    assert (step.unit, step.ids) == (Unit.DENOISE, ("a",))
+    assert must(queue.next("slow")).ids == ("b",)
