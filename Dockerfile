@@ -14,6 +14,9 @@ WORKDIR /src
 COPY requirements.lock requirements-cpu.lock ./
 RUN python3 -m venv /opt/zimage-bot && /opt/zimage-bot/bin/python -m pip install --no-cache-dir --require-hashes \
     --only-binary :all: -r "${LOCK}"
+# For a Ray cluster: its version, as in compose.cluster.yaml. The locks are those of a bot without one.
+ARG RAY=
+RUN [ -z "${RAY}" ] || /opt/zimage-bot/bin/python -m pip install --no-cache-dir --only-binary :all: "ray==${RAY}"
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY bot bot
 COPY zimage_engine zimage_engine

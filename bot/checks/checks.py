@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from bot.checks.account import check_account
 from bot.checks.finding import Check, Finding, Surroundings
 from bot.checks.health import check_health
-from bot.checks.machine import check_choice, check_device, check_owner, check_places, check_program
+from bot.checks.machine import (
+    check_choice,
+    check_cluster,
+    check_device,
+    check_owner,
+    check_places,
+    check_program,
+)
 from bot.checks.model import check_attention, check_previews, check_weights
 from bot.checks.storage import check_database, check_disk, check_folders, check_lock
 from bot.errors import DeviceGone, ExitStatus, NetworkDown, StartupError, TemporaryFault, status_of
@@ -22,6 +29,7 @@ CHECKS = (
     Check("disk", check_disk, first=True),
     Check("database", check_database, first=True),
     Check("device", check_device),
+    Check("cluster", check_cluster, first=True),
     Check("profile", check_choice, first=True),
     Check("devices", check_places, first=True),
     Check("weights", check_weights, first=True),

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import discord
 
@@ -15,6 +16,8 @@ from bot.plurals import counted
 from bot.settings import Settings, unknown_names
 from bot.version import program_version
 from zimage_engine.catalog import CPU_PROFILE
+from zimage_engine.cluster.config import LOCAL
+from zimage_engine.cluster.link import RAY_MISSING, check_token
 from zimage_engine.device.memory import GB
 from zimage_engine.device.nvidia import NvidiaState, minimum_driver
 from zimage_engine.device.probe import Device, DeviceReport
@@ -77,6 +80,19 @@ def _device(settings: Settings, report: DeviceReport, device: Device) -> Finding
         return Finding("device", ok=True, text=device.title)
     why = f"the CPU, as DEVICE={settings.device} says" if settings.device != "auto" else "CPU only"
     return Finding("device", ok=None, text=f"{why}: fine for PROFILE={CPU_PROFILE}, minutes a picture for the others.")
+
+
+def check_cluster(around: Surroundings) -> Iterator[Finding]:
+    """Check that Ray is installed and the cluster's token is here, if a cluster is used. Does not connect to it."""
+    address = around.settings.ray_address
+    if address is None:
+        return
+    if find_spec("ray") is None:
+        yield Finding("cluster", ok=False, text=RAY_MISSING)
+        return
+    if address != LOCAL:
+        check_token()
+    yield Finding("cluster", ok=True, text=f"Ray {version('ray')}, RAY_ADDRESS={address}")
 
 
 def check_choice(around: Surroundings) -> Iterator[Finding]:

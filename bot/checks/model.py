@@ -45,7 +45,7 @@ def check_weights(around: Surroundings) -> Iterator[Finding]:
 def check_attention(around: Surroundings) -> Iterator[Finding]:
     """Try the attention kernel out, if it is not torch's own."""
     kernel = around.settings.attention
-    if kernel == "auto":
+    if kernel == "auto" or around.settings.ray_address not in (None, "local"):  # the cluster's devices are elsewhere
         return
     if (fault := attention_fault(kernel, around.settings.device)) is not None:
         yield Finding("attention", ok=False, text=fault)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -22,7 +22,7 @@ from bot.errors import ExitStatus, StartupError, WrongUsage
 from bot.settings import Settings
 from zimage_engine.cluster.config import WORKERS_RESOURCE
 from zimage_engine.cluster.joining import stay_joined
-from zimage_engine.cluster.link import LOOPBACK, token_file
+from zimage_engine.cluster.link import LOOPBACK, RAY_MISSING, token_file
 from zimage_engine.cluster.ray_node import NodeOptions, make_folder, write_token
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -42,7 +42,7 @@ class WorkerOptions:
 def run_worker(settings: Settings, options: WorkerOptions) -> None:
     """Check this machine, join the cluster and stay until a signal. Raises :class:`StartupError`."""
     if find_spec("ray") is None:
-        raise StartupError("Ray is not installed: run `pip install 'zimage-bot[cluster]'`.")
+        raise StartupError(RAY_MISSING)
     console = Console()
     around = Surroundings(settings, hurried=True)
     offers = options.workers != 0 and not (options.address is None and options.workers is None)
@@ -64,11 +64,11 @@ def run_worker(settings: Settings, options: WorkerOptions) -> None:
 
     for number in _STOP_SIGNALS:
         signal.signal(number, on_signal)
-    folder = make_folder(settings.data_dir.resolve() / "ray-node")
+    folder = make_folder()
     try:
         stay_joined(node, folder, stopping, options.drain_seconds, lambda text: console.print(text, soft_wrap=True))
     finally:
-        _remove(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _node(settings: Settings, options: WorkerOptions, around: Surroundings) -> NodeOptions:
@@ -92,9 +92,3 @@ def _resolved(host: str) -> str:
         return socket.gethostbyname(host)
     except OSError as error:
         raise WrongUsage(f"{host} does not belong to this machine: name one with --listen.") from error
-
-
-def _remove(folder: Path) -> None:
-    import shutil  # noqa: PLC0415 - once
-
-    shutil.rmtree(folder, ignore_errors=True)

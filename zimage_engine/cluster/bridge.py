@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import uuid
@@ -15,7 +16,7 @@ from typing import Any
 from zimage_engine.cluster.actor import Assignment, DeviceActor
 from zimage_engine.cluster.config import Seat
 from zimage_engine.cluster.fingerprint import Fingerprint
-from zimage_engine.cluster.link import RayLink, set_ray_environment
+from zimage_engine.cluster.link import RAY_MISSING, RayLink, set_ray_environment
 from zimage_engine.device.child import Loaded, LoadFailed, Lost
 from zimage_engine.executor import Finish
 from zimage_engine.types import ImageRequest, NewRequest, NotAvailable, Plan, PlanResult, WorkerLost
@@ -29,8 +30,8 @@ NAMESPACE = "zimage"
 """Of the names of the actors in the cluster."""
 
 _BEAT_SECONDS = 1.0
-_SILENCE_SECONDS = 7.0
-"""A process that does not answer for so long is lost."""
+_SILENCE_SECONDS, _LOADING_SILENCE_SECONDS = 7.0, 60.0
+"""A process that does not answer for so long is lost. Importing and loading may stop its threads for long."""
 
 Send = Callable[[Any], None]
 
@@ -72,6 +73,7 @@ def load_actor(link: RayLink, seat: Seat, assignment: Assignment, send: Send) ->
     Sends the :class:`Fingerprint` before it loads, and afterwards what the actor logs. Raises :class:`EngineError`:
     :class:`WorkerLost` if another try may succeed.
     """
+    silence()
     ray = connect(link)
     send("placing")
     options = {
@@ -98,8 +100,19 @@ def load_actor(link: RayLink, seat: Seat, assignment: Assignment, send: Send) ->
     fingerprint: Fingerprint = answer(actor.fingerprint.remote())
     send(fingerprint)
     loaded: Loaded = answer(actor.load.remote())
-    beats.watch()
+    beats.be_quick()
     return ActorWorker(ray, actor, loaded, seat, send)
+
+
+def silence() -> None:
+    """Drop what Ray's own code prints in this child process: the bot's output may be JSON, line by line.
+
+    What Python code prints to standard error still comes to the bot's log.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def connect(link: RayLink) -> Any:
@@ -111,7 +124,7 @@ def connect(link: RayLink) -> Any:
     try:
         import ray  # noqa: PLC0415 - after its environment is set, and only where a cluster is used
     except ImportError as error:
-        raise NotAvailable("Ray is not installed: run `pip install 'zimage-bot[cluster]'`.") from error
+        raise NotAvailable(RAY_MISSING) from error
     import ray.util.scheduling_strategies  # noqa: PLC0415
 
     ending = signal.getsignal(signal.SIGTERM)
@@ -155,23 +168,24 @@ class _Beats:
         self._actor = actor
         self._seat = seat
         self._send = send
-        self._watching = threading.Event()
+        self._loaded = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="zimage-beats", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def watch(self) -> None:
-        """From now on take silence for the actor's end: while it loads, it may be silent for long."""
-        self._watching.set()
+    def be_quick(self) -> None:
+        """Be less patient from now on: it is loaded."""
+        self._loaded.set()
 
     def _beat(self) -> None:
         pause = threading.Event()
         while True:
             reference = self._actor.news.options(concurrency_group="news").remote()
             try:
-                ready, _ = self._ray.wait([reference], timeout=_SILENCE_SECONDS)
-                if not ready and self._watching.is_set():
+                patience = _SILENCE_SECONDS if self._loaded.is_set() else _LOADING_SILENCE_SECONDS
+                ready, _ = self._ray.wait([reference], timeout=patience)
+                if not ready:
                     self._send(Lost(f"The worker on {self._seat.title} does not answer."))
                     return
                 for each in self._ray.get(reference):

@@ -9,6 +9,7 @@ from pathlib import Path
 from zimage_engine.types import NotAvailable
 
 LOOPBACK = "127.0.0.1"
+RAY_MISSING = "Ray is not installed: run `pip install 'zimage-bot[cluster]'`."
 
 
 @dataclass(frozen=True, slots=True)

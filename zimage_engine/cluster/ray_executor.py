@@ -12,11 +12,14 @@ from zimage_engine.cluster.config import Seat
 from zimage_engine.cluster.fingerprint import PACKAGE, Fingerprint
 from zimage_engine.cluster.link import RayLink
 from zimage_engine.config import EngineConfig
+from zimage_engine.device.child import Loaded
 from zimage_engine.places import DevicePlace
 from zimage_engine.process_executor import ProcessExecutor
 from zimage_engine.shared_pixels import SharedPixels
 from zimage_engine.types import NotAvailable
 from zimage_engine.weights import Report
+
+log = logging.getLogger(__name__)
 
 Check = Callable[[Fingerprint, str], str | None]
 """Returns the sentence that refuses a worker with this fingerprint on this machine; None if it may work."""
@@ -34,6 +37,7 @@ class RayExecutor(ProcessExecutor):
         pixels = max(profile.max_pixels for profile in config.profiles)
         super().__init__(partial(load_actor, link, seat, assignment), pixels)
         self._check = check
+        self._place = place
         self._seat = seat
 
     def _handle(self, message: object, shared: SharedPixels, report: Report) -> None:
@@ -41,5 +45,7 @@ class RayExecutor(ProcessExecutor):
             return  # a stage of loading that came with later news
         if not isinstance(message, Fingerprint):
             super()._handle(message, shared, report)
+            if isinstance(message, Loaded):
+                log.info("loaded: device=%s", self._place.name)
         elif (sentence := self._check(message, self._seat.title)) is not None:
             self._lose(NotAvailable(sentence))

@@ -157,12 +157,12 @@ class RayNode:
         return lines[-1][-300:] if lines else "it said nothing"
 
 
-def make_folder(wanted: Path) -> Path:
-    """Return a new private folder for Ray's logs and sockets: ``wanted``, or one with a shorter path.
+def make_folder(wanted: Path | None = None) -> Path:
+    """Return a new private folder for Ray's logs and sockets: ``wanted``, or a temporary one if that has a long path.
 
     What an earlier run has left in ``wanted`` is removed.
     """
-    if len(str(wanted)) > _FOLDER_LENGTH_MAX:
+    if wanted is None or len(str(wanted)) > _FOLDER_LENGTH_MAX:
         return Path(tempfile.mkdtemp(prefix="zimage-ray-"))
     shutil.rmtree(wanted, ignore_errors=True)
     wanted.mkdir(mode=0o700, parents=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from zimage_engine.cluster.bridge import connect
+from zimage_engine.cluster.bridge import connect, silence
 from zimage_engine.cluster.config import AUTO, LOCAL, ClusterConfig, RayNodeInfo, read_nodes
 from zimage_engine.cluster.link import LOOPBACK, RayLink, check_token, set_ray_environment
 from zimage_engine.cluster.ray_node import NodeOptions, RayNode, make_folder, write_token
@@ -57,6 +57,7 @@ def watch(connection: Connection, config: ClusterConfig, level: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
     send = begin_child(connection, level, clean_up)
+    silence()
     try:
         link = RayLink(config.address)
         if config.address == LOCAL:
@@ -82,7 +83,7 @@ def _options(config: ClusterConfig, link: RayLink) -> NodeOptions | None:
         return NodeOptions(ip=link.node_ip)
     if config.address == AUTO or has_node(config.address):
         return None
-    return NodeOptions(address=config.address, gpus=0, cpus=0)
+    return NodeOptions(address=config.address, gpus=0, cpus=0, fixed_ports=True)
 
 
 def _look(ray: Any, link: RayLink, nodes: Sequence[RayNode], connection: Connection, send: Send) -> None:
