@@ -65,12 +65,16 @@ class Progress:
 
 
 class CrashRun:
-    """One run: the Discord, the bot's lives, and the members. Each of ``plan`` ends one life of the bot."""
+    """One run: the Discord, the bot's lives, and the members. Each of ``plan`` ends one life of the bot.
 
-    def __init__(self, folder: Path, jobs: int, plan: Sequence[Moment], seed: int) -> None:
+    ``settings`` are further environment variables of the bot.
+    """
+
+    def __init__(self, folder: Path, jobs: int, plan: Sequence[Moment], seed: int, **settings: str) -> None:
         self._folder = folder
         self._random = random.Random(seed)
         self._plan = plan
+        self._settings = settings
         self._progress = self._continue(jobs)
         self._discord = Loopback(seed=seed)
         self._discord.problems = self._progress.refused
@@ -122,7 +126,7 @@ class CrashRun:
         if moment.kind == "request":
             self._arm(moment)
         self._disturb()
-        await self._bot.start(moment.crash)
+        await self._bot.start(moment.crash, **self._settings)
         await self._ask(math.ceil(self._progress.jobs_left / (lives_left + 1)), 0.3)
         if moment.kind == "stop":
             await self._stop()
@@ -186,7 +190,7 @@ class CrashRun:
         """Start the bot once more, and wait until nothing is open and nothing is said any more."""
         self._log("last life")
         self._disturb()
-        await self._bot.start()
+        await self._bot.start(**self._settings)
         await self._ask(self._progress.jobs_left, 0.3)
         await self._until_quiet()
         self._log(f"open: {self._open_jobs() or 'nothing'}; stopping")
@@ -232,6 +236,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="Where the data and the log lie. Default: a new temporary folder.")
     parser.add_argument("--check", type=Path, metavar="FOLDER", help="Only check what a run has left there.")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="Further settings of the bot.")
     given = parser.parse_args()
     if given.check is not None:
         restarts, evidence = pickle.loads((given.check / "evidence.pickle").read_bytes())  # noqa: S301 - our own file
@@ -242,7 +247,8 @@ def main() -> int:
         print(f"in {folder}", flush=True)
         plan = list(islice(moments(random.Random(given.seed)), given.restarts))
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the bot, too
-        report = asyncio.run(CrashRun(folder, given.jobs, plan, given.seed).run())
+        settings = dict(each.split("=", 1) for each in given.set)
+        report = asyncio.run(CrashRun(folder, given.jobs, plan, given.seed, **settings).run())
     for fault in report.wrong:
         print(f"- {fault}")
     print(report.line)

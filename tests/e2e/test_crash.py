@@ -12,9 +12,12 @@ from tests.e2e.moments import Moment
 pytestmark = pytest.mark.system
 
 
-async def test_nothing_is_lost_and_nothing_comes_twice_across_two_restarts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"WORKER": "process"}, {"RAY_ADDRESS": "local"}], ids=str)
+async def test_nothing_is_lost_and_nothing_comes_twice_across_two_restarts(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
     plan = [Moment("request", "post", "after", 2), Moment("stop")]
-    report = await CrashRun(tmp_path, 16, plan, seed=2).run()
+    report = await CrashRun(tmp_path, 16, plan, seed=2, **more).run()
     assert report.wrong == []
     assert report.jobs >= 10, "most of what was asked was heard"
     assert report.results >= 5
