@@ -27,7 +27,7 @@ from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.shared_state import Shared
 from zimage_engine.stats import DeviceStats, EngineState, EngineStats, Observer
-from zimage_engine.types import EngineClosed, EngineError, ImageRequest, InvalidRequest, NotAvailable
+from zimage_engine.types import EngineClosed, EngineError, ImageRequest, InvalidRequest
 
 log = logging.getLogger(__name__)
 
@@ -193,12 +193,12 @@ class Engine:
                 raise self._fleet.failure
             if self._shared.closing:
                 raise EngineClosed("The engine is shutting down; try again in a minute.")
-            if not self._fleet.serves(profile.name):
-                raise NotAvailable(f"No device for {profile.title} is left: choose another model, or try again later.")
+            if (error := self._fleet.refusal(profile)) is not None:
+                raise error
             try:
                 events = self._queue.submit(request, owner, weight, group, group_weight)
-            except ValueError as error:
-                raise InvalidRequest(str(error)) from error
+            except ValueError as problem:
+                raise InvalidRequest(str(problem)) from problem
             self._publisher.add(handle)
             self._publisher.publish(events)
             self._changed.notify_all()

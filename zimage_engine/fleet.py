@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from zimage_engine.driver import BROKEN, Driver, MakeExecutor
 from zimage_engine.places import DevicePlace
+from zimage_engine.profiles import ModelProfile
 from zimage_engine.shared_state import Shared
 from zimage_engine.stats import DeviceStats, EngineState
-from zimage_engine.types import DeviceLost, EngineClosed, EngineError, ModelNotFound
+from zimage_engine.types import DeviceLost, EngineClosed, EngineError, ModelNotFound, NotAvailable
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Fleet:
         with self._changed:
             self._expects_more = expected
             self._fail_without_devices()
+            self._end_unserved()
 
     def fail(self, error: EngineError) -> None:
         """Stop for good, since no device can be found or all of them are lost."""
@@ -130,11 +132,15 @@ class Fleet:
         driver = self.first_loading or next(iter(self.drivers), None)
         return self._began if driver is None else driver.loading_since
 
-    def serves(self, model: str) -> bool:
-        """Return whether a device that is left, or one that is expected, may serve the model. Called locked."""
-        return self._expects_more or any(
-            model in driver.place.models for driver in self._drivers.values() if not driver.over
-        )
+    def refusal(self, profile: ModelProfile) -> NotAvailable | None:
+        """Return the error of requests for a model that no device may serve that is left or expected. Called locked.
+
+        None if one may serve it.
+        """
+        left = [driver.place.models for driver in self._drivers.values() if not driver.over]
+        if self._expects_more or any(profile.name in models for models in left):
+            return None
+        return NotAvailable(f"No device for {profile.title} is left: choose another model, or try again later.")
 
     def stats(self) -> tuple[DeviceStats, ...]:
         """Return what each device is doing, those that have failed included. Called with the lock held."""
@@ -161,6 +167,7 @@ class Fleet:
             if driver.failure is not None:
                 log.error("device failed: device=%s: %s", driver.name, driver.failure)
             self._fail_without_devices()
+            self._end_unserved()
             self._changed.notify_all()
 
     def _fail_without_devices(self) -> None:
@@ -174,6 +181,12 @@ class Fleet:
             return
         self._shared.publisher.set_loaded(failures[0] if failures else ModelNotFound(_NOT_LOADED))
         self._fail(ModelNotFound(_NOT_LOADED))
+
+    def _end_unserved(self) -> None:
+        """End the requests whose models no device may serve any more, although others go on."""
+        for profile in self._shared.config.profiles:
+            if (error := self.refusal(profile)) is not None:
+                self._shared.publisher.publish(self._shared.queue.drop_models({profile.name}, error))
 
     def _fail(self, error: EngineError) -> None:
         """Stop for good: end all requests, and every later one, with ``error``."""

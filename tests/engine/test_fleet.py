@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from zimage_engine.config import EngineConfig
 from zimage_engine.engine import Engine
 from zimage_engine.executor import Executor, ThreadExecutor, UnitWorker
 from zimage_engine.places import DevicePlace, parse_places
-from zimage_engine.types import DeviceLost, EngineClosed, ImageRequest, ModelNotFound, OutOfMemory
+from zimage_engine.types import DeviceLost, EngineClosed, ImageRequest, ModelNotFound, NotAvailable, OutOfMemory
 from zimage_engine.weights import complete_profile
 
 PROFILE = complete_profile(find_profile("demo"))
@@ -115,6 +116,26 @@ async def test_the_last_device_takes_the_engine_with_it(tmp_path: Path) -> None:
             engine.submit(ask("a"), owner=1)
     with pytest.raises(EngineClosed):
         engine.add_device(place("late"), executors({}))
+
+
+async def test_requests_of_a_model_whose_only_device_failed_end(tmp_path: Path) -> None:
+    second, failing = replace(PROFILE, name="second", title="Second"), threading.Event()
+
+    def fails_later() -> UnitWorker:
+        failing.wait(30)
+        return fails("no weights here")
+
+    loads = {"good": lambda: load_toy(tmp_path, print), "bad": fails_later}
+    places = [place("good"), DevicePlace("bad", "cpu", ("second",))]
+    engine = Engine.start(replace(CONFIG, other_profiles=(second,)), executors(loads), places=places)
+    waiting = engine.submit(replace(ask("a"), model="second"), owner=1)
+    failing.set()
+    with pytest.raises(NotAvailable, match="No device for Second is left"):
+        await asyncio.wait_for(waiting.result(), 10)
+    with pytest.raises(NotAvailable, match="No device for Second is left"):
+        engine.submit(replace(ask("b"), model="second"), owner=1)
+    await engine.submit(ask("c"), owner=1).result()
+    await engine.close()
 
 
 async def test_nothing_is_expected_any_more_and_the_engine_fails() -> None:

@@ -5,7 +5,7 @@ The scheduler decides the order. Pure Python without threads or torch; the engin
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Container, Hashable, Mapping
 from dataclasses import replace
 
 from zimage_engine.scheduling.device_state import DeviceState
@@ -181,6 +181,11 @@ class RequestQueue(DeviceTable):
         for device in self._devices.values():
             device.clear()
         return ended
+
+    def drop_models(self, models: Container[str], error: EngineError) -> Published:
+        """End every request of these models with ``error``: no device can serve them any more."""
+        concerned = [state for state in self._states.values() if state.task.model in models]
+        return [event for state in concerned for event in self._fail(state, error)]
 
     def snapshot(self, count: int) -> Snapshot | None:
         """Return the order of now, with ``count`` tasks to run the rule forward on; None if no request waits."""
