@@ -50,6 +50,7 @@ class Fleet:
         """Have a device take nothing new, and leave when what it has begun has ended. Ignores unknown names."""
         if (driver := self._drivers.get(name)) is not None:
             driver.drain()
+            self._drop_if_over(driver)
 
     def remove(self, name: str, error: EngineError) -> None:
         """Give a device up now, because of ``error``: what it has begun begins again elsewhere. Ignores unknown names.
@@ -63,6 +64,7 @@ class Fleet:
                 self._fail(error if isinstance(error, DeviceLost) else DeviceLost(str(error)))
         if driver is not None:
             driver.abandon()
+            self._drop_if_over(driver)
 
     def expect_more(self, *, expected: bool) -> None:
         """Say whether devices may come later. If none is left and none is expected, the engine fails."""
@@ -148,6 +150,12 @@ class Fleet:
 
     def _is_free(self, name: str) -> bool:
         return name not in self._drivers or self._drivers[name].over
+
+    def _drop_if_over(self, driver: Driver) -> None:
+        """Forget a device that had failed before it was told to leave."""
+        with self._changed:
+            if driver.over and self._drivers.get(driver.name) is driver and not self._shared.closing:
+                del self._drivers[driver.name]
 
     def _left(self) -> int:
         return sum(not driver.over for driver in self._drivers.values())

@@ -138,6 +138,15 @@ async def test_requests_of_a_model_whose_only_device_failed_end(tmp_path: Path) 
     await engine.close()
 
 
+async def test_a_failed_device_that_is_removed_is_forgotten() -> None:
+    async with engine_of() as engine:
+        for leave in (lambda: engine.remove_device("bad", DeviceLost("gone")), lambda: engine.drain_device("bad")):
+            engine.add_device(place("bad"), executors({"bad": lambda: fails("no weights here")}))
+            await until(lambda: states(engine) == {"bad": "failed"})
+            leave()
+            assert states(engine) == {}
+
+
 async def test_nothing_is_expected_any_more_and_the_engine_fails() -> None:
     async with engine_of() as engine:
         handle = engine.submit(ask("a"), owner=1)
