@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import struct
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from bot.settings import Settings
-from tests.helpers.toy_worker import load_toy
+from tests.helpers.toy_worker import load_swapping_toy, load_toy
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
-from zimage_engine.cluster.actor import Assignment, DeviceActor
-from zimage_engine.cluster.bridge import with_pixels
-from zimage_engine.cluster.config import ClusterConfig, RayNodeInfo, read_nodes, seats_of
+from zimage_engine.cluster.actor import Assignment, DeviceActor, ModelLoaded
+from zimage_engine.cluster.bridge import ActorWorker, with_pixels
+from zimage_engine.cluster.config import ClusterConfig, RayNodeInfo, Seat, read_nodes, seats_of
 from zimage_engine.cluster.fingerprint import PACKAGE, Fingerprint, files_of, local_profile
 from zimage_engine.cluster.ray_node import make_folder, write_token
 from zimage_engine.config import EngineConfig
@@ -138,7 +140,7 @@ def first_plan(name: str, prompt: str = "a red circle") -> Plan:
 def test_an_actor_executes_plans_in_the_order_of_their_numbers(actor: DeviceActor) -> None:
     assert isinstance(actor.load(), Loaded)
     plans = [first_plan("a"), Plan(Unit.DENOISE, ("a",)), Plan(Unit.DECODE, ("a",))]
-    answers: dict[int, PlanResult | Lost] = {}
+    answers: dict[int, PlanResult | ModelLoaded | Lost] = {}
     threads = [
         threading.Thread(target=lambda n=n: answers.update({n: actor.run(n, plans[n])}), daemon=True) for n in (2, 1, 0)
     ]
@@ -160,6 +162,27 @@ def test_news_hold_stages_and_log_records_once(actor: DeviceActor) -> None:
     assert isinstance(record, logging.LogRecord)
     assert record.getMessage() == "it is hot"
     assert actor.news() == []
+
+
+def test_what_an_actor_holds_after_loading_is_known_where_it_is_used(
+    actor: DeviceActor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Assignment, "load", lambda _, report: load_swapping_toy(tmp_path, report))
+    actor = DeviceActor(actor._assignment)
+    loaded = actor.load()
+    assert isinstance(loaded, Loaded)
+    ray = SimpleNamespace(
+        wait=lambda *_, **__: None,
+        # Ray pickles what it passes on.
+        get=lambda answer: pickle.loads(pickle.dumps(answer)),  # noqa: S301
+        exceptions=SimpleNamespace(RayError=OSError),
+    )
+    run = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=actor.run))
+    worker = ActorWorker(ray, SimpleNamespace(run=run), loaded, Seat("a", 0, "box"), print)
+    demo = worker.costs["demo"]
+    assert worker.begin(Plan(Unit.LOAD_MODEL, ("a",), model="second"))().models == worker.models == {"second"}
+    assert (worker.costs["second"].linear, worker.load_seconds["demo"]) == (0.5, 4.0)
+    assert worker.costs["demo"] is demo, "the bot corrects it"
 
 
 def test_an_actor_whose_worker_breaks_says_why(actor: DeviceActor) -> None:

@@ -6,14 +6,16 @@ import logging
 import logging.handlers
 import threading
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zimage_engine.cluster.fingerprint import Fingerprint, engine_hash, files_of, local_profile
 from zimage_engine.config import EngineConfig
-from zimage_engine.device.child import Loaded, LoadFailed, Lost
+from zimage_engine.device.child import Loaded, LoadFailed, Lost, ModelsChanged
 from zimage_engine.executor import ThreadExecutor, load_worker
 from zimage_engine.places import DevicePlace
+from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import EngineError, ModelNotFound, Plan, PlanResult
 from zimage_engine.weights import Report
 
@@ -50,6 +52,14 @@ class Assignment:
         return load_worker(self.localized(), self.place, report)
 
 
+@dataclass(frozen=True, slots=True)
+class ModelLoaded:
+    """The result of a plan that loads a model, and what has changed of the worker since the last one."""
+
+    result: PlanResult
+    changed: ModelsChanged
+
+
 class DeviceActor:
     """A worker on one device of a node: executes plans in the order of their numbers.
 
@@ -61,6 +71,7 @@ class DeviceActor:
         self._assignment = assignment
         self._news: deque[object] = deque(maxlen=_NEWS_MAX)
         self._executor = ThreadExecutor(assignment.load)  # type: ignore[arg-type]
+        self._sent: Mapping[str, CostModel] = {}
         self._next = 0
         self._turn = threading.Condition()
         logging.basicConfig(handlers=[_ToNews(self._news)], format="%(message)s", level=assignment.level, force=True)
@@ -87,9 +98,10 @@ class DeviceActor:
                 ModelNotFound(f"The model could not be loaded ({type(error).__name__}: {str(error)[:200]}).")
             )
         executor = self._executor
+        self._sent = executor.costs
         return Loaded(executor.device, executor.costs, executor.models, executor.load_seconds, executor.ahead_seconds)
 
-    def run(self, number: int, plan: Plan) -> PlanResult | Lost:
+    def run(self, number: int, plan: Plan) -> PlanResult | ModelLoaded | Lost:
         """Execute the plan after those with lower numbers, and return its result."""
         with self._turn:
             self._turn.wait_for(lambda: self._next == number)
@@ -97,9 +109,14 @@ class DeviceActor:
             self._next += 1
             self._turn.notify_all()
         try:
-            return self._executor.wait(ticket)
+            result = self._executor.wait(ticket)
         except EngineError as error:
             return Lost(str(error))
+        if result.models is None:
+            return result
+        changed = ModelsChanged.since(self._sent, self._executor)
+        self._sent = self._executor.costs
+        return ModelLoaded(result, changed)
 
     def status(self) -> dict[str, object]:
         """Return what a person wants to know of this worker."""

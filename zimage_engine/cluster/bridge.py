@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zimage_engine.cluster.actor import Assignment, DeviceActor
+from zimage_engine.cluster.actor import Assignment, DeviceActor, ModelLoaded
 from zimage_engine.cluster.config import Seat
 from zimage_engine.cluster.fingerprint import Fingerprint
 from zimage_engine.cluster.link import RAY_MISSING, RayLink, set_ray_environment
@@ -58,12 +58,17 @@ class ActorWorker:
     def _finish(self, reference: Any) -> PlanResult:
         try:
             self._ray.wait([reference], fetch_local=True)
-            answer: PlanResult | Lost = self._ray.get(reference)
+            answer: PlanResult | ModelLoaded | Lost = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             answer = Lost(_explain(error, self._seat))
         if isinstance(answer, Lost):
             self._send(answer)
             raise WorkerLost(answer.reason)
+        if isinstance(answer, ModelLoaded):
+            changed = answer.changed
+            self.costs = {**self.costs, **changed.costs}
+            self.models, self.load_seconds = changed.models, changed.load_seconds
+            return answer.result
         return answer
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from zimage_engine.executor import LoadWorker, PlanRunner, UnitWorker
+from zimage_engine.executor import Executor, LoadWorker, PlanRunner, UnitWorker
 from zimage_engine.printed_lines import PrintedLines
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.shared_pixels import SharedPixels
@@ -44,6 +44,12 @@ class ModelsChanged:
     costs: Mapping[str, CostModel]
     models: frozenset[str]
     load_seconds: Mapping[str, float]
+
+    @classmethod
+    def since(cls, sent: Mapping[str, CostModel], worker: UnitWorker | Executor) -> ModelsChanged:
+        """Return what to send after ``sent``; whoever got that has corrected the costs that are still the same."""
+        changed = {name: costs for name, costs in worker.costs.items() if sent.get(name) is not costs}
+        return cls(changed, worker.models, worker.load_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +120,8 @@ def _execute(connection: Connection, worker: UnitWorker, pixels: SharedPixels, s
             send(Lost(f"The worker stopped ({type(result).__name__})."))
             return
         if result.models is not None:
-            # The parent has corrected its own copies of the others.
-            changed = {name: costs for name, costs in worker.costs.items() if sent.get(name) is not costs}
+            send(ModelsChanged.since(sent, worker))
             sent = worker.costs
-            send(ModelsChanged(changed, worker.models, worker.load_seconds))
         send(pixels.pack(result))
 
     runner = PlanRunner(worker, ended)
