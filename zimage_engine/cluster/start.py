@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -144,7 +145,7 @@ class ClusterEngine(Engine):
         try:
             await super().close(drain=drain, timeout=timeout)
         finally:
-            self._watch.stop(_STOPPING_SECONDS)
+            await asyncio.to_thread(self._watch.stop, _STOPPING_SECONDS)
 
     def _note(self, stage: str) -> None:
         log.info("cluster: %s", stage)
