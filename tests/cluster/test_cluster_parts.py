@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import pickle
 import struct
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.util import _finalizer_registry  # type: ignore[attr-defined]
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +23,10 @@ from pydantic import ValidationError
 from bot.settings import Settings
 from tests.helpers.toy_worker import load_swapping_toy, load_toy
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
+from zimage_engine.cluster import cluster_watch
 from zimage_engine.cluster.actor import Assignment, DeviceActor, ModelLoaded
 from zimage_engine.cluster.bridge import ActorWorker, with_pixels
+from zimage_engine.cluster.cluster_watch import ClusterWatch
 from zimage_engine.cluster.config import ClusterConfig, RayNodeInfo, Seat, read_nodes, seats_of
 from zimage_engine.cluster.fingerprint import PACKAGE, Fingerprint, files_of, local_profile
 from zimage_engine.cluster.ray_node import make_folder, write_token
@@ -197,6 +202,38 @@ def test_an_actor_whose_model_is_missing_says_so(actor: DeviceActor, monkeypatch
     answer = actor.fingerprint()
     assert isinstance(answer, LoadFailed)
     assert isinstance(answer.error, ModelNotFound)
+
+
+def test_each_try_to_reach_the_cluster_ends_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Process:
+        """Ends as soon as it has said a word, or cannot be started."""
+
+        fault: OSError | None = None
+
+        def __init__(self, args: tuple[Connection, object, int], **_: object) -> None:
+            self._connection = args[0]
+
+        def start(self) -> None:
+            if self.fault is not None:
+                raise self.fault
+            self._connection.send("starting Ray")
+
+        def join(self, seconds: float) -> None:
+            assert self.fault is None, "it was not started"
+
+        def kill(self) -> None:
+            pass
+
+    monkeypatch.setattr(cluster_watch, "_CONTEXT", SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Process))
+    before, told = len(_finalizer_registry), list[str]()
+    watch = ClusterWatch(ClusterConfig("auto"), print, print, print, told.append)
+    assert "have ended" in str(watch._watch())
+    assert told == ["starting Ray"]
+    broken = ClusterWatch(ClusterConfig("auto"), print, print, print, lambda _: told.remove("nothing"))
+    assert "broke" in str(broken._watch())
+    Process.fault = OSError(24, "Too many open files")
+    assert "Too many open files" in str(watch._watch())
+    assert len(_finalizer_registry) == before
 
 
 def test_ray_s_folder_is_private_short_and_new(tmp_path: Path) -> None:

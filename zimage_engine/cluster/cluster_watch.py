@@ -79,11 +79,16 @@ class ClusterWatch:
         here, there = _CONTEXT.Pipe()
         level = logging.getLogger().getEffectiveLevel()
         process = _CONTEXT.Process(target=watch, args=(there, self._config, level), name="zimage-cluster", daemon=True)
-        error: EngineError = WorkerLost("Ray's processes on this machine have ended.")
         try:
             process.start()
-            Finalize(self, process.kill, exitpriority=0)
+        except OSError as failure:
+            here.close()
+            return WorkerLost(f"No process could be started for the cluster ({failure.strerror}).")
+        finally:
             there.close()
+        at_exit = Finalize(self, process.kill, exitpriority=0)
+        error: EngineError = WorkerLost("Ray's processes on this machine have ended.")
+        try:
             with self._lock:
                 self._connection = here
             if self._stopping.is_set():
@@ -99,11 +104,14 @@ class ClusterWatch:
                     self._handle(message)
         except (EOFError, OSError):
             return error
+        except Exception:
+            log.exception("following the cluster broke")
+            return WorkerLost("Following the cluster broke.")
         finally:
             with self._lock:
                 self._connection = None
             process.join(0.5)
-            process.kill()
+            at_exit()  # kills it, and is not kept: a cluster that is away for a week is looked for every ten seconds
             here.close()
 
     def _handle(self, message: object) -> None:
