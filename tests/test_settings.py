@@ -23,3 +23,12 @@ def test_a_weight_that_makes_no_sense_is_refused(value: str, monkeypatch: pytest
     monkeypatch.setenv("SERVER_WEIGHTS", value)
     with pytest.raises(ValidationError, match="server_weights"):
         Settings(_env_file=None)
+
+
+@pytest.mark.parametrize("value", ["cpu,cpu", "cuda,cuda:0", "cpu*1000", "cuda:0*40,cuda:1*40", "cpu*0", "all,cpu"])
+def test_devices_that_no_machine_has_are_refused_before_torch_is_loaded(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEVICE", value)
+    with pytest.raises(ValidationError, match="device"):
+        Settings(_env_file=None)

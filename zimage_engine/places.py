@@ -49,13 +49,9 @@ def parse_places(text: str, profiles: Sequence[ModelProfile], found: Sequence[st
     for device, count, models in parse_entries(text):
         allowed = _allowed(device, models, profiles)
         for name in _names(device, found):
-            if any(place.device == name for place in places):
-                raise DeviceNotFound(f"DEVICE names {name} twice: for two workers on it, write {name}*2.")
             for number in range(count or 1):
                 unique = name if count is None else f"{name}#{number + 1}"
                 places.append(DevicePlace(unique, name, allowed if models else _rotated(allowed, len(places))))
-    if len(places) > PLACES_MAX:
-        raise DeviceNotFound(f"DEVICE names {len(places)} workers; one engine may have {PLACES_MAX}.")
     for profile in profiles:
         if not any(profile.name in place.models for place in places):
             raise DeviceNotFound(
@@ -102,6 +98,13 @@ def parse_entries(text: str) -> list[tuple[str, int | None, tuple[str, ...]]]:
     for device, count, _ in entries:
         if device in (_ONE, _ALL) and (len(entries) > 1 or count is not None):
             raise DeviceNotFound(f"DEVICE={text[:60]} combines “{device}” with more: name each device instead.")
+    devices = [device for device, _, _ in entries]
+    for device in devices:
+        if devices.count(device) > 1:
+            raise DeviceNotFound(f"DEVICE names {device} twice: for two workers on it, write {device}*2.")
+    workers = sum(count or 1 for _, count, _ in entries)
+    if workers > PLACES_MAX:
+        raise DeviceNotFound(f"DEVICE names {workers} workers; one engine may have {PLACES_MAX}.")
     return entries
 
 

@@ -84,7 +84,7 @@ def test_all_needs_to_know_what_there_is() -> None:
 
 
 def test_parts_of_a_text() -> None:
-    assert device_names("cuda:1*2,cpu,cuda:1", FOUND) == ("cuda:1", "cpu")
+    assert device_names("cuda:1*2,cpu", FOUND) == ("cuda:1", "cpu")
     assert device_names("all", FOUND) == ("cuda:0", "cuda:1")
     assert device_names("auto", FOUND) == ("cuda:0",)
     assert [first_device(text) for text in ("cpu*2", "all", "cuda:1=turbo,cpu")] == ["cpu", "auto", "cuda:1"]
