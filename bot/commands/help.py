@@ -68,16 +68,19 @@ def help_text(
     private pictures are allowed, ``allowed`` the names of the models that the member may use, None for all.
     """
     profile = models.usual
+    names = models.names if allowed is None else allowed
+    # Examples are of what the member may use; prices stay those of the bot's default model.
+    usable = Models(_allowed_ones(models, names), profile)
     lines = [
         f"```\n/imagine prompt:{EXAMPLE}\n```",
         f"Copy that line to try it. **{profile.title}** takes English and Chinese.",
-        *_models_lines(models, models.names if allowed is None else allowed),
-        *_options_lines(models, max_count, private=private),
+        *_models_lines(models, names),
+        *_options_lines(usable, max_count, private=private),
         *editing_lines(profile, me),
     ]
     if command_lines:
         lines += [_COMMANDS, *command_lines]
-    if not models.offer(NEGATIVE, max_count):
+    if not usable.offer(NEGATIVE, max_count):
         lines.append("-# This model takes no negative prompt: say what you want to see instead.")
     lines.append("-# The same prompt, seed, size and steps give the same picture again.")
     lines.append(f"-# {price_rule(models)}")
@@ -157,7 +160,7 @@ def _models_lines(models: Models, allowed: Sequence[str]) -> list[str]:
     if len(allowed) < 2:
         return []
     lines = ["**Models**: the option `model`, or `--model` in the prompt"]
-    for profile in [each for each in models.profiles if each.name in allowed]:
+    for profile in _allowed_ones(models, allowed):
         price = credits_text(usual_work(profile).price(profile, models.default))
         usual = ", if you name none" if profile == models.usual else ""
         lines.append(f"- `{profile.name}`, {profile.title}: {profile.purpose}; {price}{usual}")
@@ -196,6 +199,11 @@ def _for_member(models: Models, pixels: int | None) -> Models:
     """Return the models with the sizes that a member may ask for."""
     profiles = tuple(_within(profile, pixels) for profile in models.profiles)
     return Models(profiles, next(profile for profile in profiles if profile.name == models.usual.name))
+
+
+def _allowed_ones(models: Models, allowed: Sequence[str]) -> tuple[ModelProfile, ...]:
+    """Return the models that a member may use; the usual one if there are none."""
+    return tuple(profile for profile in models.profiles if profile.name in allowed) or (models.usual,)
 
 
 def _within(profile: ModelProfile, pixels: int | None) -> ModelProfile:

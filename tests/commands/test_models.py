@@ -124,7 +124,10 @@ async def test_admins_decide_which_roles_may_use_a_model(several: World) -> None
     assert PROMPT in said
     assert several.channel.history(viewer=artist) == [], "a refusal is private"
     assert GUIDED in await imagine(several, who=artist, model="demo-guided")
-    assert "`demo-guided`" not in await answer_text(several, several.member, "help")
+    text = await answer_text(several, several.member, "help")
+    assert "`demo-guided`" not in text
+    assert "--guidance" not in text, "no model that the member may use takes it"
+    assert "This model takes no negative prompt" in text
     shown = (await told(several, admin, "admin models show")).content
     assert f"<@&{artists.id}> may use `demo-guided`." in shown
     # Who names no model gets the first that they may use.
