@@ -117,7 +117,7 @@ async def test_admins_decide_which_roles_may_use_a_model(several: World) -> None
     artists = guild.create_role("artists")
     artist = guild.add_member(several.env.create_user("art"), roles=[artists])
     answer = await told(several, admin, "admin models deny", model="demo-guided")
-    assert answer.content == "Everyone may not use `demo-guided`."
+    assert answer.content == "Nobody may use `demo-guided` unless a role of theirs allows it."
     await told(several, admin, "admin models allow", model="demo-guided", role=artists)
     said = await imagine(several, model="demo-guided")
     assert "You may not use `demo-guided` in this server; you may use `--model demo`." in said

@@ -107,6 +107,8 @@ def _whom(role_id: int) -> str:
 
 
 def _sentence(rule: ModelRule) -> str:
+    if rule.role_id == EVERYONE and rule.rule == "deny":
+        return f"Nobody may use `{rule.model}` unless a role of theirs allows it"
     whom = _whom(rule.role_id)
     return f"{whom[:1].upper()}{whom[1:]} {_VERBS[rule.rule]} `{rule.model}`"
 
