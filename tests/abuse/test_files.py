@@ -90,7 +90,8 @@ async def test_deleting_makes_a_process_with_the_model_forget_the_prompts(tmp_pa
     engine = Engine.start(config, lambda _: ProcessExecutor(partial(load_toy, tmp_path), profile.max_pixels))
     try:
         await engine.submit(ImageRequest("a", "a secret", 256, 256, 2, 7), owner=1).result()
-        (keys,) = [engine._queue.predictions._texts._known._keys]
+        (known,) = engine._queue.predictions._texts._known.values()  # of the only device
+        keys = known._keys
         assert {scope for scope, _ in keys} == {scope_of(1)}
         engine.forget(1)
         await until((tmp_path / f"forgot {scope_of(1)}").exists)

@@ -39,7 +39,7 @@ from zimage_engine.weights import complete_profile
 
 PROFILE = complete_profile(find_profile("demo"))
 PRICES = Prices(Models((PROFILE,)), PromptTokens.load(PROFILE))
-BASE = ImageSpec("a red circle on a blue background", 256, 256, 7, 8, 0.0, "", "")
+BASE = ImageSpec("a red circle on a blue background", 256, 256, 7, 8, 0.0, "", PROFILE.title)
 LONG = "a red circle on a blue background, " * 114
 CANCELS = 25
 
