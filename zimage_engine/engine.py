@@ -27,7 +27,7 @@ from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.shared_state import Shared
 from zimage_engine.stats import DeviceStats, EngineState, EngineStats, Observer
-from zimage_engine.types import EngineClosed, EngineError, ImageRequest, InvalidRequest
+from zimage_engine.types import EngineClosed, EngineError, ImageRequest, InvalidRequest, NotAvailable
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,9 @@ class Engine:
             return
         except EngineError as error:
             self._fleet.fail(error)
+        except Exception as error:
+            log.exception("the devices could not be looked for")
+            self._fleet.fail(NotAvailable(f"The devices of this machine cannot be found ({type(error).__name__})."))
         self._fleet.expect_more(expected=False)
 
     def add_device(self, place: DevicePlace, make_executor: MakeExecutor | None = None) -> None:

@@ -147,6 +147,19 @@ async def test_a_failed_device_that_is_removed_is_forgotten() -> None:
             assert states(engine) == {}
 
 
+async def test_requests_end_when_the_devices_cannot_be_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails_to_probe() -> None:
+        raise OSError("no process can be started")
+
+    monkeypatch.setattr("zimage_engine.device.probe.probe", fails_to_probe)
+    engine = Engine.start(replace(CONFIG, device="all"))
+    with pytest.raises(NotAvailable, match=r"cannot be found \(OSError\)"):
+        await asyncio.wait_for(engine.ready(), 5)
+    with pytest.raises(ModelNotFound):
+        engine.submit(ask("a"), owner=1)
+    await engine.close()
+
+
 async def test_nothing_is_expected_any_more_and_the_engine_fails() -> None:
     async with engine_of() as engine:
         handle = engine.submit(ask("a"), owner=1)
