@@ -48,8 +48,9 @@ class NodeOptions:
     """A node to start: ``address`` is the host and port of the cluster that it joins; empty: it is a new one's head.
 
     ``ip`` is this machine's address for the others; empty: the one from which it reaches ``address``. ``port`` is the
-    head's; 0: any. ``gpus`` and ``cpus`` are what the node offers; None: all. ``labels`` are seen by the bot.
-    ``fixed_ports``: use the ports of :data:`NODE_PORTS`, for firewalls.
+    head's; 0: any. ``gpus`` and ``cpus`` are what the node offers; None: all. ``resources`` are
+    what else it offers, by name; the bot sees them. ``fixed_ports``: use the ports of :data:`NODE_PORTS`, for
+    firewalls.
     """
 
     address: str = ""
