@@ -183,6 +183,7 @@ async def test_a_device_that_drains_ends_what_it_has_begun(tmp_path: Path) -> No
         await until(entered.is_set)
         engine.drain_device("old")
         assert states(engine) == {"old": "draining"}
+        assert engine.stats().devices[0].running == 1
         later = engine.submit(ask("b"), owner=1)
         gate.set()
         await begun.result()

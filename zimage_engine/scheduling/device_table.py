@@ -63,4 +63,8 @@ class DeviceTable:
 
     def running_on(self, device: str) -> int:
         """Return the number of requests that the device has begun; 0 if it is unknown."""
-        return sum(state.device == device for state in self._states.values())
+        if (on := self._devices.get(device)) is None:
+            return 0
+        # Not all requests: there may be thousands, and whoever asks holds the engine's lock for each of 64 devices.
+        names = {*on.device.pinned.tasks, *(name for launched in on.launched for name in launched.plan.ids)}
+        return sum(name in self._states and self._states[name].device == device for name in names)
