@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings
 
-_ADDRESS = re.compile(r"local|auto|[A-Za-z0-9.-]{1,253}:[0-9]{1,5}", re.ASCII)
+from zimage_engine.cluster.config import ADDRESS
+from zimage_engine.places import PLACES_MAX
+
+_PORT_MAX = 65_535
 
 
 class ClusterSettings(BaseSettings):
@@ -20,7 +22,7 @@ class ClusterSettings(BaseSettings):
         description="Run the model on a Ray cluster: local starts Ray on this machine, auto is the cluster whose node "
         "runs here, HOST:PORT another one. Empty: without Ray. See docs/cluster.md.",
     )
-    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+    workers: Literal["auto"] | int = Field(
         "auto",
         description="With RAY_ADDRESS: the workers on each machine without a GPU, and the most on one with GPUs. auto: "
         "one for each GPU; on a machine without one none, with RAY_ADDRESS=local one.",
@@ -29,6 +31,19 @@ class ClusterSettings(BaseSettings):
     @field_validator("ray_address")
     @classmethod
     def _check_ray_address(cls, value: str | None) -> str | None:
-        if value is not None and not _ADDRESS.fullmatch(value):
+        if value is None:
+            return value
+        port = value.partition(":")[2]
+        if not ADDRESS.fullmatch(value) or (port and not 0 < int(port) <= _PORT_MAX):
             raise PydanticCustomError("address", "Input should be local, auto, or a host and a port like 10.0.0.1:6379")
+        return value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _check_workers(cls, value: object) -> object:
+        """Say all that it takes in one sentence: a union's own error names its first type alone."""
+        if value != "auto" and not (str(value).isdecimal() and 1 <= int(str(value)) <= PLACES_MAX):
+            raise PydanticCustomError(
+                "workers", "Input should be auto or a whole number from 1 to {most}", {"most": PLACES_MAX}
+            )
         return value

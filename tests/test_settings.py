@@ -32,3 +32,24 @@ def test_devices_that_no_machine_has_are_refused_before_torch_is_loaded(
     monkeypatch.setenv("DEVICE", value)
     with pytest.raises(ValidationError, match="device"):
         Settings(_env_file=None)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "65", "two", "1.5"])
+def test_a_number_of_workers_that_makes_no_sense_is_refused_with_what_is_possible(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKERS", value)
+    with pytest.raises(ValidationError) as raised:
+        Settings(_env_file=None)
+    assert [error["msg"] for error in raised.value.errors()] == ["Input should be auto or a whole number from 1 to 64"]
+
+
+def test_a_number_of_workers_is_read() -> None:
+    assert Settings(_env_file=None, workers="2").workers == 2  # type: ignore[arg-type]  # as from the environment
+
+
+@pytest.mark.parametrize("value", ["nonsense", "host:0", "host:65536", "host", ":6379"])
+def test_an_address_that_no_cluster_has_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", value)
+    with pytest.raises(ValidationError, match="ray_address"):
+        Settings(_env_file=None)
