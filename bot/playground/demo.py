@@ -13,6 +13,7 @@ from rich.text import Text
 from transformers.utils.logging import disable_progress_bar
 
 from bot.app import create_client
+from bot.client import ZImageBot
 from bot.device_setting import demo_device
 from bot.errors import StartupError, WrongUsage
 from bot.inert import in_quotes
@@ -24,6 +25,7 @@ from zimage_engine.catalog import demo_profiles, either
 
 _PACE = 0.02
 _LAST_POLL_SECONDS = 0.2
+_CLUSTER_SECONDS = 30.0
 
 
 def run_demo(settings: Settings, prompt: str, out: Path, model: str = "demo") -> None:
@@ -53,7 +55,7 @@ async def _converse(settings: Settings, prompt: str, out: Path, model: str, cons
         where = "the CPU" if client.settings.device == "cpu" else client.settings.device
         console.print(f"[dim]Starting the bot on a simulated Discord, with the demo model on {where} …[/]")
         async with open_world(client) as world:
-            await client.model_ready()
+            await wait_for_model(client)
             console.print(f"\n[bold]mira[/] in #pictures types  [cyan]/imagine prompt:[/]{prompt}\n", soft_wrap=True)
             watcher = asyncio.create_task(watch(world, lambda text: _show(console, text)))
             answered = await world.member.slash(world.channel, "imagine", prompt=prompt)
@@ -63,6 +65,26 @@ async def _converse(settings: Settings, prompt: str, out: Path, model: str, cons
             if not watcher.cancelled():
                 watcher.result()
             await _save(world, answered.response, out, console)
+
+
+async def wait_for_model(client: ZImageBot, seconds: float = _CLUSTER_SECONDS) -> None:
+    """Wait until the model is loaded. Raises :class:`EngineError` if it cannot be.
+
+    Raises :class:`StartupError` if a cluster has offered no device after so many seconds: a bot would go on to wait for
+    one, but whoever runs the demo is to be told.
+    """
+    address = client.settings.ray_address
+    loaded = asyncio.create_task(client.model_ready())
+    try:
+        await asyncio.wait([loaded], timeout=seconds)
+        if not loaded.done() and address not in (None, "local") and not client.engine.stats().devices:
+            raise StartupError(
+                f"No worker was found in the Ray cluster (RAY_ADDRESS={address}) within {seconds:g} s: "
+                "`zimage-bot cluster` shows its machines, `zimage-bot worker` adds this one."
+            )
+        await loaded
+    finally:
+        loaded.cancel()
 
 
 def _show(console: Console, text: str) -> None:
