@@ -24,7 +24,7 @@ class ModelGone(InvalidRequest):
     """A picture or a stored job is of a model that the bot does not have."""
 
     def __init__(self, title: str, models: Models) -> None:
-        of = f"model {in_quotes(title, 40)}" if title else "its model"
+        of = f"the model {in_quotes(title, 40)}" if title else "its model"
         super().__init__(f"I no longer have {of}: ask for the picture again with {models.usual.title}.")
 
 

@@ -151,7 +151,7 @@ async def test_a_picture_of_a_model_that_is_gone_offers_another_model(several: W
         await several.member.click(result, label=label)
         assert several.env.errors is not None
         refusal = newest(several)
-        assert f"I no longer have model “{GUIDED}”" in refusal.content
+        assert f"I no longer have the model “{GUIDED}”" in refusal.content
         await several.member.click(refusal, label=f"Generate with {PLAIN}")
         assert (await models_of(several))[-1] == PLAIN
     assert await models_of(several) == [GUIDED, PLAIN, PLAIN]
@@ -165,7 +165,7 @@ async def test_a_stored_job_of_a_model_that_is_gone_fails_and_is_not_charged(sev
     (job,) = await rows(several, "SELECT state, note FROM jobs")
     assert job["state"] == "failed"
     assert (
-        f"I no longer have model “{GUIDED}”: ask for the picture again with {PLAIN}. Nothing was charged."
+        f"I no longer have the model “{GUIDED}”: ask for the picture again with {PLAIN}. Nothing was charged."
         in job["note"]
     )
     assert await credits_in_use(several) == 0
