@@ -45,18 +45,21 @@ def parse_places(text: str, profiles: Sequence[ModelProfile], found: Sequence[st
 
     Raises :class:`DeviceNotFound`, which says what is wrong with the text, in a sentence.
     """
+    entries = [
+        (device, count, models, _allowed(device, models, profiles)) for device, count, models in parse_entries(text)
+    ]
+    for profile in profiles:
+        if not any(profile.name in allowed for *_, allowed in entries):
+            entry = text.lower().split(",")[0].strip()
+            raise DeviceNotFound(
+                f"No device may serve the model {profile.name}: add it in DEVICE, like {entry}+{profile.name}."
+            )
     places: list[DevicePlace] = []
-    for device, count, models in parse_entries(text):
-        allowed = _allowed(device, models, profiles)
+    for device, count, models, allowed in entries:
         for name in _names(device, found):
             for number in range(count or 1):
                 unique = name if count is None else f"{name}#{number + 1}"
                 places.append(DevicePlace(unique, name, allowed if models else _rotated(allowed, len(places))))
-    for profile in profiles:
-        if not any(profile.name in place.models for place in places):
-            raise DeviceNotFound(
-                f"No device may serve the model {profile.name}: add it in DEVICE, like {places[0].name}={profile.name}."
-            )
     return tuple(places)
 
 

@@ -132,6 +132,17 @@ def test_a_device_that_is_not_there_keeps_the_bot_from_starting(settings: Settin
         check_first(around(several, hurried=True, find_devices=lambda _: report))
 
 
+def test_a_model_that_no_device_may_serve_keeps_the_bot_from_starting(settings: Settings) -> None:
+    report = DeviceReport(GPU, (GPU, CPU), 60 * GB, "2.13.0", "13.0", None)
+    several = settings.model_copy(
+        update={"profile": "auto", "profiles": ("turbo", "base"), "device": "cuda:0=turbo", "model": None}
+    )
+    with pytest.raises(StartupError) as refused:
+        check_first(around(several, hurried=True, find_devices=lambda _: report))
+    assert str(refused.value) == "No device may serve the model base: add it in DEVICE, like cuda:0=turbo+base."
+    assert refused.value.exit_status == 78
+
+
 def test_weights_that_are_not_here_name_the_command_and_the_room(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,8 @@ def test_places_that_name_no_model_begin_with_one_after_the_other() -> None:
         ("cpu*65", "DEVICE names 65 workers; one engine may have 64."),
         ("cuda:0,", "“” in DEVICE is not a device: write it like cpu, cuda:0, cpu*2 (two workers) or cuda:0=MODEL."),
         ("cpu=turb", "DEVICE gives cpu the model “turb”, which this bot does not have; it has turbo and base."),
-        ("cpu=turbo", "No device may serve the model base: add it in DEVICE, like cpu=base."),
+        ("cpu=turbo", "No device may serve the model base: add it in DEVICE, like cpu=turbo+base."),
+        ("cuda:0*2=base, cpu=base", "No device may serve the model turbo: add it in DEVICE, like cuda:0*2=base+turbo."),
     ],
 )
 def test_mistakes(text: str, sentence: str) -> None:
