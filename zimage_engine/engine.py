@@ -7,18 +7,20 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
+
+import psutil
 
 from zimage_engine.config import WEIGHT_MAX, WEIGHT_MIN, EngineConfig, base_request
 from zimage_engine.driver import MakeExecutor
 from zimage_engine.executor import load_executor
 from zimage_engine.fleet import Fleet
 from zimage_engine.handle import Handle
-from zimage_engine.places import DevicePlace, parse_places, share_threads
+from zimage_engine.places import DevicePlace, parse_places, share_memory, share_threads
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.publisher import Publisher
 from zimage_engine.scheduling.forecast import Forecaster
@@ -77,7 +79,9 @@ class Engine:
         understood. That the model cannot be loaded is raised by :meth:`ready`.
         """
         if places is None and config.device.strip().lower() != "all":
-            places = parse_places(config.device, config.profiles)
+            parsed = parse_places(config.device, config.profiles)
+            if not any(place.share > 1 and place.device.startswith("cuda") for place in parsed):
+                places = parsed  # else the memory of the card is to be divided, so it is looked at
         engine = cls(config, scheduler)
         if places is None:
             threading.Thread(target=engine._add_all, args=(make_executor,), name="zimage-finder", daemon=True).start()
@@ -87,8 +91,15 @@ class Engine:
         engine._forecaster.start()
         return engine
 
-    def _add(self, places: Sequence[DevicePlace], make_executor: MakeExecutor | None) -> None:
-        """Add the places of this machine."""
+    def _add(
+        self,
+        places: Sequence[DevicePlace],
+        make_executor: MakeExecutor | None,
+        devices_free: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """Add the places of this machine, whose GPUs have so many bytes free."""
+        host = psutil.virtual_memory().available
+        places = share_memory(places, {"cpu": host, "mps": host} | dict(devices_free))
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._fleet.add(share_threads(places, cores), make_executor or partial(load_executor, self._config))
 
@@ -97,8 +108,8 @@ class Engine:
         from zimage_engine.device.probe import probe  # noqa: PLC0415 - needed for this setting alone
 
         try:
-            found = [device.name for device in probe().devices]
-            self._add(parse_places(self._config.device, self._config.profiles, found), make_executor)
+            free = {device.name: device.memory_free for device in probe().devices}
+            self._add(parse_places(self._config.device, self._config.profiles, list(free)), make_executor, free)
         except EngineClosed:
             return
         except EngineError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zimage_engine.profiles import ModelProfile
@@ -23,13 +23,16 @@ class DevicePlace:
     ``name`` is unique within an engine, such as ``cuda:0``, ``cpu#1`` or ``10.0.0.5/cuda:0``. ``device`` is what torch
     calls the device, or ``auto``. ``models`` are the names of the profiles that it may serve; the first one is loaded
     first. ``threads`` is how many threads torch may use on the CPU; 0: as many as it likes, since it is the only place
-    of its machine.
+    of its machine. ``share`` is how many places there are on the device, with this one. ``memory`` is how many bytes it
+    may use of the device's; 0: its share of those that are free when it is loaded.
     """
 
     name: str
     device: str
     models: tuple[str, ...]
     threads: int = 0
+    share: int = 1
+    memory: int = 0
 
 
 def parse_places(text: str, profiles: Sequence[ModelProfile], found: Sequence[str] = ()) -> tuple[DevicePlace, ...]:
@@ -59,7 +62,8 @@ def parse_places(text: str, profiles: Sequence[ModelProfile], found: Sequence[st
         for name in _names(device, found):
             for number in range(count or 1):
                 unique = name if count is None else f"{name}#{number + 1}"
-                places.append(DevicePlace(unique, name, allowed if models else _rotated(allowed, len(places))))
+                served = allowed if models else _rotated(allowed, len(places))
+                places.append(DevicePlace(unique, name, served, share=count or 1))
     return tuple(places)
 
 
@@ -68,6 +72,18 @@ def share_threads(places: Sequence[DevicePlace], cores: int) -> tuple[DevicePlac
     if len(places) < 2:
         return tuple(places)
     return tuple(replace(place, threads=max(1, cores // len(places))) for place in places)
+
+
+def share_memory(places: Sequence[DevicePlace], free: Mapping[str, int]) -> tuple[DevicePlace, ...]:
+    """Return the places with the ``free`` bytes of each device divided among those on it; alone, one may use all.
+
+    It is done once, before the first of them is loaded: one that is loaded again later then plans as it did, although
+    the others have taken theirs.
+    """
+    return tuple(
+        replace(place, memory=free[place.device] // place.share) if place.share > 1 and place.device in free else place
+        for place in places
+    )
 
 
 def device_names(text: str, found: Sequence[str]) -> tuple[str, ...]:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
+from tests.helpers.waiting import until
 from zimage_engine.catalog import find_profile
 from zimage_engine.config import EngineConfig
+from zimage_engine.device.probe import Device, DeviceReport
+from zimage_engine.engine import Engine
+from zimage_engine.executor import Executor
 from zimage_engine.places import (
     DevicePlace,
     device_names,
     first_device,
     parse_places,
+    share_memory,
     share_threads,
     without_models,
 )
 from zimage_engine.types import DeviceNotFound, InvalidRequest
+from zimage_engine.weights import complete_profile
 
 DEMO = find_profile("demo")
 PROFILES = (replace(DEMO, name="turbo"), replace(DEMO, name="base"))
@@ -96,6 +104,30 @@ def test_the_cores_are_divided_among_several_places() -> None:
     assert [place.threads for place in share_threads(parse_places("cpu*2", [DEMO]), 4)] == [2, 2]
     assert [place.threads for place in share_threads(parse_places("cpu*3", [DEMO]), 2)] == [1, 1, 1]
     assert [place.threads for place in share_threads(parse_places("cpu", [DEMO]), 4)] == [0], "torch decides"
+
+
+def test_the_free_memory_of_a_device_is_divided_among_its_places() -> None:
+    places = share_memory(parse_places("cuda:0*2,cuda:1,cpu*3", [DEMO]), {"cuda:0": 80, "cuda:1": 24, "cpu": 90})
+    assert [(place.share, place.memory) for place in places] == [(2, 40)] * 2 + [(1, 0)] + [(3, 30)] * 3
+    assert share_memory(parse_places("cuda:0*2", [DEMO]), {})[0].memory == 0, "its share, once it is known"
+
+
+@pytest.mark.parametrize(("text", "free"), [("cpu*2", 60), ("cuda:0*2", 80)])
+async def test_an_engine_divides_memory_before_it_loads(text: str, free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, cpu = (Device(name, "cuda", name, 80, free, bfloat16=True) for name in ("cuda:0", "cpu"))
+    report = DeviceReport(gpu, (gpu, cpu), 60, "2", None, None)
+    monkeypatch.setattr("zimage_engine.device.probe.probe", lambda: report)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=60))
+    made: list[DevicePlace] = []
+
+    def make_executor(place: DevicePlace) -> Executor:
+        made.append(place)
+        raise DeviceNotFound("Only the place is needed.")
+
+    engine = Engine.start(EngineConfig(complete_profile(DEMO), text), make_executor)
+    await until(lambda: len(made) == 2)
+    assert [place.memory for place in made] == [free // 2] * 2
+    await engine.close()
 
 
 def test_places_need_no_torch() -> None:

@@ -93,7 +93,10 @@ def seats_of(node: RayNodeInfo, config: ClusterConfig, models: Sequence[str]) ->
         count = 0  # a node that only connects, such as the bot's own
     threads = max(1, node.cpus // count) if count else 0
     return [
-        (DevicePlace(f"{node.ip}/cpu#{number + 1}", "cpu", _from(models, number), threads), Seat(node.id, 0, title))
+        (
+            DevicePlace(f"{node.ip}/cpu#{number + 1}", "cpu", _from(models, number), threads, share=count),
+            Seat(node.id, 0, title),
+        )
         for number in range(count)
     ]
 

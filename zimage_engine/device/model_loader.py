@@ -25,6 +25,7 @@ from zimage_engine.device.part_files import PartFiles
 from zimage_engine.model.captions import EmbeddingCache
 from zimage_engine.model.model import ZImageModel
 from zimage_engine.model.previews import Previewer, find_previewer
+from zimage_engine.places import DevicePlace
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.weights import Report, weights_folder
@@ -44,16 +45,23 @@ class LoadedModel:
 class ModelLoader:
     """Loads the models of these profiles onto a device; downloads their weights when it is created.
 
-    ``report`` receives a few words on what it is doing. Raises :class:`EngineError`.
+    ``place`` says how much of the device's memory they may take. ``report`` receives a few words on what it is doing.
+    Raises :class:`EngineError`.
     """
 
     def __init__(
-        self, config: EngineConfig, profiles: Iterable[ModelProfile], device: torch.device, report: Report
+        self,
+        config: EngineConfig,
+        profiles: Iterable[ModelProfile],
+        device: torch.device,
+        place: DevicePlace,
+        report: Report,
     ) -> None:
         self.profiles = {profile.name: profile for profile in profiles}
         self.report = report
         self._config = config
         self._device = device
+        self._place = place
         self._acceleration = Acceleration(config.attention, config.compiled)
         self._paths = {profile.name: weights_folder(profile, report) for profile in self.profiles.values()}
         self._folders = ModelFolders(config.cache_dir, report)
@@ -67,13 +75,16 @@ class ModelLoader:
     def plans(self, models: Iterable[ModelFiles]) -> list[ModelsPlan]:
         """Return how the models may share the device with the memory that is free now, the fastest way first.
 
-        Raises :class:`OutOfMemory` with the GB that are missing.
+        Where several workers share the device, it is this one's part of the memory. Raises :class:`OutOfMemory` with
+        the GB that are missing.
         """
         host, own = host_memory_free(), device_memory_free(self._device)
+        free = host if own is None else own
+        part = self._place.memory or free / self._place.share
         return fitting_model_plans(
             [(files.sizes, files.sizes_by_files) for files in models],
             kind_of(self._device),
-            host if own is None else own,
+            min(free, part),
             host,
             WIDTHS[self._config.dtype],
         )

@@ -80,7 +80,7 @@ class Worker:
             torch.set_num_threads(place.threads)
         device = pick_device(place.device)
         profiles = {profile.name: profile for profile in config.profiles}
-        loader = ModelLoader(config, [profiles[name] for name in place.models], device, report)
+        loader = ModelLoader(config, [profiles[name] for name in place.models], device, place, report)
         loaded = LoadedModels.start(loader)
         loader.report = log.info  # a model that is loaded later holds up the queue, and not the start
         return cls(loaded, device, config.profile.name)

@@ -7,9 +7,11 @@ import threading
 import weakref
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from diffusers import ZImagePipeline, ZImageTransformer2DModel
@@ -18,6 +20,7 @@ from tests.helpers.two_models import (
     SECOND,
     build_second_model,
     draw,
+    leave_room_for_one,
     load_with_room_for_one,
     loading,
     plans_of,
@@ -27,6 +30,7 @@ from tests.helpers.two_models import (
 from zimage_engine.catalog import DEMO_WEIGHTS
 from zimage_engine.device import model_loader
 from zimage_engine.device.worker import Worker
+from zimage_engine.places import DevicePlace
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.types import ModelNotFound, NewRequest, OutOfMemory, Plan, Unit, UnitFailed, WorkerLost
@@ -58,6 +62,23 @@ def both(second: ModelProfile) -> Worker:
 def one(second: ModelProfile) -> Worker:
     """Return a worker that has room for one of the models at a time, and holds the demo."""
     return load_with_room_for_one(two_models(second), lambda _: None)
+
+
+def test_a_worker_that_shares_its_device_plans_with_its_part_of_the_memory(
+    second: ModelProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_room_for_one(monkeypatch)
+    room = psutil.virtual_memory().available
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2 * room))
+
+    def held(**shares: int) -> frozenset[str]:
+        return Worker.load(two_models(second), DevicePlace("cpu#1", "cpu", MODELS, **shares)).models
+
+    assert held() == {*MODELS}
+    assert held(share=2) == held(share=2, memory=int(room)) == {"demo"}
+    assert held(share=2, memory=int(2 * room)) == {*MODELS}, (
+        "the other one has taken its part before this one is loaded"
+    )
 
 
 def parts(worker: Worker, name: str) -> Any:
