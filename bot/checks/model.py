@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bot.checks.finding import Finding, Surroundings
 from bot.checks.storage import disk_finding
 from zimage_engine.device.attention_check import attention_fault
-from zimage_engine.device.memory import GB, WIDTHS, PartSizes, check_parts, part_sizes, plan_memory
+from zimage_engine.device.memory import GB, WIDTHS, check_parts, part_sizes
+from zimage_engine.device.model_files import ModelFolders
+from zimage_engine.device.model_memory import ModelsPlan, fitting_model_plans
 from zimage_engine.hub import cache_folder
+from zimage_engine.places import parse_places
 from zimage_engine.preview_files import preview_decoder_fault
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import EngineError
@@ -24,10 +27,10 @@ def check_weights(around: Surroundings) -> Iterator[Finding]:
 
     Of the weights the headers are read, which tell a file that ends too early.
     """
-    missing = 0
+    missing, folders = 0, {}
     for profile in around.profiles():
         folder = cached_folder(profile)
-        fault, sizes = _fault_of(profile, folder, around)
+        fault = _fault_of(profile, folder, around)
         if fault is not None:
             yield Finding("weights", ok=False, text=fault)
         elif folder is None:
@@ -35,9 +38,10 @@ def check_weights(around: Surroundings) -> Iterator[Finding]:
             yield Finding("weights", ok=None, text=text)
         else:
             yield Finding("weights", ok=True, text=f"{profile.title} in {folder}")
-            if sizes is not None and not around.hurried:
-                yield _memory(around, sizes)
+            folders[profile.name] = folder
         missing += folder is None
+    if folders and not around.hurried:
+        yield from _memory(around, folders)
     if missing and not around.hurried:
         yield disk_finding(cache_folder(), missing * _WEIGHTS_DISK)
 
@@ -64,29 +68,60 @@ def check_previews(around: Surroundings) -> Iterator[Finding]:
         yield Finding("previews", ok=True, text=f"{decoder} decodes them.")
 
 
-def _fault_of(profile: ModelProfile, folder: Path | None, around: Surroundings) -> tuple[str | None, PartSizes | None]:
-    """Return what is wrong with the model's files, or None, and the sizes of its parts if it is here and sound.
+def _fault_of(profile: ModelProfile, folder: Path | None, around: Surroundings) -> str | None:
+    """Return what is wrong with the model's files; None if they are sound, or not here.
 
     Where the hub may not be asked, files that are not here are not looked at.
     """
     if folder is None and (around.offline or around.hurried):
-        return None, None
+        return None
     try:
         # The folder of the cache: the hub would be asked whether its files are the newest.
         complete_profile(profile if folder is None else replace(profile, weights=str(folder)))
-        if folder is None:
-            return None, None
-        check_parts(folder)
-        return None, part_sizes(folder)
+        if folder is not None:
+            check_parts(folder)
+            part_sizes(folder)
     except EngineError as error:
-        return str(error), None
+        return str(error)
+    return None
 
 
-def _memory(around: Surroundings, sizes: PartSizes) -> Finding:
+def _memory(around: Surroundings, folders: Mapping[str, Path]) -> Iterator[Finding]:
+    """Plan the memory of each device for those of its models that are here."""
     settings, report = around.settings, around.find_devices(around.settings.device)
-    device, width = report.chosen, WIDTHS[settings.dtype]
+    used = (report.chosen, *report.others)
     try:
-        plan = plan_memory(sizes, device.kind, device.memory_free, report.host_memory_free, width)
-    except EngineError as error:
-        return Finding("memory", ok=False, text=str(error))
-    return Finding("memory", ok=True, text=str(plan))
+        places = parse_places(settings.device, around.profiles(), [device.name for device in report.devices])
+    except EngineError:
+        return  # the check of the devices says it
+    look = ModelFolders(settings.engine_cache_dir).look
+    files = {name: look(folder) for name, folder in folders.items()}
+    plans: dict[tuple[str, frozenset[str]], Finding] = {}
+    for place in places:
+        device = next((each for each in used if each.name == place.device), report.chosen)
+        models = [name for name in files if name in place.models]
+        key = device.name, frozenset(models)
+        if not models or key in plans:
+            continue
+        where = f"{device.name}: " if len(used) > 1 else ""
+        try:
+            plan = fitting_model_plans(
+                [(files[name].sizes, files[name].sizes_by_files) for name in models],
+                device.kind,
+                device.memory_free / place.share,
+                report.host_memory_free,
+                WIDTHS[settings.dtype],
+            )[0]
+        except EngineError as error:
+            plans[key] = Finding("memory", ok=False, text=f"{where}{error}")
+        else:
+            plans[key] = Finding("memory", ok=True, text=where + _described(plan, models, place.share))
+    yield from plans.values()
+
+
+def _described(plan: ModelsPlan, models: Sequence[str], workers: int) -> str:
+    """Return a plan for these models on a device that so many workers share, for people."""
+    text = str(plan)
+    if len(models) > 1:
+        text += f"; {', '.join(models)}: {'together, as far as they fit' if plan.room else 'one at a time'}"
+    return text if workers == 1 else f"{text}; {workers} workers, each with its share of the memory"

@@ -125,6 +125,24 @@ def test_each_of_several_devices_is_shown(settings: Settings) -> None:
     ]
 
 
+def test_the_memory_is_planned_for_each_device_and_its_models(settings: Settings) -> None:
+    second = replace(GPU, name="cuda:1", memory_free=9 * GB)
+    report = DeviceReport(GPU, (GPU, second, CPU), 60 * GB, "2.13.0", "13.0", None, others=(second,))
+    models = {"profile": "auto", "profiles": ("demo", "demo-guided"), "model": None}
+
+    def plans(device: str, used: DeviceReport = report) -> list[str]:
+        several = settings.model_copy(update={**models, "device": device})
+        found = findings(around(several, find_devices=lambda _: used))
+        return [each.text for each in found if each.name == "memory"]
+
+    assert plans("cuda:0=demo+demo-guided,cuda:1*4=demo") == [
+        "cuda:0: everything on the device, bfloat16; demo, demo-guided: together, as far as they fit",
+        "cuda:1: everything on the device, bfloat16; 4 workers, each with its share of the memory",
+    ]
+    (text,) = plans("cuda:1*9", replace(report, chosen=second, others=()))
+    assert "GB more GPU memory than is free" in text, "a ninth of 9 GB is too little"
+
+
 def test_a_device_that_is_not_there_keeps_the_bot_from_starting(settings: Settings) -> None:
     report = DeviceReport(GPU, (GPU, CPU), 60 * GB, "2.13.0", "13.0", None)
     several = settings.model_copy(update={"device": "cuda:0,cuda:1"})
