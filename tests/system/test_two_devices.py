@@ -1,4 +1,4 @@
-"""Two workers on the CPU behind one queue: the same pictures, and none of them lost when a worker is killed.
+"""Two workers on the CPU behind one queue: the same pictures, and none of them lost when a worker is killed or hangs.
 
 Each worker is a process with one thread and the demo model, which takes seconds to load.
 """
@@ -29,6 +29,8 @@ pytestmark = pytest.mark.system
 
 PROFILE = complete_profile(find_profile("demo"))
 PICTURES = 4
+UNIT_LIMIT = 5.0
+"""Seconds after which a worker that does not answer is killed."""
 
 
 def places(count: int) -> list[DevicePlace]:
@@ -73,8 +75,9 @@ async def test_pictures_are_the_same_wherever_they_were_generated() -> None:
     assert all(same_picture(picture, known) for picture, known in zip(pictures, expected, strict=True))
 
 
-async def test_a_worker_that_is_killed_costs_no_picture() -> None:
-    async with engine_of(2) as engine:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_worker_that_is_killed_or_hangs_costs_no_picture(number: signal.Signals) -> None:
+    async with engine_of(2, unit_limit=UNIT_LIMIT) as engine:
         expected = await draw(engine, 12)
         handles = [engine.submit(replace(each, id=f"{each.seed}"), owner=each.seed) for each in requests(12)]
         ends: dict[str, list[str]] = {handle.request.id: [] for handle in handles}
@@ -87,9 +90,9 @@ async def test_a_worker_that_is_killed_costs_no_picture() -> None:
                     ends[handle.request.id].append(engine.stats().devices[0].state)
 
         following = asyncio.gather(*map(follow, handles))
-        await until(lambda: [device.running for device in engine.stats().devices] == [1, 1])
+        await until(lambda: all(device.running for device in engine.stats().devices))
         executor: Any = engine._fleet.drivers[0]._executor
-        os.kill(executor._process.pid, signal.SIGKILL)
+        os.kill(executor._process.pid, number)
         await asyncio.wait_for(following, 120)
         stats = engine.stats()
         assert [pictures[f"{seed}"] for seed in range(12)] == expected
