@@ -236,7 +236,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="Where the data and the log lie. Default: a new temporary folder.")
     parser.add_argument("--check", type=Path, metavar="FOLDER", help="Only check what a run has left there.")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="Further settings of the bot.")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="A further setting of the bot; repeatable."
+    )
     given = parser.parse_args()
     if given.check is not None:
         restarts, evidence = pickle.loads((given.check / "evidence.pickle").read_bytes())  # noqa: S301 - our own file
