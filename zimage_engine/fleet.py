@@ -192,6 +192,8 @@ class Fleet:
 
     def _end_unserved(self) -> None:
         """End the requests whose models no device may serve any more, although others go on."""
+        if self._shared.closing:
+            return  # they end with EngineClosed, and may begin again with the next process
         for profile in self._shared.config.profiles:
             if (error := self.refusal(profile)) is not None:
                 self._shared.publisher.publish(self._shared.queue.drop_models({profile.name}, error))
