@@ -19,7 +19,9 @@ class Immediate:
     load_seconds: Mapping[str, float] = {"demo": 0.0}
 
     def __init__(self, inner: UnitWorker | None = None) -> None:
-        self.costs: Mapping[str, CostModel] = {"demo": CostModel()} if inner is None else inner.costs
+        self.costs: Mapping[str, CostModel] = {"demo": CostModel()}
+        if inner is not None:
+            self.costs, self.models, self.load_seconds = inner.costs, inner.models, inner.load_seconds
         self.inner = inner
 
     def begin(self, plan: Plan) -> Finish:
