@@ -30,6 +30,9 @@ from zimage_engine.types import (
     UnitFailed,
 )
 
+_LOST_TWICE = "The model failed on this picture twice; try another prompt."
+_LOST_LOADING = "The model could not be loaded, twice; choose another one, or try again later."
+
 
 class RequestQueue(DeviceTable):
     """The requests for the devices that were added, and for these models by name; the first is the default.
@@ -152,6 +155,7 @@ class RequestQueue(DeviceTable):
         if (lost := self._devices.pop(device, None)) is None:
             return []
         suspects, events = {name for launched in lost.launched for name in launched.plan.ids}, Published()
+        loading = any(launched.plan.unit is Unit.LOAD_MODEL for launched in lost.launched)
         concerned = [
             each
             for name, each in self._states.items()
@@ -164,7 +168,7 @@ class RequestQueue(DeviceTable):
             if state.cancelled:
                 events += self._end_cancelled(state)
             elif state.losses > 1:
-                events += self._fail(state, UnitFailed("The model failed on this picture twice; try another prompt."))
+                events += self._fail(state, UnitFailed(_LOST_LOADING if loading else _LOST_TWICE))
             else:
                 state.steps_done = state.units_done = 0
                 if state.losses:  # it shares no unit from now on
