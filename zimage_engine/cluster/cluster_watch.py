@@ -93,9 +93,12 @@ class ClusterWatch:
                 self._connection = here
             if self._stopping.is_set():
                 return error
+            ticked = time.monotonic()
             while True:
-                if not here.poll(_TICK_SECONDS):
+                if time.monotonic() - ticked >= _TICK_SECONDS:  # also while messages keep coming
                     self._on_tick()
+                    ticked = time.monotonic()
+                if not here.poll(_TICK_SECONDS):
                     continue
                 message = here.recv()
                 if isinstance(message, WatchFailed):
