@@ -91,4 +91,6 @@ def _resolved(host: str) -> str:
     try:
         return socket.gethostbyname(host)
     except OSError as error:
-        raise WrongUsage(f"{host} does not belong to this machine: name one with --listen.") from error
+        raise WrongUsage(
+            f"{host} cannot be found: give --listen an address of this machine, like 192.168.1.5."
+        ) from error

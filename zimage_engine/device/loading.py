@@ -132,6 +132,7 @@ class _Loading:
         self._options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
 
     def components(self, once: Once) -> Components:
+        """Return all parts; ``once`` keeps one that is loaded already from being loaded again."""
         tokenizer = once("tokenizer", self._tokenizer)
         transformer = once("transformer", self._transformer)
         vae = once("vae", self._vae)

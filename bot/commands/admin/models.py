@@ -118,5 +118,5 @@ def _lines(rules: list[ModelRule], models: Models) -> list[str]:
     shown = [f"{_sentence(rule)}." for rule in rules if rule.model in models.names]
     free = [name for name in models.names if not any(rule.model == name for rule in rules)]
     if free:
-        shown.append(f"No rule is about {either(free).replace(' or ', ' and ')}: everyone may use it.")
+        shown += [f"No rule is about `{name}`: everyone may use it." for name in free]
     return [*shown, "-# What a role of theirs allows outweighs what another role, or everyone, is denied."]
