@@ -103,6 +103,7 @@ class JobRunner:
 
     async def _tell_of_full_disk(self, card: Card) -> None:
         """Say on the card why the job does not go on: not even its row can be changed."""
+        await card.stop()  # an edit to an older state would replace the sentence
         with suppress(Outage, Undeliverable):
             await card.show_delay(_STUCK)
 
