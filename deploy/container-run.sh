@@ -3,9 +3,11 @@
 # help (64: usage, 78: configuration), wait for somebody to fix it, so that restarts do not use up Discord's sessions.
 set -u
 
+bot= stopped=
+trap 'stopped=yes; [ -z "$bot" ] || kill -TERM "$bot"' TERM INT HUP
 zimage-bot "$@" &
 bot=$!
-trap 'kill -TERM "$bot"' TERM INT HUP
+[ -z "$stopped" ] || kill -TERM "$bot" # the signal came before there was one to pass it on to
 while :; do
     wait "$bot" # a signal ends this, too
     status=$?
