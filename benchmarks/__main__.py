@@ -21,12 +21,13 @@ from benchmarks import figures
 from benchmarks.answers import answers
 from benchmarks.ledger import admitting, reporting, resolving
 from benchmarks.rows import Row
+from benchmarks.two_workers import two_workers
 from benchmarks.workbench import open_workbench
 from benchmarks.worker_process import worker_process
 
 OUT = Path("build/bench.json")
 ALONE = (*figures.ALONE, resolving)
-OF_THE_BOT = (admitting, reporting, answers)
+OF_THE_BOT = (two_workers, admitting, reporting, answers)
 
 
 def show(rows: list[Row], console: Console) -> None:

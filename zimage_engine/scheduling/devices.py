@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.order import Pinned
+from zimage_engine.scheduling.tasks import Task
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +36,18 @@ class Device:
     def has(self, model: str) -> bool:
         """Return True if the device serves requests of a model, or soon will."""
         return not self.draining and (model == self.loading if self.loading else model in self.models)
+
+    def has_begun_enough(self, leader: Task | None) -> bool:
+        """Return True if the leader, which no device has begun, is to be left to the others for now.
+
+        A device begins what it can run at once and one more, so that it always has a unit to launch ahead. What has
+        begun cannot move: if the predictions for what waits were too low, a device would otherwise begin all of it,
+        one text after another, and the others would have nothing to do in the end.
+        """
+        if leader is None or leader.pinned is not None:
+            return False
+        at_once = self.costs[leader.model].budget // (leader.tokens * leader.samples)
+        return len(self.pinned.tasks) > max(1, at_once)
 
     def copy(self) -> Device:
         """Return a copy without tasks."""

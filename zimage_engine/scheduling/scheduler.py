@@ -99,11 +99,13 @@ class Scheduler:
         device = self.devices[name]
         view = View(self.root, None if device.draining else self.waiting.of(device.models), device.pinned)
         leader = view.ready()
-        begins = not device.draining
+        begins = not device.draining and (len(self.devices) == 1 or not device.has_begun_enough(leader))
         if begins and not device.allowed <= device.models and (task := wanted(self, device, leader)) is not None:
             if not device.pinned.tasks:
                 return Batch(Unit.LOAD_MODEL, (task,))
-            begins, view = False, View(self.root, None, device.pinned)
+            begins = False
+        if not begins:
+            view = View(self.root, None, device.pinned)
             leader = view.ready()
         if leader is None:
             return None

@@ -182,6 +182,26 @@ def test_an_owner_who_comes_back_does_not_pay_for_earlier_work() -> None:
     assert done <= 2.1
 
 
+def test_a_device_does_not_begin_everything_because_what_waits_seems_to_take_less() -> None:
+    """Captions turn out longer than they were estimated: each waiting request then leads those that are begun."""
+    scheduler = Scheduler(BURST)
+    for name in ("one", "other"):
+        scheduler.add_device(name, {"": CostModel()})
+    for number in range(20):
+        scheduler.add(task(f"{number}", owner=number))
+    ended = dict.fromkeys(scheduler.devices, 0)
+    while scheduler.tasks:
+        for name, device in scheduler.devices.items():
+            if (batch := scheduler.next(name)) is None:
+                continue
+            scheduler.served(name, batch)
+            assert len(device.pinned.tasks) <= 2
+            ended[name] += batch.tasks[0].id not in scheduler.tasks
+            if batch.unit is Unit.ENCODE_TEXT:
+                scheduler.set_key(batch.tasks[0], "key", 192, 0.2)
+    assert ended == {"one": 10, "other": 10}
+
+
 def test_positions_are_exact_for_the_first_five_hundred() -> None:
     scheduler = scheduler_of()
     for number in range(600):
