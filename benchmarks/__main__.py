@@ -50,9 +50,9 @@ async def measure(rounds: int, console: Console) -> list[Row]:
                 rows += await figure(bench, rounds)
     for plain in ALONE:
         rows += plain()
-    for figure in OF_THE_BOT:
-        with console.status(figure.__name__):
-            rows += await figure(rounds)
+    for of_the_bot in OF_THE_BOT:
+        with console.status(of_the_bot.__name__.replace("_", " ")):
+            rows += await of_the_bot(rounds)
     return rows
 
 

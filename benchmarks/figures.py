@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
@@ -216,7 +216,7 @@ async def until_started(handle: object) -> None:
 
 
 @asynccontextmanager
-async def busy_loop(share: float):  # noqa: ANN201
+async def busy_loop(share: float) -> AsyncIterator[None]:
     """Keep the event loop busy with Python code for a share of the time, in slices of 3 ms."""
 
     async def burn() -> None:

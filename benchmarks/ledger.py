@@ -19,13 +19,14 @@ from benchmarks import ledger_rows
 from benchmarks.rows import Row
 from bot.jobs.admission import Admission
 from bot.jobs.job import JobRequest
+from bot.requests.models import Models
 from bot.requests.pricing import Prices
 from bot.requests.spec import ImageOptions, build_spec
 from bot.store import limits, usage
 from bot.store.admission import Terms
 from bot.store.database import Database, migrate
-from bot.store.jobs import ReplyToken
 from bot.store.limits import LIMIT_NAMES, LimitName, LimitRow, Requester
+from bot.store.reply_tokens import ReplyToken
 from bot.store.usage import BYS, Days
 from zimage_engine.catalog import find_profile
 from zimage_engine.prompt_tokens import PromptTokens
@@ -155,7 +156,7 @@ async def _admit(template: Path, synchronous: Synchronous, at_once: int) -> floa
 
 
 async def _admit_all(database: Database, at_once: int) -> float:
-    prices = Prices(_PROFILE, PromptTokens.load(_PROFILE))
+    prices = Prices(Models((_PROFILE,)), PromptTokens.load(_PROFILE))
     admission, requests, seconds = Admission(database, prices, _TERMS), _requests(), 0.0
 
     async def feed(waiting: Iterator[JobRequest]) -> None:

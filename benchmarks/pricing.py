@@ -25,6 +25,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from bot.requests.models import Models
 from bot.requests.pricing import Prices
 from bot.requests.spec import ImageSpec
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
@@ -71,7 +72,7 @@ class Shape:
             steps=steps,
             guidance_scale=4.0 if guided else 0.0,
             negative_prompt=_prompt(self.tokens, prompts) if guided else "",
-            model="",
+            model=find_profile("demo").title,
             strength=STRENGTH if self.kind == "edit" else 1.0,
         )
 
@@ -112,7 +113,7 @@ class Bench:
         plan = MemoryPlan(Placement.RESIDENT, FULL_WIDTH)
         self._model = ZImageModel(load_components(DEMO_WEIGHTS, torch.device("cpu"), plan), torch.device("cpu"))
         self._prompts = PromptTokens.load(profile)
-        self._prices = Prices(profile, self._prompts)
+        self._prices = Prices(Models((profile,)), self._prompts)
         self._base = Shape(profile.base_side, TOKENS[1])
         self._base_steps = int(profile.steps.default)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Hashable
 
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.scheduler import Scheduler
@@ -28,7 +29,7 @@ class Device:
         self.scheduler.add_device("gpu", {"": self.costs})
         self.clock = 0.0
         self.ended: dict[str, float] = {}
-        self.served: defaultdict[str, float] = defaultdict(float)
+        self.served: defaultdict[Hashable, float] = defaultdict(float)
         self._numbers = itertools.count()
 
     def ask(self, owner: str, group: str = "", *, side: int = 1024, steps: int = STEPS) -> Task:

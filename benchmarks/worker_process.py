@@ -52,6 +52,6 @@ def _bare(asks: list[ImageRequest], batch: int) -> float:
     """Return the seconds of the bare calls for these requests in this process."""
     if not _BENCHES:
         worker = Worker.load(replace(demo_config(), measure=False))
-        _BENCHES.append(Workbench(None, worker, None))  # type: ignore[arg-type] - neither takes part
+        _BENCHES.append(Workbench(None, worker, None))  # type: ignore[arg-type] # neither takes part
         _BENCHES[0].bare(asks, batch)
     return _BENCHES[0].bare(asks, batch)
