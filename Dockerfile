@@ -39,7 +39,7 @@ ENV PATH=/opt/zimage-bot/bin:$PATH \
 USER 10001:10001
 WORKDIR /data
 VOLUME ["/data", "/models"]
-# The first start may download weights, and loading them takes minutes.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=30m --retries=3 CMD ["zimage-bot", "health"]
+# A bot is well once it is connected, which takes seconds; it downloads and loads weights after that.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=2m --retries=3 CMD ["zimage-bot", "health"]
 ENTRYPOINT ["zimage-bot"]
 CMD ["run"]

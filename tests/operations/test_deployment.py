@@ -89,6 +89,14 @@ def test_both_services_are_closed_in_and_differ_by_the_card_alone() -> None:
     assert cpu["entrypoint"][0] in page("Dockerfile")
 
 
+def test_a_container_that_waits_is_unhealthy_when_the_page_says_so() -> None:
+    check = re.search(r"--interval=(\d+)s .*--start-period=(\d+)m --retries=(\d+)", page("Dockerfile"))
+    assert check is not None
+    interval, period, retries = map(int, check.groups())
+    assert 180 <= 60 * period + interval * retries <= 240
+    assert re.search(r"unhealthy within four\s+minutes", page("docs/operations.md"))
+
+
 @contextmanager
 def a_container(folder: Path, program: str) -> Iterator[subprocess.Popen[str]]:
     """Start the container's script with a program that is this shell script; it is stopped at the end."""
