@@ -1,4 +1,7 @@
-"""compose.cluster.yaml against the program. It never ran with an engine; ``tests.cluster.proof`` runs its commands."""
+"""compose.cluster.yaml against the program. Its commands are run by ``tests.cluster.proof``.
+
+``docs/cluster.md`` says what of it ran with a container engine.
+"""
 
 from __future__ import annotations
 
