@@ -20,6 +20,8 @@ from typing import Any, TypeVar, cast
 import aiosqlite
 import structlog
 import yoyo
+from yoyo.backends import SQLiteBackend
+from yoyo.connections import parse_uri
 
 from bot import metrics
 from bot.errors import Restarting, StartupError, is_disk_full
@@ -85,15 +87,12 @@ def _created_or_removed(path: Path) -> Iterator[None]:
 def _apply(path: Path, known: Any) -> list[str]:
     """Apply the migrations of ``known`` that the database lacks and return their names."""
     _make_private(path)
-    backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
-    try:
+    with _connected(path) as backend:
         refuse_other(path, _tables(backend), _applied(backend), {migration.id for migration in known})
         if not backend.to_apply(known):
             return []
         with no_other_migrates(path):
             return _apply_pending(path, known, backend)
-    finally:
-        backend.connection.close()
 
 
 def _apply_pending(path: Path, known: Any, backend: Any) -> list[str]:
@@ -142,14 +141,20 @@ def unapplied(path: Path, migrations: Path = MIGRATIONS) -> list[str]:
 
     Raises :class:`StartupError` if a newer program has migrated it further, or it is another program's.
     """
-    backend = yoyo.get_backend(f"sqlite:///{path.resolve()}")
-    try:
+    with _connected(path) as backend:
         names = [migration.id for migration in _read_migrations(migrations)]
         done = _applied(backend)
         refuse_other(path, _tables(backend), done, names)
         return [name for name in names if name not in done]
-    finally:
-        backend.connection.close()
+
+
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[Any]:
+    """Yield yoyo's backend. ``yoyo.get_backend`` would look through all installed packages for its class."""
+    backend = SQLiteBackend(parse_uri(f"sqlite:///{path.resolve()}"), yoyo.default_migration_table)
+    with contextlib.closing(backend.connection):
+        backend.init_database()
+        yield backend
 
 
 def _read_migrations(folder: Path) -> Any:
