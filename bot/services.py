@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sqlite3
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import filelock
 import structlog
@@ -219,12 +219,12 @@ class Services:
             raise TemporaryFault(in_use(self._settings.data_dir)) from error
 
 
+@cache  # to ask the collector whether it skips something takes 50 ms: it counts what it skips
 def _exempt_imports_from_gc() -> None:
     """Let later garbage collections skip everything that exists now. Does nothing after the first time. Blocks.
 
     A full collection holds the interpreter's lock. Over the 450,000 objects of torch and transformers it takes 0.2
     seconds, in which the event loop stands still; it was caused by whatever made many objects, such as an export.
     """
-    if not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
+    gc.collect()
+    gc.freeze()
