@@ -44,11 +44,15 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def checked_settings(cache_dir: Path) -> Settings:
+    """Checked once for all tests: to look for each setting in its sources takes longer than most tests."""
+    return Settings.in_code(cache_dir=cache_dir, profile="demo", device="cpu", progress_interval=0.1)
+
+
 @pytest.fixture
-def settings(tmp_path: Path, cache_dir: Path) -> Settings:
-    return Settings.in_code(
-        data_dir=tmp_path / "data", cache_dir=cache_dir, profile="demo", device="cpu", progress_interval=0.1
-    )
+def settings(tmp_path: Path, checked_settings: Settings) -> Settings:
+    return checked_settings.model_copy(update={"data_dir": tmp_path / "data"})
 
 
 @pytest.fixture(autouse=True)
