@@ -18,7 +18,7 @@ from zimage_engine.types import WorkerLost
 
 log = logging.getLogger(__name__)
 
-_PAUSES = (2.0, 5.0, 15.0, 30.0)
+_PAUSES = (0.5, 2.0, 5.0, 15.0, 30.0)
 _CHECK_SECONDS = 0.5
 _LEAVING_SECONDS = 3.0
 _ASKING_SECONDS = 20.0
