@@ -34,6 +34,7 @@ from tests.e2e.crowd import Crowd
 from tests.e2e.evidence import Ask, read_evidence
 from tests.e2e.process import ROOT, BotProcess
 from tests.helpers.loopback import Loopback
+from zimage_engine.cluster.ray_node import write_token
 
 HOSTS = ("head", "one", "two")
 PORT = 6379
@@ -79,10 +80,10 @@ class ClusterRun:
         """Run all faults while members ask, and check what comes of it."""
         await self._discord.start()
         try:
-            self.start_node("head")
-            await self._until_log(self._log_of("head"), "is a node", _JOIN_SECONDS)
-            for name in HOSTS[1:]:
+            write_token(self._folder / "token")
+            for name in HOSTS:  # Ray waits a minute for a head that is not there yet
                 self.start_node(name)
+            await self._until_log(self._log_of("head"), "is a node", _JOIN_SECONDS)
             await self._bot.start(RAY_ADDRESS=f"{self.hosts.address('head')}:{PORT}", **self._environment("bot"))
             for name in HOSTS[1:]:
                 await self._until_served(name)

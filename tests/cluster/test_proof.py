@@ -15,6 +15,6 @@ pytestmark = pytest.mark.system  # a head, two nodes and a bot on hosts of their
 def test_no_job_is_lost_when_a_node_is_cut_off(tmp_path: Path) -> None:
     if (reason := why_not()) is not None:
         pytest.skip(reason)
-    done = run_proof(jobs=12, seed=2, folder=tmp_path, faults=[3])
+    done = run_proof(jobs=8, seed=2, folder=tmp_path, faults=[3])
     assert done.returncode == 0, done.stdout
     assert "ok: " in done.stdout.splitlines()[-1]
