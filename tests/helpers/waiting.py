@@ -34,11 +34,14 @@ async def leave_running(world: World, action: Awaitable[object]) -> None:
             await action
     finally:
         world.env.settle_timeout = patience
+        await _forget_unsettled(world)
 
 
-async def forget_unsettled(world: World) -> None:
-    """Drop the time-out of a timer that ran while a test held up a job: SimCord would raise it at the next action."""
+async def _forget_unsettled(world: World) -> None:
+    """Drop the time-out of a timer that began with the short patience: SimCord would raise it at the next action."""
     advancing = world.env._real_advance_task
-    if advancing is not None:
-        await asyncio.wait([advancing])
+    if advancing is None:
+        return
+    await asyncio.wait([advancing], timeout=2 * _HELD_SECONDS)
+    if advancing.done() and isinstance(advancing.exception(), TimeoutError):
         world.env._real_advance_task = None

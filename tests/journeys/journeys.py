@@ -10,7 +10,6 @@ from bot.playground.world import World
 from tests.helpers.admins import admin_of, moderator_of
 from tests.helpers.job_worlds import HeldUp, all_ended
 from tests.helpers.toy_worker import Toy
-from tests.helpers.waiting import forget_unsettled
 from tests.helpers.worlds import OpenWorld, new_client
 from tests.journeys.conversation import Conversation
 from zimage_engine.types import Unit
@@ -106,7 +105,6 @@ async def restart_while_five_wait(open_world: OpenWorld) -> str:
         for number, thing in enumerate(("a green star", "a blue square", "a pink heart"), 1):
             await talk.slash("imagine", prompt=thing, seed=number, held=f"{number} of your own")
         talk.say("The operator restarts the bot. Mira asks once more at this very moment.")
-        await forget_unsettled(world)
         closing = asyncio.create_task(world.env.bot.services.suspend())
         await talk.slash("imagine", prompt="a yellow star", seed=4)
         await closing
