@@ -14,13 +14,13 @@ async def test_what_gives_way_waits_until_few_requests_are_being_answered() -> N
     with ExitStack() as crowd, ExitStack() as one:
         for _ in range(answering._MANY - 1):
             crowd.enter_context(requests.one())
-        await asyncio.wait_for(requests.give_way(), 0.1)
+        await asyncio.wait_for(requests.give_way(), answering._PATIENCE_SECONDS / 2)
         one.enter_context(requests.one())
         waiting = asyncio.create_task(requests.give_way())
         await asyncio.sleep(0.02)
         assert not waiting.done()
         one.close()
-        await asyncio.wait_for(waiting, 0.1)
+        await asyncio.wait_for(waiting, answering._PATIENCE_SECONDS / 2)
 
 
 async def test_what_gives_way_has_its_turn_however_many_go_on_asking() -> None:
@@ -41,4 +41,4 @@ async def test_closing_waits_for_every_request_up_to_its_end() -> None:
         await asyncio.sleep(0.02)
         assert not closing.done()
         await requests.ended(loop.time() + 0.02)
-    await asyncio.wait_for(closing, 0.1)
+    await asyncio.wait_for(closing, 5)

@@ -57,6 +57,6 @@ def test_any_prompt_is_read(prompt: str) -> None:
 def test_the_longest_prompt_is_read_quickly(opening: str, repeated: str) -> None:
     """The event loop waits for it at each edit of a card."""
     prompt = (opening + repeated * PROMPT_LIMIT)[: PROMPT_LIMIT - 1] + "x"
-    began = time.process_time()
+    began = time.thread_time()
     prompt_notes(prompt)
-    assert time.process_time() - began < 0.1
+    assert time.thread_time() - began < 0.1

@@ -78,7 +78,7 @@ async def test_a_second_signal_ends_it_at_once_and_loses_nothing(tmp_path: Path)
         bot.send(signal.SIGTERM)
         began = time.monotonic()
         assert await bot.ended() == 128 + signal.SIGTERM
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4, "the edit that it would wait for takes five seconds"
         assert {attempts for _, attempts in rows(bot)} == {0}
         discord.faults.clear()
         await bot.start()
