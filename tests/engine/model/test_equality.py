@@ -139,11 +139,11 @@ def a_mask(width: int, height: int) -> Image.Image:
 @pytest.mark.parametrize("inpaint", [False, True], ids=["img2img", "inpaint"])
 @pytest.mark.parametrize(("size", "steps", "guidance"), [((256, 256), 8, 0.0), ((320, 192), 5, 3.0)])
 async def test_edits_equal_the_pipelines(
-    start: StartEngine, size: tuple[int, int], steps: int, guidance: float, *, inpaint: bool
+    start: StartEngine, pipeline: ZImagePipeline, size: tuple[int, int], steps: int, guidance: float, *, inpaint: bool
 ) -> None:
     """Run three strengths and a text-to-image request together; each equals its own pipeline call."""
     kind = ZImageInpaintPipeline if inpaint else ZImageImg2ImgPipeline
-    edit = kind.from_pretrained(DEMO_WEIGHTS)
+    edit = kind(**pipeline.components)
     edit.set_progress_bar_config(disable=True)
     photo, mask = a_photo(*size), a_mask(*size)
     asks = [
