@@ -182,7 +182,8 @@ class ClusterRun:
 
     def _base(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
-        return kept | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+        # The hosts share this machine's cores, and each takes all of them for its own: threads without a core spin.
+        return kept | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "OMP_THREAD_LIMIT": "1"}
 
     def _environment(self, name: str) -> dict[str, str]:
         """Return the settings of a host: a home of its own, and the cluster's one token."""
