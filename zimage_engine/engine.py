@@ -95,11 +95,10 @@ class Engine:
         self,
         places: Sequence[DevicePlace],
         make_executor: MakeExecutor | None,
-        devices_free: Mapping[str, int] = MappingProxyType({}),
+        gpus_free: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Add the places of this machine, whose GPUs have so many bytes free."""
-        host = psutil.virtual_memory().available
-        places = share_memory(places, {"cpu": host, "mps": host} | dict(devices_free))
+        places = share_memory(places, psutil.virtual_memory().available, gpus_free)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._fleet.add(share_threads(places, cores), make_executor or partial(load_executor, self._config))
 
@@ -108,8 +107,10 @@ class Engine:
         from zimage_engine.device.probe import probe  # noqa: PLC0415 - needed for this setting alone
 
         try:
-            free = {device.name: device.memory_free for device in probe().devices}
-            self._add(parse_places(self._config.device, self._config.profiles, list(free)), make_executor, free)
+            devices = probe().devices
+            places = parse_places(self._config.device, self._config.profiles, [device.name for device in devices])
+            gpus = {device.name: device.memory_free for device in devices if device.kind == "cuda"}
+            self._add(places, make_executor, gpus)
         except EngineClosed:
             return
         except EngineError as error:

@@ -23,8 +23,11 @@ class DevicePlace:
     ``name`` is unique within an engine, such as ``cuda:0``, ``cpu#1`` or ``10.0.0.5/cuda:0``. ``device`` is what torch
     calls the device, or ``auto``. ``models`` are the names of the profiles that it may serve; the first one is loaded
     first. ``threads`` is how many threads torch may use on the CPU; 0: as many as it likes, since it is the only place
-    of its machine. ``share`` is how many places there are on the device, with this one. ``memory`` is how many bytes it
-    may use of the device's; 0: its share of those that are free when it is loaded.
+    of its machine.
+
+    ``share`` is how many places there are on the device, with this one. ``memory`` is how many bytes it may use of a
+    GPU's own memory; 0: its share of those that are free when it is loaded. ``host_memory`` is how many it may use of
+    its machine's; 0: all that are free then.
     """
 
     name: str
@@ -33,6 +36,22 @@ class DevicePlace:
     threads: int = 0
     share: int = 1
     memory: int = 0
+    host_memory: int = 0
+
+    @property
+    def has_part(self) -> bool:
+        """True if there are others with which it shares its device's memory or its machine's."""
+        return self.share > 1 or self.host_memory > 0
+
+    def part_of(self, device_free: float | None, host_free: float) -> tuple[float, float]:
+        """Return how many bytes this place may use of its device's memory and of the machine's, of those that are free.
+
+        ``device_free`` is None for a device that uses the machine's memory.
+        """
+        host = min(host_free, self.host_memory or host_free)
+        if device_free is None:
+            return host, host
+        return min(device_free, self.memory or device_free / self.share), host
 
 
 def parse_places(text: str, profiles: Sequence[ModelProfile], found: Sequence[str] = ()) -> tuple[DevicePlace, ...]:
@@ -74,16 +93,17 @@ def share_threads(places: Sequence[DevicePlace], cores: int) -> tuple[DevicePlac
     return tuple(replace(place, threads=max(1, cores // len(places))) for place in places)
 
 
-def share_memory(places: Sequence[DevicePlace], free: Mapping[str, int]) -> tuple[DevicePlace, ...]:
-    """Return the places with the ``free`` bytes of each device divided among those on it; alone, one may use all.
+def share_memory(places: Sequence[DevicePlace], host: int, gpus: Mapping[str, int]) -> tuple[DevicePlace, ...]:
+    """Return the places of a machine with its memory divided among them, and that of each GPU among those on it.
 
-    It is done once, before the first of them is loaded: one that is loaded again later then plans as it did, although
-    the others have taken theirs.
+    ``host`` and ``gpus`` are the bytes that are free; a place that is alone may use all. It is done once, before the
+    first of them is loaded: one that is loaded again later then plans as it did, although the others have taken theirs.
     """
-    return tuple(
-        replace(place, memory=free[place.device] // place.share) if place.share > 1 and place.device in free else place
-        for place in places
-    )
+    shared = []
+    for place in places:
+        memory = gpus.get(place.device, 0) // place.share if place.share > 1 else 0
+        shared.append(replace(place, memory=memory, host_memory=host // len(places) if len(places) > 1 else 0))
+    return tuple(shared)
 
 
 def device_names(text: str, found: Sequence[str]) -> tuple[str, ...]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from bot.checks.finding import Finding, Surroundings
 from bot.checks.storage import disk_finding
 from zimage_engine.device.attention_check import attention_fault
-from zimage_engine.device.memory import GB, WIDTHS, check_parts, part_sizes
+from zimage_engine.device.memory import GB, WIDTHS, Placement, check_parts, part_sizes
 from zimage_engine.device.model_files import ModelFolders
-from zimage_engine.device.model_memory import ModelsPlan, fitting_model_plans
+from zimage_engine.device.model_memory import ModelsPlan, model_plans_at
 from zimage_engine.hub import cache_folder
-from zimage_engine.places import parse_places
+from zimage_engine.places import DevicePlace, parse_places, share_memory
 from zimage_engine.preview_files import preview_decoder_fault
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import EngineError
@@ -94,6 +94,8 @@ def _memory(around: Surroundings, folders: Mapping[str, Path]) -> Iterator[Findi
         places = parse_places(settings.device, around.profiles(), [device.name for device in report.devices])
     except EngineError:
         return  # the check of the devices says it
+    gpus = {device.name: device.memory_free for device in report.devices if device.kind == "cuda"}
+    places = share_memory(places, report.host_memory_free, gpus)
     look = ModelFolders(settings.engine_cache_dir).look
     files = {name: look(folder) for name, folder in folders.items()}
     plans: dict[tuple[str, frozenset[str]], Finding] = {}
@@ -105,23 +107,28 @@ def _memory(around: Surroundings, folders: Mapping[str, Path]) -> Iterator[Findi
             continue
         where = f"{device.name}: " if len(used) > 1 else ""
         try:
-            plan = fitting_model_plans(
+            plan = model_plans_at(
+                place,
                 [(files[name].sizes, files[name].sizes_by_files) for name in models],
                 device.kind,
-                device.memory_free / place.share,
+                device.memory_free if device.kind == "cuda" else None,
                 report.host_memory_free,
                 WIDTHS[settings.dtype],
             )[0]
         except EngineError as error:
             plans[key] = Finding("memory", ok=False, text=f"{where}{error}")
         else:
-            plans[key] = Finding("memory", ok=True, text=where + _described(plan, models, place.share))
+            plans[key] = Finding("memory", ok=True, text=where + _described(plan, models, place))
     yield from plans.values()
 
 
-def _described(plan: ModelsPlan, models: Sequence[str], workers: int) -> str:
-    """Return a plan for these models on a device that so many workers share, for people."""
+def _described(plan: ModelsPlan, models: Sequence[str], place: DevicePlace) -> str:
+    """Return a plan for these models at a place, for people."""
     text = str(plan)
     if len(models) > 1:
         text += f"; {', '.join(models)}: {'together, as far as they fit' if plan.room else 'one at a time'}"
-    return text if workers == 1 else f"{text}; {workers} workers, each with its share of the memory"
+    if place.share > 1:
+        text += f"; {place.share} workers, each with its share of the memory"
+    if place.host_memory and not (place.device.startswith("cuda") and plan.memory.placement is Placement.RESIDENT):
+        text += f"; at most {place.host_memory / GB:.1f} GB of the machine's"
+    return text

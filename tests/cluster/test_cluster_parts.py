@@ -58,15 +58,23 @@ def test_a_node_has_a_worker_on_each_gpu_and_without_one_as_many_as_the_operator
     assert [(place.models, place.threads) for place, _ in seats] == [(("turbo", "base"), 4), (("base", "turbo"), 4)]
 
 
+@pytest.mark.parametrize("node", [replace(NODE, memory=60), replace(NODE, gpus=3, memory=60)])
+def test_the_workers_of_a_node_share_its_memory(node: RayNodeInfo) -> None:
+    def parts(workers: int) -> list[int]:
+        return [place.host_memory for place, _ in seats_of(node, ClusterConfig("auto", workers), ("demo",))]
+
+    assert (parts(1), parts(2), parts(3)) == ([0], [30] * 2, [20] * 3)
+
+
 def test_the_table_of_nodes_says_which_drain_and_leaves_out_the_dead() -> None:
     def row(name: str, *, alive: bool = True, **resources: float) -> dict[str, Any]:
         place = {"NodeManagerAddress": "10.0.0.5", "NodeManagerHostname": "box"}
         return {"NodeID": name, "Alive": alive, "Resources": resources, **place}
 
-    table = [row("b", GPU=2.0, CPU=8.0), row("a", CPU=4.0, zimage_workers=2.0), row("c", alive=False)]
+    table = [row("b", GPU=2.0, CPU=8.0, memory=6e10), row("a", CPU=4.0, zimage_workers=2.0), row("c", alive=False)]
     assert read_nodes(table, {"b": 0}) == (
         RayNodeInfo("a", "10.0.0.5", "box", 0, 4, workers=2),
-        RayNodeInfo("b", "10.0.0.5", "box", 2, 8, draining=True),
+        RayNodeInfo("b", "10.0.0.5", "box", 2, 8, draining=True, memory=60_000_000_000),
     )
 
 

@@ -107,14 +107,27 @@ def test_the_cores_are_divided_among_several_places() -> None:
 
 
 def test_the_free_memory_of_a_device_is_divided_among_its_places() -> None:
-    places = share_memory(parse_places("cuda:0*2,cuda:1,cpu*3", [DEMO]), {"cuda:0": 80, "cuda:1": 24, "cpu": 90})
-    assert [(place.share, place.memory) for place in places] == [(2, 40)] * 2 + [(1, 0)] + [(3, 30)] * 3
-    assert share_memory(parse_places("cuda:0*2", [DEMO]), {})[0].memory == 0, "its share, once it is known"
+    places = share_memory(parse_places("cuda:0*2,cuda:1,cpu*3", [DEMO]), 90, {"cuda:0": 80, "cuda:1": 24})
+    assert [(place.share, place.memory) for place in places] == [(2, 40)] * 2 + [(1, 0)] + [(3, 0)] * 3
+    assert {place.host_memory for place in places} == {15}
+    assert share_memory(parse_places("cuda:0*2", [DEMO]), 90, {})[0].memory == 0, "its share, once it is known"
+    (alone,) = share_memory(parse_places("cuda:0", [DEMO]), 90, {"cuda:0": 80})
+    assert alone.part_of(80, 90) == (80, 90)
 
 
-@pytest.mark.parametrize(("text", "free"), [("cpu*2", 60), ("cuda:0*2", 80)])
-async def test_an_engine_divides_memory_before_it_loads(text: str, free: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu, cpu = (Device(name, "cuda", name, 80, free, bfloat16=True) for name in ("cuda:0", "cpu"))
+def test_a_part_is_never_more_than_what_is_free() -> None:
+    gpu, cpu = share_memory(parse_places("cuda:0,cpu", [DEMO]), 90, {"cuda:0": 80})
+    assert (gpu.part_of(80, 90), gpu.part_of(70, 30)) == ((80, 45), (70, 30))
+    assert (cpu.part_of(None, 90), cpu.part_of(None, 30)) == ((45, 45), (30, 30))
+
+
+@pytest.mark.parametrize(
+    ("text", "memory", "host"), [("cpu*2", 0, 30), ("cuda:0*2", 40, 30), ("cuda:0,cpu", 0, 30), ("all", 0, 0)]
+)
+async def test_an_engine_divides_memory_before_it_loads(
+    text: str, memory: int, host: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu, cpu = Device("cuda:0", "cuda", "", 80, 80, bfloat16=True), Device("cpu", "cpu", "", 60, 60, bfloat16=True)
     report = DeviceReport(gpu, (gpu, cpu), 60, "2", None, None)
     monkeypatch.setattr("zimage_engine.device.probe.probe", lambda: report)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=60))
@@ -125,8 +138,8 @@ async def test_an_engine_divides_memory_before_it_loads(text: str, free: int, mo
         raise DeviceNotFound("Only the place is needed.")
 
     engine = Engine.start(EngineConfig(complete_profile(DEMO), text), make_executor)
-    await until(lambda: len(made) == 2)
-    assert [place.memory for place in made] == [free // 2] * 2
+    await until(lambda: len(made) == (1 if text == "all" else 2))
+    assert {(place.memory, place.host_memory) for place in made} == {(memory, host)}
     await engine.close()
 
 

@@ -148,11 +148,11 @@ class _ToNews(logging.handlers.QueueHandler):
 
 
 def _dtype(config: EngineConfig, place: DevicePlace) -> str:
-    """Return the type of the weights on this device with the memory that is free now."""
+    """Return the type of the weights at this place with the memory that is free now."""
     from zimage_engine.device.devices import pick_device  # noqa: PLC0415 - imports torch
     from zimage_engine.device.loading import plan_for  # noqa: PLC0415
     from zimage_engine.device.memory import FULL_WIDTH  # noqa: PLC0415
     from zimage_engine.weights import weights_folder  # noqa: PLC0415
 
-    plan = plan_for(weights_folder(config.profile), pick_device(place.device), config.dtype)
+    plan = plan_for(weights_folder(config.profile), pick_device(place.device), config.dtype, place)
     return "float32" if plan.width == FULL_WIDTH else "bfloat16"

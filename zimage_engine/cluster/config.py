@@ -35,7 +35,10 @@ class ClusterConfig:
 
 @dataclass(frozen=True, slots=True)
 class RayNodeInfo:
-    """A node of the cluster: ``workers`` is how many it offers to hold without a GPU, if it says so."""
+    """A node of the cluster: ``workers`` is how many it offers to hold without a GPU, if it says so.
+
+    ``memory`` is how many bytes were free on it when it started; 0 if it does not say.
+    """
 
     id: str
     ip: str
@@ -44,6 +47,7 @@ class RayNodeInfo:
     cpus: int
     draining: bool = False
     workers: int | None = None
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ def read_nodes(table: Iterable[Mapping[str, Any]], draining: Mapping[str, object
                 int(resources.get("CPU", 0)),
                 row["NodeID"] in draining,
                 None if offered is None else int(offered),
+                int(resources.get("memory", 0)),
             )
         )
     return tuple(sorted(nodes, key=lambda node: node.id))
@@ -82,8 +87,12 @@ def seats_of(node: RayNodeInfo, config: ClusterConfig, models: Sequence[str]) ->
     title = node.host if node.ip == "127.0.0.1" else f"{node.host} ({node.ip})"
     if node.gpus:
         count = node.gpus if config.workers is None else min(node.gpus, config.workers)
+        memory = _part(node, count)
         return [
-            (DevicePlace(f"{node.ip}/cuda:{number}", "cuda", _from(models, number)), Seat(node.id, 1, title))
+            (
+                DevicePlace(f"{node.ip}/cuda:{number}", "cuda", _from(models, number), host_memory=memory),
+                Seat(node.id, 1, title),
+            )
             for number in range(count)
         ]
     count = config.workers if config.workers is not None else int(config.address == LOCAL)
@@ -92,13 +101,19 @@ def seats_of(node: RayNodeInfo, config: ClusterConfig, models: Sequence[str]) ->
     elif node.cpus == 0:
         count = 0  # a node that only connects, such as the bot's own
     threads = max(1, node.cpus // count) if count else 0
+    memory = _part(node, count)
     return [
         (
-            DevicePlace(f"{node.ip}/cpu#{number + 1}", "cpu", _from(models, number), threads, share=count),
+            DevicePlace(f"{node.ip}/cpu#{number + 1}", "cpu", _from(models, number), threads, count, 0, memory),
             Seat(node.id, 0, title),
         )
         for number in range(count)
     ]
+
+
+def _part(node: RayNodeInfo, count: int) -> int:
+    """Return the bytes of the node's memory for each of its workers; 0: a single one may use what is free."""
+    return node.memory // count if count > 1 else 0
 
 
 def _from(models: Sequence[str], number: int) -> tuple[str, ...]:

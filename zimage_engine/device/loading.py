@@ -29,6 +29,7 @@ from zimage_engine.device.out_of_memory import free_memory, is_out_of_memory
 from zimage_engine.model.model import Components
 from zimage_engine.model.omni import Vision
 from zimage_engine.model.sampling import SigmaSchedule
+from zimage_engine.places import DevicePlace
 from zimage_engine.types import ModelNotFound, NumericalError, OutOfMemory
 from zimage_engine.weights import Report, check_scheduler, has_siglip
 
@@ -48,20 +49,25 @@ LOADING = threading.RLock()
 """Held while a model is loaded."""
 
 
-def plan_for(folder: Path, device: torch.device, dtype_name: str = "auto") -> MemoryPlan:
+def plan_for(
+    folder: Path, device: torch.device, dtype_name: str = "auto", place: DevicePlace | None = None
+) -> MemoryPlan:
     """Return the first of :func:`plans_for`."""
-    return plans_for(folder, device, dtype_name)[0]
+    return plans_for(folder, device, dtype_name, place)[0]
 
 
-def plans_for(folder: Path, device: torch.device, dtype_name: str = "auto") -> list[MemoryPlan]:
+def plans_for(
+    folder: Path, device: torch.device, dtype_name: str = "auto", place: DevicePlace | None = None
+) -> list[MemoryPlan]:
     """Return where the parts of the model in ``folder`` may go with the memory that is free now, the fastest way first.
 
+    That is ``place``'s part of it, if there is one.
     ``auto`` is bfloat16 on a GPU and, on the CPU, float32 if it fits. float16 is not offered: Z-Image overflows in it.
     Raises :class:`OutOfMemory` with the GB that are missing.
     """
-    host, own = host_memory_free(), device_memory_free(device)
-    device_free = host if own is None else own
-    return fitting_plans(part_sizes(folder), kind_of(device), device_free, host, WIDTHS[dtype_name])
+    part_of = (place or DevicePlace("", "", ())).part_of
+    free = part_of(device_memory_free(device), host_memory_free())
+    return fitting_plans(part_sizes(folder), kind_of(device), *free, WIDTHS[dtype_name])
 
 
 def load_stepping_down(plans: Sequence[AnyPlan], load: Callable[[AnyPlan], T]) -> T:

@@ -19,7 +19,7 @@ from zimage_engine.device.load_times import LoadTimes
 from zimage_engine.device.loading import load_components
 from zimage_engine.device.memory import WIDTHS, MemoryPlan
 from zimage_engine.device.model_files import EMBEDDINGS, PREVIEWS, ModelFiles, ModelFolders
-from zimage_engine.device.model_memory import ModelsPlan, fitting_model_plans
+from zimage_engine.device.model_memory import ModelsPlan, model_plans_at
 from zimage_engine.device.out_of_memory import free_memory
 from zimage_engine.device.part_files import PartFiles
 from zimage_engine.model.captions import EmbeddingCache
@@ -75,17 +75,15 @@ class ModelLoader:
     def plans(self, models: Iterable[ModelFiles]) -> list[ModelsPlan]:
         """Return how the models may share the device with the memory that is free now, the fastest way first.
 
-        Where several workers share the device, it is this one's part of the memory. Raises :class:`OutOfMemory` with
-        the GB that are missing.
+        Where several workers share the device or the machine, it is this one's part of the memory. Raises
+        :class:`OutOfMemory` with the GB that are missing.
         """
-        host, own = host_memory_free(), device_memory_free(self._device)
-        free = host if own is None else own
-        part = self._place.memory or free / self._place.share
-        return fitting_model_plans(
+        return model_plans_at(
+            self._place,
             [(files.sizes, files.sizes_by_files) for files in models],
             kind_of(self._device),
-            min(free, part),
-            host,
+            device_memory_free(self._device),
+            host_memory_free(),
             WIDTHS[self._config.dtype],
         )
 

@@ -15,6 +15,7 @@ from zimage_engine.device.memory import (
     Placement,
     fitting_plans,
 )
+from zimage_engine.places import DevicePlace
 from zimage_engine.types import OutOfMemory
 
 Parts = Mapping[Hashable, PartSize]
@@ -58,6 +59,27 @@ def fitting_model_plans(
             plans.append(ModelsPlan(memory, room))
         plans.append(ModelsPlan(memory))
     return plans
+
+
+def model_plans_at(
+    place: DevicePlace,
+    models: Sequence[tuple[PartSizes, Parts]],
+    kind: DeviceKind,
+    device_free: float | None,
+    host_free: float,
+    width: int | None = None,
+) -> list[ModelsPlan]:
+    """Return the plans of :func:`fitting_model_plans` that fit into a place's part of the free memory.
+
+    ``device_free`` is None for a device that uses the host's memory. What two places have alike counts twice: each is
+    a process of its own. They share the pages of a file only while a part has the file's type and stays on the host.
+    """
+    try:
+        return fitting_model_plans(models, kind, *place.part_of(device_free, host_free), width)
+    except OutOfMemory as error:
+        if place.has_part:
+            raise OutOfMemory(f"{error} Each worker has its part of the memory: fewer in DEVICE have more.") from error
+        raise
 
 
 def kept_models(plan: ModelsPlan, wanted: str, held: Iterable[str], parts: Mapping[str, Parts]) -> list[str]:

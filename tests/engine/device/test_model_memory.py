@@ -6,10 +6,14 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.engine.device.test_memory import TURBO
-from zimage_engine.device.memory import GB, PartSize, PartSizes, Placement
-from zimage_engine.device.model_memory import ModelsPlan, fitting_model_plans, kept_models
+from zimage_engine.catalog import find_profile
+from zimage_engine.device.memory import GB, MemoryPlan, PartSize, PartSizes, Placement
+from zimage_engine.device.model_memory import ModelsPlan, fitting_model_plans, kept_models, model_plans_at
+from zimage_engine.places import DevicePlace, parse_places, share_memory
 from zimage_engine.types import OutOfMemory
 
 
@@ -88,3 +92,47 @@ def test_models_of_different_sizes_share_a_placement_that_suits_each() -> None:
     other = replace(TURBO, transformer=PartSize(2_000_000_000), text_encoder=PartSize(10_000_000_000))
     with pytest.raises(OutOfMemory, match="fewer models"):
         fitting_model_plans([(TURBO, PARTS["turbo"]), (other, parts_of(other, "x"))], "cuda", 12 * GB, 24 * GB)
+
+
+def taken(place: DevicePlace, plan: MemoryPlan) -> tuple[float, float]:
+    """Return the bytes of weights that Turbo has, at most, on a place's GPU and on the host at a time."""
+    encoder, transformer, vae = TURBO.bytes(plan.width)
+    if place.device == "cpu":
+        return 0.0, encoder + transformer + vae
+    return {
+        Placement.RESIDENT: (encoder + transformer + vae, 0.0),
+        Placement.ENCODER_MOVES: (encoder + transformer + vae, max(encoder, transformer)),
+        Placement.ENCODER_ON_CPU: (transformer + vae, max(encoder, transformer)),
+        Placement.GROUP_OFFLOAD: (vae, encoder + transformer),
+    }[plan.placement]
+
+
+@given(
+    st.lists(st.sampled_from([4, 8, 12, 16, 22, 24, 48, 80]), max_size=8),
+    st.integers(1, 3),
+    st.integers(0, 4),
+    st.floats(4, 400),
+)
+def test_the_workers_of_a_machine_never_plan_with_more_memory_than_it_has(
+    cards: list[int], on_first: int, cpus: int, host: float
+) -> None:
+    """Each plans when the others may have taken their parts, or nothing yet; one that does not fit takes nothing."""
+    gpus = {f"cuda:{number}": size * GB for number, size in enumerate(cards)}
+    entries = [*gpus, *([f"cpu*{cpus}"] if cpus else [])] or ["cpu"]
+    if gpus:
+        entries[0] = f"cuda:0*{on_first}"
+    places = share_memory(parse_places(",".join(entries), [find_profile("demo")]), int(host * GB), gpus)
+    used = dict.fromkeys(["host", *gpus], 0.0)
+    for place in places:
+        kind, free = ("cpu", None) if place.device == "cpu" else ("cuda", float(gpus[place.device]))
+        try:
+            plans = model_plans_at(place, TURBO_AND_BASE[:1], kind, free, host * GB)  # type: ignore[arg-type]
+        except OutOfMemory as error:
+            assert ("fewer in DEVICE" in str(error)) == (len(places) > 1)
+            continue
+        own, of_host = taken(place, plans[0].memory)
+        used["host"] += of_host
+        if free is not None:
+            used[place.device] += own
+    assert used["host"] <= host * GB
+    assert all(used[name] <= size for name, size in gpus.items())
