@@ -6,13 +6,15 @@ import statistics
 import threading
 import time
 from contextlib import nullcontext
+from random import Random
 
 import pytest
 
 from benchmarks.simulated_devices import SimulatedDevices
 from tests.helpers.waiting import until
 from zimage_engine.scheduling.costs import CostModel
-from zimage_engine.scheduling.forecast import Forecaster, run_forward
+from zimage_engine.scheduling.expected_times import expected_ends, run_forward
+from zimage_engine.scheduling.forecast import Forecaster
 from zimage_engine.scheduling.predictions import QueueModel
 from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.request_states import Published
@@ -122,8 +124,7 @@ def test_a_thousand_are_told_and_the_lock_is_held_for_a_small_part_of_it() -> No
     bench.forecaster.update()
     assert lock.longest < (time.thread_time() - began) / 3
     assert sorted(event.position for event in bench.told.values()) == list(range(1000))
-    known = [name for name, event in bench.told.items() if event.eta is not None]
-    assert 50 < len(known) < 1000
+    assert all(event.eta is not None for event in bench.told.values())
 
 
 async def test_its_thread_ends_when_it_is_stopped() -> None:
@@ -145,7 +146,7 @@ def test_expected_times_are_those_of_several_devices_side_by_side() -> None:
     for _ in range(5):
         devices.serve()
     snapshot = Snapshot.of(devices.scheduler, 100)
-    order, ends, began = snapshot.names(), run_forward(snapshot.to_run()), devices.clock
+    order, ends, began = snapshot.names(), run_forward(snapshot.to_run()).ends, devices.clock
     assert set(order) == set(devices.scheduler.tasks)
     while devices.serve():
         pass
@@ -158,10 +159,54 @@ def test_expected_times_are_those_of_several_devices_side_by_side() -> None:
     assert all(abs(begun.index(name) - order.index(name)) <= 6 for name in order)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_those_far_behind_are_expected_at_the_pace_of_all_devices(seed: int) -> None:
+    """Half of the errors are below 10 %, nine of ten below 30 %.
+
+    All are below 15 % and twice what a request in a full batch takes on the slowest device: the last ones may come
+    there while the others have nothing to do any more.
+    """
+    random, count = Random(seed), (1, 3, 8, 20)[seed % 4]
+    costs = CostModel(base=0.05, linear=0.05 / 96, budget=random.choice([0, 4 * 96, 8 * 96]))
+    devices = SimulatedDevices(costs, [random.choice([1.0, 2.0, 3.0]) for _ in range(count)])
+    for _ in range(300 + 10 * count):
+        member = random.randrange(50)
+        devices.ask(member, member % 5, steps=random.choice([4, 8, 12]), tokens=random.choice([96, 192]))
+    for _ in range(4 * count):
+        devices.serve()
+    run = run_forward(Snapshot.of(devices.scheduler, 200).to_run())
+    ends, began = expected_ends(Snapshot.of(devices.scheduler, 200)), devices.clock
+    while devices.serve():
+        pass
+    far = [name for name in ends if name not in run.ends]
+    assert len(far) > 150
+    took = {name: devices.ended[name] - began for name in far}
+    errors = {name: abs((ends[name] or 0.0) - seconds) for name, seconds in took.items()}
+    parts = sorted(errors[name] / took[name] for name in far)
+    assert (parts[len(parts) // 2] < 0.1, parts[9 * len(parts) // 10] < 0.3) == (True, True)
+    longest = 3.0 * 12 * costs.step(192, max(1, costs.budget // 192))
+    assert all(errors[name] < 0.15 * took[name] + 2 * longest for name in far)
+
+
+def test_each_model_has_the_pace_of_the_devices_that_may_serve_it() -> None:
+    devices = SimulatedDevices(CostModel(), [1.0, 1.0, 1.0], models=("turbo", "base", "base"))
+    for device in devices.scheduler.devices.values():
+        device.allowed = device.models
+    for number in range(900):
+        devices.ask(number % 30, model="base" if number % 3 else "turbo")
+    lost = devices.ask("member", model="omni")
+    ends = expected_ends(Snapshot.of(devices.scheduler, 100))
+    assert ends.pop(lost.id) is None, "no device serves its model"
+    while devices.serve():
+        pass
+    for name, end in ends.items():
+        assert end == pytest.approx(devices.ended[name], rel=0.1, abs=1.0)
+
+
 def test_a_forecast_counts_the_seconds_of_loading_a_model() -> None:
     devices = SimulatedDevices(CostModel(), [1.0], models=("turbo", "base"), load_seconds=30.0)
     devices.ask("member", model="turbo")
     other = devices.ask("other", model="base")
-    ends = run_forward(Snapshot.of(devices.scheduler, 100).to_run())
+    ends = run_forward(Snapshot.of(devices.scheduler, 100).to_run()).ends
     assert 30.0 < ends[other.id] < 33.0
     assert devices.scheduler.devices["0"].models == {"turbo"}, "only the copy has loaded it"
