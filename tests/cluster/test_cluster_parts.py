@@ -146,6 +146,17 @@ def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceAct
     logging.captureWarnings(capture=False)
 
 
+def test_a_fingerprint_names_the_type_for_the_worker_s_part_of_the_memory(actor: DeviceActor) -> None:
+    def dtype(**changes: int) -> str:
+        assignment = replace(actor._assignment, place=replace(PLACE, **changes))
+        found = DeviceActor(assignment).fingerprint()
+        assert isinstance(found, Fingerprint)
+        return found.dtype
+
+    assert dtype() == "float32"
+    assert dtype(host_memory=1_603_000_000) == "bfloat16", "1.5 GB to work in, 15 MB in bfloat16 and 31 in float32"
+
+
 def first_plan(name: str, prompt: str = "a red circle") -> Plan:
     return Plan(Unit.ENCODE_TEXT, (name,), (NewRequest(ImageRequest(name, prompt, 32, 32, 2, 7)),))
 

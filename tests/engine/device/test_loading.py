@@ -24,6 +24,7 @@ from zimage_engine.device import devices, loading
 from zimage_engine.device.loading import load_components, load_stepping_down, plans_for
 from zimage_engine.device.memory import GB, MemoryPlan, PartSize, Placement, part_sizes
 from zimage_engine.device.worker import Worker
+from zimage_engine.places import DevicePlace
 from zimage_engine.types import OutOfMemory
 from zimage_engine.weights import complete_profile
 
@@ -88,6 +89,9 @@ def test_the_plan_depends_on_the_memory_that_is_free(monkeypatch: pytest.MonkeyP
     assert plans_for(DEMO_WEIGHTS, CPU) == [FULL, HALF]
     free((both * 0.75 + 1.5 * GB) / 0.95)
     assert plans_for(DEMO_WEIGHTS, CPU) == [HALF]
+    free(64 * GB)
+    part = DevicePlace("cpu#1", "cpu", ("demo",), share=2, host_memory=int((both * 0.75 + 1.5 * GB) / 0.95))
+    assert plans_for(DEMO_WEIGHTS, CPU, place=part) == [HALF]
     free(1 * GB)
     with pytest.raises(OutOfMemory, match="more memory than is free"):
         plans_for(DEMO_WEIGHTS, CPU)
