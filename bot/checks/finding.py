@@ -30,7 +30,8 @@ class Finding:
 class Surroundings:
     """What the checks look at: the settings and this machine, whose devices are looked for once.
 
-    ``offline`` forbids to ask Discord and the hub. ``hurried`` leaves out what may take longer than some seconds.
+    ``offline`` forbids to ask Discord, the hub and a Ray cluster. ``hurried`` leaves out what may take longer than
+    some seconds.
     """
 
     def __init__(

@@ -18,6 +18,7 @@ from bot.version import program_version
 from zimage_engine.catalog import CPU_PROFILE
 from zimage_engine.cluster.config import LOCAL
 from zimage_engine.cluster.link import RAY_MISSING, check_token
+from zimage_engine.cluster.reaching import check_answer, find_cluster
 from zimage_engine.device.memory import GB
 from zimage_engine.device.nvidia import NvidiaState, minimum_driver
 from zimage_engine.device.probe import Device, DeviceReport
@@ -83,16 +84,27 @@ def _device(settings: Settings, report: DeviceReport, device: Device) -> Finding
 
 
 def check_cluster(around: Surroundings) -> Iterator[Finding]:
-    """Check that Ray is installed and the cluster's token is here, if a cluster is used. Does not connect to it."""
+    """Check that Ray is installed and the cluster's token is here, if a cluster is used, and that it takes the token.
+
+    Before a start the cluster is not asked: the bot waits for one that is away.
+    """
     address = around.settings.ray_address
     if address is None:
         return
     if find_spec("ray") is None:
         yield Finding("cluster", ok=False, text=RAY_MISSING)
         return
-    if address != LOCAL:
-        check_token()
-    yield Finding("cluster", ok=True, text=f"Ray {version('ray')}, RAY_ADDRESS={address}")
+    text = f"Ray {version('ray')}, RAY_ADDRESS={address}"
+    if address == LOCAL:
+        yield Finding("cluster", ok=True, text=text)
+        return
+    check_token()
+    if around.hurried or around.offline:
+        yield Finding("cluster", ok=True, text=f"{text}, which was not asked")
+        return
+    found = find_cluster(address)
+    check_answer(found)
+    yield Finding("cluster", ok=True, text=f"{text}: the cluster at {found} answers and takes the token")
 
 
 def check_choice(around: Surroundings) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import closing
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +17,8 @@ from bot.settings import Settings
 from bot.store.health import load
 from zimage_engine.cluster.bridge import NAMESPACE, connect
 from zimage_engine.cluster.config import RayNodeInfo, read_nodes
-from zimage_engine.cluster.link import RayLink, check_token, set_ray_environment
+from zimage_engine.cluster.link import RAY_MISSING, RayLink, check_token, set_ray_environment
+from zimage_engine.cluster.reaching import check_answer, find_cluster
 
 _ANSWER_SECONDS = 5.0
 
@@ -26,9 +28,12 @@ def show_cluster(settings: Settings, address: str | None) -> None:
     address = address or settings.ray_address or "auto"
     if address == "local":
         raise StartupError("RAY_ADDRESS=local is a cluster of the bot's own: /ping and /owner health show it.")
-    link = RayLink(address)
+    if find_spec("ray") is None:
+        raise StartupError(RAY_MISSING)
+    link = RayLink(find_cluster(address))
     set_ray_environment(link)
     check_token()
+    check_answer(link.address)
     ray = connect(link)
     try:
         console = Console()

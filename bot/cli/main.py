@@ -101,7 +101,7 @@ def run() -> None:
 
 @app.command()
 def doctor(
-    *, offline: Annotated[bool, typer.Option("--offline", help="Ask neither Discord nor the hub.")] = False
+    *, offline: Annotated[bool, typer.Option("--offline", help="Ask neither Discord, the hub nor a cluster.")] = False
 ) -> None:
     """Look at this machine, the model, the token and the database, and say what to fix."""
     settings = _settings()

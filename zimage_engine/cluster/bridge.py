@@ -123,7 +123,7 @@ def silence() -> None:
 def connect(link: RayLink) -> Any:
     """Connect this process to the cluster as a driver, and return the module ``ray``. Call it in the main thread.
 
-    Raises :class:`NotAvailable` if Ray is not installed, :class:`WorkerLost` if the cluster does not answer.
+    Raises :class:`NotAvailable` if Ray is not installed, :class:`WorkerLost` if the cluster cannot be used.
     """
     set_ray_environment(link)
     try:
@@ -137,7 +137,8 @@ def connect(link: RayLink) -> Any:
     try:
         ray.init(link.address, log_to_driver=False, configure_logging=False, namespace=NAMESPACE, **options)
     except (ray.exceptions.RayError, ConnectionError, RuntimeError, OSError) as error:
-        raise WorkerLost(f"The Ray cluster at {link.address} does not answer ({str(error)[:200]}).") from error
+        said = " ".join(str(error).split())[:300]
+        raise WorkerLost(f"The Ray cluster at {link.address} cannot be used ({said}).") from error
     finally:
         signal.signal(signal.SIGTERM, ending)  # Ray replaces it
     return ray

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zimage_engine.cluster.link import RayLink, check_token, set_ray_environment
-from zimage_engine.cluster.ray_node import NodeOptions, RayNode
+from zimage_engine.cluster.ray_node import NodeOptions, RayNode, check_ports
+from zimage_engine.cluster.reaching import check_answer
 from zimage_engine.types import WorkerLost
 
 log = logging.getLogger(__name__)
@@ -30,33 +31,44 @@ def stay_joined(options: NodeOptions, folder: Path, stopping: threading.Event, d
     """Run a node of the cluster until ``stopping`` is set, then drain it for up to ``drain_seconds``.
 
     A node that has ended, as after a break of the network, is started again. Blocks; call it in the main thread. Raises
-    :class:`NotAvailable` if there is no token, :class:`WorkerLost` if the first start fails.
+    :class:`NotAvailable` if there is no token or a wrong one, :class:`WorkerLost` if the first start fails.
     """
     set_ray_environment(RayLink(options.address, node_ip=options.ip))
     check_token()
+    check_ports(options)
     failures, joined = 0, False
     while not stopping.is_set():
-        node = RayNode(options, folder)
         try:
-            address = node.wait(stopping)
-            joined, failures = True, 0
-            say(f"This machine is a node of the Ray cluster at {address}.")
-            _stay(node, address, stopping, drain_seconds, say)
+            if options.address:
+                check_answer(options.address)
+            with _started(options, folder) as node:
+                if address := node.wait(stopping):
+                    joined, failures = True, 0
+                    _stay(node, address, stopping, drain_seconds, say)
         except WorkerLost as error:
             if not joined:
                 raise
             say(str(error))
-        finally:
-            node.stop(_LEAVING_SECONDS)
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(mode=0o700, parents=True)
         if not stopping.is_set():
             say("The node has ended; joining again.")
             stopping.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
             failures += 1
 
 
+@contextmanager
+def _started(options: NodeOptions, folder: Path) -> Iterator[RayNode]:
+    """Start a node; at the end its processes and its files are gone."""
+    node = RayNode(options, folder)
+    try:
+        yield node
+    finally:
+        node.stop(_LEAVING_SECONDS)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True)
+
+
 def _stay(node: RayNode, address: str, stopping: threading.Event, drain_seconds: float, say: Say) -> None:
+    say(f"This machine is a node of the Ray cluster at {address}.")
     while not node.ended and not stopping.wait(_CHECK_SECONDS):
         pass
     if stopping.is_set() and not node.ended and node.actors():

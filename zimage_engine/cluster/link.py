@@ -49,6 +49,20 @@ def check_token() -> None:
         )
 
 
+def wrong_token(address: str) -> str:
+    """Return the sentence for a cluster that does not take the token, with what to do."""
+    if (path := token_file()) is not None:
+        return f"The Ray cluster at {address} has another token than {path}: copy the head's ~/.ray/auth_token there."
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        return f"The Ray cluster at {address} has another token than RAY_AUTH_TOKEN: set it to the head's."
+    return f"The Ray cluster at {address} wants a token: remove RAY_AUTH_MODE, and copy the head's ~/.ray/auth_token."
+
+
+def asking_environment() -> dict[str, str]:
+    """Return the environment of a process that only asks a cluster whether it answers."""
+    return {"RAY_AUTH_MODE": "token", **os.environ}
+
+
 def set_ray_environment(link: RayLink) -> None:
     """Set what Ray reads from the environment of this process and its children. Call it before Ray is imported.
 

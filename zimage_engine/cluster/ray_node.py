@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -39,6 +42,9 @@ HEALTH_CHECK = {
 _STARTING_SECONDS = 60.0
 _CHECK_SECONDS = 0.1
 _FOLDER_LENGTH_MAX = 40  # the paths of Ray's sockets are 66 characters longer, and may have 107
+_OUTPUT_MAX, _SAID_MAX = 10_000, 300
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+_LOG_LINE = re.compile(r"\[\d{4}-\d\d-\d\d ")
 _PR_SET_PDEATHSIG = 1
 _ID_OPTIONS = ("--node-id=", "--node_id=")
 
@@ -87,6 +93,7 @@ class RayNode:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                start_new_session=True,  # Ctrl-C in a terminal would end it before it has been drained
                 preexec_fn=_end_with_parent,  # noqa: PLW1509
             )
 
@@ -117,29 +124,37 @@ class RayNode:
         return count
 
     def wait(self, stopping: threading.Event | None = None) -> str:
-        """Wait until the node is part of its cluster, or until ``stopping`` is set; returns the cluster's address.
+        """Wait until the node is part of its cluster, and return the cluster's address; empty if ``stopping`` is set.
 
         Raises :class:`WorkerLost` if it cannot be started.
         """
         address = self._folder / "ray_current_cluster"
         until = time.monotonic() + _STARTING_SECONDS
-        while time.monotonic() < until and not self.ended:
-            if stopping is not None and stopping.is_set():
-                return ""
+        while time.monotonic() < until and not self.ended and not (stopping is not None and stopping.is_set()):
             with suppress(OSError):
                 if text := address.read_text(encoding="utf-8").strip():
                     return text
             time.sleep(_CHECK_SECONDS)
+        if stopping is not None and stopping.is_set():
+            return ""
         self.stop()
-        raise WorkerLost(f"Ray could not be started: {self._last_line()}")
+        raise WorkerLost(self._failure())
 
     def stop(self, seconds: float = 0.0) -> None:
         """End all of the node's processes; with ``seconds`` they may first leave the cluster by themselves."""
-        family = self._family()
+        family = set(self._family())
         if seconds and not self.ended:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
+        self._process.send_signal(signal.SIGSTOP)
+        new = family | set(self._family())
+        while new:  # those that they start meanwhile, too; one that is stopped starts no other
+            for process in new:
+                with suppress(psutil.Error):
+                    process.suspend()
+            family |= new
+            new = set(self._family()) - family
         self._process.kill()
         for process in family:
             with suppress(psutil.NoSuchProcess):
@@ -153,9 +168,36 @@ class RayNode:
             return []
         return family
 
-    def _last_line(self) -> str:
-        lines = self._output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1][-300:] if lines else "it said nothing"
+    def _failure(self) -> str:
+        """Return a sentence with the last thing that Ray said, without the log lines of its parts in C++."""
+        output = self._output.read_text(encoding="utf-8", errors="replace")
+        log.debug("ray start: %s", output[-_OUTPUT_MAX:])
+        said = [line.strip() for line in _ESCAPES.sub("", output).splitlines() if line.strip()]
+        last = next((line for line in reversed(said) if not _LOG_LINE.match(line)), "")
+        why = f" ({last[:_SAID_MAX]})" if last else f" within {_STARTING_SECONDS:g} seconds"
+        return f"Ray could not be started{why}: LOG_LEVEL=DEBUG shows all that it said."
+
+
+def check_ports(options: NodeOptions) -> None:
+    """Check that the node can listen where it has to. Raises :class:`WorkerLost` if not."""
+    own = [(option.strip("-"), int(port)) for option, port in NODE_PORTS.items() if not option.endswith("worker-port")]
+    if not options.address:
+        own.append(("port", options.port))
+    for name, port in own if options.fixed_ports else ():
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((options.ip, port))
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise WorkerLost(
+                        f"This machine has no address {options.ip}: give --listen one of those that `ip address` shows."
+                    ) from None
+                other = ", or choose another with --port" if name == "port" else ""
+                raise WorkerLost(
+                    f"Port {port} is in use on this machine, which can run one node of `zimage-bot worker` or of the "
+                    f"bot at a time: stop what uses it{other}."
+                ) from None
 
 
 def make_folder(wanted: Path | None = None) -> Path:

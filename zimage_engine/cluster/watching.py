@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import socket
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from zimage_engine.cluster.bridge import connect, silence
-from zimage_engine.cluster.config import AUTO, LOCAL, ClusterConfig, RayNodeInfo, read_nodes
+from zimage_engine.cluster.config import LOCAL, ClusterConfig, RayNodeInfo, read_nodes
 from zimage_engine.cluster.link import LOOPBACK, RayLink, check_token, set_ray_environment
-from zimage_engine.cluster.ray_node import NodeOptions, RayNode, make_folder, write_token
+from zimage_engine.cluster.ray_node import NodeOptions, RayNode, check_ports, make_folder, write_token
+from zimage_engine.cluster.reaching import check_answer, find_cluster, has_node
 from zimage_engine.device.child import Send, begin_child
 from zimage_engine.types import EngineError
 
@@ -58,18 +58,16 @@ def watch(connection: Connection, config: ClusterConfig, level: int) -> None:
 
     send = begin_child(connection, level, clean_up)
     silence()
+    threading.Thread(target=_end_when_told, args=(connection, clean_up), name="zimage-stop", daemon=True).start()
     try:
-        link = RayLink(config.address)
-        if config.address == LOCAL:
-            link = RayLink("", write_token(folder / "token"), LOOPBACK)
-        set_ray_environment(link)
-        check_token()
+        link = _link(config, folder)
         if (options := _options(config, link)) is not None:
             send("starting Ray")
+            check_ports(options)
             nodes.append(RayNode(options, folder))
             link = RayLink(nodes[0].wait(), link.token_path, link.node_ip)
         send("connecting to the Ray cluster")
-        _look(connect(link), link, nodes, connection, send)
+        _look(connect(link), link, nodes, send)
     except EngineError as error:
         send(WatchFailed(error))
     finally:
@@ -77,42 +75,44 @@ def watch(connection: Connection, config: ClusterConfig, level: int) -> None:
         os._exit(0)  # Ray's own clean-up waits for processes that have ended
 
 
+def _end_when_told(connection: Connection, clean_up: Callable[[], None]) -> None:
+    """End this process when a message comes or the pipe is closed, whatever the main thread waits for."""
+    with suppress(EOFError, OSError):
+        connection.recv()
+    clean_up()
+    os._exit(0)
+
+
+def _link(config: ClusterConfig, folder: Path) -> RayLink:
+    """Return the way to the cluster, and set it for Ray. Raises :class:`EngineError` if it cannot be used."""
+    if config.address == LOCAL:
+        link = RayLink("", write_token(folder / "token"), LOOPBACK)
+        set_ray_environment(link)
+        return link
+    link = RayLink(find_cluster(config.address))
+    set_ray_environment(link)
+    check_token()
+    check_answer(link.address)
+    return link
+
+
 def _options(config: ClusterConfig, link: RayLink) -> NodeOptions | None:
     """Return what this machine has to start: a head, or a node that only connects. None if there is a node already."""
     if config.address == LOCAL:
         return NodeOptions(ip=link.node_ip)
-    if config.address == AUTO or has_node(config.address):
+    if has_node(link.address):
         return None
-    return NodeOptions(address=config.address, gpus=0, cpus=0, fixed_ports=True)
+    return NodeOptions(address=link.address, gpus=0, cpus=0, fixed_ports=True)
 
 
-def _look(ray: Any, link: RayLink, nodes: Sequence[RayNode], connection: Connection, send: Send) -> None:
-    """Look at the nodes until it is told to stop, or until the node that it started has ended."""
+def _look(ray: Any, link: RayLink, nodes: Sequence[RayNode], send: Send) -> None:
+    """Look at the nodes until the node that it started has ended."""
     from ray._private.state import state  # noqa: PLC0415 - nothing public says which nodes drain
 
     before: tuple[RayNodeInfo, ...] | None = None
-    with suppress(EOFError):
-        while not any(node.ended for node in nodes):
-            seen = read_nodes(ray.nodes(), state.get_draining_nodes())
-            if seen != before:
-                send(NodesSeen(link, seen))
-                before = seen
-            if connection.poll(_LOOK_SECONDS):
-                connection.recv()
-                return
-
-
-def has_node(address: str) -> bool:
-    """Return whether a node of the cluster at this address runs on this machine, in this network namespace."""
-    host, _, port = address.rpartition(":")
-    try:
-        wanted = f"--gcs-address={socket.gethostbyname(host)}:{port}"
-        here = Path("/proc/self/ns/net").readlink()
-    except OSError:
-        return False
-    for process in psutil.process_iter(["cmdline"]):
-        if wanted in (process.info["cmdline"] or ()):
-            with suppress(OSError):
-                if Path(f"/proc/{process.pid}/ns/net").readlink() == here:
-                    return True
-    return False
+    while not any(node.ended for node in nodes):
+        seen = read_nodes(ray.nodes(), state.get_draining_nodes())
+        if seen != before:
+            send(NodesSeen(link, seen))
+            before = seen
+        time.sleep(_LOOK_SECONDS)
