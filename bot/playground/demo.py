@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
+from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 
 import discord
@@ -37,7 +40,27 @@ def run_demo(settings: Settings, prompt: str, out: Path, model: str = "demo") ->
         raise WrongUsage(f"There is no demo model {in_quotes(model, 40)}: take {either(demo_profiles())}.")
     configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()
-    asyncio.run(_converse(settings, prompt, out, model, Console(highlight=False)))
+    asyncio.run(_until_terminated(_converse(settings, prompt, out, model, Console(highlight=False))))
+
+
+async def _until_terminated(conversation: Coroutine[None, None, None]) -> None:
+    """End as Ctrl-C does when SIGTERM comes, so that nothing is left of Ray and of the temporary files."""
+    task = asyncio.create_task(conversation)
+    terminated = False
+
+    def end() -> None:
+        nonlocal terminated
+        terminated = True
+        task.cancel()
+
+    with suppress(NotImplementedError):  # Windows has no such handlers
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not terminated:
+            raise
+        raise SystemExit(128 + signal.SIGTERM) from None
 
 
 async def _converse(settings: Settings, prompt: str, out: Path, model: str, console: Console) -> None:
@@ -80,7 +103,8 @@ async def wait_for_model(client: ZImageBot, seconds: float = _CLUSTER_SECONDS) -
         if not loaded.done() and address not in (None, "local") and not client.engine.stats().devices:
             raise StartupError(
                 f"No worker was found in the Ray cluster (RAY_ADDRESS={address}) within {seconds:g} s: "
-                "`zimage-bot cluster` shows its machines, `zimage-bot worker` adds this one."
+                "`zimage-bot cluster` shows its machines, `zimage-bot worker` adds one, and with --workers 1 the "
+                "head's machine works, too."
             )
         await loaded
     finally:

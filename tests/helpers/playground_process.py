@@ -32,6 +32,10 @@ class PlaygroundProcess:
         self._temporary = folder / "tmp"
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def seconds(self) -> float:
         """Seconds since the process was started."""
         return time.monotonic() - self._started
@@ -78,11 +82,11 @@ class PlaygroundProcess:
 
 
 @asynccontextmanager
-async def open_process(folder: Path) -> AsyncIterator[PlaygroundProcess]:
-    """Start ``zimage-bot playground --no-open``; kills it at the end if it still runs."""
+async def open_process(folder: Path, **settings: str) -> AsyncIterator[PlaygroundProcess]:
+    """Start ``zimage-bot playground --no-open`` with the settings; kills it at the end if it still runs."""
     (folder / "tmp").mkdir()
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
-    environment |= {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "TMPDIR": str(folder / "tmp")}
+    environment |= {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "TMPDIR": str(folder / "tmp")} | settings
     with (folder / "playground.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
