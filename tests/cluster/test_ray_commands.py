@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.process import ROOT
+from tests.e2e.process import ROOT, BotProcess
+from tests.helpers.loopback import Loopback
 from tests.helpers.playground_process import open_process
 from tests.helpers.waiting import until
 
@@ -32,6 +34,26 @@ async def test_ctrl_c_ends_the_playground_at_once_while_ray_starts(tmp_path: Pat
         assert (status, playground.folders) == (0, [])
         await until(lambda: not any(map(psutil.pid_exists, left)), 3)
         assert seconds < 1.5, "a tenth of a second on a quiet machine; it was killed after two"
+
+
+async def test_every_line_is_json_from_ray_s_start_to_its_end(tmp_path: Path) -> None:
+    discord = Loopback()
+    await discord.start()
+    bot = BotProcess(discord, tmp_path)
+    try:
+        await bot.start(RAY_ADDRESS="local", LOG_FORMAT="json", LOG_LEVEL="DEBUG")
+        await until(lambda: "loaded: device=" in bot.log, 60)
+        for process in psutil.Process(bot.pid).children(recursive=True):
+            if "DeviceActor" in " ".join(process.cmdline()):
+                process.kill()
+        await until(lambda: "worker lost" in bot.log, 15)
+        bot.terminate()
+        assert await bot.ended() == 0
+    finally:
+        bot.kill()
+        await discord.stop()
+    events = [json.loads(line) for line in bot.log.splitlines()]
+    assert {"starting", "stopping"} <= {event["event"] for event in events}
 
 
 async def test_sigterm_ends_the_demo_with_ray_and_leaves_nothing(tmp_path: Path) -> None:
