@@ -48,7 +48,9 @@ def build_parts(client: discord.AutoShardedClient, services: Services, settings:
     drafts_of_members = DraftActions(submitter, input_images, database, pictures, edits, pickers, open_questions)
     services.privacy.forgets.append(open_questions.drop_of)
     menus, admin_context = PrivateMenus(), AdminContext(client, database, jobs, settings.bot_owner_ids)
-    gallery = Gallery(database, jobs, input_images, settings.image_dir, downloads, jobs.models, menus, admin_context)
+    gallery = Gallery(
+        database, jobs, input_images, settings.image_dir, downloads, submitter.chosen, menus, admin_context
+    )
     return BotParts(
         settings=settings,
         database=database,

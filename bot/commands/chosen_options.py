@@ -10,7 +10,6 @@ from bot.requests.member_settings import apply, read_member_settings
 from bot.requests.models import Models
 from bot.requests.spec import ImageOptions, choose_size
 from bot.store.database import Database
-from zimage_engine.profiles import ModelProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,37 +21,29 @@ class ChosenOptions:
     database: Database
     max_count: int
 
-    async def models_for(self, invocation: Invocation, of_picture: str = "") -> Models:
-        """Return the models, preferring that of the picture to change, the member's own, or the first they may use.
-
-        ``of_picture`` is the title of the picture's model, "" if it is not known. A model that the member may not use,
-        or that cannot change the picture, is not preferred.
-        """
-        models = self.models
-        if not models.several:
-            return models
+    async def models_for(self, invocation: Invocation, of_picture: str = "", *, edit: bool = False) -> Models:
+        """Return the models, preferring the one for a request that names none: see :meth:`Models.chosen`."""
         allowed = await self.admission.allowed_models(invocation.requester)
-        member_settings = await read_member_settings(self.database, invocation.user.id)
-        of_parent = models.titled(of_picture)
-        wanted = [models.named(name) for name in (member_settings.model, *allowed)]
-        if of_parent is not None and of_parent.editing != "none":
-            wanted.insert(0, of_parent)
-        return models.preferring(next((each for each in wanted if each is not None and each.name in allowed), None))
+        own = None
+        if self.models.several:  # else /settings does not offer the option
+            own = (await read_member_settings(self.database, invocation.user.id)).model
+        return self.models.chosen(allowed, own, of_picture, edit=edit)
 
     async def with_settings(
         self,
         invocation: Invocation,
         options: ImageOptions,
-        profile: ModelProfile,
+        models: Models,
         *,
         private: bool | None,
         edit: bool,
     ) -> tuple[ImageOptions, bool, str]:
-        """Fill in the member's own settings. Returns the options, whether the job is private, and what was applied.
+        """Fill in the member's own settings. Returns the options, whether the job is private, and what to tell of it.
 
-        ``profile`` is the request's model. What was applied is text for the member, empty if their settings make no
-        difference.
+        ``models`` are those of :meth:`models_for`, for options whose flags have been read. The member is told in
+        sentences which settings make a difference, and which model was replaced; the text is empty if there is nothing.
         """
+        profile, note = models.of(options), models.note if options.model is None else ""
         member_settings = await read_member_settings(self.database, invocation.user.id)
         max_count = self.max_count
         if member_settings.count is not None or member_settings.size is not None:
@@ -63,4 +54,7 @@ class ChosenOptions:
                 size = choose_size(member_settings.size, options.aspect or member_settings.aspect, profile)
                 # The member did not ask for this size now, so it is dropped if it is not allowed, not refused.
                 member_settings = member_settings if size.pixels <= pixels else replace(member_settings, size=None)
-        return apply(member_settings, options, private, profile=profile, edit=edit, max_count=max_count)
+        options, private, applied = apply(
+            member_settings, options, private, profile=profile, edit=edit, max_count=max_count
+        )
+        return options, private, f"{note} {applied}".strip()

@@ -116,7 +116,7 @@ class DraftPictures:
         if upload is None or upload.owner_id != invocation.user.id:
             raise Refusal("There is no such picture here.")
         found = await self._original(upload.original, spoiler=bool(upload.spoiler))
-        return replace(found, reference=upload_reference(upload_id))
+        return replace(found, reference=upload_reference(upload_id), model=ImageSpec.from_json(upload.spec).model)
 
     async def _original(self, name: str, *, private: bool = False, spoiler: bool = False) -> InputImage:
         await asyncio.to_thread(self._originals.check, name)

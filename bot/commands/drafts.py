@@ -133,14 +133,16 @@ class DraftActions:
         self, interaction: discord.Interaction[Any], row: JobRow, title: str, *, seed: int | None = None
     ) -> None:
         spec = ImageSpec.from_json(row.spec)
-        options = repeated_options(spec, self._submission.models)
+        invocation = InteractionInvocation(interaction)
+        models = await self._submission.chosen.models_for(invocation, spec.model, edit=bool(spec.original))
+        options = repeated_options(spec, models)
         options = replace(options, seed=seed, count=len(row.images) if len(row.images) > 1 else None)
         draft = Draft.of(options, private=True if row.visibility == "private" else None)
         if not spec.original:
-            await interaction.response.send_modal(self._modal("new", draft, title))
+            await interaction.response.send_modal(self._modal("new", draft, title, models.note))
             return
         await self._picture_of_job(interaction, row.id)
-        await interaction.response.send_modal(self._modal(f"j{row.id}", replace(draft, picture=""), title))
+        await interaction.response.send_modal(self._modal(f"j{row.id}", replace(draft, picture=""), title, models.note))
 
     async def _picture_of_job(self, interaction: discord.Interaction[Any], job_id: int) -> tuple[str, str]:
         """Return the names of the picture that a job edited and of its mask.
@@ -171,8 +173,8 @@ class DraftActions:
             options = options or draft.options()
             await self._submission.imagine(InteractionInvocation(interaction), options)
 
-    def _modal(self, target: str, draft: Draft, title: str = "Edit request") -> RequestModal:
-        return RequestModal(target, draft, self._submission.models, title=title)
+    def _modal(self, target: str, draft: Draft, title: str = "Edit request", note: str = "") -> RequestModal:
+        return RequestModal(target, draft, self._submission.models, title=title, note=note)
 
 
 def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:

@@ -66,9 +66,8 @@ class EditMenu:
         names = [
             picture_label(number, row.seed, ImageSpec.from_json(row.spec).prompt) for number, row in enumerate(rows, 1)
         ] or [f"{number} · {picture.filename}" for number, picture in enumerate(pictures, 1)]
-        models = self._submission.models
-        profile = models.titled_or_default(first.model)
-        modal = EditModal(f"m{message.channel.id}-{message.id}", first.prompt, profile, names[:_OPTIONS_MAX])
+        models = await self._submission.chosen.models_for(invocation, first.model, edit=True)
+        modal = EditModal(f"m{message.channel.id}-{message.id}", first.prompt, models.usual, names[:_OPTIONS_MAX])
         await interaction.response.send_modal(modal)
 
     async def _right_clicked(self, interaction: discord.Interaction[Any], form: EditForm) -> InputImage:

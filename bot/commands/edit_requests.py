@@ -122,12 +122,10 @@ class EditRequests:
 
     async def _ask_for_prompt(self, interaction: discord.Interaction[Any], draft: Draft, image: InputImage) -> None:
         """Answer with the form that asks for the prompt of an edit, filled in with the picture's own."""
-        models = self._submission.models
+        models = await self._submission.chosen.models_for(InteractionInvocation(interaction), image.model, edit=True)
         draft = replace(draft, picture=image.reference)
         if draft == Draft("", picture=image_reference(image.parent_id or "")):  # nothing else is known
-            await interaction.response.send_modal(
-                EditModal(f"i{image.parent_id}", image.prompt, models.titled_or_default(image.model))
-            )
+            await interaction.response.send_modal(EditModal(f"i{image.parent_id}", image.prompt, models.usual))
             return
         draft_id = await keep_draft(self._database, interaction.user.id, draft)
         filled = replace(draft, prompt=f"{image.prompt} {draft.prompt}".strip())

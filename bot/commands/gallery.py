@@ -17,13 +17,14 @@ import discord
 import structlog
 
 from bot.commands.admin.context import AdminContext, has_audit
+from bot.commands.chosen_options import ChosenOptions
 from bot.commands.free_work import FreeWorkThrottle
 from bot.commands.input_images import InputImages, link_of
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.member_downloads import MemberDownloads
 from bot.commands.private_menus import PrivateMenus
 from bot.errors import Refusal
-from bot.inert import in_quotes, utf16_length
+from bot.inert import utf16_length
 from bot.jobs.service import JobService
 from bot.media.files import remove_files
 from bot.media.resizing import nearest_size
@@ -65,7 +66,7 @@ class Gallery:
         input_images: InputImages,
         image_dir: Path,
         downloads: MemberDownloads,
-        models: Models,
+        chosen: ChosenOptions,
         menus: PrivateMenus,
         admin: AdminContext,
     ) -> None:
@@ -74,7 +75,8 @@ class Gallery:
         self._input_images = input_images
         self._image_dir = image_dir
         self._downloads = downloads
-        self._models = models
+        self._chosen = chosen
+        self._models = chosen.models
         self._menus = menus
         self._admin = admin
         self.throttle = FreeWorkThrottle()
@@ -90,8 +92,7 @@ class Gallery:
         self.throttle.check(interaction.user.id)
         spec = ImageSpec.from_json(row.spec).image(row.position)
         text, file = _copyable(parameters_text(spec, self._models.flag_of(spec)))
-        if self._models.titled(spec.model) is None:
-            text = f"{text}\n-# I no longer have its model, {in_quotes(spec.model, 40)}."
+        text += await self._again_note(InteractionInvocation(interaction), spec)
         if (link := link_of(row)) is not None:
             text = f"{text}\n-# {_MADE.get(row.kind, row.kind)} by <@{row.owner_id}> · {link}"
         await self._menus.show(interaction, text, await self._menu(interaction, row), file)
@@ -112,10 +113,13 @@ class Gallery:
         # An edit cannot be repeated from its file, which does not contain the original.
         view = upload_view(upload_id, again=spec.strength == 1.0)
         text, file = _copyable(parameters_text(spec, self._models.flag_of(spec)))
-        if spec.model and self._models.titled(spec.model) is None:
-            used = self._models.default.title
-            text = f"{text}\n-# I do not have its model, {in_quotes(spec.model, 40)}: **Again** uses {used}."
+        text += await self._again_note(InteractionInvocation(interaction), spec)
         await interaction.followup.send(text, file=file or discord.utils.MISSING, view=view, ephemeral=True)
+
+    async def _again_note(self, invocation: InteractionInvocation, spec: ImageSpec) -> str:
+        """Return a line that says which model is used instead of the image's own; "" if that is used."""
+        models = await self._chosen.models_for(invocation, spec.model, edit=bool(spec.original))
+        return f"\n-# **Again** and **Edit**: {models.note}" if models.note else ""
 
     async def _keep_upload(self, member_id: int, decoded: DecodedImage, spec: ImageSpec, *, spoiler: bool) -> str:
         """Store a picture and what it was made from. Returns the upload's id."""

@@ -9,10 +9,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.commands.chosen_options import ChosenOptions
+from bot.commands.invocation import InteractionInvocation
 from bot.commands.option_parameters import model_choices, with_options
 from bot.commands.parts import BotParts
 from bot.requests.member_settings import member_settings_text, read_member_settings, write_member_settings
-from bot.requests.models import Models
 from bot.requests.options import MemberSettings
 from bot.store.database import Database
 from bot.store.member_settings import delete_values
@@ -21,8 +22,9 @@ from zimage_engine.profiles import ASPECTS
 _ORDER = ("model", "aspect", "size", "count", "private")
 
 
-def settings_command(database: Database, models: Models, max_count: int) -> app_commands.Command[Any, ..., None]:
+def settings_command(database: Database, chosen: ChosenOptions, max_count: int) -> app_commands.Command[Any, ..., None]:
     """Return the ``/settings`` command for the bot's models."""
+    models = chosen.models
 
     async def settings(interaction: discord.Interaction[Any], *, reset: bool = False, **given: Any) -> None:
         member = interaction.user.id
@@ -31,7 +33,8 @@ def settings_command(database: Database, models: Models, max_count: int) -> app_
             await database.write(partial(delete_values, member_id=member))
         if wanted != MemberSettings():
             await database.write(partial(write_member_settings, member_id=member, member_settings=wanted))
-        text = member_settings_text(await read_member_settings(database, member), models)
+        here = await chosen.models_for(InteractionInvocation(interaction))
+        text = member_settings_text(await read_member_settings(database, member), here)
         await interaction.response.send_message(text, ephemeral=True)
 
     callback = with_options(settings, "settings", models, max_count, _ORDER)
@@ -50,4 +53,4 @@ def settings_command(database: Database, models: Models, max_count: int) -> app_
 
 def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     """Add ``/settings``."""
-    bot.tree.add_command(settings_command(parts.database, parts.submission.models, parts.submission.max_count))
+    bot.tree.add_command(settings_command(parts.database, parts.submission.chosen, parts.submission.max_count))

@@ -7,12 +7,11 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import discord
 from discord.ext import commands
 
-from bot.commands.draft_pictures import draft_of_spec
 from bot.commands.drafts import DraftActions
 from bot.commands.gallery import Gallery
 from bot.commands.input_images import InputImage, InputImages
@@ -22,16 +21,14 @@ from bot.commands.private_menus import PrivateMenus
 from bot.commands.submission import Edit, Submission
 from bot.errors import Refusal
 from bot.moderation.access import Action
-from bot.requests.drafts import Draft, drafted, repeated_options
-from bot.requests.models import ModelGone, fitted
-from bot.requests.refusals import Alternative, RequestRefused
+from bot.requests.models import by_model
+from bot.requests.options import options_of
 from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import images
 from bot.store.database import Database
 from bot.store.images import ImageRow
 from bot.throttle import DOUBLE_CLICK_SECONDS, Throttle
 from bot.views.modals import EditForm, EditModal
-from bot.views.picture_references import image_reference
 from bot.views.results import RESULT_ITEMS, vary_view, which_view
 from zimage_engine.profiles import SEED_LIMIT, ModelProfile, Size
 from zimage_engine.types import InvalidRequest
@@ -56,7 +53,6 @@ class ResultActions:
         database: Database,
     ) -> None:
         self._submission = submission
-        self._models = submission.models
         self._drafts = drafts
         self._input_images = input_images
         self._gallery = gallery
@@ -111,18 +107,12 @@ class ResultActions:
         upload = await self._upload(interaction, upload_id)
         spec = ImageSpec.from_json(upload.spec)
         if what == "edit":
-            await interaction.response.send_modal(
-                EditModal(f"u{upload_id}", spec.prompt, self._models.titled_or_default(spec.model))
-            )
+            await self._open_form(interaction, f"u{upload_id}", spec)
             return
         if not await self._is_first_click(interaction, f"again u{upload_id}"):
             return
         invocation = InteractionInvocation(interaction)
-        # Made elsewhere, or by a model that is gone: the details said which model is used instead.
-        profile = self._models.titled_or_default(spec.model)
-        profile.check(spec.request(""))
-        spec = replace(spec, model=profile.title)
-        private, defaults = await self._private_by_settings(invocation, spec)
+        spec, private, defaults = await self._repeated(invocation, spec)
         await self._submission.submit(
             invocation,
             _reseeded(spec),
@@ -154,9 +144,12 @@ class ResultActions:
         return False
 
     async def _ask_for_edit(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
-        spec = ImageSpec.from_json(row.spec)
-        modal = EditModal(f"i{row.id}", spec.prompt, self._models.titled_or_default(spec.model))
-        await interaction.response.send_modal(modal)
+        await self._open_form(interaction, f"i{row.id}", ImageSpec.from_json(row.spec))
+
+    async def _open_form(self, interaction: discord.Interaction[Any], target: str, spec: ImageSpec) -> None:
+        """Answer with the form that edits a picture, filled in for the model that will do it."""
+        models = await self._submission.chosen.models_for(InteractionInvocation(interaction), spec.model, edit=True)
+        await interaction.response.send_modal(EditModal(target, spec.prompt, models.usual))
 
     async def _ask_how_to_vary(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         await self._menus.show(interaction, "How much may it differ?", vary_view(row.id))
@@ -170,7 +163,7 @@ class ResultActions:
     async def _vary(self, interaction: discord.Interaction[Any], row: ImageRow, how: str) -> None:
         if not await self._is_first_click(interaction, f"{how} {row.id}"):
             return
-        options = await self._options_of_row(interaction, row, strength=_VARY[how])
+        options = _complete_options(ImageSpec.from_json(row.spec), strength=_VARY[how])
         await self._change(interaction, row, Edit(options, "vary"))
 
     async def _upscale(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
@@ -181,41 +174,16 @@ class ResultActions:
             request = active.job.request
             if (request.kind, request.owner_id, request.parent_image_id) == ("upscale", interaction.user.id, row.id):
                 raise Refusal("Already on it: this picture is being upscaled for you.")
-        options = await self._options_of_row(interaction, row, strength=_UPSCALE_STRENGTH)
         spec = ImageSpec.from_json(row.spec)
-        options = replace(options, size=str(upscaled(spec.size, self._models.of_spec(spec))))
+        models = await self._submission.chosen.models_for(InteractionInvocation(interaction), spec.model, edit=True)
+        options = _complete_options(spec, strength=_UPSCALE_STRENGTH)
+        options = replace(options, size=str(upscaled(spec.size, models.usual)))
         await self._change(interaction, row, Edit(options, "upscale"))
 
     async def _change(self, interaction: discord.Interaction[Any], row: ImageRow, edit: Edit) -> None:
         invocation = InteractionInvocation(interaction)
         await self._submission.edit(invocation, edit, await self._input_images.image(invocation, row.id))
         await self._menus.close(interaction)
-
-    async def _options_of_row(
-        self, interaction: discord.Interaction[Any], row: ImageRow, *, strength: float
-    ) -> ImageOptions:
-        """Return the options that the image was generated from, with a random seed and another strength.
-
-        Raises :class:`RequestError` if the bot no longer has its model.
-        """
-        spec = ImageSpec.from_json(row.spec)
-        if self._models.titled(spec.model) is None:
-            options = replace(repeated_options(spec, self._models), strength=strength)
-            await self._offer_another_model(interaction, spec, Draft.of(options, picture=image_reference(row.id)))
-        options = self._models.options_of(spec)
-        return replace(options, seed=None, strength=strength, verbatim=True, complete=True)
-
-    async def _offer_another_model(
-        self, interaction: discord.Interaction[Any], spec: ImageSpec, draft: Draft
-    ) -> NoReturn:
-        """Raise the refusal of a request for a model that is gone; its button makes it with a model that is there."""
-        models = await self._submission.chosen.models_for(InteractionInvocation(interaction))
-        model = models.usual.name if models.several else None
-        options = replace(fitted(draft.options(), models.usual), model=model)
-        with drafted(draft):
-            raise RequestRefused(
-                str(ModelGone(spec.model, models)), Alternative(f"Generate with {models.usual.title}", options)
-            )
 
     async def _again(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         """Submit the same spec with a random seed and as many images; an edit starts from the same original."""
@@ -227,15 +195,13 @@ class ResultActions:
         if spec.original:
             await self._input_images.access.check(Action.EDIT, invocation, row)
             original = await asyncio.to_thread(self._submission.jobs.originals.load, spec.original, spec.mask)
-        if self._models.titled(spec.model) is None:
-            draft = draft_of_spec(spec, self._models, private=row.private, spoiler=bool(row.spoiler))
-            await self._offer_another_model(interaction, spec, draft)
-        self._models.of_spec(spec).check(spec.request(""))
+        spec, private, defaults = await self._repeated(invocation, spec)
+        if original is not None and spec.size != original.size:
+            original = await asyncio.to_thread(original.resized, spec.size)
         parent = await images.find(self._database, row.parent_id) if row.parent_id else None
         visible = parent is not None and await self._input_images.access.allows(Action.SEE, invocation, parent)
         seen = parent if visible else None
         link = self._input_images.of_row(seen, invocation.user.id).link if seen is not None else None
-        private, defaults = await self._private_by_settings(invocation, spec)
         await self._submission.submit(
             invocation,
             _reseeded(spec),
@@ -249,13 +215,20 @@ class ResultActions:
             spoiler=bool(row.spoiler),
         )
 
-    async def _private_by_settings(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[bool, str]:
-        """Return whether the member's own settings make the job private, and what the card says about that."""
+    async def _repeated(self, invocation: InteractionInvocation, spec: ImageSpec) -> tuple[ImageSpec, bool, str]:
+        """Return the spec for the model that makes its picture again, whether it is private, and what the card says.
+
+        The member's own settings decide whether it is private. Raises :class:`InvalidRequest` if the model cannot
+        generate it.
+        """
+        chosen = self._submission.chosen
+        models = await chosen.models_for(invocation, spec.model, edit=bool(spec.original))
+        if spec.model != models.usual.title:
+            spec = by_model(spec, models.usual)
+        models.usual.check(spec.request(""))
         same = ImageOptions(spec.prompt, verbatim=True, complete=True)
-        _, private, defaults = await self._submission.chosen.with_settings(
-            invocation, same, self._models.of_spec(spec), private=None, edit=False
-        )
-        return private, defaults
+        _, private, defaults = await chosen.with_settings(invocation, same, models, private=None, edit=False)
+        return spec, private, defaults
 
     async def _remix(self, interaction: discord.Interaction[Any], row: ImageRow) -> None:
         await self._drafts.remix(interaction, row.job_id)
@@ -269,7 +242,7 @@ class ResultActions:
     async def _of_upload(self, interaction: discord.Interaction[Any], upload_id: str) -> InputImage:
         upload = await self._upload(interaction, upload_id)
         read = partial(asyncio.to_thread, self._gallery.open_upload, upload.original)
-        return InputImage(read, spoiler=bool(upload.spoiler))
+        return InputImage(read, spoiler=bool(upload.spoiler), model=ImageSpec.from_json(upload.spec).model)
 
 
 def upscaled(size: Size, profile: ModelProfile) -> Size:
@@ -287,6 +260,11 @@ def upscaled(size: Size, profile: ModelProfile) -> Size:
     if larger.pixels <= size.pixels * 1.1:
         raise Refusal(f"This picture is already as large as {profile.title} can make it: {size.width}×{size.height}.")
     return larger
+
+
+def _complete_options(spec: ImageSpec, *, strength: float) -> ImageOptions:
+    """Return the options that the image was generated from, with a random seed and another strength."""
+    return replace(options_of(spec), seed=None, strength=strength, verbatim=True, complete=True)
 
 
 def _reseeded(spec: ImageSpec) -> ImageSpec:

@@ -29,7 +29,7 @@ from bot.media.untrusted_images import DecodedImage
 from bot.requests.drafts import Draft, drafted
 from bot.requests.edit_texts import complete_prompt
 from bot.requests.flags import EDIT_FLAGS, read_flags
-from bot.requests.models import Models
+from bot.requests.models import Models, fitted
 from bot.requests.originals import Kept, Original, fit_original
 from bot.requests.private_option import public_of
 from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size, unread_spec
@@ -88,7 +88,7 @@ class Submission:
             options = read_flags(options, models=models, max_count=self.max_count)
             profile = models.of(options)
             options, private, defaults = await self.chosen.with_settings(
-                invocation, options, profile, private=options.private, edit=False
+                invocation, options, models, private=options.private, edit=False
             )
             spec, count = build_spec(options, profile, max_count=self.max_count)
             await self.submit(invocation, spec, count, kind="imagine", private=private, defaults=defaults, draft=draft)
@@ -111,7 +111,7 @@ class Submission:
         """Submit a job for a complete spec; an edit's has the ``original`` that it starts from.
 
         ``parent_id`` is that image's id if it is one of the bot's, ``link`` leads to its message, ``spoiler`` if it is
-        hidden until somebody clicks; ``defaults`` names the member's settings in the spec; ``draft`` is what the member
+        hidden until somebody clicks; ``defaults`` tells what was decided for the member; ``draft`` is what the member
         typed, if they typed something. Raises :class:`RequestError`.
         """
         draft = draft or draft_of_spec(spec, self.models, private=private, spoiler=spoiler)
@@ -142,15 +142,16 @@ class Submission:
             await self._edit(invocation, edit, input_image, draft)
 
     async def _edit(self, invocation: Invocation, edit: Edit, input_image: InputImage, draft: Draft) -> None:
-        models = await self.chosen.models_for(invocation, of_picture=input_image.model)
+        models = await self.chosen.models_for(invocation, input_image.model, edit=True)
         options = read_flags(edit.options, EDIT_FLAGS, models=models, max_count=self.max_count)
         profile = models.of(options)
+        options = fitted(options, profile) if options.complete else options
         private = options.private
         if invocation.reply is None:
             # A message cannot be answered privately, so the member's setting does not apply to it.
             private = public_of(options, direct=invocation.guild is None)
         options, private, defaults = await self.chosen.with_settings(
-            invocation, options, profile, private=private, edit=True
+            invocation, options, models, private=private, edit=True
         )
         options = complete_prompt(options, input_image.prompt, profile)
         private = private or input_image.private

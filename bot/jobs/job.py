@@ -28,8 +28,8 @@ class JobRequest:
     ``reply`` is the way to an interaction's own response, and ``response_file_limit`` the largest file in bytes that
     it takes. An edit has an ``original`` until that is stored and its ``spec`` names the files; then nothing keeps its
     pixels in memory. It also has a ``parent_image_id`` if that is an image of the bot's, and an
-    ``original_link`` to its message. ``defaults`` names in a few words the member's own settings that were applied.
-    With ``spoiler`` pictures are hidden until somebody clicks.
+    ``original_link`` to its message. ``defaults`` says in sentences what was decided for the member: their own settings
+    that were applied, another model than the picture's. With ``spoiler`` pictures are hidden until somebody clicks.
     """
 
     event_id: int
@@ -186,7 +186,7 @@ def result_note(row: JobRow, about_prompt: str = "") -> str:
         were = "was" if cancelled == 1 else "were"
         notes.append(f"{cancelled} of {counted(len(row.images), 'picture')} {were} cancelled.")
     if row.defaults:
-        notes.append(f"With {row.defaults}.")
+        notes.append(row.defaults)
     if about_prompt:
         notes.append(about_prompt)
     if row.truncated:

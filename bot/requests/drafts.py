@@ -15,7 +15,7 @@ from bot.inert import in_quotes
 from bot.requests.flag_scanner import plain
 from bot.requests.flags import EDIT_FLAGS, FLAGS, options_with_flags, read_flags
 from bot.requests.models import Models, fitted
-from bot.requests.options import NEGATIVE, OPTIONS, PRIVATE
+from bot.requests.options import NEGATIVE, OPTIONS, PRIVATE, options_of
 from bot.requests.refusals import Alternative
 from bot.requests.spec import ImageOptions, ImageSpec
 from bot.store import drafts as store
@@ -127,14 +127,16 @@ def drafted(draft: Draft) -> Iterator[None]:
 def repeated_options(spec: ImageSpec, models: Models) -> ImageOptions:
     """Return the options that ask for the spec again, with another seed, and without what is its model's default.
 
-    Of a spec whose model the bot no longer has, they are what the usual model takes of it.
+    ``models`` are those of :meth:`Models.chosen` for the spec's model. If that is replaced, the options are what the
+    other model takes of it.
     """
-    options, profile = models.options_of(spec), models.titled(spec.model)
-    if profile is None:
+    profile = models.titled(spec.model)
+    if profile is None or models.replaced:
         profile = models.usual
-        options = fitted(options, profile)
+    options = fitted(options_of(spec), profile)
     return replace(
         options,
+        model=profile.name if models.several else None,
         seed=None,
         steps=None if options.steps == profile.steps.default else options.steps,
         guidance=None if options.guidance == profile.guidance.default else options.guidance,

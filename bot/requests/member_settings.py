@@ -38,8 +38,11 @@ def write_member_settings(connection: sqlite3.Connection, member_id: int, member
 
 
 def member_settings_text(member_settings: MemberSettings, models: Models) -> str:
-    """Return the text of ``/settings``: each value, and whether it is the program's default or not usable here."""
-    profile = models.preferring(models.named(member_settings.model)).usual
+    """Return the text of ``/settings``: each value, and whether it is the program's default or not usable here.
+
+    ``models`` are those of :meth:`Models.chosen` for the member's own model.
+    """
+    profile = models.usual
     shown = [each for each in _DEFAULTS if each[0] is not MODEL or models.several]
     lines = [
         _line(option, default, getattr(member_settings, option.name), models, profile) for option, default in shown
@@ -58,9 +61,10 @@ def member_settings_text(member_settings: MemberSettings, models: Models) -> str
 def _line(option: Option[Any], default: MemberDefault[Any], value: Any, models: Models, profile: ModelProfile) -> str:
     if option is MODEL:
         if value is None:
-            return f"**{option.name}**: {models.default.name} (default)"
-        unknown = ", which I do not have" if models.named(value) is None else ""
-        return f"**{option.name}**: {value}{unknown}"
+            return f"**{option.name}**: {profile.name} (default)"
+        if models.replaced is not None:
+            return f"**{option.name}**: {value}, but {profile.name} is used: {models.replaced.why}."
+        return f"**{option.name}**: {value}"
     if value is None:
         return f"**{option.name}**: {default.builtin} (default)"
     if default.applied(value, ImageOptions(""), profile, None) is None:
@@ -84,7 +88,7 @@ def apply(
     ``options`` are those of :func:`bot.requests.flags.read_flags`; what they or ``private`` say is never changed. An
     edit keeps the shape of its picture and takes count and private alone; the options of an earlier image
     (``complete``) take private alone. ``max_count`` is the largest count allowed, None for no limit. The note is such
-    as "16:9, large from your /settings", and empty if the settings make no difference.
+    as "With 16:9, large from your /settings.", and empty if the settings make no difference.
     """
     notes: list[str] = []
     chosen = options.model is None and not edit and not options.complete
@@ -107,4 +111,4 @@ def apply(
         if private:
             notes.append("private")
     shown = ", ".join(note for note in notes if note)
-    return options, private, f"{shown} from your /settings" if shown else ""
+    return options, private, f"With {shown} from your /settings." if shown else ""

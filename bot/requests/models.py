@@ -5,13 +5,15 @@ Members and programs name a model by its profile's name. Rows and PNGs have its 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from bot.inert import cut, in_quotes
+from bot.media.resizing import nearest_size
 from bot.requests.option_types import Option, SlashCommand
 from bot.requests.options import MODEL, OPTIONS, fill, options_of
-from bot.requests.spec import ImageOptions, ImageSpec, choose_size
+from bot.requests.spec import ImageOptions, ImageSpec, build_edit_spec, build_spec, choose_size
 from zimage_engine.catalog import either
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import ImageRequest, InvalidRequest
@@ -28,15 +30,24 @@ class ModelGone(InvalidRequest):
         super().__init__(f"I no longer have {of}: ask for the picture again with {models.usual.title}.")
 
 
+class Replaced(NamedTuple):
+    """A model that a member expects and that is not used for them, as a text for people, and why."""
+
+    expected: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """The complete profiles of the bot's models; the first is the default. Their names and titles differ.
 
-    ``preferred`` is the model of a request that names none; None for the default.
+    ``preferred`` is the model of a request that names none; None for the default. It is used instead of one that was
+    ``replaced``, if the member expects another one.
     """
 
     profiles: tuple[ModelProfile, ...]
     preferred: ModelProfile | None = None
+    replaced: Replaced | None = None
 
     @property
     def default(self) -> ModelProfile:
@@ -55,9 +66,39 @@ class Models:
     def names(self) -> tuple[str, ...]:
         return tuple(profile.name for profile in self.profiles)
 
-    def preferring(self, profile: ModelProfile | None) -> Models:
-        """Return the same models with another :attr:`preferred` one; None leaves it as it is."""
-        return self if profile is None else replace(self, preferred=profile)
+    def chosen(
+        self, allowed: Collection[str], own: str | None = None, of_picture: str = "", *, edit: bool = False
+    ) -> Models:
+        """Return the same models, preferring the one for a member's request that names none.
+
+        That is the one with the title ``of_picture``, of the picture to change or to make again ("" if it is not
+        known), else the member's ``own``, else the first of those ``allowed``. One that the bot does not have, that is
+        not allowed or, for an ``edit``, cannot change pictures is replaced by the next of these.
+        """
+        usable = [each for each in self.profiles if each.name in allowed and not (edit and each.editing == "none")]
+        if not usable:
+            return self
+        used, replaced = usable[0], None
+        wanted = [(own, self.named(own), " from your /settings")] if own is not None else []
+        wanted += [(of_picture, self.titled(of_picture), "")] if of_picture else []
+        for name, found, source in wanted:
+            if found in usable:
+                used, replaced = found, None
+                continue
+            why = "it cannot change pictures"
+            if found is None:
+                why = "I do not have that model"
+            elif found.name not in allowed:
+                why = "you may not use that model here"
+            replaced = Replaced(f"{in_quotes(found.title if found else name, 40)}{source}", why)
+        return replace(self, preferred=used, replaced=replaced)
+
+    @property
+    def note(self) -> str:
+        """What a member is told of the model of a request that names none; "" for nothing."""
+        if self.replaced is None:
+            return ""
+        return f"With {self.usual.title} instead of {self.replaced.expected}: {self.replaced.why}."
 
     def named(self, name: str | None) -> ModelProfile | None:
         """Return the model with a name; None if the bot has none."""
@@ -93,10 +134,6 @@ class Models:
         """Return the value of ``--model`` that asks for the spec's model again; None if there is nothing to choose."""
         found = self.titled(spec.model)
         return found.name if found is not None and self.several else None
-
-    def options_of(self, spec: ImageSpec) -> ImageOptions:
-        """Return the options that generate the spec's image again, given the original of an edit."""
-        return replace(options_of(spec), model=self.flag_of(spec))
 
     def options_in(self, command: SlashCommand, max_count: int) -> dict[str, str]:
         """Return the names of the options that a slash command offers, and their descriptions."""
@@ -145,6 +182,19 @@ def fitted(options: ImageOptions, profile: ModelProfile) -> ImageOptions:
     if options.size is not None and not _takes_size(options.size, profile):
         changes["size"] = None
     return replace(options, **changes)
+
+
+def by_model(spec: ImageSpec, profile: ModelProfile) -> ImageSpec:
+    """Return the spec as another model takes it; an edit keeps the names of its original and mask.
+
+    The size is the spec's, or the one nearest to it. Raises :class:`InvalidRequest` if the model cannot generate it.
+    """
+    size = nearest_size(profile, spec.width, spec.height)
+    options = replace(fitted(options_of(spec), profile), size=str(size))
+    if not spec.original:
+        return build_spec(options, profile, max_count=1)[0]
+    edited, _ = build_edit_spec(options, profile, max_count=1, size=size, masked=bool(spec.mask))
+    return replace(edited, original=spec.original, mask=spec.mask)
 
 
 def _takes_size(text: str, profile: ModelProfile) -> bool:

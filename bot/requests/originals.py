@@ -51,6 +51,15 @@ class Original:
         return self.image.to_pil()
 
     @property
+    def size(self) -> Size:
+        return Size(self.image.width, self.image.height)
+
+    def resized(self, size: Size) -> Original:
+        """Return the same at another size; what does not fit into it is cut off. Blocks."""
+        mask = None if self.mask_picture is None else DecodedImage(_raw(self.mask_picture), None, {})
+        return fit_original(DecodedImage(self.image, None, {}), mask, size, None)
+
+    @property
     def mask_picture(self) -> Image.Image | None:
         return None if self.mask is None else Image.frombytes("L", (self.image.width, self.image.height), self.mask)
 
@@ -69,6 +78,10 @@ class Original:
             mask=None if mask is None else to_png(mask),
             keep_outside=mask is not None,
         )
+
+
+def _raw(picture: Image.Image) -> RawImage:
+    return RawImage(picture.width, picture.height, picture.convert("RGB").tobytes())
 
 
 def fit_original(picture: DecodedImage, mask: DecodedImage | None, size: Size, fit: str | None) -> Original:

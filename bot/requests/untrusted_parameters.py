@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any, get_type_hints
 
 from bot.errors import Refusal
-from bot.inert import cut
+from bot.inert import cut, in_quotes
 from bot.media.embedded_text import FIELD, PARAMETERS
 from bot.media.metadata import NEGATIVE
 from bot.requests.models import Models
@@ -62,10 +62,17 @@ def read_spec(text: Mapping[str, str], models: Models) -> ImageSpec:
     else:
         raise Refusal(_NOTHING)
     profile = models.titled_or_default(spec.model)
-    _check_bounds(spec, profile)
     try:
+        _check_bounds(spec, profile)
         profile.check(spec.request(""))
-    except InvalidRequest as error:
+    except (InvalidRequest, Refusal) as error:
+        if spec.model and models.titled(spec.model) is None:
+            raise Refusal(
+                f"I do not have the model {in_quotes(spec.model, 40)} of this picture, and {profile.title} cannot use "
+                "its parameters: ask for a new picture with /imagine."
+            ) from error
+        if isinstance(error, Refusal):
+            raise
         raise Refusal(f"The parameters in this picture cannot be used here: {error}") from error
     return spec
 

@@ -42,12 +42,17 @@ class RequestForm:
 class RequestModal(SafeModal):
     """Asks for a prompt, a negative prompt if a model takes one, options as a line of flags, and whether it is private.
 
-    ``target`` is "new", ``d<draft>`` or ``j<job>``; "picture" asks for the picture to edit, too.
+    ``target`` is "new", ``d<draft>`` or ``j<job>``; "picture" asks for the picture to edit, too. ``note`` stands above
+    the fields.
     """
 
-    def __init__(self, target: str, draft: Draft, models: Models, *, title: str = "Edit request") -> None:
+    def __init__(
+        self, target: str, draft: Draft, models: Models, *, title: str = "Edit request", note: str = ""
+    ) -> None:
         super().__init__(title=title[:_TITLE_LIMIT], custom_id=f"zib:request:{target}")
         assert _ID.match(self.custom_id), self.custom_id
+        if note:
+            self.add_item(discord.ui.TextDisplay(note))
         flags = draft.flags
         if target == "picture":
             upload: discord.ui.FileUpload[Any] = discord.ui.FileUpload(custom_id="picture", max_values=1)

@@ -46,7 +46,7 @@ async def test_who_may_not_write_posts_nothing_and_is_answered_alone(world: Worl
     assert [message.id for message in world.channel.history(viewer=world.member)] == [posted.id]
     answer = newest(world, noa)
     assert answer.attachments
-    assert "You may not write in this channel, so my answer is for you alone." in answer.content
+    assert "\n-# You may not write in this channel, so my answer is for you alone." in answer.content
     assert (await rows(world, "SELECT visibility FROM jobs ORDER BY id"))[1:] == [{"visibility": "private"}]
 
 

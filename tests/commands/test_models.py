@@ -142,21 +142,6 @@ async def test_admins_decide_which_roles_may_use_a_model(several: World) -> None
     ]
 
 
-async def test_a_picture_of_a_model_that_is_gone_offers_another_model(several: World) -> None:
-    await imagine(several, f"{PROMPT} --model demo-guided --no blue")
-    result = newest(several)
-    await restart(several, profiles=(), profile="demo")
-    for label in ("Again", "Upscale"):
-        await several.env.advance_time(4)
-        await several.member.click(result, label=label)
-        assert several.env.errors is not None
-        refusal = newest(several)
-        assert f"I no longer have the model “{GUIDED}”" in refusal.content
-        await several.member.click(refusal, label=f"Generate with {PLAIN}")
-        assert (await models_of(several))[-1] == PLAIN
-    assert await models_of(several) == [GUIDED, PLAIN, PLAIN]
-
-
 async def test_a_stored_job_of_a_model_that_is_gone_fails_and_is_not_charged(several: World) -> None:
     several.env.bot.jobs.pause(several.channel.guild.id)
     await several.member.slash(several.channel, "imagine", prompt=PROMPT, model="demo-guided")

@@ -153,7 +153,7 @@ async def test_an_unanswered_question_ends_and_gives_the_request_back(
 async def test_a_question_says_which_settings_were_applied_and_goes_with_their_data(world: World) -> None:
     await answer_text(world, world.member, "settings", count=4, size="large")
     asked = await world.member.slash(world.channel, "imagine", prompt=PROMPT)
-    assert asked.response.content.endswith(" once it starts.\n-# large, 4 pictures from your /settings")
+    assert asked.response.content.endswith(" once it starts.\n-# With large, 4 pictures from your /settings.")
     confirm = await told(world, world.member, "privacy delete")
     await world.member.click(confirm, label="Delete my data")
     assert world.env.bot.parts.questions.open_ids == []

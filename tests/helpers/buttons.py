@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import discord
+
 
 def button_labels(message: Any) -> list[str | None]:
     """Return the labels of a message's buttons; of a response, which has them as Discord's JSON, too."""
@@ -17,7 +19,8 @@ def filled_in(shown: Any) -> dict[str, Any]:
     It can be submitted as it is.
     """
     assert shown.modal is not None, "no form was opened"
-    fields = [row.get("component") or row["components"][0] for row in shown.modal["components"]]
+    rows = [row for row in shown.modal["components"] if row["type"] != discord.ComponentType.text_display.value]
+    fields = [row.get("component") or row["components"][0] for row in rows]
     return {field["custom_id"]: _value(field) for field in fields}
 
 

@@ -59,7 +59,7 @@ ALL = MemberSettings("16:9", "large", 2, private=True)
 def test_what_is_not_said_comes_from_the_settings(
     *, options: ImageOptions, private: bool | None, expected: ImageOptions, is_private: bool, text: str
 ) -> None:
-    shown = f"{text} from your /settings" if text else ""
+    shown = f"With {text} from your /settings." if text else ""
     assert apply(ALL, options, private, profile=PROFILE, edit=False) == (expected, is_private, shown)
 
 
@@ -67,7 +67,7 @@ def test_an_edit_keeps_its_shape() -> None:
     options, private, text = apply(ALL, ImageOptions("x"), None, profile=PROFILE, edit=True)
     assert options == ImageOptions("x", count=2)
     assert private
-    assert text == "2 pictures, private from your /settings"
+    assert text == "With 2 pictures, private from your /settings."
 
 
 def test_what_the_model_or_the_operator_does_not_know_any_more_is_left_out() -> None:
@@ -113,7 +113,7 @@ def test_settings_never_overrule_what_was_said_and_never_make_it_impossible(
     if edit:
         assert (applied.aspect, applied.size) == (options.aspect, options.size)
     build_spec(applied, PROFILE, max_count=4)
-    assert bool(text) == bool(text.removesuffix(" from your /settings"))
+    assert bool(text) == bool(text.removeprefix("With ").removesuffix(" from your /settings."))
     if member_settings == MemberSettings():
         assert (applied, is_private, text) == (options, bool(private), "")
 

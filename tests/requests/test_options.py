@@ -128,7 +128,7 @@ def command_of(name: SlashCommand, profile: ModelProfile, max_count: int) -> app
     submission: Any = SimpleNamespace(models=Models((profile,)), max_count=max_count)
     nothing: Any = None
     if name == "settings":
-        return settings_command(nothing, Models((profile,)), max_count)
+        return settings_command(nothing, submission, max_count)
     return imagine_command(submission) if name == "imagine" else edit_command(submission, nothing, nothing)
 
 

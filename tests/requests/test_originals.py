@@ -8,6 +8,7 @@ import numpy as np
 
 from bot.requests.originals import Original, OriginalFolder
 from zimage_engine.pixels import read_original
+from zimage_engine.profiles import Size
 from zimage_engine.types import ImageRequest, RawImage
 
 SIDE = 8
@@ -25,3 +26,10 @@ def test_a_file_that_the_engine_would_not_read_is_written_anew(tmp_path: Path) -
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
         assert folder.keep(original) == (name, "")
         assert read_original(request) == original.image, at
+
+
+def test_an_original_and_its_mask_come_to_another_size_together() -> None:
+    mask = bytes([0] * SIDE * (SIDE // 2) + [255] * SIDE * (SIDE // 2))
+    half = Original(RawImage(SIDE, SIDE, PIXELS), mask).resized(Size(SIDE // 2, SIDE // 2))
+    assert half.size == Size(SIDE // 2, SIDE // 2)
+    assert half.mask == bytes([0] * (SIDE // 2) * (SIDE // 4) + [255] * (SIDE // 2) * (SIDE // 4))

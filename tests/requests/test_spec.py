@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
+from bot.requests.models import by_model
 from bot.requests.spec import ImageOptions, ImageSpec, build_spec
 from tests.helpers.specs import CAT, DEMO
+from zimage_engine.catalog import PROFILES
 from zimage_engine.types import InvalidRequest
 
 
@@ -70,3 +73,14 @@ def test_what_only_edits_have_is_stored_for_edits_alone() -> None:
 
 def test_a_field_of_a_later_version_is_ignored() -> None:
     assert ImageSpec.from_json(json.dumps(CAT.fields() | {"later": 1})) == CAT
+
+
+def test_a_spec_by_another_model_keeps_what_that_takes() -> None:
+    guided, plain = replace(PROFILES["demo-guided"], size_multiple=DEMO.size_multiple), DEMO
+    spec = replace(build_spec(ImageOptions("a cat", "dogs", steps=5, guidance=2.0), guided, max_count=1)[0], seed=7)
+    assert by_model(spec, guided) == spec
+    assert by_model(spec, plain) == replace(spec, model=plain.title, negative_prompt="", guidance_scale=0)
+    large = replace(spec, width=2048, height=1024, steps=50, strength=0.4, original="o", mask="m")
+    edited = by_model(large, plain)
+    assert (edited.strength, edited.original, edited.mask) == (0.4, "o", "m")
+    assert (edited.steps, edited.size) == (plain.steps.default, plain.size_for(Fraction(2)))
