@@ -205,10 +205,10 @@ def demo(
         "a red circle on a blue background"
     ),
     out: Annotated[Path, typer.Option(help="Where the picture is saved.")] = Path("build/demo.png"),
-    model: Annotated[str, typer.Option(help=f"{either(demo_profiles())}.")] = "demo",
+    model: Annotated[str | None, typer.Option(help=f"{either(demo_profiles())}. Default: as PROFILES says.")] = None,
 ) -> None:
     """Show the whole way on a simulated Discord: /imagine, progress, picture. Needs no account and no GPU."""
-    settings = _settings(profile="demo")
+    settings = _settings()
     from bot.playground.demo import run_demo
 
     _or_explain(lambda: run_demo(settings, prompt, out, model))
@@ -216,7 +216,7 @@ def demo(
 
 @app.command()
 def playground(
-    profile: Annotated[str, typer.Option(help=f"{either(PROFILES)}.")] = "demo",
+    profile: Annotated[str | None, typer.Option(help=f"{either(PROFILES)}. Default: PROFILES' demo models.")] = None,
     port: Annotated[int, typer.Option(help="The page's port on 127.0.0.1. 0: any free one.", min=0, max=65535)] = 0,
     data: Annotated[
         Path | None, typer.Option(help="Keep the database and the images here. Default: a folder that is removed.")
@@ -225,11 +225,11 @@ def playground(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:
     """Try the real bot in the browser, on a simulated Discord. Needs no account and no GPU."""
-    settings = _settings(profile=profile)
+    settings = _settings(**({"profile": profile} if profile else {}))
     _need_playground()
     from bot.cli.playground import run_playground
 
-    _or_explain(lambda: run_playground(settings, port, data, open_browser=open_browser))
+    _or_explain(lambda: run_playground(settings, port, data, named=profile is not None, open_browser=open_browser))
 
 
 @app.command()

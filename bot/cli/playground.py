@@ -10,8 +10,10 @@ import sys
 import tempfile
 import webbrowser
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from simcord.backend.errors import SetupError
 from transformers.utils.logging import disable_progress_bar
 
@@ -20,11 +22,12 @@ from bot.client import ZImageBot
 from bot.device_setting import demo_device
 from bot.errors import StartupError
 from bot.logs import configure_logging
+from bot.playground.demo_models import demo_models
 from bot.playground.faulty_device import DeviceFaults
 from bot.playground.session import Playground, open_playground
 from bot.services import engine_starter
 from bot.settings import Settings
-from zimage_engine.catalog import CPU_PROFILE
+from zimage_engine.catalog import demo_profiles
 from zimage_engine.types import EngineError
 
 _PROGRESS_SECONDS = 0.3
@@ -45,18 +48,15 @@ _ENGINE_SETTINGS = (
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_playground(settings: Settings, port: int, data: Path | None, *, open_browser: bool) -> None:
-    """Serve the page until Ctrl-C, with the profile of the settings.
+def run_playground(settings: Settings, port: int, data: Path | None, *, named: bool, open_browser: bool) -> None:
+    """Serve the page until Ctrl-C, with the demo models of the settings, or with the settings' profile if it is named.
 
-    Other settings of the engine, such as MODEL, are used unless that is the demo model: they are meant for another one.
-    Raises :class:`StartupError` if the page cannot be served or the bot cannot start.
+    Other settings of the engine, such as MODEL, are used for a profile that does not ship with the project: they are
+    meant for that. Raises :class:`StartupError` if the page cannot be served or the bot cannot start.
     """
     configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()
-    names = ("profile", *_PLACE_SETTINGS, *(() if settings.profile == CPU_PROFILE else _ENGINE_SETTINGS))
-    values = {name: getattr(settings, name) for name in names}
-    if settings.profile == CPU_PROFILE:
-        values["device"] = demo_device(settings.device)
+    values = _chosen_settings(settings, named=named)
     with contextlib.ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zimage-playground-")))
         own = Settings.in_code(
@@ -69,6 +69,17 @@ def run_playground(settings: Settings, port: int, data: Path | None, *, open_bro
             stack.close()
             sys.stdout.flush()
             os._exit(0)
+
+
+def _chosen_settings(settings: Settings, *, named: bool) -> dict[str, Any]:
+    """Return those settings of the operator's that the playground takes. Says in a sentence which it ignores."""
+    values = {name: getattr(settings, name) for name in _PLACE_SETTINGS}
+    if named and settings.profile not in demo_profiles():
+        return values | {name: getattr(settings, name) for name in ("profile", *_ENGINE_SETTINGS)}
+    profiles, ignored = demo_models(settings)
+    if ignored:
+        Console(highlight=False).print(f"[dim]{escape(ignored)}[/]", soft_wrap=True)
+    return values | {"profiles": profiles, "device": demo_device(settings.device)}
 
 
 async def _serve(settings: Settings, port: int, *, open_browser: bool) -> None:

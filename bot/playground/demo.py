@@ -11,6 +11,7 @@ from pathlib import Path
 
 import discord
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.text import Text
 from transformers.utils.logging import disable_progress_bar
@@ -22,6 +23,7 @@ from bot.errors import StartupError, WrongUsage
 from bot.inert import in_quotes
 from bot.logs import configure_logging
 from bot.media.files import save_picture
+from bot.playground.demo_models import demo_models
 from bot.playground.world import World, open_world, watch
 from bot.settings import Settings
 from zimage_engine.catalog import demo_profiles, either
@@ -31,16 +33,23 @@ _LAST_POLL_SECONDS = 0.2
 _CLUSTER_SECONDS = 30.0
 
 
-def run_demo(settings: Settings, prompt: str, out: Path, model: str = "demo") -> None:
-    """Show the conversation and save the picture to ``out``; where the model runs is said by ``settings``.
+def run_demo(settings: Settings, prompt: str, out: Path, model: str | None = None) -> None:
+    """Show the conversation and save the picture to ``out``; which models there are, and where, ``settings`` say.
 
-    Raises :class:`StartupError` if there is no such ``model`` of those that ship, or no picture.
+    ``model`` is the one that is asked for, None for the first. Raises :class:`StartupError` if it is none of those that
+    ship, or no picture comes.
     """
-    if model not in demo_profiles():
+    names, ignored = demo_models(settings)
+    console = Console(highlight=False)
+    if model is not None and model not in demo_profiles():
         raise WrongUsage(f"There is no demo model {in_quotes(model, 40)}: take {either(demo_profiles())}.")
+    if model is not None and model not in names:
+        names = (model,)
+    if ignored:
+        console.print(f"[dim]{escape(ignored)}[/]", soft_wrap=True)
     configure_logging(Settings.in_code(log_level="WARNING"))
     disable_progress_bar()
-    asyncio.run(_until_terminated(_converse(settings, prompt, out, model, Console(highlight=False))))
+    asyncio.run(_until_terminated(_converse(settings, prompt, out, names, model, console)))
 
 
 async def _until_terminated(conversation: Coroutine[None, None, None]) -> None:
@@ -63,12 +72,14 @@ async def _until_terminated(conversation: Coroutine[None, None, None]) -> None:
         raise SystemExit(128 + signal.SIGTERM) from None
 
 
-async def _converse(settings: Settings, prompt: str, out: Path, model: str, console: Console) -> None:
+async def _converse(
+    settings: Settings, prompt: str, out: Path, names: tuple[str, ...], model: str | None, console: Console
+) -> None:
     with tempfile.TemporaryDirectory(prefix="zimage-demo-") as folder:
         client = create_client(
             Settings.in_code(
                 data_dir=Path(folder),
-                profile=model,
+                profiles=names,
                 progress_interval=_PACE,
                 device=demo_device(settings.device),
                 ray_address=settings.ray_address,
@@ -76,12 +87,15 @@ async def _converse(settings: Settings, prompt: str, out: Path, model: str, cons
             )
         )
         where = "the CPU" if client.settings.device == "cpu" else client.settings.device
-        console.print(f"[dim]Starting the bot on a simulated Discord, with the demo model on {where} …[/]")
+        console.print(f"[dim]Starting the bot on a simulated Discord, with {' and '.join(names)} on {where} …[/]")
         async with open_world(client) as world:
             await wait_for_model(client)
-            console.print(f"\n[bold]mira[/] in #pictures types  [cyan]/imagine prompt:[/]{prompt}\n", soft_wrap=True)
+            options = {"model": model} if model is not None and len(names) > 1 else {}
+            typed = "".join(f"  [cyan]{name}:[/]{value}" for name, value in options.items())
+            typed = f"[cyan]/imagine prompt:[/]{escape(prompt)}{typed}"
+            console.print(f"\n[bold]mira[/] in #pictures types  {typed}\n", soft_wrap=True)
             watcher = asyncio.create_task(watch(world, lambda text: _show(console, text)))
-            answered = await world.member.slash(world.channel, "imagine", prompt=prompt)
+            answered = await world.member.slash(world.channel, "imagine", prompt=prompt, **options)
             await asyncio.sleep(_LAST_POLL_SECONDS)
             watcher.cancel()
             await asyncio.wait([watcher])
