@@ -15,6 +15,7 @@ import psutil
 import pytest
 import torch
 from diffusers import ZImagePipeline, ZImageTransformer2DModel
+from safetensors.torch import load_file, save_file
 
 from tests.helpers.two_models import (
     SECOND,
@@ -112,6 +113,19 @@ def test_each_picture_is_that_of_a_worker_with_one_model(both: Worker, alone: di
                 assert result.encoded_tokens == {SECOND: ()}, "it was encoded for the other model"
     assert drawn == alone
     assert {name: draw(both, request_of(name)) for name in reversed(MODELS)} == alone
+
+
+def test_a_model_with_another_text_encoder_uses_no_embedding_of_the_first(tmp_path: Path) -> None:
+    other = build_second_model(tmp_path / "other", link=False)
+    file = tmp_path / "other" / "text_encoder" / "model.safetensors"
+    save_file({name: tensor * 1.05 for name, tensor in load_file(file).items()}, file, {"format": "pt"})
+    worker = Worker.load(two_models(other))
+    alone = draw(Worker.load(two_models(other, profile=other, other_profiles=())), request_of(SECOND))
+    assert parts(worker, "demo").text_encoder is not parts(worker, SECOND).text_encoder
+    draw(worker, request_of("demo", "first"))
+    encode, *_ = plans_of(request_of(SECOND, "second"))
+    assert worker.begin(encode)().encoded_tokens["second"], "of the same prompt and scope as for the first model"
+    assert draw(worker, request_of(SECOND)) == alone
 
 
 def test_a_model_that_is_not_named_is_the_default_one(both: Worker, alone: dict[str, bytes]) -> None:
