@@ -30,7 +30,7 @@ from zimage_engine.catalog import demo_profiles, either
 
 _PACE = 0.02
 _LAST_POLL_SECONDS = 0.2
-_CLUSTER_SECONDS = 30.0
+_CLUSTER_SECONDS = 60.0
 
 
 def run_demo(settings: Settings, prompt: str, out: Path, model: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -21,7 +22,9 @@ from bot.checks.finding import Surroundings
 from bot.checks.machine import check_cluster
 from bot.settings import Settings
 from tests.helpers.waiting import until
-from zimage_engine.cluster import ray_node, reaching
+from zimage_engine.cluster import cluster_watch, ray_node, reaching
+from zimage_engine.cluster.cluster_watch import ClusterWatch
+from zimage_engine.cluster.config import ClusterConfig
 from zimage_engine.cluster.joining import stay_joined
 from zimage_engine.cluster.ray_node import NODE_PORTS, NodeOptions, RayNode, check_ports
 from zimage_engine.cluster.reaching import check_answer, clusters_here, find_cluster, has_node
@@ -80,6 +83,37 @@ def test_a_cluster_that_refuses_is_told_with_what_to_do(
     monkeypatch.setattr(reaching, "_ASK", f"import sys; print('a line of Ray'); sys.exit({status})")
     with pytest.raises(kind, match=sentence):
         check_answer(f"127.0.0.1:{listener.getsockname()[1]}")
+
+
+def test_ray_looks_for_a_cluster_of_this_machine_at_the_loopback_address() -> None:
+    """Ray takes the machine's own address for it if it thinks of a cluster of several machines."""
+    code = (
+        "from zimage_engine.cluster.link import RayLink, set_ray_environment\n"
+        "set_ray_environment(RayLink('localhost:6379'))\n"
+        "from ray._private.services import canonicalize_bootstrap_address\n"
+        "from ray._private.auto_init_hook import enable_auto_connect\n"
+        "print(canonicalize_bootstrap_address('localhost:6379'), enable_auto_connect)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "127.0.0.1:6379 False\n"
+
+
+def test_why_a_cluster_is_away_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = threading.Semaphore(0)
+    watch = ClusterWatch(ClusterConfig("auto"), print, lambda _: told.release(), print, print)
+    reasons = iter(("no answer", "no answer", "no answer", "another token"))
+    monkeypatch.setattr(cluster_watch, "_PAUSES", (0.0,))
+    monkeypatch.setattr(watch, "_watch", lambda: WorkerLost(next(reasons, "another token")))
+    watch.start()
+    for _ in range(5):
+        assert told.acquire(timeout=5)
+    watch.stop(5)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        "Ray cluster lost: no answer",
+        "Ray cluster lost: another token",
+    ]
 
 
 def test_what_never_answers_is_given_up(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,8 +187,8 @@ class _Beats:
     def _beat(self) -> None:
         pause = threading.Event()
         while True:
-            reference = self._actor.news.options(concurrency_group="news").remote()
             try:
+                reference = self._actor.news.options(concurrency_group="news").remote()
                 patience = _SILENCE_SECONDS if self._loaded.is_set() else _LOADING_SILENCE_SECONDS
                 ready, _ = self._ray.wait([reference], timeout=patience)
                 if not ready:

@@ -63,15 +63,19 @@ class ClusterWatch:
         self._thread.join(seconds)
 
     def _keep(self) -> None:
-        failures = 0
+        failures, told = 0, ""
         while not self._stopping.is_set():
             began = time.monotonic()
             error = self._watch()
             if self._stopping.is_set():
                 return
-            log.warning("Ray cluster lost: %s", error)
+            if time.monotonic() - began > _STEADY_SECONDS:
+                failures, told = 0, ""
+            else:
+                failures += 1
+            log.log(logging.DEBUG if str(error) == told else logging.WARNING, "Ray cluster lost: %s", error)
+            told = str(error)
             self._on_loss(error)
-            failures = 0 if time.monotonic() - began > _STEADY_SECONDS else failures + 1
             self._stopping.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
 
     def _watch(self) -> EngineError:

@@ -29,7 +29,7 @@ class RayLink:
     @property
     def loopback(self) -> bool:
         """Whether nobody outside this machine can reach the cluster."""
-        return self.node_ip == LOOPBACK
+        return LOOPBACK in (self.node_ip, self.address.rpartition(":")[0].replace("localhost", LOOPBACK))
 
 
 def token_file() -> Path | None:
@@ -67,11 +67,12 @@ def set_ray_environment(link: RayLink) -> None:
     """Set what Ray reads from the environment of this process and its children. Call it before Ray is imported.
 
     Token authentication is on unless ``RAY_AUTH_MODE`` says otherwise, and no usage statistics are sent. Ray only
-    listens on the loopback address if told that it runs on one machine; the name of that option is of Windows and
-    macOS, where it is the default.
+    listens on the loopback address, and only looks for a cluster there, if told that it runs on one machine; the name
+    of that option is of Windows and macOS, where it is the default.
     """
     os.environ.pop("RAY_ADDRESS", None)  # the bot's setting of that name says more than Ray's
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # else a call after the end would start a cluster on this machine
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0" if link.loopback else "1"
     if link.token_path is not None:
