@@ -40,7 +40,7 @@ def test_nothing_is_told_beside_pictures_that_are_all_there() -> None:
 
 
 def test_missing_images_settings_and_a_long_prompt_are_told() -> None:
-    note = result_note(row("rendered", "failed", "cancelled", defaults="size large", truncated=True))
+    note = result_note(row("rendered", "failed", "cancelled", defaults="With size large.", truncated=True))
     assert note == (
         "1 of 3 pictures failed and was not charged. 1 of 3 pictures was cancelled. With size large. "
         "The prompt was longer than the 512 tokens the model reads; its end had no effect."
