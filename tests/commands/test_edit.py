@@ -51,8 +51,9 @@ async def test_an_edit_whose_stored_image_is_damaged_while_it_waits_fails_and_co
     file.write_bytes(file.read_bytes()[:-100])
     service.resume(world.channel.guild.id)
     await asked
-    (message,) = world.channel.history()
-    assert "The image of this edit is missing or damaged: please give it again. Nothing was charged." in message.content
+    told = "The image of this edit is missing or damaged: please give it again. Nothing was charged."
+    await until(lambda: told in world.channel.history()[0].content)
+    assert len(world.channel.history()) == 1
     assert await rows(world, "SELECT state, error_code FROM jobs") == [
         {"state": "failed", "error_code": "original_unreadable"}
     ]
