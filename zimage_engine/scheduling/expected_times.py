@@ -41,8 +41,8 @@ _NO_PACE = Pace(0.0, 0.0)
 class Run:
     """What came of running forward.
 
-    ``ends`` are the predicted seconds from now to the end of each task that ended, by id; ``paces`` are those of the
-    devices, by name, until the first of them found nothing to do.
+    ``ends`` are the predicted seconds from now to the end of each task that ended, by id. ``paces`` are those of the
+    devices that begin tasks, by name, until the first one that may serve some of their models has no more to do.
     """
 
     ends: Mapping[str, float]
@@ -110,14 +110,18 @@ def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> Run:
     """Serve up to ``batches`` batches of a copied scheduler on its devices side by side, which changes it."""
     ends: dict[str, float] = {}
     paces: dict[str, Pace] = {}
-    saturated = True
+    ended: set[str] = set()  # the models of devices that have no more to do
     keys = {_size(task): task.key for task in scheduler.tasks.values() if task.key is not None}
+    for task in scheduler.tasks.values():
+        if not task.ready:  # its text is being encoded
+            _guess_key(scheduler, task, keys)
     free = [(0.0, number, name) for number, name in enumerate(scheduler.devices)]
     for _ in range(batches):
         # Nothing comes, so a device that finds nothing to do never will.
         while free and (batch := scheduler.next(free[0][2])) is None:
-            heapq.heappop(free)
-            saturated = False
+            _, _, name = heapq.heappop(free)
+            if name in paces:  # else nothing waits for what it holds
+                ended |= scheduler.devices[name].allowed
         if not free or batch is None:
             break
         clock, number, name = free[0]
@@ -126,7 +130,8 @@ def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> Run:
         clock += times * scheduler.seconds(name, batch)
         heapq.heapreplace(free, (clock, number, name))
         scheduler.served(name, batch, times)
-        if saturated:
+        device = scheduler.devices[name]
+        if not device.draining and ended.isdisjoint(device.allowed):
             served = 0.0 if batch.unit is Unit.LOAD_MODEL else sum(task.costs[batch.unit] for task in batch.tasks)
             paces[name] = Pace(paces.get(name, _NO_PACE).work + times * served, clock)
         if batch.unit is Unit.LOAD_MODEL:
@@ -137,10 +142,14 @@ def run_forward(scheduler: Scheduler, batches: int = _BATCHES_MAX) -> Run:
             if task.done == len(task.units):
                 ends[task.id] = clock
             elif task.key is None:
-                # The captions' lengths are estimated: the key of another task of this size is the best guess.
-                key = keys.setdefault(_size(task), _size(task))
-                scheduler.set_key(task, key, task.tokens, task.costs[Unit.DENOISE])
+                _guess_key(scheduler, task, keys)
     return Run(ends, paces)
+
+
+def _guess_key(scheduler: Scheduler, task: Task, keys: dict[Hashable, Hashable]) -> None:
+    """Set a key for a task whose captions' lengths are estimated: that of another one of this size, if there is one."""
+    key = keys.setdefault(_size(task), _size(task))
+    scheduler.set_key(task, key, task.tokens, task.costs[Unit.DENOISE])
 
 
 def _size(task: Task) -> Hashable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from random import Random
 
@@ -20,6 +21,7 @@ from zimage_engine.scheduling.queue import RequestQueue
 from zimage_engine.scheduling.request_states import Published
 from zimage_engine.scheduling.scheduler import Scheduler
 from zimage_engine.scheduling.snapshot import Snapshot
+from zimage_engine.scheduling.tasks import Batch
 from zimage_engine.types import ImageRequest, Plan, PlanResult, Queued, RawImage, Unit
 
 GPU = "gpu"
@@ -151,7 +153,6 @@ def test_expected_times_are_those_of_several_devices_side_by_side() -> None:
     while devices.serve():
         pass
     took = {name: devices.ended[name] - began for name in order}
-    took = {name: devices.ended[name] - began for name in order}
     errors = {name: abs(ends[name] - seconds) for name, seconds in took.items()}
     assert statistics.median(errors[name] / took[name] for name in order) < 0.1
     assert max(errors.values()) < 3.0, "as long as one more on the slow device takes"
@@ -188,19 +189,69 @@ def test_those_far_behind_are_expected_at_the_pace_of_all_devices(seed: int) -> 
     assert all(errors[name] < 0.15 * took[name] + 2 * longest for name in far)
 
 
-def test_each_model_has_the_pace_of_the_devices_that_may_serve_it() -> None:
-    devices = SimulatedDevices(CostModel(), [1.0, 1.0, 1.0], models=("turbo", "base", "base"))
+def check_ends(devices: SimulatedDevices, expected: dict[str, float | None]) -> None:
+    """Serve everything, and compare when it ends with what was expected."""
+    while devices.serve():
+        pass
+    for name, end in expected.items():
+        assert end == pytest.approx(devices.ended[name], rel=0.1, abs=1.0)
+
+
+def only_own_models(devices: SimulatedDevices) -> None:
     for device in devices.scheduler.devices.values():
         device.allowed = device.models
+
+
+def load_takes_hours(devices: SimulatedDevices) -> None:
+    for device in devices.scheduler.devices.values():
+        device.load_seconds = dict.fromkeys(device.allowed, 10_000.0)
+
+
+def drain_the_first(devices: SimulatedDevices) -> None:
+    devices.scheduler.devices["0"].drain()
+
+
+def test_each_model_has_the_pace_of_the_devices_that_may_serve_it() -> None:
+    devices = SimulatedDevices(CostModel(), [1.0, 1.0, 1.0], models=("turbo", "base", "base"))
+    only_own_models(devices)
     for number in range(900):
         devices.ask(number % 30, model="base" if number % 3 else "turbo")
     lost = devices.ask("member", model="omni")
     ends = expected_ends(Snapshot.of(devices.scheduler, 100))
     assert ends.pop(lost.id) is None, "no device serves its model"
-    while devices.serve():
-        pass
-    for name, end in ends.items():
-        assert end == pytest.approx(devices.ended[name], rel=0.1, abs=1.0)
+    check_ends(devices, ends)
+
+
+@pytest.mark.parametrize("idle", [only_own_models, load_takes_hours, drain_the_first])
+def test_a_device_that_has_nothing_to_do_changes_no_expected_time(idle: Callable[[SimulatedDevices], None]) -> None:
+    devices = SimulatedDevices(CostModel(), [1.0, 1.0, 1.0], models=("turbo", "base", "base"))
+    idle(devices)
+    for number in range(900):
+        devices.ask(number % 30, model="base")
+    ends = expected_ends(Snapshot.of(devices.scheduler, 100))
+    check_ends(devices, ends)
+
+
+def test_the_pace_of_a_device_does_not_end_with_the_few_requests_of_another() -> None:
+    devices = SimulatedDevices(CostModel(budget=8 * 96), [1.0, 1.0], models=("turbo", "base"))
+    only_own_models(devices)
+    devices.ask("member", model="turbo", steps=1)
+    for number in range(900):
+        devices.ask(number % 30, model="base")
+    ends = expected_ends(Snapshot.of(devices.scheduler, 100))
+    check_ends(devices, ends)
+
+
+def test_devices_that_encode_the_texts_of_all_that_they_have_begun_are_expected_to_go_on() -> None:
+    """Units are launched one ahead, so a device can have begun as much as it may before it knows a single key."""
+    devices = SimulatedDevices(CostModel(), [1.0, 1.0])
+    asked = [devices.ask(number % 30) for number in range(900)]
+    for number, task in enumerate(asked[:4]):
+        devices.scheduler.served(str(number % 2), Batch(Unit.ENCODE_TEXT, (task,)))
+    ends = expected_ends(Snapshot.of(devices.scheduler, 100))
+    for task in asked[:4]:
+        devices.scheduler.set_key(task, task.shape, task.tokens, task.costs[Unit.DENOISE])
+    check_ends(devices, ends)
 
 
 def test_a_forecast_counts_the_seconds_of_loading_a_model() -> None:
