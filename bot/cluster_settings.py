@@ -8,10 +8,8 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings
 
-from zimage_engine.cluster.config import ADDRESS
+from zimage_engine.cluster.config import AUTO, LOCAL, is_address
 from zimage_engine.places import PLACES_MAX
-
-_PORT_MAX = 65_535
 
 
 class ClusterSettings(BaseSettings):
@@ -31,10 +29,7 @@ class ClusterSettings(BaseSettings):
     @field_validator("ray_address")
     @classmethod
     def _check_ray_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return value
-        port = value.partition(":")[2]
-        if not ADDRESS.fullmatch(value) or (port and not 0 < int(port) <= _PORT_MAX):
+        if value is not None and value not in (LOCAL, AUTO) and not is_address(value):
             raise PydanticCustomError("address", "Input should be local, auto, or a host and a port like 10.0.0.1:6379")
         return value
 

@@ -40,6 +40,7 @@ def add_cluster_commands(app: typer.Typer) -> None:
         joined = None if head else address or settings.ray_address
         if not head and (joined is None or joined in ("local", "auto")):
             stop("Say which cluster to join, with --address HOST:PORT, or start one with --head.", ExitStatus.USAGE)
+        _check(joined)
         from bot.cli.worker import WorkerOptions, run_worker  # noqa: PLC0415 - `--help` has to answer at once
 
         or_explain(lambda: run_worker(settings, WorkerOptions(joined, listen, port, workers, drain)))
@@ -47,7 +48,17 @@ def add_cluster_commands(app: typer.Typer) -> None:
     @app.command()
     def cluster(address: Annotated[str | None, typer.Option(help=_ADDRESS_HELP)] = None) -> None:
         """Show the nodes, devices and models of the bot's Ray cluster, and the queue."""
+        if address not in ("local", "auto"):
+            _check(address)
         settings = settings_or_explain()
         from bot.cli.cluster import show_cluster  # noqa: PLC0415 - as above
 
         or_explain(lambda: show_cluster(settings, address))
+
+
+def _check(address: str | None) -> None:
+    """End the program if the address is not that of a cluster."""
+    from zimage_engine.cluster.config import is_address  # noqa: PLC0415 - as above
+
+    if address is not None and not is_address(address):
+        stop("--address takes a host and a port, like 10.0.0.1:6379.", ExitStatus.USAGE)

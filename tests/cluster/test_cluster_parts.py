@@ -19,7 +19,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from bot.cli.main import app
+from bot.errors import ExitStatus
 from bot.settings import Settings
 from tests.helpers.toy_worker import load_swapping_toy, load_toy
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
@@ -269,11 +272,22 @@ def test_ray_s_folder_is_private_short_and_new(tmp_path: Path) -> None:
         folder.rmdir()
 
 
-@pytest.mark.parametrize("value", ["nowhere", "10.0.0.1", "10.0.0.1:port", "ray://10.0.0.1:10001", "a b:1"])
+NO_ADDRESSES = ["nowhere", "10.0.0.1", "10.0.0.1:port", "10.0.0.1:65536", "ray://10.0.0.1:10001", "a b:1", "a..b:1"]
+
+
+@pytest.mark.parametrize("value", NO_ADDRESSES)
 def test_an_address_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", value)
     with pytest.raises(ValidationError, match="local, auto, or a host and a port"):
         Settings(_env_file=None)
+
+
+@pytest.mark.parametrize("command", ["cluster", "worker"])
+@pytest.mark.parametrize("value", NO_ADDRESSES)
+def test_a_command_refuses_an_address_that_is_none(command: str, value: str) -> None:
+    refused = CliRunner().invoke(app, [command, "--address", value])
+    assert refused.exit_code == ExitStatus.USAGE
+    assert refused.output == "--address takes a host and a port, like 10.0.0.1:6379.\n"
 
 
 def test_workers_are_a_number_or_auto(monkeypatch: pytest.MonkeyPatch) -> None:

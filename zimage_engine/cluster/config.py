@@ -11,7 +11,8 @@ from typing import Any
 from zimage_engine.places import DevicePlace
 
 LOCAL, AUTO = "local", "auto"
-ADDRESS = re.compile(r"local|auto|[A-Za-z0-9.-]{1,253}:[0-9]{1,5}", re.ASCII)
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){0,30}[A-Za-z0-9-]{1,63}\.?:([0-9]{1,5})", re.ASCII)
+_PORT_MAX = 65_535
 
 WORKERS_RESOURCE = "zimage_workers"
 """What ``zimage-bot worker`` has its node offer: the number of workers on a machine without a GPU."""
@@ -57,6 +58,12 @@ class Seat:
     node_id: str
     gpus: int
     title: str
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is a host and a port, like ``10.0.0.1:6379``."""
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and 0 < int(match[1]) <= _PORT_MAX
 
 
 def read_nodes(table: Iterable[Mapping[str, Any]], draining: Mapping[str, object]) -> tuple[RayNodeInfo, ...]:

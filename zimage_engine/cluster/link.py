@@ -16,10 +16,9 @@ RAY_MISSING = "Ray is not installed: run `pip install 'zimage-bot[cluster]'`."
 class RayLink:
     """The way into a cluster, for the processes that connect to it.
 
-    ``address`` is the host and port of the cluster's control service, or ``auto``: that of the node which runs on this
-    machine. ``token_path`` is the file with the cluster's token; None leaves it to ``RAY_AUTH_TOKEN``,
-    ``RAY_AUTH_TOKEN_PATH`` or Ray's default file. ``node_ip`` is the address of this machine's node; empty: Ray finds
-    it.
+    ``address`` is the host and port of the cluster's control service; empty for a head that is to be started.
+    ``token_path`` is the file with the cluster's token; None leaves it to ``RAY_AUTH_TOKEN``, ``RAY_AUTH_TOKEN_PATH``
+    or Ray's default file. ``node_ip`` is the address of this machine's node; empty: Ray finds it.
     """
 
     address: str
