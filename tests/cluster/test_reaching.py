@@ -123,6 +123,32 @@ def test_what_never_answers_is_given_up(listener: socket.socket, monkeypatch: py
         check_answer(f"127.0.0.1:{listener.getsockname()[1]}")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+async def test_what_asks_a_cluster_ends_with_who_wants_to_know(listener: socket.socket) -> None:
+    """Ray asks what does not answer for forty seconds."""
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    code = (
+        "from zimage_engine.cluster import reaching\n"
+        "reaching._ASK = 'import time; time.sleep(60)'\n"
+        f"reaching.check_answer('{address}')\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        await until(lambda: bool(psutil.Process(process.pid).children()))
+        (asking,) = psutil.Process(process.pid).children()
+        process.kill()
+    await until(lambda: not asking.is_running() or asking.status() == psutil.STATUS_ZOMBIE, 3)
+
+
+def test_what_breaks_the_following_of_a_cluster_is_logged_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+    no_host = ClusterConfig("a..b:6379", folder=tmp_path / "ray")
+    error = ClusterWatch(no_host, print, print, print, print)._watch()
+    assert str(error) == "The cluster cannot be followed (UnicodeError)."
+    assert "label empty or too long" in caplog.text
+
+
 def test_auto_is_the_cluster_that_has_a_node_here(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import time; print(flush=True); time.sleep(60)"
     command = [sys.executable, "-c", code, "--gcs-address=127.0.0.1:7"]

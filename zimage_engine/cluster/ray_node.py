@@ -94,7 +94,7 @@ class RayNode:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C in a terminal would end it before it has been drained
-                preexec_fn=_end_with_parent,  # noqa: PLW1509
+                preexec_fn=end_with_parent,  # noqa: PLW1509
             )
 
     @property
@@ -244,7 +244,7 @@ def _command(options: NodeOptions, folder: Path) -> Sequence[str]:
     return command
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have the system kill this process when the thread that started it ends: Linux alone can."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

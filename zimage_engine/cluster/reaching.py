@@ -12,6 +12,7 @@ import psutil
 
 from zimage_engine.cluster.config import AUTO
 from zimage_engine.cluster.link import asking_environment, wrong_token
+from zimage_engine.cluster.ray_node import end_with_parent
 from zimage_engine.types import NotAvailable, WorkerLost
 
 _CONNECTING_SECONDS = 3.0
@@ -91,6 +92,7 @@ def check_answer(address: str) -> None:
             capture_output=True,
             timeout=_ANSWER_SECONDS,
             check=False,
+            preexec_fn=end_with_parent,
         ).returncode
     if status == _WRONG_TOKEN:
         raise NotAvailable(wrong_token(address))

@@ -20,7 +20,7 @@ from zimage_engine.cluster.link import LOOPBACK, RayLink, check_token, set_ray_e
 from zimage_engine.cluster.ray_node import NodeOptions, RayNode, check_ports, make_folder, write_token
 from zimage_engine.cluster.reaching import check_answer, find_cluster, has_node
 from zimage_engine.device.child import Send, begin_child
-from zimage_engine.types import EngineError
+from zimage_engine.types import EngineError, WorkerLost
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,9 @@ def watch(connection: Connection, config: ClusterConfig, level: int) -> None:
         _look(connect(link), link, nodes, send)
     except EngineError as error:
         send(WatchFailed(error))
+    except Exception as error:
+        log.exception("following the cluster broke")
+        send(WatchFailed(WorkerLost(f"The cluster cannot be followed ({type(error).__name__}).")))
     finally:
         clean_up()
         os._exit(0)  # Ray's own clean-up waits for processes that have ended
