@@ -194,6 +194,7 @@ def by_model(spec: ImageSpec, profile: ModelProfile) -> ImageSpec:
     if not spec.original:
         return build_spec(options, profile, max_count=1)[0]
     edited, _ = build_edit_spec(options, profile, max_count=1, size=size, masked=bool(spec.mask))
+    profile.check_edit(edited.strength, masked=bool(spec.mask))
     return replace(edited, original=spec.original, mask=spec.mask)
 
 

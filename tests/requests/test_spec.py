@@ -84,3 +84,7 @@ def test_a_spec_by_another_model_keeps_what_that_takes() -> None:
     edited = by_model(large, plain)
     assert (edited.strength, edited.original, edited.mask) == (0.4, "o", "m")
     assert (edited.steps, edited.size) == (plain.steps.default, plain.size_for(Fraction(2)))
+    by_instruction = replace(PROFILES["edit"], size_multiple=DEMO.size_multiple)
+    assert by_model(replace(large, mask=""), by_instruction).strength == 1.0
+    with pytest.raises(InvalidRequest, match="changes pictures as the prompt says: leave out mask"):
+        by_model(large, by_instruction)
