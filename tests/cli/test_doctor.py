@@ -141,7 +141,7 @@ def test_the_memory_is_planned_for_each_device_and_its_models(settings: Settings
     ]
     (text,) = plans("cuda:1*9", replace(report, chosen=second, others=()))
     assert "GB more GPU memory than is free" in text, "a ninth of 9 GB is too little"
-    assert text.endswith("Each worker has its part of the memory: fewer in DEVICE have more.")
+    assert text.endswith("Each worker has its part of the memory: set fewer, in DEVICE or, on a cluster, in WORKERS.")
     alone = replace(report, chosen=CPU, others=(), host_memory_free=60 * GB)
     (text,) = plans("cpu*4", alone)
     assert text.endswith("; 4 workers, each with its share of the memory; at most 15.0 GB of the machine's")

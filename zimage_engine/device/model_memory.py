@@ -78,7 +78,8 @@ def model_plans_at(
         return fitting_model_plans(models, kind, *place.part_of(device_free, host_free), width)
     except OutOfMemory as error:
         if place.has_part:
-            raise OutOfMemory(f"{error} Each worker has its part of the memory: fewer in DEVICE have more.") from error
+            fewer = "Each worker has its part of the memory: set fewer, in DEVICE or, on a cluster, in WORKERS."
+            raise OutOfMemory(f"{error} {fewer}") from error
         raise
 
 

@@ -128,7 +128,7 @@ def test_the_workers_of_a_machine_never_plan_with_more_memory_than_it_has(
         try:
             plans = model_plans_at(place, TURBO_AND_BASE[:1], kind, free, host * GB)  # type: ignore[arg-type]
         except OutOfMemory as error:
-            assert ("fewer in DEVICE" in str(error)) == (len(places) > 1)
+            assert ("set fewer, in DEVICE" in str(error)) == (len(places) > 1)
             continue
         own, of_host = taken(place, plans[0].memory)
         used["host"] += of_host
