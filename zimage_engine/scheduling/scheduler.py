@@ -25,7 +25,8 @@ Until it is begun, no device that may serve it idles. If all do S seconds of wor
 it does s, it begins within ``stretch · Y ÷ S + one unit``, and ends within ``stretch · Y ÷ s + two units``: what was
 running when it was added, and when it could have gone on. ``stretch`` (3) bounds what a second of a leader's work can
 take: riders at most double the time of a step, and encoding ahead for riders takes at most as long as all of the
-leader's steps. Loading a model counts as work of the task that needs it.
+leader's steps. Loading a model counts as work of the task that needs it. Where each of several devices has begun
+enough (:meth:`Device.has_begun_enough`), a task also waits until one that was begun has ended, however long that takes.
 """
 
 from __future__ import annotations
