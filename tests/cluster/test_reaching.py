@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -223,13 +223,48 @@ def test_a_signal_while_ray_starts_ends_it_without_a_word(tmp_path: Path, monkey
     (tmp_path / "ray").mkdir()
     before, said = [False], list[str]()
     stopping = SimpleNamespace(is_set=lambda: not before or before.pop())  # set as soon as it has begun
+    with kept_environment():
+        stay_joined(NodeOptions(), tmp_path / "ray", cast("threading.Event", stopping), 1.0, said.append)
+    assert said == []
+
+
+def test_a_worker_says_why_it_has_to_join_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+    monkeypatch.setattr(reaching, "_ASK", "")
+    (tmp_path / "ray").mkdir()
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    ready = tmp_path / "ray" / "ray_current_cluster"
+    code = f"import pathlib, time; pathlib.Path({str(ready)!r}).write_text({address!r}); time.sleep(0.3)"
+    monkeypatch.setattr(ray_node, "_command", lambda *_: [sys.executable, "-c", code])
+    stopping, said = threading.Event(), list[str]()
+
+    def say(sentence: str) -> None:
+        said.append(sentence)
+        listener.close()  # the head is gone
+        if len(said) == 3:
+            stopping.set()
+
+    with kept_environment():
+        stay_joined(NodeOptions(address), tmp_path / "ray", stopping, 1.0, say)
+    assert said[:2] == [
+        f"This machine is a node of the Ray cluster at {address}.",
+        "The node has ended. Joining again.",
+    ]
+    assert said[2].startswith(f"Nothing answers at {address}: ")
+    assert said[2].endswith(" Joining again.")
+
+
+@contextmanager
+def kept_environment() -> Iterator[None]:
+    """Undo what Ray is told by the environment."""
     environment = dict(os.environ)
     try:
-        stay_joined(NodeOptions(), tmp_path / "ray", cast("threading.Event", stopping), 1.0, said.append)
+        yield
     finally:
         os.environ.clear()
         os.environ.update(environment)
-    assert said == []
 
 
 async def test_ctrl_c_in_a_terminal_does_not_reach_ray_and_nothing_is_left(

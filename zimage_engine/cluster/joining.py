@@ -38,6 +38,7 @@ def stay_joined(options: NodeOptions, folder: Path, stopping: threading.Event, d
     check_ports(options)
     failures, joined = 0, False
     while not stopping.is_set():
+        why = "The node has ended."
         try:
             if options.address:
                 check_answer(options.address)
@@ -48,9 +49,9 @@ def stay_joined(options: NodeOptions, folder: Path, stopping: threading.Event, d
         except WorkerLost as error:
             if not joined:
                 raise
-            say(str(error))
+            why = str(error)
         if not stopping.is_set():
-            say("The node has ended; joining again.")
+            say(f"{why} Joining again.")
             stopping.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
             failures += 1
 
