@@ -14,6 +14,7 @@ from discord.ext import commands
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.inert import cut, utf16_length
+from bot.moderation.limit_texts import NO_MODEL
 from bot.requests.models import Models
 from bot.requests.option_types import Option
 from bot.requests.options import COUNT, NEGATIVE, OPTIONS, PRIVATE, SIZE, STRENGTH_MEANING, fill
@@ -72,6 +73,7 @@ def help_text(
     # Examples are of what the member may use; prices stay those of the bot's default model.
     usable = Models(_allowed_ones(models, names), profile)
     lines = [
+        *([] if names else [f"**{NO_MODEL}**"]),
         f"```\n/imagine prompt:{EXAMPLE}\n```",
         f"Copy that line to try it. **{profile.title}** takes English and Chinese.",
         *_models_lines(models, names),

@@ -28,6 +28,7 @@ from zimage_engine.catalog import either
 
 VALUE_MAX = 2**31
 """The largest value that may be typed, in the limit's unit."""
+NO_MODEL = "You may use none of my models in this server: ask an admin."
 _ALLOWED_SHOWN = 3
 _REASON_SHOWN = 210
 _CHEAPER = "ask for fewer pictures, smaller ones, or fewer steps"
@@ -120,7 +121,7 @@ def refusal(cause: NotAdmitted) -> Refusal:
             )
         case ModelNotAllowed(model, allowed):
             if not allowed:
-                return Refusal("You may use none of my models in this server: ask an admin.")
+                return Refusal(NO_MODEL)
             flags = either([f"`--model {name}`" for name in allowed])
             return Refusal(f"You may not use `{model}` in this server; you may use {flags}.")
         case OverLimit():

@@ -142,6 +142,15 @@ async def test_admins_decide_which_roles_may_use_a_model(several: World) -> None
     ]
 
 
+async def test_help_says_that_a_member_may_use_no_model(several: World) -> None:
+    admin, none = admin_of(several), "You may use none of my models in this server: ask an admin."
+    await told(several, admin, "admin models deny", model="demo")
+    assert none not in await answer_text(several, several.member, "help")
+    await told(several, admin, "admin models deny", model="demo-guided")
+    assert (await answer_text(several, several.member, "help")).startswith(f"**{none}**")
+    assert none in await imagine(several)
+
+
 async def test_a_stored_job_of_a_model_that_is_gone_fails_and_is_not_charged(several: World) -> None:
     several.env.bot.jobs.pause(several.channel.guild.id)
     await several.member.slash(several.channel, "imagine", prompt=PROMPT, model="demo-guided")
