@@ -45,5 +45,5 @@ class ModelSettings(BaseSettings):
                     "profiles", "Input should be names out of {names}, separated by commas", {"names": either(PROFILES)}
                 )
             if len(set(names)) < len(names):
-                raise PydanticCustomError("profiles", "Input has a model twice")
+                raise PydanticCustomError("profiles", "Input has a model twice: name each once")
         return names

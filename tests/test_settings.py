@@ -44,6 +44,12 @@ def test_a_number_of_workers_that_makes_no_sense_is_refused_with_what_is_possibl
     assert [error["msg"] for error in raised.value.errors()] == ["Input should be auto or a whole number from 1 to 64"]
 
 
+def test_a_model_that_is_named_twice_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROFILES", "demo,demo")
+    with pytest.raises(ValidationError, match="Input has a model twice: name each once"):
+        Settings(_env_file=None)
+
+
 def test_a_number_of_workers_is_read() -> None:
     assert Settings(_env_file=None, workers="2").workers == 2  # type: ignore[arg-type]  # as from the environment
 
