@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from zimage_engine.places import parse_entries, without_models
+from zimage_engine.places import models_in, parse_entries, without_models
 from zimage_engine.types import DeviceNotFound
 
 
@@ -19,9 +20,14 @@ def _check(text: str) -> str:
     return text
 
 
-def demo_device(setting: str) -> str:
-    """Return where the demo model runs: on the CPU unless DEVICE names devices, whose models are others."""
-    return "cpu" if setting == "auto" else without_models(setting)
+def demo_device(setting: str, names: Collection[str]) -> str:
+    """Return where the demo models of these names run: on the CPU unless DEVICE names devices.
+
+    The models that it gives them count only if all are among ``names``: others are the bot's on Discord.
+    """
+    if setting == "auto":
+        return "cpu"
+    return setting if models_in(setting) <= set(names) else without_models(setting)
 
 
 DeviceSetting = Annotated[

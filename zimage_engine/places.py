@@ -123,6 +123,11 @@ def first_device(text: str) -> str:
     return _ONE if device == _ALL else device
 
 
+def models_in(text: str) -> set[str]:
+    """Return the models that a text in the syntax of DEVICE names."""
+    return {name for *_, models in parse_entries(text) for name in models}
+
+
 def without_models(text: str) -> str:
     """Return a text in the syntax of DEVICE without the models that it names."""
     return ",".join(entry.partition("=")[0] for entry in text.split(","))

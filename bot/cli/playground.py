@@ -79,7 +79,7 @@ def _chosen_settings(settings: Settings, *, named: bool) -> dict[str, Any]:
     profiles, ignored = demo_models(settings)
     if ignored:
         Console(highlight=False).print(f"[dim]{escape(ignored)}[/]", soft_wrap=True)
-    return values | {"profiles": profiles, "device": demo_device(settings.device)}
+    return values | {"profiles": profiles, "device": demo_device(settings.device, profiles)}
 
 
 async def _serve(settings: Settings, port: int, *, open_browser: bool) -> None:

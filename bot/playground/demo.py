@@ -81,7 +81,7 @@ async def _converse(
                 data_dir=Path(folder),
                 profiles=names,
                 progress_interval=_PACE,
-                device=demo_device(settings.device),
+                device=demo_device(settings.device, names),
                 ray_address=settings.ray_address,
                 workers=settings.workers,
             )

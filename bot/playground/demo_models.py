@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.settings import Settings
 from zimage_engine.catalog import CPU_PROFILE, demo_profiles
+from zimage_engine.places import models_in
 
 
 def demo_models(settings: Settings) -> tuple[tuple[str, ...], str]:
@@ -19,6 +20,8 @@ def demo_models(settings: Settings) -> tuple[tuple[str, ...], str]:
         names = (CPU_PROFILE,)
     if settings.model:
         ignored.append(f"MODEL={settings.model}")
+    if not models_in(settings.device) <= set(names):
+        ignored.append(f"the choice of models in DEVICE={settings.device}")
     if not ignored:
         return names, ""
     verb = "is" if len(ignored) == 1 else "are"

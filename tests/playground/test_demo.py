@@ -43,6 +43,8 @@ async def test_a_cluster_without_workers_ends_the_demo(settings: Settings) -> No
         ({"profiles": ("demo-guided", "demo")}, ("demo-guided", "demo"), ""),
         ({"profile": "turbo"}, ("demo",), "PROFILE=turbo is ignored."),
         ({"profiles": ("demo", "base"), "model": "base=/x"}, ("demo",), "PROFILES=demo,base and MODEL=base=/x are"),
+        ({"profiles": ("demo", "demo-guided"), "device": "cpu*2=demo-guided+demo"}, ("demo", "demo-guided"), ""),
+        ({"device": "cpu=turbo"}, ("demo",), "the choice of models in DEVICE=cpu=turbo is ignored."),
     ],
 )
 def test_the_demo_has_the_models_of_the_settings_and_says_what_it_ignores(
@@ -55,6 +57,14 @@ def test_the_demo_has_the_models_of_the_settings_and_says_what_it_ignores(
     assert bool(said) == bool(ignored)
     assert _chosen_settings(settings, named=False)["profiles"] == names
     assert said in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("device", "used"),
+    [("auto", "cpu"), ("cpu*2", "cpu*2"), ("cpu*2=demo", "cpu*2=demo"), ("cpu=demo,cuda:0=demo+base", "cpu,cuda:0")],
+)
+def test_the_demo_keeps_the_models_of_a_device_unless_it_lacks_one(device: str, used: str) -> None:
+    assert _chosen_settings(Settings.in_code(device=device, profile="demo"), named=False)["device"] == used
 
 
 def test_the_demo_asks_for_one_of_several_models(
