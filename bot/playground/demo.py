@@ -138,4 +138,7 @@ async def _save(world: World, answer: object, out: Path, console: Console) -> No
     attachment = messages[-1].attachments[0]
     data = await attachment.read()
     await asyncio.to_thread(save_picture, out, data)
-    console.print(f"The picture {attachment.filename} ({len(data) / 1000:.0f} kB) is saved as [bold]{out}[/].")
+    console.print(
+        f"The picture {attachment.filename} ({len(data) / 1000:.0f} kB) is saved as [bold]{escape(str(out))}[/].",
+        soft_wrap=True,
+    )

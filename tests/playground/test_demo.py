@@ -72,8 +72,10 @@ def test_the_demo_asks_for_one_of_several_models(
 ) -> None:
     monkeypatch.setattr("bot.playground.demo.configure_logging", lambda _: None)
     settings = Settings.in_code(profiles=("demo", "demo-guided"))
-    run_demo(settings, "a red [bold]circle --steps 1", tmp_path / "demo.png", "demo-guided")
+    out = tmp_path / "a [bold]circle.png"
+    run_demo(settings, "a red [bold]circle --steps 1", out, "demo-guided")
     said = capsys.readouterr().out
     assert "/imagine prompt:a red [bold]circle --steps 1  model:demo-guided" in said
     assert "guided" in said.rpartition("step")[2], "with several models the result names its own"
-    assert (tmp_path / "demo.png").stat().st_size
+    assert f"is saved as {out}." in said
+    assert out.stat().st_size
