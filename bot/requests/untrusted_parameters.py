@@ -84,6 +84,10 @@ def _check_bounds(spec: ImageSpec, profile: ModelProfile) -> None:
         if value is None or option.bounds is None:
             continue
         low, high = option.bounds(profile, 1)
+        if value != low == high:
+            raise Refusal(
+                f"{profile.title} takes no {option.name}, which this picture's parameters have; send another picture."
+            )
         if not low <= value <= high:
             raise Refusal(
                 f"The {option.name} in this picture's parameters is not from {low:g} to {high:g}; send another picture."

@@ -178,3 +178,9 @@ def test_any_text_is_a_spec_that_can_be_drawn_or_a_sentence(text: dict[str, str]
 
 def test_every_field_of_a_spec_that_is_read_has_a_reader() -> None:
     assert set(_FIELD_TYPES.values()) <= set(_READERS)
+
+
+def test_guidance_for_a_model_without_is_refused_in_words() -> None:
+    said = "^Z-Image demo takes no guidance, which this picture's parameters have; send another picture.$"
+    with pytest.raises(Refusal, match=said):
+        read_spec(ours(guidance_scale=1.5, model=""), Models((DEMO,)))
