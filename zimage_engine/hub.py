@@ -7,12 +7,15 @@ of the cache), ``HF_TOKEN``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
 
 from zimage_engine.types import ModelNotFound
 
@@ -26,6 +29,9 @@ _PATTERNS = ["model_index.json", "*/*.json", "*/*.safetensors", "tokenizer/*"]
 
 _PARALLEL_FILES = 2
 """Files that are downloaded at once. A stopped process loses the files that are not complete, so these are few."""
+
+PARTIAL = ".incomplete"
+"""How the name of a file in the cache ends that is not complete."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -93,6 +99,27 @@ def download_files(model: str, report: ReportBytes) -> Path:
             lambda: snapshot_download(model, allow_patterns=_PATTERNS, max_workers=_PARALLEL_FILES, tqdm_class=bar),
         )
     )
+
+
+def remove_partial_files(model: str) -> None:
+    """Delete what stopped processes left of this hub id's files: the hub's library cannot take it up again.
+
+    The files that a process downloads at present are kept: it holds their locks. A cache that has no partial files,
+    or whose disk knows no locks, is left as it is.
+    """
+    from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - slow to import
+    from huggingface_hub.file_download import repo_folder_name  # noqa: PLC0415
+
+    try:
+        repository = repo_folder_name(repo_id=model, repo_type="model")
+    except HFValidationError:  # not an id: the download says so
+        return
+    locks = cache_folder() / ".locks" / repository
+    for file in (cache_folder() / repository / "blobs").glob(f"*{PARTIAL}"):
+        etag = file.name.partition(".")[0]
+        # NotImplementedError: a disk without locks. OSError: somebody else's cache.
+        with contextlib.suppress(Timeout, NotImplementedError, OSError), FileLock(locks / f"{etag}.lock", timeout=0):
+            file.unlink(missing_ok=True)
 
 
 def download_file(model: str, name: str) -> Path:

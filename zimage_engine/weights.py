@@ -15,7 +15,7 @@ from typing import Any
 
 from zimage_engine.catalog import downloadable_profiles, either
 from zimage_engine.device.memory import GB, PARTS, SIGLIP
-from zimage_engine.hub import cached_snapshot, download_file, download_files
+from zimage_engine.hub import cached_snapshot, download_file, download_files, remove_partial_files
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import ModelNotFound, NotAvailable
 from zimage_engine.work import Dimensions
@@ -126,6 +126,7 @@ def weights_folder(profile: ModelProfile, report: Report = lambda _: None) -> Pa
     folder = cached_folder(profile)
     if folder is not None:
         return folder
+    remove_partial_files(profile.weights)
     return download_files(
         profile.weights, lambda done, total: report(f"downloading: {done / GB:.1f} of {total / GB:.1f} GB")
     )

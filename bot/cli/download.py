@@ -19,7 +19,7 @@ from bot.errors import StartupError
 from bot.settings import Settings
 from zimage_engine.catalog import DEMO_WEIGHTS, GPU_PROFILE
 from zimage_engine.device.memory import GB
-from zimage_engine.hub import HubFile, cache_folder, download_files, list_files
+from zimage_engine.hub import PARTIAL, HubFile, cache_folder, download_files, list_files, remove_partial_files
 from zimage_engine.profiles import ModelProfile
 from zimage_engine.types import ModelNotFound
 from zimage_engine.weights import cached_folder, complete_profile
@@ -45,6 +45,7 @@ def _download_one(profile: ModelProfile, settings: Settings, console: Console) -
         return
     files = list_files(profile.weights)
     complete_profile(profile)  # a few kB that say whether this is a model for the profile at all
+    remove_partial_files(profile.weights)
     folder = cache_folder()
     missing = _bytes_of(file for file in files if not file.cached)
     console.print(_size_line(profile, files, missing))
@@ -134,12 +135,13 @@ def _bar(console: Console) -> Progress:
 def _stoppable(console: Console) -> Iterator[None]:
     """End the process at once on SIGINT or SIGTERM, without the partial files that the hub cannot take up again.
 
-    An exception would not do: the hub's library waits for its threads, each of which may have gigabytes to go.
+    An exception would not do: the hub's library waits for its threads, each of which may have gigabytes to go. They run
+    on meanwhile: a file that one of them begins in this moment stays, almost empty, until the next download.
     """
 
     def stop(number: int, _frame: object) -> None:
         for file in psutil.Process().open_files():
-            if file.path.endswith(".incomplete"):
+            if file.path.endswith(PARTIAL):
                 Path(file.path).unlink(missing_ok=True)
         console.show_cursor()
         console.print(f"\n{_STOPPED}")

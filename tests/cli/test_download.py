@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import Result
+from filelock import FileLock
 from huggingface_hub import constants
 from typer.testing import CliRunner
 
@@ -21,13 +22,15 @@ from bot.cli import download
 from bot.cli.main import app
 from bot.errors import ExitStatus
 from tests.helpers.command_line import ROOT
-from tests.helpers.hub import COMMIT, MODEL, FakeHub, fake_hub
+from tests.helpers.hub import COMMIT, MODEL, FakeHub, etag, fake_hub
 from tests.helpers.waiting import until
 from zimage_engine import hub as hub_module
 from zimage_engine.catalog import DEMO_WEIGHTS, find_profile
 from zimage_engine.weights import cached_folder
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+FILES = 11
+"""The files of the demo model that the loader reads."""
 Run = Callable[..., Result]
 
 
@@ -63,7 +66,7 @@ def test_only_what_the_loader_reads_is_downloaded_and_then_found_without_the_hub
 ) -> None:
     done = run("--profile", "demo", "--model", MODEL)
     assert done.exit_code == 0, done.stderr
-    assert "a-model (somebody/a-model): 11 files, 15.4 MB." in done.stdout
+    assert f"a-model (somebody/a-model): {FILES} files, 15.4 MB." in done.stdout
     assert "are free on the disk of" in done.stdout
     folder = cached_folder(find_profile("demo", weights=MODEL))
     assert folder == tmp_path / "cache" / "hub" / "models--somebody--a-model" / "snapshots" / COMMIT
@@ -108,7 +111,9 @@ async def test_a_stopped_download_ends_at_once_and_goes_on_with_the_files_that_a
         if "Ctrl-C" in line:
             break
     blobs = tmp_path / "cache" / "hub" / "models--somebody--a-model" / "blobs"
-    await until(lambda: bool(hub.sent(WEIGHTS)) and any(blobs.glob("*.incomplete")))
+    # The other thread has written all other files: it begins none while the process ends.
+    await until(lambda: [path.suffix for path in blobs.glob("*")].count("") == FILES - 1)
+    assert len(list(blobs.glob("*.incomplete"))) == 1
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=5)
     assert process.returncode == 128 + signal.SIGINT
@@ -121,6 +126,22 @@ async def test_a_stopped_download_ends_at_once_and_goes_on_with_the_files_that_a
     assert "are still to be downloaded" in done.stdout
     assert hub.sent(WEIGHTS) == [None]
     assert hub.sent("model_index.json") == []
+
+
+def test_what_a_killed_download_left_is_deleted_but_not_what_another_process_is_downloading(
+    run: Run, hub: FakeHub, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache" / "hub"
+    blobs = cache / "models--somebody--a-model" / "blobs"
+    blobs.mkdir(parents=True)
+    left, other = blobs / f"{etag(hub.folder / WEIGHTS)}.0123abcd.incomplete", blobs / "elsewhere.4567cdef.incomplete"
+    left.write_bytes(b"half")
+    other.write_bytes(b"half")
+    locks = cache / ".locks" / "models--somebody--a-model"
+    locks.mkdir(parents=True)
+    with FileLock(locks / "elsewhere.lock", is_singleton=False):
+        assert run("--profile", "demo", "--model", MODEL).exit_code == 0
+    assert list(blobs.glob("*.incomplete")) == [other]
 
 
 @pytest.mark.parametrize(

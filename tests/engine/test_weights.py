@@ -14,12 +14,13 @@ from zimage_engine.device.loading import load_components, plan_for
 from zimage_engine.device.memory import MemoryPlan, Placement
 from zimage_engine.hub import _reporting_bar
 from zimage_engine.types import ModelNotFound
-from zimage_engine.weights import complete_profile
+from zimage_engine.weights import complete_profile, weights_folder
 
 
 def test_a_missing_folder_a_stranger_and_damaged_weights_are_one_sentence_each(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFound, match="neither a folder nor a model of the Hugging Face Hub"):
-        complete_profile(find_profile("demo", weights="/no/such/folder"))
+    for read in (complete_profile, weights_folder):
+        with pytest.raises(ModelNotFound, match="neither a folder nor a model of the Hugging Face Hub"):
+            read(find_profile("demo", weights="/no/such/folder"))
     with pytest.raises(ModelNotFound, match=r"no model_index\.json"):
         complete_profile(find_profile("demo", weights=str(tmp_path)))
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
