@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from os import cpu_count
 from pathlib import Path
 
 from bot.checks.finding import Finding, Surroundings
 from bot.checks.storage import disk_finding
+from zimage_engine.cluster.config import LOCAL, ClusterConfig, RayNodeInfo, seats_of
+from zimage_engine.cluster.link import LOOPBACK
 from zimage_engine.device.attention_check import attention_fault
 from zimage_engine.device.memory import GB, WIDTHS, Placement, check_parts, part_sizes
 from zimage_engine.device.model_files import ModelFolders
 from zimage_engine.device.model_memory import ModelsPlan, model_plans_at
+from zimage_engine.device.probe import DeviceReport
 from zimage_engine.hub import cache_folder
 from zimage_engine.places import DevicePlace, parse_places, share_memory
 from zimage_engine.preview_files import preview_decoder_fault
@@ -89,23 +93,22 @@ def _fault_of(profile: ModelProfile, folder: Path | None, around: Surroundings) 
 def _memory(around: Surroundings, folders: Mapping[str, Path]) -> Iterator[Finding]:
     """Plan the memory of each device for those of its models that are here."""
     settings, report = around.settings, around.find_devices(around.settings.device)
-    used = (report.chosen, *report.others)
     try:
-        places = parse_places(settings.device, around.profiles(), [device.name for device in report.devices])
+        places = _places(around, report)
     except EngineError:
         return  # the check of the devices says it
-    gpus = {device.name: device.memory_free for device in report.devices if device.kind == "cuda"}
-    places = share_memory(places, report.host_memory_free, gpus)
+    devices = {device.name: device for device in (*report.devices, *report.others, report.chosen)}
+    several = len({place.device for place in places}) > 1
     look = ModelFolders(settings.engine_cache_dir).look
     files = {name: look(folder) for name, folder in folders.items()}
     plans: dict[tuple[str, frozenset[str]], Finding] = {}
     for place in places:
-        device = next((each for each in used if each.name == place.device), report.chosen)
+        device = devices.get(place.device, report.chosen)
         models = [name for name in files if name in place.models]
         key = device.name, frozenset(models)
         if not models or key in plans:
             continue
-        where = f"{device.name}: " if len(used) > 1 else ""
+        where = f"{device.name}: " if several else ""
         try:
             plan = model_plans_at(
                 place,
@@ -120,6 +123,28 @@ def _memory(around: Surroundings, folders: Mapping[str, Path]) -> Iterator[Findi
         else:
             plans[key] = Finding("memory", ok=True, text=where + _described(plan, models, place))
     yield from plans.values()
+
+
+def _places(around: Surroundings, report: DeviceReport) -> Sequence[DevicePlace]:
+    """Return the places of this machine's workers, each with its part of the memory; none if a cluster has them all.
+
+    Raises :class:`EngineError` if DEVICE names what is not there.
+    """
+    settings, profiles = around.settings, around.profiles()
+    gpus = {device.name: device.memory_free for device in report.devices if device.kind == "cuda"}
+    if settings.ray_address is None:
+        places = parse_places(settings.device, profiles, [device.name for device in report.devices])
+        return share_memory(places, report.host_memory_free, gpus)
+    if settings.ray_address != LOCAL:
+        return ()  # each of the cluster's machines plans its own
+    node = RayNodeInfo("", LOOPBACK, "", len(gpus), cpu_count() or 1, memory=report.host_memory_free)
+    workers = None if settings.workers == "auto" else settings.workers
+    seats = seats_of(node, ClusterConfig(LOCAL, workers), [profile.name for profile in profiles])
+    # Ray shows a worker on a GPU this one alone, as "cuda".
+    return [
+        place if place.device == "cpu" else replace(place, device=name)
+        for (place, _), name in zip(seats, gpus or ["cpu"] * len(seats), strict=False)
+    ]
 
 
 def _described(plan: ModelsPlan, models: Sequence[str], place: DevicePlace) -> str:

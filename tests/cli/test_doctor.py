@@ -130,8 +130,8 @@ def test_the_memory_is_planned_for_each_device_and_its_models(settings: Settings
     report = DeviceReport(GPU, (GPU, second, CPU), 60 * GB, "2.13.0", "13.0", None, others=(second,))
     models = {"profile": "auto", "profiles": ("demo", "demo-guided"), "model": None}
 
-    def plans(device: str, used: DeviceReport = report) -> list[str]:
-        several = settings.model_copy(update={**models, "device": device})
+    def plans(device: str, used: DeviceReport = report, **cluster: object) -> list[str]:
+        several = settings.model_copy(update={**models, "device": device, **cluster})
         found = findings(around(several, find_devices=lambda _: used))
         return [each.text for each in found if each.name == "memory"]
 
@@ -145,6 +145,12 @@ def test_the_memory_is_planned_for_each_device_and_its_models(settings: Settings
     alone = replace(report, chosen=CPU, others=(), host_memory_free=60 * GB)
     (text,) = plans("cpu*4", alone)
     assert text.endswith("; 4 workers, each with its share of the memory; at most 15.0 GB of the machine's")
+    # Of a cluster that the bot starts on its own machine, and of one elsewhere.
+    (text,) = plans("auto", replace(alone, devices=(CPU,)), ray_address="local", workers=4)
+    assert text.endswith("; 4 workers, each with its share of the memory; at most 15.0 GB of the machine's")
+    found = plans("auto", report, ray_address="local")
+    assert [text.partition(": ")[0] for text in found] == ["cuda:0", "cuda:1"]
+    assert plans("auto", report, ray_address="10.0.0.1:6379") == []
 
 
 def test_a_device_that_is_not_there_keeps_the_bot_from_starting(settings: Settings) -> None:
