@@ -13,6 +13,7 @@ from bot.commands.chosen_options import ChosenOptions
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.option_parameters import model_choices, with_options
 from bot.commands.parts import BotParts
+from bot.moderation.limit_texts import NO_MODEL
 from bot.requests.member_settings import member_settings_text, read_member_settings, write_member_settings
 from bot.requests.options import MemberSettings
 from bot.store.database import Database
@@ -33,8 +34,10 @@ def settings_command(database: Database, chosen: ChosenOptions, max_count: int) 
             await database.write(partial(delete_values, member_id=member))
         if wanted != MemberSettings():
             await database.write(partial(write_member_settings, member_id=member, member_settings=wanted))
-        here = await chosen.models_for(InteractionInvocation(interaction))
-        text = member_settings_text(await read_member_settings(database, member), here)
+        invocation = InteractionInvocation(interaction)
+        text = member_settings_text(await read_member_settings(database, member), await chosen.models_for(invocation))
+        if not await chosen.admission.allowed_models(invocation.requester):
+            text = f"**{NO_MODEL}**\n{text}"
         await interaction.response.send_message(text, ephemeral=True)
 
     callback = with_options(settings, "settings", models, max_count, _ORDER)

@@ -142,12 +142,14 @@ async def test_admins_decide_which_roles_may_use_a_model(several: World) -> None
     ]
 
 
-async def test_help_says_that_a_member_may_use_no_model(several: World) -> None:
+async def test_help_and_settings_say_that_a_member_may_use_no_model(several: World) -> None:
     admin, none = admin_of(several), "You may use none of my models in this server: ask an admin."
     await told(several, admin, "admin models deny", model="demo")
-    assert none not in await answer_text(several, several.member, "help")
+    commands = ("help", "settings")
+    assert not [each for each in commands if none in await answer_text(several, several.member, each)]
     await told(several, admin, "admin models deny", model="demo-guided")
-    assert (await answer_text(several, several.member, "help")).startswith(f"**{none}**")
+    for each in commands:
+        assert (await answer_text(several, several.member, each)).startswith(f"**{none}**\n")
     assert none in await imagine(several)
 
 
