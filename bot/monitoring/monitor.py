@@ -121,7 +121,7 @@ class Monitor:
         except DeviceLost as error:
             loss = error
         except EngineError as error:
-            await self.alerts.send("model_not_loaded", f"The model could not be loaded: {error}")
+            await self.alerts.send("model_not_loaded", f"I can make no pictures, so I stop: {error}")
             return
         await self.alerts.send("device_lost", f"The device was lost, and I have to be restarted: {loss}")
 
