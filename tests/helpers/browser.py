@@ -210,9 +210,8 @@ async def seen_in(message: Locator) -> tuple[str | None, str | None, str]:
     """Return shape, colour and background of a message's first picture, from the pixels of the screen."""
     page = message.page
     for _ in range(_ATTEMPTS):  # messages still move while others come and go
-        newer = page.locator("#new-messages")  # it floats over the pictures
-        if await newer.is_visible():
-            await newer.click()
+        # It floats over the pictures, and may vanish at any moment: looked at and pressed in one step.
+        await page.locator("#new-messages").evaluate("button => button.hidden || button.click()")
         await message.locator(_PICTURE).first.evaluate(_SCROLL_TO)
         left, top, right, bottom = await message.locator(_PICTURE).first.evaluate(_CORNERS)
         screen = Image.open(BytesIO(await page.screenshot())).convert("RGB")

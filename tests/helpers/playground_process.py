@@ -41,6 +41,13 @@ class PlaygroundProcess:
         return time.monotonic() - self._started
 
     @property
+    def cpu_seconds(self) -> float:
+        """Seconds of CPU that the process and its children have taken: other processes matter little to it."""
+        process = psutil.Process(self.pid)
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
+
+    @property
     def printed(self) -> str:
         """What the process has printed so far."""
         return self._log.read_text(encoding="utf-8")
