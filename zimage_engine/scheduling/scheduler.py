@@ -287,14 +287,14 @@ class Scheduler:
         self._served_seconds += seconds
 
     def _only_one_owner_waits(self) -> bool:
-        groups = self.root.active
-        return len(groups) == 1 and len(next(iter(groups)).active) == 1
+        return len(self.root.active) == 1 and len(next(iter(self.root.active)).active) == 1
 
     def _spare(self, device: Device, leader: Task) -> int:
         """Return how many waiting tasks the device may begin to ride with its leader.
 
-        As many as there are other devices with nothing to do are left to those.
+        As many as there are other devices with nothing to do are left to those; a full device begins its leader alone.
         """
-        others = (other for other in self.devices.values() if other is not device)
-        idle = sum(other.idle and other.has(leader.model) for other in others)
+        if leader.pinned is None and len(self.devices) > 1 and device.is_full(leader):
+            return 0
+        idle = sum(other.idle and other.has(leader.model) for other in self.devices.values() if other is not device)
         return max(0, len(self.waiting.alike.get(("shape", leader.shape))) - idle)

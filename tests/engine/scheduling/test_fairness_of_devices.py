@@ -14,6 +14,7 @@ from tests.helpers.fairness_bound import EVENTS, Bound
 from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.scheduler import share_of
 from zimage_engine.scheduling.tasks import Batch
+from zimage_engine.types import Unit
 
 BURST = 1.0
 STRETCH = 3.0
@@ -123,6 +124,32 @@ def test_a_newcomer_takes_one_device_and_not_all_of_them() -> None:
         devices.serve()
     begun = [task for task in devices.scheduler.tasks.values() if task.owner == "newcomer" and task.started]
     assert 1 <= len(begun) <= 2
+
+
+def test_a_short_request_begins_beside_long_ones_although_each_device_has_begun_enough() -> None:
+    """Two requests of 30 s are in work on each device, and more of them wait."""
+    devices = devices_of(1.0, 1.0)
+    for _ in range(40):
+        devices.ask("flood", steps=300)
+    for name in devices.scheduler.devices:
+        for _ in range(2):  # as when their texts are encoded ahead of the first step
+            task = next(task for task in devices.scheduler.in_order() if not task.started)
+            devices.scheduler.served(name, Batch(task.unit, (task,)))
+            devices.scheduler.set_key(task, task.shape, task.tokens, task.costs[Unit.DENOISE])
+    for _ in range(20):
+        devices.serve()
+    for owner in range(5):
+        devices.ask(f"medium {owner}", steps=150)
+    devices.serve()
+    assert not any(task.started for task in devices.scheduler.tasks.values() if str(task.owner).startswith("medium"))
+    short = [devices.ask(f"short {owner}", steps=4) for owner in range(6)]
+    asked_at = devices.clock
+    for _ in range(2):
+        devices.serve()
+    assert sum(task.started for task in short) == 2, "one on each device: what has begun cannot move"
+    while not all(task.id in devices.ended for task in short):
+        devices.serve()
+    assert devices.clock - asked_at < 6 * 0.6 / 2 + 1
 
 
 def test_a_server_whose_requests_are_all_begun_is_still_there() -> None:
