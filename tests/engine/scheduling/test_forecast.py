@@ -118,13 +118,16 @@ class TimedLock:
 
 
 def test_a_thousand_are_told_and_the_lock_is_held_for_a_small_part_of_it() -> None:
-    lock = TimedLock()
-    bench = Bench(lock)
-    for number in range(1000):
-        bench.submit(f"{number}", number % 100)
-    began = time.thread_time()
-    bench.forecaster.update()
-    assert lock.longest < (time.thread_time() - began) / 3
+    parts = []
+    for _ in range(3):  # the garbage of all tests before may be collected in one of them
+        lock = TimedLock()
+        bench = Bench(lock)
+        for number in range(1000):
+            bench.submit(f"{number}", number % 100)
+        began = time.thread_time()
+        bench.forecaster.update()
+        parts.append(lock.longest / (time.thread_time() - began))
+    assert statistics.median(parts) < 1 / 3
     assert sorted(event.position for event in bench.told.values()) == list(range(1000))
     assert all(event.eta is not None for event in bench.told.values())
 
