@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from zimage_engine.types import ModelNotFound
 
@@ -32,6 +33,11 @@ _PARALLEL_FILES = 2
 
 PARTIAL = ".incomplete"
 """How the name of a file in the cache ends that is not complete."""
+
+_PARTIAL_NAME = re.compile(rf"(\.[0-9a-f]{{8}})?{re.escape(PARTIAL)}$")
+"""What the hub's library adds to a file's ETag, which may have dots itself, while it downloads the file."""
+
+_LOCK_SECONDS = 0.1
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -104,11 +110,13 @@ def download_files(model: str, report: ReportBytes) -> Path:
 def remove_partial_files(model: str) -> None:
     """Delete what stopped processes left of this hub id's files: the hub's library cannot take it up again.
 
-    The files that a process downloads at present are kept: it holds their locks. A cache that has no partial files,
-    or whose disk knows no locks, is left as it is.
+    The files that a process downloads at present are kept: it holds their locks. A process on another machine loses
+    them if the disk that both share does not pass locks on; its download then ends with an error. Files that may not be
+    locked or deleted are left.
     """
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - slow to import
     from huggingface_hub.file_download import repo_folder_name  # noqa: PLC0415
+    from huggingface_hub.utils import WeakFileLock  # noqa: PLC0415
 
     try:
         repository = repo_folder_name(repo_id=model, repo_type="model")
@@ -116,9 +124,8 @@ def remove_partial_files(model: str) -> None:
         return
     locks = cache_folder() / ".locks" / repository
     for file in (cache_folder() / repository / "blobs").glob(f"*{PARTIAL}"):
-        etag = file.name.partition(".")[0]
-        # NotImplementedError: a disk without locks. OSError: somebody else's cache.
-        with contextlib.suppress(Timeout, NotImplementedError, OSError), FileLock(locks / f"{etag}.lock", timeout=0):
+        etag = _PARTIAL_NAME.sub("", file.name)
+        with contextlib.suppress(Timeout, OSError), WeakFileLock(locks / f"{etag}.lock", timeout=_LOCK_SECONDS):
             file.unlink(missing_ok=True)
 
 

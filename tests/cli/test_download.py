@@ -134,14 +134,26 @@ def test_what_a_killed_download_left_is_deleted_but_not_what_another_process_is_
     cache = tmp_path / "cache" / "hub"
     blobs = cache / "models--somebody--a-model" / "blobs"
     blobs.mkdir(parents=True)
-    left, other = blobs / f"{etag(hub.folder / WEIGHTS)}.0123abcd.incomplete", blobs / "elsewhere.4567cdef.incomplete"
+    left, other = blobs / f"{etag(hub.folder / WEIGHTS)}.0123abcd.incomplete", blobs / "else.where.4567cdef.incomplete"
     left.write_bytes(b"half")
     other.write_bytes(b"half")
     locks = cache / ".locks" / "models--somebody--a-model"
     locks.mkdir(parents=True)
-    with FileLock(locks / "elsewhere.lock", is_singleton=False):
+    with FileLock(locks / "else.where.lock", is_singleton=False):
         assert run("--profile", "demo", "--model", MODEL).exit_code == 0
     assert list(blobs.glob("*.incomplete")) == [other]
+
+
+def test_what_a_killed_download_left_is_deleted_whoever_shares_the_cache(run: Run, tmp_path: Path) -> None:
+    """The group may write the lock that is made for it; an older library gave partial files shorter names."""
+    cache = tmp_path / "cache" / "hub"
+    blobs = cache / "models--somebody--a-model" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "older.incomplete").write_bytes(b"half")
+    assert run("--profile", "demo", "--model", MODEL).exit_code == 0
+    assert not list(blobs.glob("*.incomplete"))
+    lock = cache / ".locks" / "models--somebody--a-model" / "older.lock"
+    assert lock.stat().st_mode & 0o777 == 0o664
 
 
 @pytest.mark.parametrize(
