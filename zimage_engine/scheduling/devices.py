@@ -9,8 +9,8 @@ from zimage_engine.scheduling.costs import CostModel
 from zimage_engine.scheduling.order import Pinned
 from zimage_engine.scheduling.tasks import Task
 
-SHORTER = 4
-"""How many times shorter than all that a full device has begun a task must be, for it to begin that task, too."""
+_SHORT = 1 / 4
+"""A task is short beside others if it takes at most this part of what remains of each of them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,28 +40,21 @@ class Device:
         """Return True if the device serves requests of a model, or soon will."""
         return not self.draining and (model == self.loading if self.loading else model in self.models)
 
-    def is_full(self, task: Task) -> bool:
-        """Return True if the device has begun what it can run at once of tasks like this one, and one more.
-
-        So it always has a unit to launch ahead. What has begun cannot move: if the predictions for what waits were too
-        low, a device would otherwise begin all of it, one text after another, and the others would have nothing to do
-        in the end.
-        """
-        return self._more_than_at_once(task) > 0
-
     def has_begun_enough(self, leader: Task | None) -> bool:
         """Return True if the leader, which no device has begun, is to be left to the others for now.
 
-        A full device begins one task more if that is short, which would else wait many times as long as it takes.
+        A device begins what it can run at once and one more, so that it always has a unit to launch ahead. What has
+        begun cannot move: if the predictions for what waits were too low, a device would otherwise begin all of it,
+        one text after another, and the others would have nothing to do in the end. It begins yet another task if that
+        is short beside what it has begun, for which it would wait many times as long as it takes itself.
         """
-        if leader is None or leader.pinned is not None or not self.is_full(leader):
+        if leader is None or leader.pinned is not None:
             return False
-        remaining = min(task.remaining for task in self.pinned.tasks.values())
-        return self._more_than_at_once(leader) > 1 or leader.remaining * SHORTER > remaining
-
-    def _more_than_at_once(self, task: Task) -> int:
-        at_once = self.costs[task.model].budget // (task.tokens * task.samples)
-        return len(self.pinned.tasks) - max(1, at_once)
+        at_once = self.costs[leader.model].budget // (leader.tokens * leader.samples)
+        more = len(self.pinned.tasks) - max(1, at_once)
+        if more <= 0:
+            return False
+        return more > 1 or leader.remaining > _SHORT * min(task.remaining for task in self.pinned.tasks.values())
 
     def copy(self) -> Device:
         """Return a copy without tasks."""

@@ -26,7 +26,7 @@ it does s, it begins within ``stretch · Y ÷ S + one unit``, and ends within ``
 running when it was added, and when it could have gone on. ``stretch`` (3) bounds what a second of a leader's work can
 take: riders at most double the time of a step, and encoding ahead for riders takes at most as long as all of the
 leader's steps. Loading a model counts as work of the task that needs it. Where each of several devices has begun
-enough (:meth:`Device.has_begun_enough`), a task also waits until one that was begun has ended, however long that takes.
+enough (:meth:`Device.has_begun_enough`), a task also waits until some of that has ended, however long that takes.
 """
 
 from __future__ import annotations
@@ -287,14 +287,14 @@ class Scheduler:
         self._served_seconds += seconds
 
     def _only_one_owner_waits(self) -> bool:
-        return len(self.root.active) == 1 and len(next(iter(self.root.active)).active) == 1
+        groups = self.root.active
+        return len(groups) == 1 and len(next(iter(groups)).active) == 1
 
     def _spare(self, device: Device, leader: Task) -> int:
         """Return how many waiting tasks the device may begin to ride with its leader.
 
-        As many as there are other devices with nothing to do are left to those; a full device begins its leader alone.
+        As many as there are other devices with nothing to do are left to those.
         """
-        if leader.pinned is None and len(self.devices) > 1 and device.is_full(leader):
-            return 0
-        idle = sum(other.idle and other.has(leader.model) for other in self.devices.values() if other is not device)
+        others = (other for other in self.devices.values() if other is not device)
+        idle = sum(other.idle and other.has(leader.model) for other in others)
         return max(0, len(self.waiting.alike.get(("shape", leader.shape))) - idle)
