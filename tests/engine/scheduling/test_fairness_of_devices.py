@@ -142,14 +142,17 @@ def test_a_short_request_begins_beside_long_ones_although_each_device_has_begun_
         devices.ask(f"medium {owner}", steps=150)
     devices.serve()
     assert not any(task.started for task in devices.scheduler.tasks.values() if str(task.owner).startswith("medium"))
-    short = [devices.ask(f"short {owner}", steps=4) for owner in range(6)]
+    short = [devices.ask(f"short {owner}", steps=6) for owner in range(6)]
     asked_at = devices.clock
     for _ in range(2):
         devices.serve()
     assert sum(task.started for task in short) == 2, "one on each device: what has begun cannot move"
+    tiny = devices.ask("tiny", steps=1, seconds={Unit.ENCODE_TEXT: 0.001, Unit.DECODE: 0.001})
+    devices.serve()
+    assert not tiny.started, "however short it is beside that one"
     while not all(task.id in devices.ended for task in short):
         devices.serve()
-    assert devices.clock - asked_at < 6 * 0.6 / 2 + 1
+    assert devices.clock - asked_at < 6 * 0.8 / 2 + 1
 
 
 def test_a_server_whose_requests_are_all_begun_is_still_there() -> None:
