@@ -126,7 +126,9 @@ def _memory(around: Surroundings, folders: Mapping[str, Path]) -> Iterator[Findi
 
 
 def _places(around: Surroundings, report: DeviceReport) -> Sequence[DevicePlace]:
-    """Return the places of this machine's workers, each with its part of the memory; none if a cluster has them all.
+    """Return the places of the workers that the bot starts here, each with its part of the memory.
+
+    There are none if RAY_ADDRESS names a cluster, which has its own workers.
 
     Raises :class:`EngineError` if DEVICE names what is not there.
     """
@@ -136,7 +138,7 @@ def _places(around: Surroundings, report: DeviceReport) -> Sequence[DevicePlace]
         places = parse_places(settings.device, profiles, [device.name for device in report.devices])
         return share_memory(places, report.host_memory_free, gpus)
     if settings.ray_address != LOCAL:
-        return ()  # each of the cluster's machines plans its own
+        return ()
     node = RayNodeInfo("", LOOPBACK, "", len(gpus), cpu_count() or 1, memory=report.host_memory_free)
     workers = None if settings.workers == "auto" else settings.workers
     seats = seats_of(node, ClusterConfig(LOCAL, workers), [profile.name for profile in profiles])
