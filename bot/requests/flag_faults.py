@@ -22,11 +22,12 @@ class FlagFaults:
     Midjourney alone, ``unknown`` those of nobody, ``similar`` pairs of a name and the flag it is taken for,
     ``edits_only`` those for edits in a new picture's prompt, ``not_offered`` those that the model does not take, with
     what to do instead ("" for nothing). ``wrong`` has sentences about known flags, for which no other request can
-    stand in.
+    stand in. ``note`` says why the request has this model; "" if it is the one that the member expects.
     """
 
     model: str
     flags: Sequence[str]
+    note: str = ""
     midjourney: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     similar: list[tuple[str, str]] = field(default_factory=list)
@@ -59,6 +60,8 @@ class FlagFaults:
         for instead in dict.fromkeys(instead for _, instead in self.not_offered):
             names = [name for name, each in self.not_offered if each == instead]
             parts.append(f"{self.model} does not take {_listed(names)}{f': {instead}' if instead else ''}.")
+        if self.not_offered and self.note:
+            parts.append(self.note)
         if self.similar:
             parts.append(f"{_there_is_no([name for name, _ in self.similar])}.")
             parts.append(f"Did you mean {_listed([flag for _, flag in self.similar])}?")

@@ -17,12 +17,14 @@ from zimage_engine.profiles import ModelProfile
 class FlagRules:
     """The rules for the flags of a prompt. ``profile`` is the request's model; None if it may be any of ``models``.
 
-    Without ``models`` every value that an option takes anywhere is allowed.
+    Without ``models`` every value that an option takes anywhere is allowed. ``note`` says why the model is not the one
+    that the member expects; "" if it is.
     """
 
     models: Models | None
     profile: ModelProfile | None
     max_count: int
+    note: str = ""
 
     @property
     def title(self) -> str:
@@ -37,6 +39,15 @@ class FlagRules:
         if self.profile is None or option is MODEL:
             return self.models.offer(option, self.max_count)
         return option.offered_by(self.profile, self.max_count)
+
+    def instead(self, option: Option[Any]) -> str:
+        """Return what to do as the model does not offer the option: "" for nothing but to leave it out."""
+        ways = [option.instead] if option.instead else []
+        if self.models is not None and self.models.several:
+            usable = self.models.profiles if self.models.usable is None else self.models.usable
+            takers = [f"`--model {each.name}`" for each in usable if option.offered_by(each, self.max_count)]
+            ways += [f"use {either(takers)}"] if takers else []
+        return ", or ".join(ways)
 
     def is_allowed(self, option: Option[Any], value: Any) -> bool:
         """Return whether the model and the operator allow a valid value, as far as the option has bounds."""

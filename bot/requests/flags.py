@@ -67,39 +67,38 @@ def read_flags(
     """Return the options with the flags of the prompt applied, and removed from the prompt.
 
     With ``models`` and ``max_count`` values are checked against what the model and the operator allow; with
-    ``any_model``, against what one of the models allows, unless the options name one.
+    ``any_model``, against what one of the models allows, unless the options name one. Options beside the prompt that
+    the model does not take are refused like its flags, unless they are those of an earlier picture (``complete``).
 
     Raises :class:`RequestRefused`, with the request that was probably meant, if flags are unknown or not for this model
     or kind of request; and :class:`InvalidRequest` if known ones have no valid value, are given twice, or are given as
     an option too. The sentence names every such flag.
     """
     written = [] if options.verbatim else _written(options.prompt)
-    if not written:
-        return options
-    if models is not None and not models.several:
-        flags = {name: option for name, option in flags.items() if option is not MODEL}
-    profile = None if models is None else _model_named(options, written, flags, models, any_model=any_model)
-    reader = _Reader(options, written, flags, FlagRules(models, profile, max_count or 1))
+    rules = FlagRules(models, None, max_count or 1)
+    if models is not None:
+        if not models.several:
+            flags = {name: option for name, option in flags.items() if option is not MODEL}
+        named = _model_named(options, written, flags, models)
+        profile = None if any_model and models.several else models.usual
+        rules = replace(rules, profile=named or profile, note=models.note if named is None else "")
+    reader = _Reader(
+        options, flags, rules, {flags[name].name for each in written if (name := each.token.name) in flags}
+    )
+    if not options.complete:
+        reader.read_given()
     for flag in written:
         reader.read(flag)
-    return reader.result(options.prompt[: written[0].token.start])
+    return reader.result(options.prompt[: written[0].token.start] if written else options.prompt)
 
 
-def _model_named(
-    options: ImageOptions, written: list[_Written], flags: Flags, models: Models, *, any_model: bool
-) -> ModelProfile | None:
-    """Return the model that the other flags are checked against; None to check them against all.
-
-    It is the one that the options or a flag name, else the usual one.
-    """
+def _model_named(options: ImageOptions, written: list[_Written], flags: Flags, models: Models) -> ModelProfile | None:
+    """Return the model that the options or a flag name; None if they name none."""
     names = [options.model] if options.model is not None else []
     names += [
         _read_value(MODEL, each.rest, each.plain_rest).value for each in written if flags.get(each.token.name) is MODEL
     ]
-    named = next((found for name in names if (found := models.named(name)) is not None), None)
-    if named is None and any_model and models.several:
-        return None
-    return named or models.usual
+    return next((found for name in names if (found := models.named(name)) is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,21 +202,26 @@ def _close_name(name: str, names: tuple[str, ...]) -> str | None:
 class _Reader:
     """Reads the flags of one prompt from left to right, and collects what is wrong with them."""
 
-    def __init__(
-        self,
-        options: ImageOptions,
-        written: list[_Written],
-        flags: Flags,
-        rules: FlagRules,
-    ) -> None:
+    def __init__(self, options: ImageOptions, flags: Flags, rules: FlagRules, named: set[str]) -> None:
         self._options = options
         self._flags = flags
         self._rules = rules
-        self._faults = FlagFaults(rules.title, [name for name in flags if rules.is_offered(flags[name])])
-        self._named = {flags[each.token.name].name for each in written if each.token.name in flags}
+        self._faults = FlagFaults(rules.title, [name for name in flags if rules.is_offered(flags[name])], rules.note)
+        self._named = named
         self._changes: dict[str, Any] = {}
         self._prose: list[str] = []
         self._kept: list[tuple[bool, str]] = []
+
+    def read_given(self) -> None:
+        """Leave out the options beside the prompt that the model does not take."""
+        for option in OPTIONS:
+            value = getattr(self._options, option.name)
+            if value is None or option.offered is None:  # what every model offers is checked with its range
+                continue
+            if not self._rules.is_offered(option) and not self._rules.is_allowed(option, value):
+                self._faults.not_offered.append((option.name, self._rules.instead(option)))
+                left_out: dict[str, Any] = {option.name: None}
+                self._options = replace(self._options, **left_out)
 
     def read(self, written: _Written) -> None:
         name = written.token.name
@@ -227,7 +231,7 @@ class _Reader:
             return
         value = _read_value(option, written.rest, written.plain_rest)
         if not self._rules.is_offered(option) and not self._rules.is_allowed(option, value.value):
-            self._faults.not_offered.append((name, option.instead))
+            self._faults.not_offered.append((name, self._rules.instead(option)))
             self._leave_out(written, value.end)
         elif value.value is None or not self._rules.is_allowed(option, value.value):
             self._faults.add_wrong_value(name, self._rules.takes(option), value.shown)
@@ -241,6 +245,8 @@ class _Reader:
         prose = [part.strip() for part in [before, *self._prose] if part.strip()]
         sentence = self._faults.sentence()
         if not sentence:
+            if not self._prose:  # no flag: the text stays as it is
+                return self._options
             return replace(self._options, prompt=" ".join(prose), **self._changes)
         if not self._faults.left_out and not self._faults.similar:
             raise InvalidRequest(sentence)
@@ -275,7 +281,7 @@ class _Reader:
             self._faults.similar.append((name, flag))
             self._keep(written, option, value, f"--{flag}")
         elif not self._rules.is_offered(option):
-            self._faults.not_offered.append((name, option.instead))
+            self._faults.not_offered.append((name, self._rules.instead(option)))
             self._leave_out(written, value.end)
         else:
             self._faults.similar.append((name, flag))

@@ -42,12 +42,13 @@ class Models:
     """The complete profiles of the bot's models; the first is the default. Their names and titles differ.
 
     ``preferred`` is the model of a request that names none; None for the default. It is used instead of one that was
-    ``replaced``, if the member expects another one.
+    ``replaced``, if the member expects another one. ``usable`` are those that the member may name; None for all.
     """
 
     profiles: tuple[ModelProfile, ...]
     preferred: ModelProfile | None = None
     replaced: Replaced | None = None
+    usable: tuple[ModelProfile, ...] | None = None
 
     @property
     def default(self) -> ModelProfile:
@@ -75,14 +76,17 @@ class Models:
         known), else the member's ``own``, else the first of those ``allowed``. One that the bot does not have, that is
         not allowed or, for an ``edit``, cannot change pictures is replaced by the next of these.
         """
-        usable = [each for each in self.profiles if each.name in allowed and not (edit and each.editing == "none")]
-        if not usable:
-            return self
-        used, replaced = usable[0], None
+        fit = [each for each in self.profiles if not (edit and each.editing == "none")]
+        usable = [each for each in fit if each.name in allowed]
+        # Who may use none is refused; what they are refused names the model that they expect.
+        among = usable or fit
+        if not among:
+            return replace(self, usable=())
+        used, replaced = among[0], None
         wanted = [(own, self.named(own), " from your /settings")] if own is not None else []
         wanted += [(of_picture, self.titled(of_picture), "")] if of_picture else []
         for name, found, source in wanted:
-            if found in usable:
+            if found in among:
                 used, replaced = found, None
                 continue
             why = "it cannot change pictures"
@@ -91,7 +95,7 @@ class Models:
             elif found.name not in allowed:
                 why = "you may not use that model here"
             replaced = Replaced(f"{in_quotes(found.title if found else name, 40)}{source}", why)
-        return replace(self, preferred=used, replaced=replaced)
+        return replace(self, preferred=used, replaced=replaced, usable=tuple(usable))
 
     @property
     def note(self) -> str:

@@ -116,7 +116,7 @@ def test_the_demo_ends_by_itself_with_the_conversation_and_a_picture(run: Run, t
         (["imagine", "x", "--size", "250x250"], {}, "multiples of 32", ExitStatus.USAGE),
         (["imagine", "x", "--out", "picture.jpg"], {}, "does not end in .png", ExitStatus.USAGE),
         (["imagine", "x", "--profile", "sdxl"], {}, "The setting PROFILE is not right", ExitStatus.USAGE),
-        (["imagine", "x", "--negative", "blur"], {}, "takes no negative prompt", ExitStatus.USAGE),
+        (["imagine", "x", "--negative", "blur"], {}, "does not take `--negative`", ExitStatus.USAGE),
         (["demo", " ", "--out", "x.png"], {}, "The prompt is empty", ExitStatus.CONFIGURATION),
     ],
 )

@@ -50,13 +50,44 @@ async def test_a_member_chooses_the_model_by_the_option_or_the_flag(several: Wor
 
 
 async def test_what_the_chosen_model_does_not_take_is_refused(several: World) -> None:
-    assert "does not take `--guidance`" in await imagine(several, f"{PROMPT} --guidance 2")
-    assert "takes no guidance" in await imagine(several, guidance=2.0)
+    # An option is refused as its flag is, and each refusal names the model that takes it.
+    instead = "say in the prompt what you want to see instead, or use `--model demo-guided`."
+    for said in (await imagine(several, f"{PROMPT} --negative blur"), await imagine(several, negative="blur")):
+        assert said.startswith(f"{PLAIN} does not take `--negative`: {instead}\n")
+    for said in (await imagine(several, f"{PROMPT} --guidance 2"), await imagine(several, guidance=2.0)):
+        assert said.startswith(f"{PLAIN} does not take `--guidance`: use `--model demo-guided`.\n")
     assert "`--guidance` takes a number from 0 to 4" in await imagine(
         several, f"{PROMPT} --model demo-guided --guidance 5"
     )
     assert "`--model` takes demo or demo-guided, not “turbo”" in await imagine(several, f"{PROMPT} --model turbo")
     assert await models_of(several) == []
+
+
+async def test_an_option_that_the_model_does_not_take_can_be_left_out(several: World) -> None:
+    await imagine(several, guidance=2.0, negative="blur")
+    await several.member.click(newest(several), label="Generate without them")
+    (spec,) = await specs(several)
+    assert (spec["model"], spec["guidance_scale"], spec["negative_prompt"]) == (PLAIN, 0, "")
+
+
+async def test_a_refusal_says_why_the_model_is_not_the_expected_one(several: World) -> None:
+    await several.member.slash(several.channel, "settings", model="demo-guided")
+    await told(several, admin_of(several), "admin models deny", model="demo-guided")
+    why = f"With {PLAIN} instead of “{GUIDED}” from your /settings: you may not use that model here."
+    said = await imagine(several, f"{PROMPT} --guidance 2")
+    assert said.startswith(f"{PLAIN} does not take `--guidance`. {why}\n"), "the other model is not recommended"
+    assert why not in await imagine(several, f"{PROMPT} --model demo --guidance 2")
+
+
+async def test_what_is_refused_to_who_may_use_no_model_keeps_the_picture_s_model(several: World) -> None:
+    await imagine(several, model="demo-guided", guidance=2.0)
+    for model in ("demo", "demo-guided"):
+        await told(several, admin_of(several), "admin models deny", model=model)
+    result = next(each for each in several.channel.history() if GUIDED in each.content)
+    await several.member.click(result, label="Again")
+    said = newest(several).content
+    assert "You may use none of my models in this server" in said
+    assert "--guidance 2 --model demo-guided" in said
 
 
 async def test_with_one_model_there_is_no_choice(world: World) -> None:
