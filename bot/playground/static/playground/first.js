@@ -24,7 +24,7 @@ const TRIALS = {
   restart: {
     title: "Restart the bot in the middle of a picture",
     shown: `/imagine ${RESTART}`,
-    text: "Closes the bot halfway, as an update would, and starts it again. The picture still arrives.",
+    text: "Closes the bot meanwhile, as an update would, and starts it again. The picture still arrives.",
     run: restartMidway,
   },
 };
@@ -114,11 +114,11 @@ async function restartMidway() {
   const message = await until(() => newestMessage() !== before && newestMessage(), 10000);
   if (!message) throw new Error("The bot did not answer: see its state at the bottom left.");
   const shown = () => document.querySelector(`.channel-message[data-message-id="${message}"]`);
-  const halfway = await until(() => {
+  const begun = await until(() => {
     const text = shown()?.querySelector(".message-content")?.textContent || "";
-    return !shown() || /seed \d/.test(text) ? "over" : Number(/(\d+)%/.exec(text)?.[1] || 0) >= 20;
+    return !shown() || /seed \d/.test(text) ? "over" : Number(/(\d+)%/.exec(text)?.[1] || 0) > 0;
   }, PICTURE_MILLISECONDS);
-  if (halfway === "over" || !halfway) {
+  if (begun === "over" || !begun) {
     note("The picture was ready before the bot could be closed: try it again.");
     return;
   }
