@@ -27,7 +27,6 @@ class PlaygroundProcess:
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self._process = process
-        self._started = time.monotonic()
         self._log = folder / "playground.log"
         self._temporary = folder / "tmp"
 
@@ -36,16 +35,14 @@ class PlaygroundProcess:
         return self._process.pid
 
     @property
-    def seconds(self) -> float:
-        """Seconds since the process was started."""
-        return time.monotonic() - self._started
-
-    @property
     def cpu_seconds(self) -> float:
         """Seconds of CPU that the process and its children have taken: other processes matter little to it."""
-        process = psutil.Process(self.pid)
-        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-        return sum(each.user + each.system for each in times)
+        process, total = psutil.Process(self.pid), 0.0
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a child may end at this moment
+                times = each.cpu_times()
+                total += times.user + times.system
+        return total
 
     @property
     def printed(self) -> str:
