@@ -84,7 +84,8 @@ def help_text(
         lines += [_COMMANDS, *command_lines]
     if not usable.offer(NEGATIVE, max_count):
         lines.append("-# This model takes no negative prompt: say what you want to see instead.")
-    lines.append("-# The same prompt, seed, size and steps give the same picture again.")
+    same = "prompt, model" if len(names) > 1 else "prompt"
+    lines.append(f"-# The same {same}, seed, size and steps give the same picture again.")
     lines.append(f"-# {price_rule(models)}")
     return "\n".join(lines)
 
@@ -170,7 +171,7 @@ def _models_lines(models: Models, allowed: Sequence[str]) -> list[str]:
 
 
 def _options_lines(models: Models, max_count: int, *, private: bool) -> list[str]:
-    """Return the options by name, then as flags. Examples that not every model or bot has come last."""
+    """Return the options by name, then as flags: those of the usual model, then those that other models take alone."""
     profile = models.usual
     left_out = {COUNT.name} if max_count == 1 else set()
     if not private:
@@ -180,15 +181,17 @@ def _options_lines(models: Models, max_count: int, *, private: bool) -> list[str
     options = [option for option in OPTIONS if option.name not in left_out or option is SIZE]
     names = [fill(option.help, profile, max_count) for option in options if option.help]
     examples = sorted(
-        (option for option in options if option.help_flag and _shown_for(option, models, max_count) is not None),
+        (option for option in options if option.help_flag),
         key=lambda option: option.offered is not None or option.help_flag_if is not None,
     )
-    flags = [
-        f"`{fill(option.help_flag, _shown_for(option, models, max_count) or profile, max_count)}`"
-        for option in examples
-        if option.name not in left_out
-    ]
-    return [f"**Options**: {', '.join(names)}", f"**The same in the prompt**: {' '.join(flags)}"]
+    flags: dict[str, list[str]] = {}
+    for option in examples:
+        shown = _shown_for(option, models, max_count)
+        if shown is not None and option.name not in left_out:
+            flags.setdefault(shown.name, []).append(f"`{fill(option.help_flag, shown, max_count)}`")
+    usual = " ".join(flags.pop(profile.name, []))
+    others = [f", with `{name}` also {' '.join(texts)}" for name, texts in flags.items()]
+    return [f"**Options**: {', '.join(names)}", f"**The same in the prompt**: {usual}{''.join(others)}"]
 
 
 def _shown_for(option: Option[Any], models: Models, max_count: int) -> ModelProfile | None:

@@ -108,6 +108,8 @@ async def test_the_prices_of_the_models_are_said_in_credits_of_the_default_one(s
     text = await answer_text(several, several.member, "help")
     assert "- `demo`, Z-Image demo: coloured shapes in seconds, to try me out; 1 credit, if you name none" in text
     assert f"- `demo-guided`, {GUIDED}: coloured shapes with guidance and negative prompts; 2.23 credits" in text
+    assert "--count 4`, with `demo-guided` also `--guidance 1.5` `--no blur`\n" in text, "the default takes neither"
+    assert "The same prompt, model, seed, size and steps give the same picture again." in text
     await imagine(several, f"{PROMPT} --model demo-guided --guidance 0")
     guided = await credits_in_use(several)
     await imagine(several)
@@ -138,6 +140,7 @@ async def test_again_vary_remix_and_details_keep_the_model(several: World) -> No
 async def test_a_member_has_a_default_model(several: World) -> None:
     text = await answer_text(several, several.member, "settings", model="demo-guided")
     assert "**model**: demo-guided" in text
+    assert "--count 4` `--guidance 1.5` `--no blur`\n" in await answer_text(several, several.member, "help")
     assert "With demo-guided from your /settings" in await imagine(several, f"{PROMPT} --guidance 2")
     assert PLAIN in await imagine(several, model="demo")
     assert await models_of(several) == [GUIDED, PLAIN]
