@@ -119,7 +119,7 @@ class Gallery:
     async def _again_note(self, invocation: InteractionInvocation, spec: ImageSpec) -> str:
         """Return a line that says which model is used instead of the image's own; "" if that is used."""
         models = await self._chosen.models_for(invocation, spec.model, edit=bool(spec.original))
-        return f"\n-# **Again** and **Edit**: {models.note}" if models.note else ""
+        return f"\n-# **Again** and **Edit** use {models.instead}" if models.instead else ""
 
     async def _keep_upload(self, member_id: int, decoded: DecodedImage, spec: ImageSpec, *, spoiler: bool) -> str:
         """Store a picture and what it was made from. Returns the upload's id."""

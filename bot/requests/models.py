@@ -100,9 +100,14 @@ class Models:
     @property
     def note(self) -> str:
         """What a member is told of the model of a request that names none; "" for nothing."""
+        return f"With {self.instead}" if self.instead else ""
+
+    @property
+    def instead(self) -> str:
+        """The end of a sentence that begins with what uses the model in place of the expected one; "" for nothing."""
         if self.replaced is None:
             return ""
-        return f"With {self.usual.title} instead of {self.replaced.expected}: {self.replaced.why}."
+        return f"{self.usual.title} instead of {self.replaced.expected}: {self.replaced.why}."
 
     def named(self, name: str | None) -> ModelProfile | None:
         """Return the model with a name; None if the bot has none."""

@@ -121,7 +121,7 @@ async def test_remix_shows_in_the_form_which_model_it_is_filled_in_for(
 
 async def test_details_say_which_model_would_be_used(replaced: tuple[World, str, discord.Message]) -> None:
     world, why, result = replaced
-    note = f"-# **Again** and **Edit**: With {PLAIN} instead of “{GUIDED}”: {why}."
+    note = f"-# **Again** and **Edit** use {PLAIN} instead of “{GUIDED}”: {why}."
     details = await press(world, result, "More…", "Details")
     assert note in (details.response or details.edited).content
     await world.env.advance_time(4)
