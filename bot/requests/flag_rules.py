@@ -42,12 +42,11 @@ class FlagRules:
 
     def instead(self, option: Option[Any]) -> str:
         """Return what to do as the model does not offer the option: "" for nothing but to leave it out."""
-        ways = [option.instead] if option.instead else []
-        if self.models is not None and self.models.several:
-            usable = self.models.profiles if self.models.usable is None else self.models.usable
-            takers = [f"`--model {each.name}`" for each in usable if option.offered_by(each, self.max_count)]
-            ways += [f"use {either(takers)}"] if takers else []
-        return ", or ".join(ways)
+        if self.models is None:
+            return option.instead
+        usable = self.models.profiles if self.models.usable is None else self.models.usable
+        takers = [f"`--model {each.name}`" for each in usable if option.offered_by(each, self.max_count)]
+        return f"use {either(takers)}" if takers else option.instead
 
     def is_allowed(self, option: Option[Any], value: Any) -> bool:
         """Return whether the model and the operator allow a valid value, as far as the option has bounds."""

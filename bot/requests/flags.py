@@ -81,7 +81,8 @@ def read_flags(
             flags = {name: option for name, option in flags.items() if option is not MODEL}
         named = _model_named(options, written, flags, models)
         profile = None if any_model and models.several else models.usual
-        rules = replace(rules, profile=named or profile, note=models.note if named is None else "")
+        note = f"I use {models.instead}" if named is None and models.instead else ""
+        rules = replace(rules, profile=named or profile, note=note)
     reader = _Reader(
         options, flags, rules, {flags[name].name for each in written if (name := each.token.name) in flags}
     )
@@ -245,9 +246,8 @@ class _Reader:
         prose = [part.strip() for part in [before, *self._prose] if part.strip()]
         sentence = self._faults.sentence()
         if not sentence:
-            if not self._prose:  # no flag: the text stays as it is
-                return self._options
-            return replace(self._options, prompt=" ".join(prose), **self._changes)
+            # Without a flag the text stays as it is.
+            return replace(self._options, prompt=" ".join(prose), **self._changes) if self._prose else self._options
         if not self._faults.left_out and not self._faults.similar:
             raise InvalidRequest(sentence)
         if self._faults.wrong or not prose:

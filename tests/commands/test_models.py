@@ -51,9 +51,10 @@ async def test_a_member_chooses_the_model_by_the_option_or_the_flag(several: Wor
 
 async def test_what_the_chosen_model_does_not_take_is_refused(several: World) -> None:
     # An option is refused as its flag is, and each refusal names the model that takes it.
-    instead = "say in the prompt what you want to see instead, or use `--model demo-guided`."
     for said in (await imagine(several, f"{PROMPT} --negative blur"), await imagine(several, negative="blur")):
-        assert said.startswith(f"{PLAIN} does not take `--negative`: {instead}\n")
+        assert said.startswith(f"{PLAIN} does not take `--negative`: use `--model demo-guided`.\n")
+    both = await imagine(several, f"{PROMPT} --guidance 2 --no blur")
+    assert both.startswith(f"{PLAIN} does not take `--guidance` and `--no`: use `--model demo-guided`.\n")
     for said in (await imagine(several, f"{PROMPT} --guidance 2"), await imagine(several, guidance=2.0)):
         assert said.startswith(f"{PLAIN} does not take `--guidance`: use `--model demo-guided`.\n")
     assert "`--guidance` takes a number from 0 to 4" in await imagine(
@@ -73,7 +74,7 @@ async def test_an_option_that_the_model_does_not_take_can_be_left_out(several: W
 async def test_a_refusal_says_why_the_model_is_not_the_expected_one(several: World) -> None:
     await several.member.slash(several.channel, "settings", model="demo-guided")
     await told(several, admin_of(several), "admin models deny", model="demo-guided")
-    why = f"With {PLAIN} instead of “{GUIDED}” from your /settings: you may not use that model here."
+    why = f"I use {PLAIN} instead of “{GUIDED}” from your /settings: you may not use that model here."
     said = await imagine(several, f"{PROMPT} --guidance 2")
     assert said.startswith(f"{PLAIN} does not take `--guidance`. {why}\n"), "the other model is not recommended"
     assert why not in await imagine(several, f"{PROMPT} --model demo --guidance 2")
