@@ -29,6 +29,7 @@ async def test_a_visit_in_a_browser(tmp_path: Path) -> None:
         await mira.bot_is("ready")
         assert playground.cpu_seconds < 30, "ten on a quiet machine"
         await generates_and_edits(mira)
+        await shows_the_whole_details(mira)
         await ada.open(await playground.link())
         await ada.become("ada")
         await sees_results_but_not_private_answers(mira, ada)
@@ -54,6 +55,13 @@ async def generates_and_edits(mira: Tab) -> None:
     await mira.press(await mira.said(SLOWLY), "Generate")
     shown = await mira.progress(SLOWLY)
     assert len(shown) >= 2, shown
+
+
+async def shows_the_whole_details(mira: Tab) -> None:
+    await mira.press(await mira.result(BY_REPLY), "More…")
+    await mira.press(await mira.said("What about this picture"), "Details")
+    details = (await mira.said("--strength 1")).locator(".code-block")
+    assert await details.evaluate("block => block.scrollWidth <= block.clientWidth"), "the line is wrapped"
 
 
 async def sees_results_but_not_private_answers(mira: Tab, ada: Tab) -> None:
