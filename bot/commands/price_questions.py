@@ -35,7 +35,7 @@ async def ask_about_price(
     quote = await jobs.admission.quote_to_confirm(request)
     if quote is None:
         return False
-    text = price_text(request, quote, jobs.seconds_of(request))
+    text = price_text(request, quote, jobs.seconds_of(request), names_model=jobs.models.several)
     draft_id = await keep_draft(database, invocation.user.id, draft)
     kept: Kept | None = None
     stored = AsyncExitStack()

@@ -68,15 +68,17 @@ def cost_text(charged: int) -> str:
     return f"{credits_text(charged)} for the part already done." if charged else "Nothing was charged."
 
 
-def price_text(request: JobRequest, quote: Quote, seconds: float) -> str:
+def price_text(request: JobRequest, quote: Quote, seconds: float, *, names_model: bool) -> str:
     """Return the question before a costly job: what is generated, its price, what is left, and how long it takes.
 
-    The small print names the member's own settings in it, and what has no meaning in the prompt.
+    It ``names_model`` if the bot has several. The small print names the member's own settings in it, and what has no
+    meaning in the prompt.
     """
     spec = request.spec
     pictures = counted(request.count, "picture")
     left = f"; you have {format_credits(quote.left)}" if quote.left is not None else ""
-    question = f"Generate {pictures} ({spec.width}×{spec.height}, {counted(spec.steps, 'step')}) of"
+    model = f", {spec.model}" if names_model else ""
+    question = f"Generate {pictures} ({spec.width}×{spec.height}, {counted(spec.steps, 'step')}{model}) of"
     price = f"{credits_text(quote.credits)}{left}. {duration(seconds).capitalize()} once it starts."
     small_print = "".join(f"\n-# {line}" for line in (request.defaults, request.notes) if line)
     return f"{question} {inert(spec.prompt, _PROMPT_ASKED)}? {price}{small_print}"

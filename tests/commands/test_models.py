@@ -117,6 +117,11 @@ async def test_the_prices_of_the_models_are_said_in_credits_of_the_default_one(s
     assert await credits_in_use(several) == 2 * guided, "the same work costs the same, whichever model does it"
 
 
+async def test_a_price_question_names_the_model_that_it_is_about(several: World) -> None:
+    said = await imagine(several, count=4, steps=12, model="demo-guided")
+    assert said.startswith(f"Generate 4 pictures (256×256, 12 steps, {GUIDED}) of ``{PROMPT}``? 8.92 credits")
+
+
 async def test_again_vary_remix_and_details_keep_the_model(several: World) -> None:
     await imagine(several, model="demo-guided", guidance=2.0)
     result = newest(several)
