@@ -29,7 +29,7 @@ def device_lines(
 
 
 def _line(device: DeviceStats, titles: Mapping[str, str], *, with_reasons: bool) -> str:
-    models = ", ".join(titles.get(name, name) for name in device.models)
+    models = ", ".join(title for name, title in titles.items() if name in device.models)
     parts = [f"`{device.name}` {device.title}: {device.state}"]
     if device.stage:
         parts.append(device.stage)

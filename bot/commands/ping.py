@@ -34,7 +34,7 @@ def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
         lines = [
             f"Gateway: {latency_text(bot)}",
             f"Queue: {stats.waiting} waiting, {stats.running} being generated",
-            f"Model: {stats.model} on {stats.device}: {doing}",
+            f"{'Models' if len(parts.engine.profiles) > 1 else 'Model'}: {stats.model} on {stats.device}: {doing}",
             *device_lines(stats.devices, parts.engine.profiles),
             f"Version: {program_version()}",
         ]

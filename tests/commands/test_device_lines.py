@@ -26,6 +26,13 @@ def test_each_of_several_devices_has_a_line_those_that_do_not_work_first() -> No
     ]
 
 
+def test_the_models_of_each_device_are_in_the_bot_s_order() -> None:
+    """A device tells them in another one: the model that it used last comes first."""
+    profiles = [find_profile("demo"), find_profile("demo-guided")]
+    used = [replace(GOOD, models=("demo", "demo-guided")), replace(GOOD, name="b", models=("demo-guided", "demo"))]
+    assert [line.split(" · ")[1] for line in device_lines(used, profiles)] == ["Z-Image demo, Z-Image demo guided"] * 2
+
+
 def test_owners_see_why_a_device_failed() -> None:
     lines = device_lines([GOOD, BAD], PROFILES, with_reasons=True)
     assert lines[0] == "`cuda:1` cuda:1: failed · 1 restart · ``No weights in **/models**.``"

@@ -122,6 +122,10 @@ async def test_a_price_question_names_the_model_that_it_is_about(several: World)
     assert said.startswith(f"Generate 4 pictures (256×256, 12 steps, {GUIDED}) of ``{PROMPT}``? 8.92 credits")
 
 
+async def test_ping_lists_the_models(several: World) -> None:
+    assert f"Models: {PLAIN}, {GUIDED} on CPU: ready" in await answer_text(several, several.member, "ping")
+
+
 async def test_again_vary_remix_and_details_keep_the_model(several: World) -> None:
     await imagine(several, model="demo-guided", guidance=2.0)
     result = newest(several)
