@@ -10,6 +10,7 @@ from discord.ext import commands
 from bot.commands.invocation import InteractionInvocation
 from bot.commands.parts import BotParts
 from bot.inert import cut
+from bot.moderation.limit_texts import NO_MODEL
 from bot.requests.pricing import prices_text
 from bot.views.quota import quota_text
 from bot.views.text import MESSAGE_LIMIT
@@ -24,7 +25,10 @@ def add_to(bot: commands.AutoShardedBot, parts: BotParts) -> None:
     async def quota(interaction: discord.Interaction[Any]) -> None:
         requester = InteractionInvocation(interaction).requester
         text = quota_text(await admission.quota_state(requester), admission.terms, direct=not requester.scope_id)
-        if price_line := prices_text(parts.jobs.models, await admission.allowed_models(requester)):
+        allowed = await admission.allowed_models(requester)
+        if not allowed:
+            text = f"**{NO_MODEL}**\n{text}"
+        if price_line := prices_text(parts.jobs.models, allowed):
             text = f"{text}\n-# {price_line}"
         results = await parts.jobs.undelivered.of(interaction.user.id)
         if not results:

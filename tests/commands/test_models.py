@@ -186,10 +186,10 @@ async def test_admins_decide_which_roles_may_use_a_model(several: World) -> None
     ]
 
 
-async def test_help_and_settings_say_that_a_member_may_use_no_model(several: World) -> None:
+async def test_what_tells_of_models_says_that_a_member_may_use_none(several: World) -> None:
     admin, none = admin_of(several), "You may use none of my models in this server: ask an admin."
     await told(several, admin, "admin models deny", model="demo")
-    commands = ("help", "settings")
+    commands = ("help", "settings", "quota")
     assert not [each for each in commands if none in await answer_text(several, several.member, each)]
     await told(several, admin, "admin models deny", model="demo-guided")
     for each in commands:
