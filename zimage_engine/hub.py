@@ -38,6 +38,7 @@ _PARTIAL_NAME = re.compile(rf"(\.[0-9a-f]{{8}})?{re.escape(PARTIAL)}$")
 """What the hub's library adds to a file's ETag, which may have dots itself, while it downloads the file."""
 
 _LOCK_SECONDS = 0.1
+"""How long to wait for the lock of a partial file; a process that downloads the file holds it to the end."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)

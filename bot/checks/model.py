@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from os import cpu_count
 from pathlib import Path
 
 from bot.checks.finding import Finding, Surroundings
@@ -53,7 +52,7 @@ def check_weights(around: Surroundings) -> Iterator[Finding]:
 def check_attention(around: Surroundings) -> Iterator[Finding]:
     """Try the attention kernel out, if it is not torch's own."""
     kernel = around.settings.attention
-    if kernel == "auto" or around.settings.ray_address not in (None, "local"):  # the cluster's devices are elsewhere
+    if kernel == "auto" or around.settings.ray_address not in (None, LOCAL):  # the cluster's devices are elsewhere
         return
     if (fault := attention_fault(kernel, around.settings.device)) is not None:
         yield Finding("attention", ok=False, text=fault)
@@ -139,14 +138,11 @@ def _places(around: Surroundings, report: DeviceReport) -> Sequence[DevicePlace]
         return share_memory(places, report.host_memory_free, gpus)
     if settings.ray_address != LOCAL:
         return ()
-    node = RayNodeInfo("", LOOPBACK, "", len(gpus), cpu_count() or 1, memory=report.host_memory_free)
+    node = RayNodeInfo("", LOOPBACK, "", gpus=len(gpus), cpus=1, memory=report.host_memory_free)
     workers = None if settings.workers == "auto" else settings.workers
     seats = seats_of(node, ClusterConfig(LOCAL, workers), [profile.name for profile in profiles])
-    # Ray shows a worker on a GPU this one alone, as "cuda".
-    return [
-        place if place.device == "cpu" else replace(place, device=name)
-        for (place, _), name in zip(seats, gpus or ["cpu"] * len(seats), strict=False)
-    ]
+    names = iter(gpus)  # Ray shows each worker one GPU alone, as "cuda"
+    return [place if place.device == "cpu" else replace(place, device=next(names)) for place, _ in seats]
 
 
 def _described(plan: ModelsPlan, models: Sequence[str], place: DevicePlace) -> str:
